@@ -1,0 +1,140 @@
+//! From the table that is to the table that is wanted.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Destination, DestinationKey, Entry, Service, ServiceKey, Table};
+
+/// One write to the kernel. Its text says what is done, for logs and errors.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Op {
+    /// Adds a service.
+    NewService {
+        /// Which.
+        key: ServiceKey,
+        /// What it is set to.
+        service: Service,
+    },
+    /// Sets everything of a service; its destinations and connections stay.
+    SetService {
+        /// Which.
+        key: ServiceKey,
+        /// What it is set to.
+        service: Service,
+    },
+    /// Deletes a service with its destinations.
+    DeleteService {
+        /// Which.
+        key: ServiceKey,
+    },
+    /// Adds a destination.
+    NewDestination {
+        /// To which service.
+        service: ServiceKey,
+        /// Which.
+        key: DestinationKey,
+        /// What it is set to.
+        destination: Destination,
+    },
+    /// Sets everything of a destination; its connections stay.
+    SetDestination {
+        /// Of which service.
+        service: ServiceKey,
+        /// Which.
+        key: DestinationKey,
+        /// What it is set to.
+        destination: Destination,
+    },
+    /// Deletes a destination.
+    DeleteDestination {
+        /// Of which service.
+        service: ServiceKey,
+        /// Which.
+        key: DestinationKey,
+    },
+}
+
+impl Op {
+    /// The service that is written to.
+    pub fn service(&self) -> ServiceKey {
+        match *self {
+            Self::NewService { key, .. } | Self::SetService { key, .. } | Self::DeleteService { key } => key,
+            Self::NewDestination { service, .. }
+            | Self::SetDestination { service, .. }
+            | Self::DeleteDestination { service, .. } => service,
+        }
+    }
+}
+
+impl fmt::Display for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NewService { key, service } => write!(f, "add service {key}, {service}"),
+            Self::SetService { key, service } => write!(f, "set service {key}, {service}"),
+            Self::DeleteService { key } => write!(f, "delete service {key}"),
+            Self::NewDestination { service, key, destination } => {
+                write!(f, "add destination {key} to {service}, {destination}")
+            }
+            Self::SetDestination { service, key, destination } => {
+                write!(f, "set destination {key} of {service}, {destination}")
+            }
+            Self::DeleteDestination { service, key } => write!(f, "delete destination {key} of {service}"),
+        }
+    }
+}
+
+/// The smallest list of operations that brings every service of `want` and of `owned` to what `want` says.
+///
+/// Services of `have` that are neither wanted nor owned are another program's and are not touched. A wanted service
+/// that is there already is adopted: set where it differs, never deleted and added again.
+///
+/// The order is part of the contract: services in the order of their keys; a new service, then its destinations in the
+/// order of theirs; for a changed service, the service itself, then additions and changes of destinations, then
+/// deletions, so that a pool is never emptied in passing. Deleting a service takes its destinations with it.
+pub fn diff(have: &Table, want: &Table, owned: &BTreeSet<ServiceKey>) -> Vec<Op> {
+    let gone = owned.iter().filter(|key| !want.contains_key(key));
+    let keys: BTreeSet<ServiceKey> = want.keys().chain(gone).copied().collect();
+    let mut ops = Vec::new();
+    for key in keys {
+        match (have.get(&key), want.get(&key)) {
+            (None, None) => {}
+            (Some(_), None) => ops.push(Op::DeleteService { key }),
+            (None, Some(want)) => {
+                ops.push(Op::NewService { key, service: want.service.clone() });
+                ops.extend(want.destinations.iter().map(|(&destination_key, &destination)| {
+                    Op::NewDestination { service: key, key: destination_key, destination }
+                }));
+            }
+            (Some(have), Some(want)) if Arc::ptr_eq(have, want) => {}
+            (Some(have), Some(want)) => change(key, have, want, &mut ops),
+        }
+    }
+    ops
+}
+
+/// Brings one service that is there to what is wanted of it.
+fn change(service: ServiceKey, have: &Entry, want: &Entry, ops: &mut Vec<Op>) {
+    if have.service != want.service {
+        ops.push(Op::SetService { key: service, service: want.service.clone() });
+    }
+    for (&key, &destination) in &want.destinations {
+        match have.destinations.get(&key) {
+            None => ops.push(Op::NewDestination { service, key, destination }),
+            Some(&there) if there != destination => {
+                ops.push(Op::SetDestination { service, key, destination })
+            }
+            Some(_) => {}
+        }
+    }
+    let gone = have.destinations.keys().filter(|key| !want.destinations.contains_key(key));
+    ops.extend(gone.map(|&key| Op::DeleteDestination { service, key }));
+}
+
+/// How many services of `have` are another program's: neither wanted nor owned.
+pub fn foreign(have: &Table, want: &Table, owned: &BTreeSet<ServiceKey>) -> usize {
+    have.keys().filter(|key| !want.contains_key(key) && !owned.contains(key)).count()
+}

@@ -1,0 +1,96 @@
+//! A whole table: services and their destinations.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::{Destination, DestinationKey, Service, ServiceKey};
+
+/// One service and its destinations.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Entry {
+    /// What the service is set to.
+    pub service: Service,
+    /// Its destinations, sorted: the Maglev table depends on the order of insertion, which is this one everywhere.
+    pub destinations: BTreeMap<DestinationKey, Destination>,
+}
+
+impl Entry {
+    /// A service without destinations.
+    pub fn new(service: Service) -> Self {
+        Self { service, destinations: BTreeMap::new() }
+    }
+}
+
+/// Services by key, sorted. Entries are shared: a table that is derived from another costs what differs, and
+/// [`crate::diff()`] passes over entries that are the same one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Table {
+    entries: BTreeMap<ServiceKey, Arc<Entry>>,
+}
+
+impl Table {
+    /// An empty table.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The entry of a service.
+    pub fn get(&self, key: &ServiceKey) -> Option<&Arc<Entry>> {
+        self.entries.get(key)
+    }
+
+    /// Whether the service is there.
+    pub fn contains_key(&self, key: &ServiceKey) -> bool {
+        self.entries.contains_key(key)
+    }
+
+    /// Puts an entry in place of the one that was there, which is given back.
+    pub fn insert(&mut self, key: ServiceKey, entry: impl Into<Arc<Entry>>) -> Option<Arc<Entry>> {
+        self.entries.insert(key, entry.into())
+    }
+
+    /// Takes an entry out.
+    pub fn remove(&mut self, key: &ServiceKey) -> Option<Arc<Entry>> {
+        self.entries.remove(key)
+    }
+
+    /// Services in order of their keys.
+    pub fn iter(&self) -> impl Iterator<Item = (&ServiceKey, &Arc<Entry>)> {
+        self.entries.iter()
+    }
+
+    /// Keys in order.
+    pub fn keys(&self) -> impl Iterator<Item = &ServiceKey> {
+        self.entries.keys()
+    }
+
+    /// How many services.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is no service.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+}
+
+impl<E: Into<Arc<Entry>>> FromIterator<(ServiceKey, E)> for Table {
+    fn from_iter<I: IntoIterator<Item = (ServiceKey, E)>>(entries: I) -> Self {
+        Self { entries: entries.into_iter().map(|(key, entry)| (key, entry.into())).collect() }
+    }
+}
+
+impl Serialize for Table {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter().map(|(key, entry)| (key, entry.as_ref())))
+    }
+}
+
+impl<'de> Deserialize<'de> for Table {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(BTreeMap::<ServiceKey, Entry>::deserialize(deserializer)?.into_iter().collect())
+    }
+}
