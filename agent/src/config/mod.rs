@@ -1,0 +1,22 @@
+//! The configuration: TOML text in, a validated [`Config`] or every error at once out.
+//!
+//! `load` reads the files and hands their text to `parse`, which is pure:
+//!
+//! ```text
+//! files ─▶ document  TOML with places, syntax errors, keys given twice
+//!       ─▶ walk      a cursor over it that collects errors, names unknown keys
+//!       ─▶ daemon, bgp, service (backends, checks), each from its table; value, host: single settings
+//!       ─▶ across    what only all files together show
+//!       ─▶ Config
+//! ```
+//!
+//! Every error says where (file, line, column), which setting, what was expected and what was found. A
+//! configuration with an error is refused as a whole.
+
+mod error;
+mod model;
+mod threshold;
+
+pub use error::{ConfigError, Place, Problem};
+pub use model::{Admin, Backend, Bgp, CheckTemplate, Config, Daemon, Family, Peer, Pool, Service};
+pub use threshold::{Threshold, ThresholdError};

@@ -1,0 +1,182 @@
+//! The validated configuration: plain data, every rule of the format already held.
+
+use super::Place;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::num::NonZeroU16;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A whole configuration, as one or several files gave it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Config {
+    /// The daemon's own settings, `[lvsd]`.
+    pub daemon: Daemon,
+    /// The BGP speaker, `[bgp]`; without it nothing is announced.
+    pub bgp: Option<Bgp>,
+    /// The balanced services by name, `[service.NAME]`.
+    pub services: BTreeMap<String, Service>,
+}
+
+/// The daemon's own settings.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Daemon {
+    /// Directory of what must survive a restart.
+    pub state_dir: PathBuf,
+    /// Path of the unix socket that `lvsctl` talks to.
+    pub control_socket: PathBuf,
+    /// Where metrics and probes of the daemon itself are served; `None` when switched off.
+    pub http: Option<SocketAddr>,
+    /// Name of the dummy device that carries the VIPs.
+    pub device: String,
+    /// How often the kernel is read again and repaired.
+    pub resync_interval: Duration,
+    /// The longest that a removed backend keeps its connections.
+    pub drain_timeout: Duration,
+    /// How long a stop waits between withdrawing the VIPs and exiting.
+    pub shutdown_delay: Duration,
+    /// How often host names are looked up again.
+    pub resolve_interval: Duration,
+    /// Unix group that may read over the control socket, besides root.
+    pub control_group: Option<String>,
+}
+
+/// The BGP speaker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bgp {
+    /// Our AS number; never 0 nor a reserved one.
+    pub local_asn: u32,
+    /// Our BGP identifier; never 0.0.0.0.
+    pub router_id: Ipv4Addr,
+    /// Proposed hold time: zero, or whole seconds from 3 (RFC 4271, section 4.2).
+    pub hold_time: Duration,
+    /// Whether peers are asked to keep our routes while we restart (RFC 4724).
+    pub graceful_restart: bool,
+    /// How long a VIP stays announced after its last backend is gone.
+    pub withdraw_hold: Duration,
+    /// MULTI_EXIT_DISC of every announcement.
+    pub med: Option<u32>,
+    /// Communities of every announcement, each `"HIGH:LOW"` with both 0 to 65535 (RFC 1997).
+    pub communities: Vec<String>,
+    /// The routers, in the order of the file; at least one, names and addresses unique.
+    pub peers: Vec<Peer>,
+}
+
+/// An address family that is announced to a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Family {
+    /// IPv4 unicast.
+    Ipv4,
+    /// IPv6 unicast.
+    Ipv6,
+}
+
+impl Family {
+    /// The family of an address.
+    pub fn of(address: IpAddr) -> Self {
+        if address.is_ipv4() { Self::Ipv4 } else { Self::Ipv6 }
+    }
+
+    /// The family's name as the configuration spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ipv4 => "ipv4",
+            Self::Ipv6 => "ipv6",
+        }
+    }
+}
+
+/// One router that VIPs are announced to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Peer {
+    /// Name in logs, status and metrics.
+    pub name: String,
+    /// The router's address.
+    pub address: IpAddr,
+    /// The router's AS number.
+    pub asn: u32,
+    /// The router's TCP port.
+    pub port: u16,
+    /// Our end of the session; the kernel chooses when absent.
+    pub local_address: Option<IpAddr>,
+    /// What is announced; never empty. A family other than the address's own has its next hop below.
+    pub families: BTreeSet<Family>,
+    /// Next hop of IPv4 announcements; our end of the session when absent.
+    pub next_hop_ipv4: Option<Ipv4Addr>,
+    /// Next hop of IPv6 announcements; our end of the session when absent.
+    pub next_hop_ipv6: Option<Ipv6Addr>,
+    /// TTL of the session's packets when the router is not on the link.
+    pub multihop: Option<u8>,
+}
+
+/// One balanced service: the same port of one or several VIPs, served by one pool.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Service {
+    /// Its name, the key of [`Config::services`].
+    pub name: String,
+    /// The virtual addresses in the order of the file; at least one, no two alike.
+    pub vips: Vec<IpAddr>,
+    /// The port, of the VIPs and of the backends; never 0.
+    pub port: u16,
+    /// The transport protocol.
+    pub protocol: ipvs::Protocol,
+    /// The scheduler with its flags.
+    pub scheduler: ipvs::Service,
+    /// The share of its backends that health never depools.
+    pub depool_threshold: Threshold,
+    /// Where the backends come from.
+    pub pool: Pool,
+    /// Hosts whose addresses are given and not looked up; keys as in [`Backend::host`].
+    pub addresses: BTreeMap<String, Vec<IpAddr>>,
+    /// The checks that a backend must pass; none takes every backend for up.
+    pub checks: Vec<CheckTemplate>,
+    /// Where the service is defined.
+    pub origin: Place,
+}
+
+/// Where a service's backends come from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pool {
+    /// From the configuration itself, sorted by host; never empty.
+    Inline(Vec<Backend>),
+    /// From a pool file, see [`crate::pool_file`].
+    File(PathBuf),
+}
+
+/// One backend of a pool.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backend {
+    /// Host name in lower case, or an IP address in its canonical form.
+    pub host: String,
+    /// Its share of new connections, 0 to 65535.
+    pub weight: ipvs::Weight,
+    /// What its source says of it.
+    pub pooled: Admin,
+}
+
+/// The administrative state of a backend, from the least strict to the strictest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Admin {
+    /// It is to serve: `true` or `"yes"`.
+    #[default]
+    Pooled,
+    /// It is to get no new connections: `false` or `"no"`.
+    Depooled,
+    /// It is no part of the pool: `"inactive"`.
+    Inactive,
+}
+
+/// A check of every backend of a service; with a backend's address it becomes a check.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CheckTemplate {
+    /// What is asked.
+    pub kind: health::Kind,
+    /// The port that is asked; the service's own when absent.
+    pub port: Option<NonZeroU16>,
+    /// How often it is asked and when the answer counts.
+    pub timing: health::Timing,
+}
