@@ -1,1 +1,31 @@
-//! Reading guide: to be written with the crate.
+//! Health checks of network servers.
+//!
+//! A [`Check`] says what to ask of which address, how often, and how many answers make a verdict. A
+//! [`Runner`] is given the whole set of checks that are wanted, probes them on one schedule, and sends a
+//! [`Report`] whenever a verdict changes and once for each check's first result:
+//!
+//! ```text
+//! Runner::set(checks) ─▶ schedule ─due─▶ probe ─outcome─▶ verdict ─transition or first result─▶ Report
+//!                           ▲                               │
+//!                           └────────── next deadline ──────┘
+//! ```
+//!
+//! The library knows nothing of load balancers: it takes socket addresses and hands back verdicts. Names are
+//! resolved by its caller. The pure half (no clock, no socket, no task, no randomness) can be driven on a
+//! virtual clock; the shell does the I/O.
+//!
+//! Reading order:
+//! - [`spec`] (pure): [`Check`], [`Kind`], [`Timing`], [`HttpRequest`], [`StatusRange`];
+//! - [`failure`] (pure): the reasons for which a probe fails;
+//! - [`verdict`] (pure): the state machine from outcomes to up and down;
+//! - [`schedule`] (pure): when each check is due;
+//! - [`probe`]: one file for each kind, the only place that opens sockets;
+//! - [`runner`]: the task that owns it all.
+
+pub mod failure;
+pub mod spec;
+pub mod verdict;
+
+pub use failure::{Failure, Outcome, Stage};
+pub use spec::{Check, HttpParts, HttpRequest, Kind, SpecError, StatusRange, Timing};
+pub use verdict::{State, Verdict};

@@ -1,0 +1,175 @@
+//! Why a probe failed.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::spec::StatusRange;
+
+/// What a probe found: the time from its start to its end, or why it failed.
+pub type Outcome = Result<Duration, Failure>;
+
+/// Why a probe failed, in words that tell an operator where to look.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
+pub enum Failure {
+    /// The target answered the connection with a reset: nothing listens.
+    #[error("connection refused")]
+    Refused,
+    /// A router or this host says that there is no way to the target.
+    #[error("{error} while connecting")]
+    Unreachable {
+        /// The error in the system's words.
+        error: String,
+    },
+    /// The time was over.
+    #[error("timeout after {} while {stage}", Seconds(*after))]
+    Timeout {
+        /// The check's timeout.
+        after: Duration,
+        /// What was under way.
+        stage: Stage,
+    },
+    /// The target reset the connection.
+    #[error("connection reset while {stage}")]
+    Reset {
+        /// What was under way.
+        stage: Stage,
+    },
+    /// The target closed the connection before its answer was whole.
+    #[error("connection closed while {stage}")]
+    Closed {
+        /// What was under way.
+        stage: Stage,
+    },
+    /// An answer with another status than expected.
+    #[error("HTTP status {found}, expected {}", List(expected))]
+    Status {
+        /// The answer's status code.
+        found: u16,
+        /// The codes that would have been right.
+        expected: Vec<StatusRange>,
+    },
+    /// The body did not contain what was expected.
+    #[error("body lacks {wanted:?} in its first {read} bytes")]
+    Body {
+        /// The text that was looked for.
+        wanted: String,
+        /// How many bytes were looked at.
+        read: u64,
+    },
+    /// Bytes that are not an HTTP/1 answer.
+    #[error("not an HTTP/1 answer: {error}")]
+    Malformed {
+        /// What is wrong with them.
+        error: String,
+    },
+    /// An answer whose headers exceed the bound.
+    #[error("answer's header exceeds {limit} bytes")]
+    HeadTooLarge {
+        /// The bound, in bytes.
+        limit: usize,
+    },
+    /// An error of the connection that none of the above describes.
+    #[error("{error} while {stage}")]
+    Io {
+        /// The error in the system's words.
+        error: String,
+        /// What was under way.
+        stage: Stage,
+    },
+    /// The probe could not be made for want of something on this host (file descriptors, memory, ports). It
+    /// says nothing of the target: see [`Failure::is_inconclusive`].
+    #[error("cannot probe: {error}")]
+    Local {
+        /// What is wanting.
+        error: String,
+    },
+}
+
+impl Failure {
+    /// Whether the failure is this host's own and says nothing of the target. No verdict moves on it: a host
+    /// that is out of file descriptors must not declare all its servers dead.
+    pub fn is_inconclusive(&self) -> bool {
+        matches!(self, Self::Local { .. })
+    }
+}
+
+/// What a probe was doing when it failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Establishing the connection.
+    Connecting,
+    /// Sending the request and waiting for the header of the answer.
+    AwaitingAnswer,
+    /// Reading the body of the answer.
+    ReadingBody,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Connecting => "connecting",
+            Self::AwaitingAnswer => "waiting for the answer",
+            Self::ReadingBody => "reading the body",
+        })
+    }
+}
+
+/// `1 s`, `1.5 s`, `200 ms`.
+struct Seconds(Duration);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 < Duration::from_secs(1) {
+            write!(f, "{} ms", self.0.as_micros() as f64 / 1000.0)
+        } else {
+            write!(f, "{} s", self.0.as_secs_f64())
+        }
+    }
+}
+
+/// `200-299, 404`.
+struct List<'a>(&'a [StatusRange]);
+
+impl fmt::Display for List<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, range) in self.0.iter().enumerate() {
+            let comma = if i == 0 { "" } else { ", " };
+            write!(f, "{comma}{range}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_read_as_an_operator_would_say_them() {
+        let second = Duration::from_secs(1);
+        let expected = vec![StatusRange::SUCCESS, "404".parse().expect("a status")];
+        for (failure, text) in [
+            (Failure::Refused, "connection refused"),
+            (
+                Failure::Timeout { after: second, stage: Stage::Connecting },
+                "timeout after 1 s while connecting",
+            ),
+            (
+                Failure::Timeout { after: second * 5 / 2, stage: Stage::AwaitingAnswer },
+                "timeout after 2.5 s while waiting for the answer",
+            ),
+            (
+                Failure::Timeout { after: second / 5, stage: Stage::ReadingBody },
+                "timeout after 200 ms while reading the body",
+            ),
+            (Failure::Status { found: 503, expected }, "HTTP status 503, expected 200-299, 404"),
+            (Failure::Body { wanted: "OK".to_owned(), read: 12 }, "body lacks \"OK\" in its first 12 bytes"),
+        ] {
+            assert_eq!(failure.to_string(), text);
+        }
+    }
+}

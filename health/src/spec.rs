@@ -1,0 +1,142 @@
+//! What to check: plain data, checked when it is made.
+//!
+//! A [`Check`] is its own identity. Two services that want the same probe of the same address with the same
+//! timing hold equal values, and a runner that is given both probes once.
+
+mod http;
+mod status;
+mod timing;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+pub use http::{DEFAULT_MAX_BODY, HttpParts, HttpRequest};
+pub use status::StatusRange;
+pub use timing::{MAX_PERIOD, MIN_PERIOD, Timing};
+
+/// One probe of one address, repeated.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Check {
+    /// The address that is probed.
+    pub target: SocketAddr,
+    /// What is asked of it.
+    pub kind: Kind,
+    /// How often, how long, and how many answers make a verdict.
+    pub timing: Timing,
+}
+
+impl Check {
+    /// A check of `target`.
+    pub fn new(target: SocketAddr, kind: Kind, timing: Timing) -> Self {
+        Self { target, kind, timing }
+    }
+}
+
+/// `tcp 10.0.0.11:80` or `http GET http://10.0.0.11:80/healthz (host www.example.org)`.
+///
+/// For people: it leaves out the timing and the finer parts of a request, so it is no identity.
+impl fmt::Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.kind.name();
+        match &self.kind {
+            Kind::Tcp => write!(f, "{name} {}", self.target),
+            Kind::Http(request) => {
+                let parts = request.parts();
+                write!(f, "{name} {} http://{}{}", parts.method, self.target, parts.path)?;
+                match &parts.host {
+                    Some(host) => write!(f, " (host {host})"),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+}
+
+/// What is asked of the target.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A TCP connection is established, and reset at once.
+    Tcp,
+    /// An HTTP/1.1 request is answered as expected.
+    Http(HttpRequest),
+}
+
+impl Kind {
+    /// The kind's name in displays and metric labels: `tcp`, `http`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Http(_) => "http",
+        }
+    }
+}
+
+/// Why a specification was refused: what was found, and what was expected.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SpecError {
+    /// An interval or a timeout outside [`MIN_PERIOD`]..=[`MAX_PERIOD`].
+    #[error("{what}: expected {MIN_PERIOD:?} to one day, found {found:?}")]
+    Period {
+        /// `interval` or `timeout`.
+        what: &'static str,
+        /// The value given.
+        found: Duration,
+    },
+    /// A fall or rise of zero.
+    #[error("{what}: expected 1 or more, found 0")]
+    Count {
+        /// `fall` or `rise`.
+        what: &'static str,
+    },
+    /// Not an HTTP status or a range of them.
+    #[error("expect: expected a status 100-599 or a range of them such as 200-399, found {found:?}")]
+    Status {
+        /// The text given.
+        found: String,
+    },
+    /// No status would ever be right.
+    #[error("expect: expected at least one status or range, found none")]
+    NoStatus,
+    /// Not a method that a check can send.
+    #[error("method: expected an HTTP method such as GET or HEAD, found {found:?}")]
+    Method {
+        /// The text given.
+        found: String,
+    },
+    /// Not a path with an optional query.
+    #[error(
+        "path: expected a path such as /healthz, with a query or without, in URL encoding, found {found:?}"
+    )]
+    Path {
+        /// The text given.
+        found: String,
+    },
+    /// Not a host with an optional port.
+    #[error("host: expected a host name or address, with a port or without, found {found:?}")]
+    Host {
+        /// The text given.
+        found: String,
+    },
+    /// A header that cannot be sent.
+    #[error("header {name:?}: {why}")]
+    Header {
+        /// The header's name as given.
+        name: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// A body that is looked for in vain.
+    #[error("body_contains: {why}")]
+    Body {
+        /// What is wrong with it.
+        why: &'static str,
+    },
+}
+
+#[cfg(test)]
+mod tests;

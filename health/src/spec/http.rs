@@ -1,0 +1,152 @@
+//! The HTTP request of a check and the answer that it expects.
+
+use hyper::header::{HeaderName, HeaderValue};
+use hyper::http::uri::{Authority, PathAndQuery};
+use hyper::{Method, header};
+use serde::{Deserialize, Serialize};
+
+use super::{SpecError, StatusRange};
+
+/// How much of a body is read unless the request says otherwise: more than most pages, and little enough that
+/// thousands of checks a second of a wrongly chosen page stay a small part of a network card's rate.
+pub const DEFAULT_MAX_BODY: u64 = 256 * 1024;
+
+/// Headers that frame the message or the connection, which is the probe's business.
+const FRAMING: [HeaderName; 5] =
+    [header::CONNECTION, header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::UPGRADE, header::TE];
+
+/// The parts of an [`HttpRequest`], not yet checked.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HttpParts {
+    /// The method; any but CONNECT. `GET` by default.
+    pub method: String,
+    /// Path and query, in URL encoding, as sent. `/` by default.
+    pub path: String,
+    /// The Host header. By default the target's address, with its port unless that is 80.
+    pub host: Option<String>,
+    /// Further headers, sent in this order.
+    pub headers: Vec<(String, String)>,
+    /// The status codes that mean success. 200-299 by default. A redirect is an answer like any other; it is
+    /// not followed.
+    pub expect: Vec<StatusRange>,
+    /// Text that the body must contain within its first `max_body` bytes, compared byte by byte.
+    pub body_contains: Option<String>,
+    /// How many bytes of the body are read at most. A longer body is no failure: what is beyond is not looked
+    /// at. [`DEFAULT_MAX_BODY`] by default.
+    pub max_body: u64,
+}
+
+impl Default for HttpParts {
+    fn default() -> Self {
+        Self {
+            method: "GET".to_owned(),
+            path: "/".to_owned(),
+            host: None,
+            headers: Vec::new(),
+            expect: vec![StatusRange::SUCCESS],
+            body_contains: None,
+            max_body: DEFAULT_MAX_BODY,
+        }
+    }
+}
+
+/// A request that can be sent, and the answer that it expects. Made from [`HttpParts`]; in a normal form, so
+/// that requests that mean the same are equal: names of headers in lower case, status ranges sorted and merged.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "HttpParts", into = "HttpParts")]
+pub struct HttpRequest(HttpParts);
+
+impl HttpRequest {
+    /// Checks the parts.
+    ///
+    /// # Errors
+    /// A [`SpecError`] that names the first part that cannot be sent or can never be answered as expected.
+    pub fn new(parts: HttpParts) -> Result<Self, SpecError> {
+        check_method(&parts.method)?;
+        check_path(&parts.path)?;
+        if let Some(host) = &parts.host {
+            check_host(host)?;
+        }
+        check_body(&parts)?;
+        if parts.expect.is_empty() {
+            return Err(SpecError::NoStatus);
+        }
+        let headers = parts.headers.into_iter().map(check_header).collect::<Result<_, _>>()?;
+        Ok(Self(HttpParts { headers, expect: StatusRange::merge(parts.expect), ..parts }))
+    }
+
+    /// A GET of `path` that expects 200-299.
+    ///
+    /// # Errors
+    /// [`SpecError::Path`].
+    pub fn get(path: impl Into<String>) -> Result<Self, SpecError> {
+        Self::new(HttpParts { path: path.into(), ..HttpParts::default() })
+    }
+
+    /// The parts, all of them valid.
+    pub fn parts(&self) -> &HttpParts {
+        &self.0
+    }
+}
+
+impl TryFrom<HttpParts> for HttpRequest {
+    type Error = SpecError;
+
+    fn try_from(parts: HttpParts) -> Result<Self, SpecError> {
+        Self::new(parts)
+    }
+}
+
+impl From<HttpRequest> for HttpParts {
+    fn from(request: HttpRequest) -> Self {
+        request.0
+    }
+}
+
+fn check_method(text: &str) -> Result<(), SpecError> {
+    match Method::from_bytes(text.as_bytes()) {
+        // CONNECT asks for a tunnel, not for a path (RFC 9110, section 9.3.6).
+        Ok(method) if method != Method::CONNECT => Ok(()),
+        _ => Err(SpecError::Method { found: text.to_owned() }),
+    }
+}
+
+fn check_path(text: &str) -> Result<(), SpecError> {
+    // The parser drops a fragment, which is never sent, so what it made must be what was given.
+    match text.parse::<PathAndQuery>() {
+        Ok(path) if text.starts_with('/') && path.as_str() == text => Ok(()),
+        _ => Err(SpecError::Path { found: text.to_owned() }),
+    }
+}
+
+fn check_host(text: &str) -> Result<(), SpecError> {
+    match text.parse::<Authority>() {
+        Ok(authority) if !text.contains('@') && !authority.host().is_empty() => Ok(()),
+        _ => Err(SpecError::Host { found: text.to_owned() }),
+    }
+}
+
+fn check_header((name, value): (String, String)) -> Result<(String, String), SpecError> {
+    let refused = |why| SpecError::Header { name: name.clone(), why };
+    let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| refused("not the name of a header"))?;
+    if parsed == header::HOST {
+        return Err(refused("the host is a part of its own: set host"));
+    }
+    if FRAMING.contains(&parsed) {
+        return Err(refused("set by the check itself"));
+    }
+    HeaderValue::from_str(&value)
+        .map_err(|_| refused("its value holds a character that no header may hold"))?;
+    Ok((parsed.as_str().to_owned(), value))
+}
+
+fn check_body(parts: &HttpParts) -> Result<(), SpecError> {
+    let refused = |why| Err(SpecError::Body { why });
+    match &parts.body_contains {
+        Some(text) if text.is_empty() => refused("expected a text to look for, found an empty one"),
+        Some(_) if parts.method == "HEAD" => refused("an answer to HEAD has no body"),
+        Some(text) if text.len() as u64 > parts.max_body => refused("longer than max_body"),
+        Some(_) | None => Ok(()),
+    }
+}
