@@ -1,1 +1,37 @@
-//! Reading guide: to be written with the crate.
+//! A BGP speaker that announces addresses to routers.
+//!
+//! It says what it announces and counts what it hears: routes that a router sends are not used (RFC 8212: no
+//! policy, no routes).
+//!
+//! ```text
+//! owner ─set_routes(whole)─▶ speaker ─▶ session ─▶ rib ─▶ wire ─▶ TCP
+//!       ◀─events, status────                └────▶ fsm
+//! ```
+//!
+//! Reading order, the pure half first (no clock, no socket, no task, no randomness):
+//!
+//! - [`route`], [`prefix`], [`asn`], [`community`], [`hold_time`]: the vocabulary;
+//! - [`wire`]: messages, both ways, and what to do about malformed ones;
+//! - [`fsm`]: one connection, and one peer with its collisions;
+//! - [`rib`]: what a peer holds of us, and what it has yet to be told;
+//! - `session`: one peer's task: TCP, timers, status;
+//! - [`speaker`]: all peers behind one handle, the place to start as a user.
+
+pub mod asn;
+pub mod community;
+pub mod fsm;
+pub mod hold_time;
+pub mod prefix;
+pub mod rib;
+pub mod route;
+mod session;
+pub mod speaker;
+pub mod wire;
+
+pub use asn::Asn;
+pub use community::{Community, LargeCommunity};
+pub use fsm::StateName;
+pub use hold_time::HoldTime;
+pub use prefix::{Family, Prefix};
+pub use route::{Route, RouteAttributes, RouteSet};
+pub use speaker::{PeerConfig, PeerStatus, Speaker, SpeakerConfig, SpeakerEvent};

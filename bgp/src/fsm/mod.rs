@@ -1,0 +1,5 @@
+//! The state machines.
+
+mod state;
+
+pub use state::StateName;

@@ -1,0 +1,76 @@
+//! What is announced.
+
+use std::{collections::BTreeMap, ops::Deref};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Community, LargeCommunity, Prefix};
+
+/// The attributes of an announcement that its owner chooses. The speaker adds origin, AS path and next hop.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RouteAttributes {
+    /// `MULTI_EXIT_DISC`; lower is preferred by the neighbouring AS. Not sent when `None`.
+    pub med: Option<u32>,
+    /// `LOCAL_PREF`, sent to internal neighbours alone; 100 when `None`.
+    pub local_pref: Option<u32>,
+    /// How many more times than once the own AS stands in the path towards external neighbours.
+    pub prepend: u8,
+    /// Standard communities, in the order in which they are sent.
+    pub communities: Vec<Community>,
+    /// Large communities, in the order in which they are sent.
+    pub large_communities: Vec<LargeCommunity>,
+}
+
+/// One announcement.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Route {
+    /// What is announced; a VIP is [`Prefix::host`].
+    pub prefix: Prefix,
+    /// With what.
+    pub attributes: RouteAttributes,
+}
+
+impl Route {
+    /// An announcement without any attribute of its own.
+    pub fn new(prefix: impl Into<Prefix>) -> Self {
+        Self { prefix: prefix.into(), attributes: RouteAttributes::default() }
+    }
+}
+
+/// Everything that is to be announced: always the whole set, never a change to one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RouteSet(BTreeMap<Prefix, RouteAttributes>);
+
+impl RouteSet {
+    /// The set that announces nothing.
+    pub const fn new() -> Self {
+        Self(BTreeMap::new())
+    }
+
+    /// Adds a route; one with the same prefix is replaced and returned.
+    pub fn insert(&mut self, prefix: Prefix, attributes: RouteAttributes) -> Option<RouteAttributes> {
+        self.0.insert(prefix, attributes)
+    }
+}
+
+impl Deref for RouteSet {
+    type Target = BTreeMap<Prefix, RouteAttributes>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl FromIterator<Route> for RouteSet {
+    fn from_iter<I: IntoIterator<Item = Route>>(routes: I) -> Self {
+        routes.into_iter().map(|route| (route.prefix, route.attributes)).collect()
+    }
+}
+
+impl FromIterator<(Prefix, RouteAttributes)> for RouteSet {
+    fn from_iter<I: IntoIterator<Item = (Prefix, RouteAttributes)>>(routes: I) -> Self {
+        Self(routes.into_iter().collect())
+    }
+}

@@ -1,0 +1,127 @@
+//! The speaker: all peers, behind one handle.
+//!
+//! ```text
+//! Speaker ──watch: routes────────▶ session task of each peer ──▶ TCP
+//!         ──watch: peers, stop───▶ supervisor ── owns ──▲
+//!         ◀─watch: status────────── session tasks
+//! owner   ◀─mpsc: SpeakerEvent───── session tasks, supervisor
+//! ```
+//!
+//! Everything that the owner sets is a whole state in a watch channel: the latest value wins, and a session that
+//! is busy or down misses nothing.
+
+mod config;
+mod event;
+mod outlet;
+mod status;
+mod supervisor;
+
+use std::{
+    future::Future,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+};
+
+pub use config::{BGP_PORT, DEFAULT_CONNECT_RETRY, DEFAULT_RESTART_TIME, PeerConfig, SpeakerConfig};
+pub use event::SpeakerEvent;
+pub(crate) use outlet::Outlet;
+pub use status::{PeerCounters, PeerStatus, SessionStatus, Statuses, Withheld};
+use supervisor::{Control, Supervisor};
+
+use crate::RouteSet;
+
+/// Events that may wait for the owner. A flap of a hundred peers fits several times over; what comes on top is
+/// dropped and counted, because a session never waits for its owner.
+const EVENT_QUEUE: usize = 1024;
+
+/// How long [`Speaker::shutdown`] waits for peers that do not read.
+pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The routes of one `set_routes`, shared by all sessions.
+#[derive(Clone, Debug)]
+pub(crate) struct Published {
+    /// The whole set.
+    pub(crate) routes: Arc<RouteSet>,
+    /// When it was set.
+    pub(crate) at: Instant,
+}
+
+/// The handle of a running speaker.
+///
+/// Dropping it without [`shutdown`](Self::shutdown) closes every TCP connection and says nothing: a router with
+/// graceful restart keeps the routes, any other withdraws them.
+#[derive(Debug)]
+pub struct Speaker {
+    control: watch::Sender<Control>,
+    routes: watch::Sender<Option<Published>>,
+    outlet: Outlet,
+    /// Owns every task of the speaker; `None` once `shutdown` has taken it.
+    supervisor: Option<JoinHandle<()>>,
+}
+
+impl Speaker {
+    /// Starts dialling every peer. Must be called within a tokio runtime.
+    ///
+    /// Nothing is announced and no End-of-RIB sent before the first [`set_routes`](Self::set_routes), so that a
+    /// router that kept our routes over a restart goes on keeping them until we know what to announce.
+    pub fn spawn(config: SpeakerConfig) -> (Self, mpsc::Receiver<SpeakerEvent>) {
+        let (outlet, events) = Outlet::new(EVENT_QUEUE);
+        let (routes, routes_receiver) = watch::channel(None);
+        let (control, control_receiver) =
+            watch::channel(Control { peers: config.peers.clone(), shutdown: None });
+        let supervisor = Supervisor::new(config, control_receiver, routes_receiver, outlet.clone());
+        let supervisor = Some(tokio::spawn(supervisor.run()));
+        (Self { control, routes, outlet, supervisor }, events)
+    }
+
+    /// Announces exactly this set to every peer. Returns at once; the latest set wins.
+    pub fn set_routes(&self, routes: RouteSet) {
+        self.routes.send_replace(Some(Published { routes: Arc::new(routes), at: Instant::now() }));
+    }
+
+    /// Runs exactly these peers. Returns at once; a peer whose configuration is unchanged is left alone, one that
+    /// changed is reset (Cease, Other Configuration Change), one that is gone has its routes withdrawn and is
+    /// told (Cease, Peer De-configured). A second peer with the same name or address is refused with an event.
+    pub fn set_peers(&self, peers: Vec<PeerConfig>) {
+        self.control.send_modify(|control| control.peers = peers);
+    }
+
+    /// Every peer's status, by name.
+    pub fn status(&self) -> watch::Receiver<Statuses> {
+        self.outlet.status()
+    }
+
+    /// How many events were dropped because the owner did not read them.
+    pub fn events_dropped(&self) -> u64 {
+        self.outlet.dropped()
+    }
+
+    /// Withdraws everything, waits until that is written, says Cease/Administrative Shutdown with this text (RFC
+    /// 9003; cut to 255 octets) and closes. Takes at most [`SHUTDOWN_TIMEOUT`], then closes what is left.
+    ///
+    /// Not cancel-safe: dropping the future closes all connections where they are.
+    pub fn shutdown(mut self, text: &str) -> impl Future<Output = ()> + Send + use<> {
+        let text = text.to_owned();
+        async move {
+            self.control.send_modify(|control| control.shutdown = Some(text));
+            if let Some(supervisor) = self.supervisor.as_mut() {
+                if tokio::time::timeout(SHUTDOWN_TIMEOUT, supervisor).await.is_err() {
+                    tracing::warn!("not every BGP session could be shut down in time; closing what is left");
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Speaker {
+    fn drop(&mut self) {
+        if let Some(supervisor) = &self.supervisor {
+            supervisor.abort();
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Where sessions put what the owner may see: events and statuses.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use tokio::sync::{mpsc, watch};
+
+use super::{PeerStatus, SpeakerEvent, Statuses};
+
+/// The sending side of events and statuses. Never blocks.
+#[derive(Clone, Debug)]
+pub(crate) struct Outlet {
+    events: mpsc::Sender<SpeakerEvent>,
+    dropped: Arc<AtomicU64>,
+    statuses: Arc<watch::Sender<Statuses>>,
+}
+
+impl Outlet {
+    /// An outlet and the owner's end of its events.
+    pub(crate) fn new(queue: usize) -> (Self, mpsc::Receiver<SpeakerEvent>) {
+        let (events, receiver) = mpsc::channel(queue);
+        let (statuses, _) = watch::channel(Statuses::new());
+        (Self { events, dropped: Arc::default(), statuses: Arc::new(statuses) }, receiver)
+    }
+
+    /// Hands an event to the owner; drops and counts it when the owner does not keep up. An owner that has
+    /// dropped its end wants none.
+    pub(crate) fn event(&self, event: SpeakerEvent) {
+        match self.events.try_send(event) {
+            Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
+            Err(mpsc::error::TrySendError::Full(_)) => {
+                self.dropped.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Events dropped so far.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Replaces a peer's status.
+    pub(crate) fn put(&self, peer: &str, status: PeerStatus) {
+        self.statuses.send_modify(|statuses| {
+            if let Some(entry) = statuses.get_mut(peer) {
+                *entry = status;
+            } else {
+                statuses.insert(peer.to_owned(), status);
+            }
+        });
+    }
+
+    /// Forgets a peer that is no longer configured.
+    pub(crate) fn remove(&self, peer: &str) {
+        self.statuses.send_modify(|statuses| {
+            statuses.remove(peer);
+        });
+    }
+
+    /// The owner's view of all statuses.
+    pub(crate) fn status(&self) -> watch::Receiver<Statuses> {
+        self.statuses.subscribe()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_past_the_queue_are_dropped_and_counted() {
+        let (outlet, mut events) = Outlet::new(1);
+        for peer in ["r1", "r2", "r3"] {
+            outlet.event(SpeakerEvent::PeerDown { peer: peer.into(), reason: "x".into() });
+        }
+        assert_eq!(outlet.dropped(), 2);
+        assert!(matches!(events.try_recv(), Ok(SpeakerEvent::PeerDown { peer, .. }) if peer == "r1"));
+    }
+}
