@@ -1,1 +1,33 @@
-//! lab
+//! The lab: a small data centre of network namespaces on a kernel that has IPVS.
+//!
+//! A scenario (or the demo) is one program that runs twice. Outside, [`kernel`] looks for a kernel with IPVS: the
+//! machine's own, or else user-mode Linux, and starts the very same program there as process 1. Inside, [`world`]
+//! mounts what a process 1 needs, runs the scenario within a time limit, keeps the evidence of a failure and ends.
+//!
+//! ```text
+//!                     client  10.9.0.2
+//!                       │ ECMP
+//!          ┌────────────┴────────────┐        10.9.0.0/24    fd00:9::/64
+//!         r1 .251                   r2 .252   BIRD, ECMP to the balancers that announce a VIP
+//!          └──┬───────┬───────┬──────┘        10.64.0.0/24   fd00:64::/64
+//!            lb1 .1  lb2 .2  rs1..rs3 .11-.13
+//!            lvsd    lvsd    nginx, VIPs on lo
+//! ```
+//!
+//! Reading order: [`kernel`] and [`world`] (where it runs), [`netns`] and [`host`] (a namespace and its processes),
+//! [`network`] (who is joined to whom), [`nginx`], [`bird`], [`lvsd`] (what runs on them), [`table`] (IPVS as the
+//! kernel shows it), [`traffic`] (the client), [`evidence`] (what a failure leaves behind).
+
+pub mod bird;
+pub mod configuration;
+pub mod evidence;
+pub mod host;
+pub mod kernel;
+pub mod lvsd;
+pub mod netns;
+pub mod network;
+pub mod nginx;
+pub mod table;
+pub mod traffic;
+pub mod wait;
+pub mod world;

@@ -1,0 +1,128 @@
+//! lvsd's configuration as the lab's balancers use it: what scenarios vary, in lvsd's own words.
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
+use crate::host::Host;
+use crate::network::{FIRST, SECOND, v4, v6};
+
+/// Everything that lvsd is told.
+#[derive(Clone, Debug)]
+pub struct Configuration {
+    /// The balancer's own AS number.
+    pub asn: u32,
+    /// How long lvsd goes on after it has withdrawn its routes.
+    pub shutdown_delay: &'static str,
+    /// The services, in the order of the file.
+    pub services: Vec<Service>,
+}
+
+/// One service with the three real servers behind it.
+#[derive(Clone, Debug)]
+pub struct Service {
+    /// The name of its table.
+    pub name: &'static str,
+    /// Its addresses.
+    pub vips: Vec<IpAddr>,
+    /// Share of its backends that stays pooled.
+    pub depool_threshold: f64,
+    /// How health is asked for.
+    pub check: Check,
+    /// Its backends: inline, or a pool file of this path (relative to the configuration).
+    pub pool_file: Option<&'static str>,
+}
+
+/// A check of a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Check {
+    /// GET /healthz.
+    Http,
+    /// A connection.
+    Tcp,
+}
+
+impl Configuration {
+    /// One service, `web`, on the first addresses.
+    pub fn with_web(asn: u32) -> Self {
+        Self { asn, shutdown_delay: "1s", services: vec![Service::new("web", &FIRST)] }
+    }
+
+    /// The same and a second service on the second addresses.
+    #[must_use]
+    pub fn and_second(mut self) -> Self {
+        self.services.push(Service::new("second", &SECOND));
+        self
+    }
+
+    /// The text for the balancer `host`.
+    pub fn render(&self, host: &Host) -> String {
+        let last = if host.name() == "lb1" { 1 } else { 2 };
+        let files = host.files();
+        let files = files.display();
+        let mut text = format!(
+            "[lvsd]\nstate_dir = \"{files}/state\"\ncontrol_socket = \"{files}/control.sock\"\n\
+             http = \"127.0.0.1:9090\"\nshutdown_delay = \"{}\"\ndrain_timeout = \"5s\"\n\n\
+             [bgp]\nlocal_asn = {}\nrouter_id = \"{}\"\nhold_time = \"30s\"\ngraceful_restart = true\n",
+            self.shutdown_delay,
+            self.asn,
+            v4(last)
+        );
+        for (name, asn, router) in [("r1", 65001, 251), ("r2", 65002, 252)] {
+            let ends: [(&str, IpAddr, IpAddr); 2] =
+                [("v4", v4(router).into(), v4(last).into()), ("v6", v6(router).into(), v6(last).into())];
+            for (family, peer, own) in ends {
+                let _ = write!(
+                    text,
+                    "\n[[bgp.peer]]\nname = \"{name}-{family}\"\naddress = \"{peer}\"\nasn = {asn}\n\
+                     local_address = \"{own}\"\n"
+                );
+            }
+        }
+        for service in &self.services {
+            text += &service.render();
+        }
+        text
+    }
+}
+
+impl Service {
+    /// A service on port 80 with checks fast enough for a scenario.
+    pub fn new(name: &'static str, vips: &[IpAddr]) -> Self {
+        Self { name, vips: vips.to_vec(), depool_threshold: 0.3, check: Check::Http, pool_file: None }
+    }
+
+    fn render(&self) -> String {
+        let name = self.name;
+        let mut text = format!(
+            "\n[service.{name}]\nvips = {:?}\nport = 80\nscheduler = \"mh\"\ndepool_threshold = {}\n",
+            self.vips.iter().map(IpAddr::to_string).collect::<Vec<_>>(),
+            self.depool_threshold
+        );
+        if let Some(file) = self.pool_file {
+            let _ = writeln!(text, "pool_file = \"{file}\"");
+        }
+        let kind = match self.check {
+            Check::Http => "type = \"http\"\npath = \"/healthz\"",
+            Check::Tcp => "type = \"tcp\"",
+        };
+        let timing = "interval = \"200ms\"\ntimeout = \"200ms\"\nfall = 2\nrise = 2";
+        let _ = write!(text, "\n[[service.{name}.checks]]\n{kind}\n{timing}\n");
+        let servers = [("rs1", 11), ("rs2", 12), ("rs3", 13)];
+        if self.pool_file.is_some() {
+            let _ = writeln!(text, "\n[service.{name}.addresses]");
+            for (host, last) in servers {
+                let _ = writeln!(text, "{host} = [\"{}\", \"{}\"]", v4(last), v6(last));
+            }
+            return text;
+        }
+        for (host, last) in servers {
+            let _ = write!(
+                text,
+                "\n[[service.{name}.backends]]\nhost = \"{host}\"\naddresses = [\"{}\", \"{}\"]\nweight = 10\n",
+                v4(last),
+                v6(last)
+            );
+        }
+        text
+    }
+}

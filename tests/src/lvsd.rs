@@ -1,0 +1,201 @@
+//! lvsd on a balancer, and lvsctl beside it.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use nix::sys::signal::Signal;
+
+use crate::configuration::Configuration;
+use crate::host::{Host, Process, files_of};
+use crate::kernel::built;
+use crate::wait::wait_until;
+
+/// Where lvsd answers HTTP on each balancer.
+const HTTP: &str = "127.0.0.1:9090";
+
+/// lvsd on one balancer.
+#[derive(Debug)]
+pub struct Lvsd {
+    host: Host,
+    process: Option<Process>,
+}
+
+impl Lvsd {
+    /// Writes its configuration and starts it. It is not ready yet: [`Lvsd::wait_ready`].
+    pub fn start(host: &Host, configuration: &Configuration) -> Result<Self> {
+        let mut lvsd = Self { host: host.clone(), process: None };
+        lvsd.configure(configuration)?;
+        lvsd.start_again()?;
+        Ok(lvsd)
+    }
+
+    /// Writes another configuration, to be taken at the next start or reload.
+    pub fn configure(&self, configuration: &Configuration) -> Result<()> {
+        let file = self.configuration_file();
+        fs::write(&file, configuration.render(&self.host))
+            .with_context(|| format!("write {}", file.display()))
+    }
+
+    /// Starts it after a kill or a stop.
+    pub fn start_again(&mut self) -> Result<()> {
+        let mut command = Command::new(built("lvsd")?);
+        command.arg("--config").arg(self.configuration_file());
+        self.process = Some(self.host.spawn("lvsd", command)?);
+        Ok(())
+    }
+
+    /// Waits until /readyz is 200; an error at once when lvsd has ended.
+    pub fn wait_ready(&mut self, limit: Duration) -> Result<Duration> {
+        let host = self.host.clone();
+        let process = self.process.as_mut().context("lvsd does not run")?;
+        let mut ended = false;
+        let took = wait_until(&format!("lvsd is ready on {}", host.name()), limit, || {
+            ended = !process.is_running();
+            ended || http_status(&host, "/readyz").is_ok_and(|status| status == 200)
+        })?;
+        ensure!(
+            !ended,
+            "lvsd on {} ended instead of being ready; see {}",
+            host.name(),
+            host.log("lvsd").display()
+        );
+        Ok(took)
+    }
+
+    /// Whether the process is there.
+    pub fn is_running(&mut self) -> bool {
+        self.process.as_mut().is_some_and(Process::is_running)
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self) -> Result<()> {
+        self.process.take().context("lvsd does not run")?.kill()
+    }
+
+    /// SIGTERM, and waits for the clean end (status 0); returns how long that took.
+    pub fn stop(&mut self, limit: Duration) -> Result<Duration> {
+        let begin = Instant::now();
+        self.ask_to_stop()?;
+        self.wait_stopped(limit)?;
+        Ok(begin.elapsed())
+    }
+
+    /// SIGTERM alone.
+    pub fn ask_to_stop(&self) -> Result<()> {
+        self.process.as_ref().context("lvsd does not run")?.signal(Signal::SIGTERM)
+    }
+
+    /// Waits for the clean end after [`Lvsd::ask_to_stop`].
+    pub fn wait_stopped(&mut self, limit: Duration) -> Result<()> {
+        let mut process = self.process.take().context("lvsd does not run")?;
+        let status = process.wait(limit)?;
+        ensure!(status.success(), "lvsd on {} ended with {status}", self.host.name());
+        Ok(())
+    }
+
+    /// SIGHUP.
+    pub fn reload(&self) -> Result<()> {
+        self.process.as_ref().context("lvsd does not run")?.signal(Signal::SIGHUP)
+    }
+
+    /// Runs lvsctl here; an error when it fails.
+    pub fn ctl(&self, arguments: &[&str]) -> Result<String> {
+        let output = self.ctl_output(arguments)?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            bail!(
+                "lvsctl {} on {}: {}: {}",
+                arguments.join(" "),
+                self.host.name(),
+                output.status,
+                said.trim()
+            );
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// Runs lvsctl here, whatever its exit status.
+    pub fn ctl_output(&self, arguments: &[&str]) -> Result<Output> {
+        ctl(&self.host, arguments)
+    }
+
+    /// `lvsctl -o json ARGUMENTS`, read.
+    pub fn ctl_json(&self, arguments: &[&str]) -> Result<serde_json::Value> {
+        let text = self.ctl(&[&["-o", "json"], arguments].concat())?;
+        serde_json::from_str(&text).with_context(|| format!("lvsctl's JSON: {text}"))
+    }
+
+    /// What a page of lvsd's HTTP server says.
+    pub fn http(&self, path: &str) -> Result<String> {
+        http(&self.host, path)
+    }
+
+    /// Resident memory in kB.
+    pub fn resident_kilobytes(&self) -> Result<u64> {
+        let pid = self.process.as_ref().context("lvsd does not run")?.pid();
+        let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+        line.split_whitespace().next().and_then(|word| word.parse().ok()).context("VmRSS is no number")
+    }
+
+    /// The balancer it runs on.
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// The file that [`Lvsd::configure`] writes.
+    pub fn configuration_file(&self) -> PathBuf {
+        self.host.files().join("lvsd.toml")
+    }
+}
+
+/// The status of lvsd on the balancer `name` as lvsctl tells it in JSON, or why there is none.
+pub fn raw_status(name: &str) -> String {
+    let run = || -> Result<Output> {
+        let socket = files_of(name).join("control.sock");
+        let mut command = Command::new(built("lvsctl")?);
+        command.arg("--socket").arg(socket).args(["-o", "json", "status"]);
+        Ok(command.output()?)
+    };
+    match run() {
+        Ok(output) => {
+            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+        }
+        Err(error) => format!("{error:?}"),
+    }
+}
+
+fn ctl(host: &Host, arguments: &[&str]) -> Result<Output> {
+    let program = built("lvsctl")?;
+    let socket = host.files().join("control.sock");
+    let (program, socket) = (program.to_string_lossy(), socket.to_string_lossy());
+    host.output(&[&[&*program, "--socket", &*socket], arguments].concat())
+}
+
+fn http_status(host: &Host, path: &str) -> Result<u16> {
+    let answer = exchange(host, path)?;
+    answer.split_whitespace().nth(1).and_then(|word| word.parse().ok()).context("no HTTP status")
+}
+
+fn http(host: &Host, path: &str) -> Result<String> {
+    let answer = exchange(host, path)?;
+    let (head, body) = answer.split_once("\r\n\r\n").context("no end of the HTTP head")?;
+    ensure!(head.split_whitespace().nth(1) == Some("200"), "GET {path} on {}: {head}", host.name());
+    Ok(body.to_owned())
+}
+
+fn exchange(host: &Host, path: &str) -> Result<String> {
+    host.enter(|| {
+        let mut stream = TcpStream::connect(HTTP)?;
+        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
+    })?
+}

@@ -1,0 +1,230 @@
+//! The lab's network: who exists, who is joined to whom, and each host's kernel parameters.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::host::{Host, Process};
+use crate::nginx::Nginx;
+use crate::world::World;
+
+/// The service addresses that real servers carry on `lo`, IPv4.
+pub const VIPS_V4: [Ipv4Addr; 2] = [Ipv4Addr::new(192, 0, 2, 10), Ipv4Addr::new(192, 0, 2, 11)];
+
+/// The service addresses that real servers carry on `lo`, IPv6.
+pub const VIPS_V6: [Ipv6Addr; 2] =
+    [Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x10), Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x11)];
+
+/// The first service's addresses, both families.
+pub const FIRST: [IpAddr; 2] = [IpAddr::V4(VIPS_V4[0]), IpAddr::V6(VIPS_V6[0])];
+
+/// The second service's addresses, both families.
+pub const SECOND: [IpAddr; 2] = [IpAddr::V4(VIPS_V4[1]), IpAddr::V6(VIPS_V6[1])];
+
+/// Hosts on the servers' segment: name and last part of the address, the same in both families.
+const SEGMENT: [(&str, u16); 7] =
+    [("r1", 251), ("r2", 252), ("lb1", 1), ("lb2", 2), ("rs1", 11), ("rs2", 12), ("rs3", 13)];
+
+/// Hosts on the clients' segment.
+const CLIENTS: [(&str, u16); 3] = [("client", 2), ("r1", 251), ("r2", 252)];
+
+/// The address of a host of the servers' segment, IPv4.
+///
+/// The last part of the address is written with the same digits in both families: fd00:64::251.
+pub fn v4(last: u16) -> Ipv4Addr {
+    Ipv4Addr::new(10, 64, 0, last as u8)
+}
+
+/// The address of a host of the servers' segment, IPv6.
+pub fn v6(last: u16) -> Ipv6Addr {
+    Ipv6Addr::new(0xfd00, 0x64, 0, 0, 0, 0, 0, digits(last))
+}
+
+/// 251 becomes 0x251, so that an IPv6 address shows the digits of its IPv4 brother.
+fn digits(last: u16) -> u16 {
+    (last / 100) << 8 | (last / 10 % 10) << 4 | last % 10
+}
+
+/// The whole network, hosts up, addresses set, nothing running but captures.
+#[derive(Debug)]
+pub struct Lab {
+    /// The client, with both routers as its default.
+    pub client: Host,
+    /// The routers.
+    pub routers: [Host; 2],
+    /// The balancers.
+    pub balancers: [Host; 2],
+    /// The real servers.
+    pub servers: [Host; 3],
+    captures: Vec<Process>,
+}
+
+impl Lab {
+    /// Builds the network and starts captures on the client and on both balancers.
+    pub fn build(world: &World) -> Result<Self> {
+        let mut lab = Self::build_without_captures(world)?;
+        let captured = [&lab.client, &lab.balancers[0], &lab.balancers[1]];
+        lab.captures = captured.into_iter().map(|host| capture(host, world)).collect::<Result<_>>()?;
+        Ok(lab)
+    }
+
+    /// The same without captures, for those who measure.
+    pub fn build_without_captures(world: &World) -> Result<Self> {
+        let host = |name: &str| Host::create(name, world.directory());
+        let lab = Self {
+            client: host("client")?,
+            routers: [host("r1")?, host("r2")?],
+            balancers: [host("lb1")?, host("lb2")?],
+            servers: [host("rs1")?, host("rs2")?, host("rs3")?],
+            captures: Vec::new(),
+        };
+        lab.set_kernel_parameters()?;
+        batch(None, &cables())?;
+        batch(Some("client"), &client())?;
+        for (name, last) in SEGMENT {
+            batch(Some(name), &on_segment(name, last))?;
+        }
+        Ok(lab)
+    }
+
+    /// All hosts.
+    pub fn hosts(&self) -> impl Iterator<Item = &Host> {
+        [&self.client].into_iter().chain(&self.routers).chain(&self.balancers).chain(&self.servers)
+    }
+
+    /// Starts nginx on every real server and waits until each one answers.
+    pub fn start_servers(&self) -> Result<Vec<Nginx>> {
+        let mut running = self.servers.iter().map(Nginx::start).collect::<Result<Vec<_>>>()?;
+        for server in &mut running {
+            server.wait_ready(Duration::from_secs(20))?;
+        }
+        Ok(running)
+    }
+
+    fn set_kernel_parameters(&self) -> Result<()> {
+        for host in self.hosts() {
+            host.sysctl(&[
+                // Addresses are usable at once.
+                ("net.ipv6.conf.all.accept_dad", "0"),
+                ("net.ipv6.conf.default.accept_dad", "0"),
+                ("net.ipv6.conf.default.accept_ra", "0"),
+                ("net.ipv4.conf.all.rp_filter", "0"),
+                ("net.ipv4.conf.default.rp_filter", "0"),
+                ("net.ipv4.fib_multipath_hash_policy", "1"),
+                ("net.ipv6.fib_multipath_hash_policy", "1"),
+            ])?;
+        }
+        for router in &self.routers {
+            router.sysctl(&[
+                ("net.ipv4.ip_forward", "1"),
+                ("net.ipv6.conf.all.forwarding", "1"),
+                // Routers do not tell the client of a shorter way: there is only theirs.
+                ("net.ipv4.conf.all.send_redirects", "0"),
+                ("net.ipv4.conf.default.send_redirects", "0"),
+            ])?;
+        }
+        for balancer in &self.balancers {
+            balancer.sysctl(&[
+                ("net.ipv4.vs.expire_nodest_conn", "1"),
+                ("net.ipv4.vs.expire_quiescent_template", "1"),
+                ("net.ipv4.vs.conn_reuse_mode", "1"),
+                ("net.ipv4.vs.sloppy_tcp", "1"),
+                ("net.ipv4.vs.schedule_icmp", "1"),
+            ])?;
+        }
+        for server in &self.servers {
+            server
+                .sysctl(&[("net.ipv4.conf.all.arp_ignore", "1"), ("net.ipv4.conf.all.arp_announce", "2")])?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        for capture in &mut self.captures {
+            // tcpdump writes its buffer out on SIGTERM; a capture that will not end is killed by its own drop.
+            let _ = capture.terminate(Duration::from_secs(2));
+        }
+    }
+}
+
+/// Starts a capture of the first bytes of everything on a host's eth0.
+fn capture(host: &Host, world: &World) -> Result<Process> {
+    let file = world.directory().join(format!("{}.pcap", host.name()));
+    let mut command = Command::new("tcpdump");
+    command.args(["-i", "eth0", "-n", "-s", "128", "-Z", "root", "-w"]).arg(file);
+    host.spawn("tcpdump", command)
+}
+
+/// Both segments and the cables from each host to them.
+fn cables() -> String {
+    let mut lines = String::from("link set lo up\n");
+    for bridge in ["servers", "clients"] {
+        let _ = writeln!(lines, "link add {bridge} type bridge mcast_snooping 0\nlink set {bridge} up");
+    }
+    let mut cable = |host: &str, interface: &str, bridge: &str| {
+        let port = format!("{host}-{interface}");
+        let _ = writeln!(lines, "link add {port} type veth peer name {interface} netns {host}");
+        let _ = writeln!(lines, "link set {port} master {bridge} up");
+    };
+    for (host, _) in SEGMENT {
+        cable(host, "eth0", "servers");
+    }
+    for (host, _) in CLIENTS {
+        cable(host, if host == "client" { "eth0" } else { "eth1" }, "clients");
+    }
+    lines
+}
+
+fn client() -> String {
+    interface("eth0", "10.9.0", "fd00:9", 2)
+        + "route add default nexthop via 10.9.0.251 nexthop via 10.9.0.252\n\
+           route add ::/0 nexthop via fd00:9::251 nexthop via fd00:9::252\n"
+}
+
+fn on_segment(name: &str, last: u16) -> String {
+    let mut lines = interface("eth0", "10.64.0", "fd00:64", last);
+    if name.starts_with('r') && !name.starts_with("rs") {
+        return lines + &interface("eth1", "10.9.0", "fd00:9", last);
+    }
+    lines += "route add default nexthop via 10.64.0.251 nexthop via 10.64.0.252\n\
+              route add ::/0 nexthop via fd00:64::251 nexthop via fd00:64::252\n";
+    if name.starts_with("rs") {
+        for vip in FIRST.iter().chain(&SECOND) {
+            let length = if vip.is_ipv4() { 32 } else { 128 };
+            let _ = writeln!(lines, "addr add {vip}/{length} dev lo");
+        }
+    }
+    lines
+}
+
+fn interface(name: &str, v4: &str, v6: &str, last: u16) -> String {
+    format!(
+        "link set lo up\nlink set {name} up\naddr add {v4}.{last}/24 dev {name}\n\
+         addr add {v6}::{last}/64 dev {name} nodad\n"
+    )
+}
+
+/// Feeds lines to one `ip -batch`: a process costs 14-30 ms in the guest, a line next to nothing.
+fn batch(namespace: Option<&str>, lines: &str) -> Result<()> {
+    let mut command = Command::new("ip");
+    if let Some(namespace) = namespace {
+        command.args(["-n", namespace]);
+    }
+    let mut child = command
+        .args(["-batch", "-"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .context("start ip")?;
+    child.stdin.take().context("ip has no standard input")?.write_all(lines.as_bytes())?;
+    let output = child.wait_with_output()?;
+    let errors = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "ip -n {namespace:?} -batch: {}\nof:\n{lines}", errors.trim());
+    Ok(())
+}

@@ -1,0 +1,134 @@
+//! The IPVS table as the kernel shows it in /proc/net/ip_vs: cheap enough to be watched every millisecond.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+
+use crate::host::Host;
+use crate::wait::wait_until;
+
+/// One destination of a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Destination {
+    /// 0 takes no new connections.
+    pub weight: u32,
+    /// Connections that are open, as the balancer sees them.
+    pub active: u32,
+    /// Connections that have ended and are still remembered.
+    pub inactive: u32,
+}
+
+/// A service: protocol in capitals, as the kernel writes it, and address.
+pub type ServiceKey = (String, SocketAddr);
+
+/// All services and their destinations.
+pub type Table = BTreeMap<ServiceKey, BTreeMap<SocketAddr, Destination>>;
+
+/// Reads the table of `host`.
+pub fn read(host: &Host) -> Result<Table> {
+    host.enter(here)?
+}
+
+/// Reads the table of the namespace that the calling thread is in.
+pub fn here() -> Result<Table> {
+    // /proc/net belongs to the process, this to the thread.
+    let text = std::fs::read_to_string("/proc/thread-self/net/ip_vs").context("the kernel's IPVS table")?;
+    parse(&text)
+}
+
+/// The weights of a TCP service's destinations by address; empty when there is no such service.
+pub fn weights(host: &Host, service: SocketAddr) -> Result<BTreeMap<IpAddr, u32>> {
+    Ok(weights_in(&read(host)?, service))
+}
+
+/// The same from a table that was read before.
+pub fn weights_in(table: &Table, service: SocketAddr) -> BTreeMap<IpAddr, u32> {
+    table
+        .get(&("TCP".to_owned(), service))
+        .into_iter()
+        .flatten()
+        .map(|(address, destination)| (address.ip(), destination.weight))
+        .collect()
+}
+
+/// Looks every half millisecond, from inside `host`, until the table is as wanted; returns how long it took.
+pub fn wait_for(
+    host: &Host,
+    what: &str,
+    limit: Duration,
+    mut wanted: impl FnMut(&Table) -> bool + Send,
+) -> Result<Duration> {
+    host.enter(|| wait_until(what, limit, || here().is_ok_and(|table| wanted(&table))))?
+}
+
+fn parse(text: &str) -> Result<Table> {
+    let mut table = Table::new();
+    let mut current = None;
+    // The first three lines are headings.
+    for line in text.lines().skip(3) {
+        let mut words = line.split_whitespace();
+        let first = words.next().context("an empty line in the IPVS table")?;
+        if first != "->" {
+            let key = words.next().and_then(|word| Some((first.to_owned(), address(word)?)));
+            // A firewall mark has no address; the lab has none.
+            current = key.map(|key| table.entry(key).or_default());
+            continue;
+        }
+        let fields = || -> Option<(SocketAddr, Destination)> {
+            let address = address(words.next()?)?;
+            let mut number = words.skip(1).map(|word| word.parse().ok());
+            let mut next = || number.next().flatten();
+            Some((address, Destination { weight: next()?, active: next()?, inactive: next()? }))
+        };
+        let (address, destination) = { fields }().with_context(|| format!("not a destination: {line}"))?;
+        let service = current.as_mut().ok_or_else(|| anyhow!("a destination without a service: {line}"))?;
+        service.insert(address, destination);
+    }
+    Ok(table)
+}
+
+/// `C000020A:0050` or `[2001:0db8:0000:0000:0000:0000:0000:0010]:0050`.
+fn address(text: &str) -> Option<SocketAddr> {
+    let (host, port) = text.rsplit_once(':')?;
+    let port = u16::from_str_radix(port, 16).ok()?;
+    let address = match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(v6) => IpAddr::V6(v6.parse::<Ipv6Addr>().ok()?),
+        None => IpAddr::V4(Ipv4Addr::from(u32::from_str_radix(host, 16).ok()?)),
+    };
+    Some(SocketAddr::new(address, port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "\
+IP Virtual Server version 1.2.1 (size=4096)
+Prot LocalAddress:Port Scheduler Flags
+  -> RemoteAddress:Port Forward Weight ActiveConn InActConn
+TCP  C000020A:0050 mh (mh-fallback,mh-port)
+  -> 0A40000C:0050      Route   0      1          2
+  -> 0A40000B:0050      Route   10     3          14
+TCP  [2001:0db8:0000:0000:0000:0000:0000:0010]:0050 mh (mh-fallback,mh-port)
+  -> [fd00:0064:0000:0000:0000:0000:0000:0011]:0050      Route   10     0          0
+";
+
+    #[test]
+    fn a_table_of_both_families_is_read_with_weights_and_connections() {
+        let table = parse(TEXT).expect("a table");
+        let v4 = weights_in(&table, "192.0.2.10:80".parse().unwrap());
+        assert_eq!(v4, [("10.64.0.11".parse().unwrap(), 10), ("10.64.0.12".parse().unwrap(), 0)].into());
+        let v6 = weights_in(&table, "[2001:db8::10]:80".parse().unwrap());
+        assert_eq!(v6, [("fd00:64::11".parse().unwrap(), 10)].into());
+        let key = ("TCP".to_owned(), "192.0.2.10:80".parse().unwrap());
+        let busy = table[&key][&"10.64.0.11:80".parse().unwrap()];
+        assert_eq!((busy.active, busy.inactive), (3, 14));
+    }
+
+    #[test]
+    fn a_destination_that_cannot_be_read_is_an_error() {
+        assert!(parse(&TEXT.replace("Route   0 ", "Route   x ")).is_err());
+    }
+}
