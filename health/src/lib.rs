@@ -23,9 +23,13 @@
 //! - [`runner`]: the task that owns it all.
 
 pub mod failure;
+pub mod probe;
+pub mod runner;
+pub mod schedule;
 pub mod spec;
 pub mod verdict;
 
 pub use failure::{Failure, Outcome, Stage};
+pub use runner::{Options, Report, Runner, Snapshot};
 pub use spec::{Check, HttpParts, HttpRequest, Kind, SpecError, StatusRange, Timing};
 pub use verdict::{State, Verdict};

@@ -1,0 +1,70 @@
+//! One probe of one check: the only code that opens sockets.
+//!
+//! A probe's timeout covers all of it, from the first packet to the last byte of the answer: every stage waits
+//! for the same moment. Dropping a probe's future closes its socket; nothing stays behind.
+
+mod http;
+mod tcp;
+
+use std::future::Future;
+use std::io;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+use crate::failure::{Failure, Outcome, Stage};
+use crate::spec::{Check, Kind};
+
+/// Probes the target of `check` once: the time that it took, or why it failed. Within a Tokio runtime with I/O
+/// and time enabled. Cancel-safe: dropping the future resets the connection.
+///
+/// # Errors
+/// The [`Failure`] found, at the latest when the check's timeout is over.
+pub async fn probe(check: &Check) -> Outcome {
+    let started = Instant::now();
+    let limit = Limit { at: started + check.timing.timeout(), timeout: check.timing.timeout() };
+    match &check.kind {
+        Kind::Tcp => tcp::probe(check.target, &limit).await?,
+        Kind::Http(request) => http::probe(check.target, request, &limit).await?,
+    }
+    Ok(started.elapsed())
+}
+
+/// The moment at which a probe has failed, whatever it is doing.
+struct Limit {
+    at: Instant,
+    timeout: Duration,
+}
+
+impl Limit {
+    /// Waits for `work`, a part of the probe, until the limit. A target that always has more to say would keep
+    /// `work` ready for ever, so the clock is read first.
+    async fn within<F: Future>(&self, stage: Stage, work: F) -> Result<F::Output, Failure> {
+        let over = Failure::Timeout { after: self.timeout, stage };
+        if Instant::now() >= self.at {
+            return Err(over);
+        }
+        timeout_at(self.at, work).await.map_err(|_| over)
+    }
+}
+
+/// The failure that an error of an established connection means.
+fn connection_failure(error: &io::Error, stage: Stage) -> Failure {
+    match error.kind() {
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Failure::Reset { stage },
+        io::ErrorKind::UnexpectedEof => Failure::Closed { stage },
+        _ => Failure::Io { error: words(error), stage },
+    }
+}
+
+/// The error in the system's words, without its number.
+fn words(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.find(" (os error") {
+        Some(end) => text[..end].to_owned(),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests;

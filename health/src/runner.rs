@@ -1,0 +1,131 @@
+//! The runner: all wanted checks on one schedule, in one task.
+//!
+//! The task owns every state. It is handed whole sets of checks, never changes to them: checks that stay keep
+//! their state and their deadlines, others stop or start.
+//!
+//! Bounds: probes under way by [`Options::max_in_flight`], reports by [`REPORTS`]. When the reader of reports
+//! is slow the runner stops probing until there is room; it loses no transition.
+
+mod snapshot;
+mod task;
+
+use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+
+use crate::failure::Outcome;
+use crate::spec::Check;
+use crate::verdict::Verdict;
+
+pub use snapshot::{LAG_WINDOW, LATE, Last, Results, Snapshot, Status};
+
+/// Probes under way at once unless the options say otherwise. Each holds a file descriptor, and a process
+/// starts with a limit of 1024 of them: half of that leaves room for all else. Who raises the limit may raise
+/// this; a host whose servers are all silent needs one for each check and second of timeout per interval.
+pub const DEFAULT_MAX_IN_FLIGHT: NonZeroUsize = NonZeroUsize::new(512).expect("512 is not zero");
+
+/// Reports that wait for their reader: room for a burst in which all servers of a large pool change at once.
+pub const REPORTS: usize = 1024;
+
+/// Questions that wait for the task: more than that many askers at once wait for room.
+const QUESTIONS: usize = 16;
+
+/// How a runner is set up.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Moves the phases of all checks. Should differ between processes and between starts.
+    pub seed: u64,
+    /// The most probes, and so the most sockets, at once.
+    pub max_in_flight: NonZeroUsize,
+}
+
+impl Options {
+    /// The given seed and [`DEFAULT_MAX_IN_FLIGHT`].
+    pub fn new(seed: u64) -> Self {
+        Self { seed, max_in_flight: DEFAULT_MAX_IN_FLIGHT }
+    }
+}
+
+/// A result that is worth telling: a change of verdict, or the first result of a check.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// The check.
+    pub check: Arc<Check>,
+    /// Its verdict after this result.
+    pub verdict: Verdict,
+    /// Whether this result changed the verdict. If not, it is the check's first one and the verdict is still
+    /// unknown.
+    pub changed: bool,
+    /// The result: how long the probe took, or why it failed.
+    pub outcome: Outcome,
+    /// When the probe ended.
+    pub at: SystemTime,
+}
+
+/// The runner's task has ended: it was stopped, or the receiver of its reports was dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the runner of health checks has stopped: start a new one")]
+pub struct Stopped;
+
+/// Runs the wanted checks. Owns its task: dropping it ends the task and all probes under way.
+#[derive(Debug)]
+pub struct Runner {
+    wanted: watch::Sender<Arc<BTreeSet<Arc<Check>>>>,
+    questions: mpsc::Sender<oneshot::Sender<Snapshot>>,
+    task: JoinHandle<()>,
+}
+
+impl Runner {
+    /// Starts a runner that wants nothing yet. Its reports come out of the receiver; when that is dropped the
+    /// runner stops.
+    ///
+    /// # Panics
+    /// Outside of a Tokio runtime.
+    pub fn spawn(options: Options) -> (Self, mpsc::Receiver<Report>) {
+        let (wanted, wanted_rx) = watch::channel(Arc::default());
+        let (questions, questions_rx) = mpsc::channel(QUESTIONS);
+        let (reports, reports_rx) = mpsc::channel(REPORTS);
+        let task = tokio::spawn(task::run(options, wanted_rx, questions_rx, reports));
+        (Self { wanted, questions, task }, reports_rx)
+    }
+
+    /// Wants exactly these checks from now on. Unchanged checks keep their state; others stop, and are not
+    /// reported any more once a later [`snapshot`](Self::snapshot) has been answered; new ones start. A report
+    /// that was in the channel before stays there, so the reader passes over checks that it no longer wants.
+    ///
+    /// Of several sets in quick succession only the last may be seen; it is the whole truth.
+    pub fn set(&self, checks: BTreeSet<Arc<Check>>) {
+        self.wanted.send_replace(Arc::new(checks));
+    }
+
+    /// All states and counts, with every earlier [`set`](Self::set) obeyed. Cancel-safe.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub async fn snapshot(&self) -> Result<Snapshot, Stopped> {
+        let (answer, snapshot) = oneshot::channel();
+        self.questions.send(answer).await.map_err(|_| Stopped)?;
+        snapshot.await.map_err(|_| Stopped)
+    }
+
+    /// Stops all checks and waits until their task has ended.
+    pub async fn stop(mut self) {
+        self.task.abort();
+        // An error says that the task was cancelled, as wanted, or has panicked, as the panic hook has said.
+        drop((&mut self.task).await);
+    }
+}
+
+impl Drop for Runner {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests;
