@@ -15,6 +15,8 @@
 
 pub mod diff;
 pub mod model;
+pub mod netlink;
+pub mod wire;
 
 pub use diff::{Op, diff, foreign};
 pub use model::{
@@ -22,3 +24,4 @@ pub use model::{
     Scheduler, SchedulerFlags, Service, ServiceError, ServiceKey, Snapshot, Statistics, Table, Tunnel,
     TunnelKind, UnknownScheduler, Weight, WeightError,
 };
+pub use netlink::{Error, ErrorKind, Ipvs, OpError, Options, Refusal};
