@@ -1,0 +1,127 @@
+//! What is to be done: whole desired states for the executors, and answers.
+
+use super::saved::Saved;
+use crate::config::Peer;
+use bgp::RouteSet;
+use health::Check;
+use ipvs::{ServiceKey, Table};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// One thing to do. A state is always given whole: an executor that missed one is right after the next. The
+/// order within one step matters: what must be on disk before the kernel knows it comes first.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Write the state file.
+    Save(Saved),
+    /// Bring our part of the kernel's IPVS table to this.
+    SyncIpvs(WantedTable),
+    /// Read the kernel's IPVS table again, repair it, and report.
+    ReadKernel,
+    /// Have exactly these addresses on our own device.
+    SetAddresses(BTreeSet<IpAddr>),
+    /// Announce exactly these routes to every peer.
+    SetRoutes(RouteSet),
+    /// Keep sessions with exactly these routers.
+    SetPeers(Vec<Peer>),
+    /// Run exactly these checks.
+    SetChecks(BTreeSet<Arc<Check>>),
+    /// Watch exactly these pool files.
+    WatchFiles(BTreeSet<PathBuf>),
+    /// Look exactly these names up, now and periodically.
+    ResolveHosts(BTreeSet<String>),
+    /// Answer an operator's request.
+    Reply {
+        /// The request's id.
+        id: u64,
+        /// The answer.
+        answer: Answer,
+    },
+    /// Tell people: a line of the log.
+    Notice(Notice),
+    /// The routes are withdrawn and the time for traffic to move is over: exit.
+    Exit,
+}
+
+/// What the kernel's table is to hold of ours.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct WantedTable {
+    /// Our services as they are to be.
+    pub table: Table,
+    /// Every service that is ours: one that is not in `table` is to be deleted. Anything else is foreign.
+    pub owned: BTreeSet<ServiceKey>,
+}
+
+/// The answer to an operator's request.
+pub type Answer = Result<Done, Refusal>;
+
+/// What was done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Done {
+    /// The host that was asked for.
+    pub host: String,
+    /// The services that it concerns.
+    pub services: Vec<String>,
+    /// In words.
+    pub message: String,
+}
+
+/// Why a request was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Refusal {
+    /// There is no such backend.
+    #[error("no pool has a backend named {host}{}", did_you_mean(.near))]
+    UnknownHost {
+        /// What was asked for.
+        host: String,
+        /// Names that are near.
+        near: Vec<String>,
+    },
+    /// A pool would fall below its depool threshold.
+    #[error("{message}")]
+    BelowThreshold {
+        /// The numbers, pool by pool.
+        message: String,
+    },
+    /// The truth is elsewhere.
+    #[error("{message}")]
+    NotOurs {
+        /// Where, and what to do.
+        message: String,
+    },
+}
+
+/// ` (did you mean a or b?)`, or nothing.
+pub fn did_you_mean(near: &[String]) -> String {
+    if near.is_empty() { String::new() } else { format!(" (did you mean {}?)", near.join(" or ")) }
+}
+
+/// How loud a notice is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Level {
+    /// For those who follow along.
+    Info,
+    /// Somebody should look when there is time.
+    Warn,
+    /// Somebody should look now.
+    Error,
+}
+
+/// A decision or a finding, with its reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    /// How loud.
+    pub level: Level,
+    /// The service that it is about.
+    pub service: Option<String>,
+    /// The backend, peer or VIP that it is about.
+    pub subject: Option<String>,
+    /// What happened.
+    pub what: String,
+    /// Why.
+    pub reason: String,
+}

@@ -1,0 +1,68 @@
+//! Which VIPs the routers are to hear of.
+//!
+//! A VIP is announced while at least one service on it can serve: its pool has a backend with a weight that is
+//! there on its own merit, not only held for the threshold's sake. It is withdrawn when no service on it can,
+//! after a hold. It is never announced before the kernel has confirmed both the VIP's address and a service on it.
+
+use super::member::Pool;
+use super::state::{Kernel, ServiceState};
+use ipvs::{Family, ServiceKey, Weight};
+use std::net::IpAddr;
+
+/// What can be said of a VIP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Prospect {
+    /// A service can serve, and the kernel has all that it takes.
+    Serving(String),
+    /// A service could serve, but the kernel has not confirmed it yet.
+    Unconfirmed(String),
+    /// No service can serve.
+    Failing(String),
+}
+
+/// Judges one VIP by the services on it.
+pub fn prospect(vip: IpAddr, services: &[(&str, &ServiceState)], kernel: &Kernel) -> Prospect {
+    let mut unconfirmed = None;
+    let mut failing = Vec::new();
+    for (name, service) in services {
+        let Some((_, key)) = service.keys().find(|(address, _)| *address == vip) else { continue };
+        match serving(service, Family::of(vip), &key, kernel) {
+            Ok(how) if !has_address(vip, kernel) => {
+                unconfirmed = Some(format!("{name}: {how}, but the address is not on its device yet"));
+            }
+            Ok(how) if !kernel.services.contains(&key) => {
+                unconfirmed = Some(format!("{name}: {how}, but IPVS does not have the service yet"));
+            }
+            Ok(how) => return Prospect::Serving(format!("{name}: {how}")),
+            Err(why) => failing.push(format!("{name}: {why}")),
+        }
+    }
+    match unconfirmed {
+        Some(why) => Prospect::Unconfirmed(why),
+        None => Prospect::Failing(failing.join("; ")),
+    }
+}
+
+fn has_address(vip: IpAddr, kernel: &Kernel) -> bool {
+    kernel.addresses.as_ref().is_some_and(|present| present.contains(&vip))
+}
+
+/// How a service serves in a family, or why it does not.
+fn serving(service: &ServiceState, family: Family, key: &ServiceKey, kernel: &Kernel) -> Result<String, String> {
+    if let Some(reason) = &service.waiting {
+        let adopted = kernel.table.get(key).map_or(0, |entry| {
+            entry.destinations.values().filter(|destination| destination.weight > Weight::ZERO).count()
+        });
+        return if adopted > 0 {
+            Ok(format!("{adopted} backends serve as the kernel has them; {reason}"))
+        } else {
+            Err(reason.clone())
+        };
+    }
+    let counts = service.pools.get(&family).map(|pool: &Pool| pool.counts(service.config.depool_threshold));
+    match counts {
+        Some(counts) if counts.serving > 0 => Ok(format!("{} of {} backends can serve", counts.serving, counts.total)),
+        Some(counts) => Err(format!("none of {} backends can serve", counts.total)),
+        None => Err("no pool in this family".into()),
+    }
+}

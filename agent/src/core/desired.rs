@@ -1,0 +1,184 @@
+//! From a service's pools to the kernel entries that they want.
+
+use super::inventory::{Inventory, Listed, Listing};
+use super::member::{Draining, Member, Pool, address_in, checks_for};
+use super::state::{DRAIN_POLL, ServiceState, service_keys};
+use super::Timestamp;
+use crate::config::{Admin, Service};
+use ipvs::{Destination, DestinationKey, Entry, Family, Protocol, ServiceKey, Table, Weight};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Takes over what the sources say about a service's members. What is known of those that stay is kept; those that
+/// left drain. `serving` is what the kernel serves or is to serve now.
+pub fn relist(service: &mut ServiceState, inventory: &Inventory, serving: &Serving<'_>, now: Timestamp) {
+    let listed = match inventory.listing(&service.config) {
+        Listing::Waiting(reason) => {
+            service.waiting = Some(reason);
+            return;
+        }
+        Listing::Known(listed) => listed,
+    };
+    service.waiting = None;
+    service.unusable = unusable(&listed);
+    let families: BTreeSet<Family> = service.config.vips.iter().map(|vip| Family::of(*vip)).collect();
+    service.pools.retain(|family, _| families.contains(family));
+    for family in families {
+        let is_first = !service.pools.contains_key(&family);
+        let adopted = if is_first { serving.weights(&service.config, family) } else { BTreeMap::new() };
+        let pool = service.pools.entry(family).or_default();
+        let mut former = relist_pool(pool, &service.config, &listed, family, &adopted, now);
+        former.extend(adopted.into_keys());
+        for (host, error) in duplicates(pool) {
+            pool.members.remove(&host);
+            service.unusable.insert(host, error);
+        }
+        drain(pool, service.config.protocol, former, now);
+    }
+}
+
+/// What the kernel serves, or is to serve, of the services.
+pub struct Serving<'a> {
+    /// What we want.
+    pub wanted: &'a Table,
+    /// What was last read.
+    pub read: &'a Table,
+}
+
+impl Serving<'_> {
+    /// A service's entry: as we want it, or else as the kernel has it.
+    fn entry(&self, key: &ServiceKey) -> Option<&Arc<Entry>> {
+        self.wanted.get(key).or_else(|| self.read.get(key))
+    }
+
+    /// The destinations of a service in one family, and their weights.
+    fn weights(&self, service: &Service, family: Family) -> BTreeMap<IpAddr, Weight> {
+        service_keys(service)
+            .filter(|(vip, _)| Family::of(*vip) == family)
+            .filter_map(|(_, key)| self.entry(&key))
+            .flat_map(|entry| entry.destinations.iter().map(|(key, destination)| (key.address, destination.weight)))
+            .collect()
+    }
+}
+
+/// Backends of which no address is known.
+fn unusable(listed: &[Listed]) -> BTreeMap<String, String> {
+    listed
+        .iter()
+        .filter_map(|l| l.addresses.as_ref().err().map(|error| (l.backend.host.clone(), error.clone())))
+        .collect()
+}
+
+/// Brings a pool's members to what is listed. Gives the addresses that members have left.
+fn relist_pool(
+    pool: &mut Pool,
+    service: &Service,
+    listed: &[Listed],
+    family: Family,
+    adopted: &BTreeMap<IpAddr, Weight>,
+    now: Timestamp,
+) -> Vec<IpAddr> {
+    let mut old = std::mem::take(&mut pool.members);
+    let mut former = Vec::new();
+    for Listed { backend, addresses } in listed {
+        let known = old.remove(&backend.host);
+        let current = known.as_ref().map(|member| member.address);
+        let address = addresses.as_ref().ok().and_then(|all| address_in(family, all, current));
+        former.extend(current.filter(|current| Some(*current) != address || backend.pooled == Admin::Inactive));
+        let Some(address) = address else { continue };
+        let checks = checks_for(&service.checks, address, service.port);
+        let mut member = match known {
+            Some(member) if member.address == address => Member { checks, ..member },
+            Some(_) | None => Member::new(address, checks, adopted.get(&address).copied(), now),
+        };
+        member.admin = backend.pooled;
+        member.weight = backend.weight;
+        pool.members.insert(backend.host.clone(), member);
+    }
+    former.extend(old.into_values().map(|member| member.address));
+    former
+}
+
+/// Lets addresses drain that are nobody's any more, and takes those back that are somebody's again.
+fn drain(pool: &mut Pool, protocol: Protocol, former: Vec<IpAddr>, now: Timestamp) {
+    let members: BTreeSet<IpAddr> =
+        pool.members.values().filter(|m| m.admin != Admin::Inactive).map(|m| m.address).collect();
+    pool.draining.retain(|address, _| !members.contains(address));
+    // A datagram has no connection to finish, and a drained server would go on swallowing what a client sends.
+    if protocol == Protocol::Udp {
+        return;
+    }
+    for address in former.into_iter().filter(|address| !members.contains(address)) {
+        pool.draining.entry(address).or_insert(Draining { since: now });
+    }
+}
+
+/// Hosts that share an address with one that is earlier in the order of names.
+fn duplicates(pool: &Pool) -> Vec<(String, String)> {
+    let mut owners: BTreeMap<IpAddr, &str> = BTreeMap::new();
+    let mut twice = Vec::new();
+    for (host, member) in &pool.members {
+        match owners.get(&member.address) {
+            Some(owner) => twice.push((host.clone(), format!("has the address {} of {owner}", member.address))),
+            None => drop(owners.insert(member.address, host)),
+        }
+    }
+    twice
+}
+
+/// The entries that a service wants in the kernel, one a VIP. A service whose sources have not spoken keeps what the
+/// kernel has.
+pub fn entries(service: &ServiceState, serving: &Serving<'_>) -> Vec<(ServiceKey, Arc<Entry>)> {
+    let mut entries = Vec::new();
+    for (vip, key) in service.keys() {
+        if service.waiting.is_some() {
+            entries.extend(serving.entry(&key).map(|entry| (key, Arc::clone(entry))));
+            continue;
+        }
+        let Some(pool) = service.pools.get(&Family::of(vip)) else { continue };
+        entries.push((key, Arc::new(entry(&service.config, pool))));
+    }
+    entries
+}
+
+fn entry(service: &Service, pool: &Pool) -> Entry {
+    let mut entry = Entry::new(service.scheduler.clone());
+    let mut add = |address, weight| {
+        let key = DestinationKey { address, port: service.port };
+        entry.destinations.insert(key, Destination::direct_routing(weight));
+    };
+    for address in pool.draining.keys() {
+        add(*address, Weight::ZERO);
+    }
+    for member in pool.members.values().filter(|member| member.admin != Admin::Inactive) {
+        add(member.address, member.decision.weight);
+    }
+    entry
+}
+
+/// Takes destinations out of a pool's drain whose connections are gone or whose time is over. `connections` gives
+/// a destination's connections on all of the service's VIPs.
+pub fn end_drains(
+    service: &mut ServiceState,
+    cap: Duration,
+    connections: impl Fn(&Service, &DestinationKey) -> u64,
+    now: Timestamp,
+) -> Vec<IpAddr> {
+    let config = Arc::clone(&service.config);
+    let mut ended = Vec::new();
+    for pool in service.pools.values_mut() {
+        pool.draining.retain(|address, draining| {
+            let age = now.since(draining.since);
+            let key = DestinationKey { address: *address, port: config.port };
+            // A reading can be older than the weight 0 that it is to judge, hence the least age.
+            let stays = age < cap && (age < DRAIN_POLL || connections(&config, &key) > 0);
+            if !stays {
+                ended.push(*address);
+            }
+            stays
+        });
+    }
+    ended
+}

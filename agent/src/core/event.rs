@@ -1,0 +1,113 @@
+//! What can happen: plain data, everything that the core ever learns.
+
+use super::saved::Saved;
+use crate::config::{Backend, Config};
+use health::{Check, Verdict};
+use ipvs::{DestinationKey, ServiceKey, Table};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// One thing that happened. Events are all that changes the core's state, so a file of them replays it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// What the state file holds; the first event of a process.
+    Restored(Saved),
+    /// A validated configuration, whole: at start, and for each reload that was accepted.
+    Configured(Arc<Config>),
+    /// A pool file was read, whole, or could not be: then the message, which names file and place.
+    PoolRead {
+        /// The file.
+        path: PathBuf,
+        /// Its backends, or why there are none.
+        outcome: Result<Vec<Backend>, String>,
+    },
+    /// A host name was looked up.
+    Resolved {
+        /// The name as the configuration or pool file has it.
+        host: String,
+        /// Its addresses, at least one, or why there are none.
+        outcome: Result<Vec<IpAddr>, String>,
+    },
+    /// A check gave its first result or changed its verdict.
+    Checked {
+        /// The check.
+        check: Arc<Check>,
+        /// What it says now.
+        verdict: Verdict,
+        /// What the last probe met, when it failed.
+        failure: Option<String>,
+    },
+    /// The kernel's IPVS table was read, whole.
+    KernelRead {
+        /// Every service, ours and foreign ones.
+        table: Table,
+        /// Connections of each destination that has any.
+        connections: Vec<ConnectionCount>,
+    },
+    /// The kernel's table was brought to a wanted state, as far as it let us.
+    KernelSynced {
+        /// Our services that are in the kernel now.
+        services: BTreeSet<ServiceKey>,
+        /// What the kernel refused.
+        failures: Vec<String>,
+    },
+    /// The addresses of our own device were read or changed.
+    AddressesSynced {
+        /// Addresses that are there now.
+        present: BTreeSet<IpAddr>,
+        /// What the kernel refused.
+        failures: Vec<String>,
+    },
+    /// An operator asks for something.
+    Operator(Request),
+    /// Time has passed; sent when [`super::State::next_wakeup`] asked for it.
+    Tick,
+    /// The daemon was asked to stop.
+    Stop,
+}
+
+/// How many connections a destination has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectionCount {
+    /// The service.
+    pub service: ServiceKey,
+    /// The destination.
+    pub destination: DestinationKey,
+    /// Active and inactive connections.
+    pub connections: u64,
+}
+
+/// An operator's request, with the identity that the control socket vouches for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// Names the reply; unique within a process.
+    pub id: u64,
+    /// Who asks: a user name, or `uid N`.
+    pub who: String,
+    /// What for.
+    pub command: Command,
+}
+
+/// What an operator can ask for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Command {
+    /// Take a backend out of every pool that it is in.
+    Depool {
+        /// The backend's host name.
+        host: String,
+        /// Why, for whoever asks later.
+        reason: Option<String>,
+        /// Also when a pool falls below its threshold.
+        force: bool,
+    },
+    /// Take an operator's depool back.
+    Pool {
+        /// The backend's host name.
+        host: String,
+    },
+}

@@ -1,0 +1,187 @@
+//! What the sources say: which backends each service has, and at which addresses.
+
+use super::Timestamp;
+use crate::config::{Backend, Config, Pool as PoolSource, Service};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// The last word of each source.
+#[derive(Clone, Debug, Default)]
+pub struct Inventory {
+    files: BTreeMap<PathBuf, PoolFile>,
+    names: BTreeMap<String, Name>,
+}
+
+/// A pool file: its last good content and, if the last read failed, why.
+#[derive(Clone, Debug, Default)]
+pub struct PoolFile {
+    /// The last good content; none until the first.
+    pub backends: Option<Arc<Vec<Backend>>>,
+    /// Why the last read failed; the last good content goes on.
+    pub error: Option<String>,
+    /// Reads that failed, since start.
+    pub errors: u64,
+    /// When the content last changed.
+    pub since: Timestamp,
+}
+
+/// A host name: its last good addresses and, if the last look-up failed, why.
+#[derive(Clone, Debug, Default)]
+pub struct Name {
+    /// The last good addresses, sorted; none until the first.
+    pub addresses: Option<BTreeSet<IpAddr>>,
+    /// Why the last look-up failed.
+    pub error: Option<String>,
+}
+
+/// What a service's sources say about it.
+#[derive(Debug)]
+pub enum Listing {
+    /// Some source has not answered yet; nothing may be concluded.
+    Waiting(String),
+    /// Every source has answered.
+    Known(Vec<Listed>),
+}
+
+/// A backend of a service and its addresses.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// As the source has it.
+    pub backend: Backend,
+    /// Its addresses, or why there are none.
+    pub addresses: Result<BTreeSet<IpAddr>, String>,
+}
+
+impl Inventory {
+    /// Takes a pool file's content or failure. True when the backends changed.
+    pub fn pool_read(&mut self, path: PathBuf, outcome: Result<Vec<Backend>, String>, now: Timestamp) -> bool {
+        let file = self.files.entry(path).or_default();
+        match outcome {
+            Ok(backends) => {
+                file.error = None;
+                let changed = file.backends.as_ref().is_none_or(|old| **old != backends);
+                if changed {
+                    file.backends = Some(Arc::new(backends));
+                    file.since = now;
+                }
+                changed
+            }
+            Err(error) => {
+                file.errors += 1;
+                file.error = Some(error);
+                false
+            }
+        }
+    }
+
+    /// Takes a name's addresses or failure. True when something a service may wait for or use changed.
+    pub fn resolved(&mut self, host: String, outcome: Result<Vec<IpAddr>, String>) -> bool {
+        let first = !self.names.contains_key(&host);
+        let name = self.names.entry(host).or_default();
+        match outcome {
+            Ok(addresses) => {
+                name.error = None;
+                let addresses = Some(addresses.into_iter().collect());
+                let changed = name.addresses != addresses;
+                name.addresses = addresses;
+                changed || first
+            }
+            Err(error) => {
+                name.error = Some(error);
+                first
+            }
+        }
+    }
+
+    /// A pool file's state, if it was ever read.
+    pub fn file(&self, path: &PathBuf) -> Option<&PoolFile> {
+        self.files.get(path)
+    }
+
+    /// A name's state, if it was ever looked up.
+    pub fn name(&self, host: &str) -> Option<&Name> {
+        self.names.get(host)
+    }
+
+    /// Whether a service has a backend whose name has to be looked up.
+    pub fn uses(&self, service: &Service, host: &str) -> bool {
+        fixed_addresses(service, host).is_none()
+            && self.backends(service).unwrap_or_default().iter().any(|backend| backend.host == host)
+    }
+
+    /// Whether a service's pool file could not be read, so that waiting for it is over.
+    pub fn has_failed(&self, service: &Service) -> bool {
+        match &service.pool {
+            PoolSource::File(path) => self.files.get(path).is_some_and(|file| file.error.is_some()),
+            PoolSource::Inline(_) => false,
+        }
+    }
+
+    /// What is known about a service's backends.
+    pub fn listing(&self, service: &Service) -> Listing {
+        let Some(backends) = self.backends(service) else {
+            return Listing::Waiting("its pool file has not been read yet".into());
+        };
+        let mut listed = Vec::with_capacity(backends.len());
+        for backend in backends {
+            let addresses = match fixed_addresses(service, &backend.host) {
+                Some(fixed) => Ok(fixed),
+                None => match self.names.get(&backend.host) {
+                    None => return Listing::Waiting(format!("{} has not been looked up yet", backend.host)),
+                    Some(Name { addresses: Some(addresses), .. }) => Ok(addresses.clone()),
+                    Some(Name { error, .. }) => Err(error.clone().unwrap_or_default()),
+                },
+            };
+            listed.push(Listed { backend: backend.clone(), addresses });
+        }
+        Listing::Known(listed)
+    }
+
+    /// The pool files that the configuration names.
+    pub fn wanted_files(config: &Config) -> BTreeSet<PathBuf> {
+        config
+            .services
+            .values()
+            .filter_map(|service| match &service.pool {
+                PoolSource::File(path) => Some(path.clone()),
+                PoolSource::Inline(_) => None,
+            })
+            .collect()
+    }
+
+    /// The names that have to be looked up.
+    pub fn wanted_names(&self, config: &Config) -> BTreeSet<String> {
+        let mut names = BTreeSet::new();
+        for service in config.services.values() {
+            for backend in self.backends(service).unwrap_or_default() {
+                if fixed_addresses(service, &backend.host).is_none() {
+                    names.insert(backend.host.clone());
+                }
+            }
+        }
+        names
+    }
+
+    /// Forgets files and names that nobody wants any more.
+    pub fn forget_others(&mut self, files: &BTreeSet<PathBuf>, names: &BTreeSet<String>) {
+        self.files.retain(|path, _| files.contains(path));
+        self.names.retain(|name, _| names.contains(name));
+    }
+
+    fn backends<'a>(&'a self, service: &'a Service) -> Option<&'a [Backend]> {
+        match &service.pool {
+            PoolSource::Inline(backends) => Some(backends),
+            PoolSource::File(path) => self.files.get(path)?.backends.as_deref().map(Vec::as_slice),
+        }
+    }
+}
+
+/// Addresses that need no look-up: configured ones, or a host that is an address itself.
+fn fixed_addresses(service: &Service, host: &str) -> Option<BTreeSet<IpAddr>> {
+    match service.addresses.get(host) {
+        Some(addresses) => Some(addresses.iter().copied().collect()),
+        None => host.parse().ok().map(|address| BTreeSet::from([address])),
+    }
+}

@@ -1,0 +1,237 @@
+//! A service's pools, one for each address family: members, what is known of each, and what was decided.
+
+use super::pool::{self, Candidate, Decision, Health, Standing};
+use super::Timestamp;
+use crate::config::{Admin, CheckTemplate, Threshold};
+use health::{Check, Verdict};
+use ipvs::{Family, Weight};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+/// The verdicts of all checks, as they last were reported.
+#[derive(Clone, Debug, Default)]
+pub struct Verdicts(BTreeMap<Arc<Check>, Reported>);
+
+/// A check's last report.
+#[derive(Clone, Debug)]
+pub struct Reported {
+    /// What it says.
+    pub verdict: Verdict,
+    /// Since when.
+    pub since: Timestamp,
+    /// What its last failed probe met.
+    pub failure: Option<String>,
+}
+
+impl Verdicts {
+    /// Takes a report.
+    pub fn report(&mut self, check: Arc<Check>, verdict: Verdict, failure: Option<String>, now: Timestamp) {
+        let since = match self.0.get(&check) {
+            Some(known) if known.verdict == verdict => known.since,
+            Some(_) | None => now,
+        };
+        self.0.insert(check, Reported { verdict, since, failure });
+    }
+
+    /// A check's last report.
+    pub fn get(&self, check: &Check) -> Option<&Reported> {
+        self.0.get(check)
+    }
+
+    /// Forgets the checks that are not wanted any more.
+    pub fn retain(&mut self, wanted: impl Fn(&Arc<Check>) -> bool) {
+        self.0.retain(|check, _| wanted(check));
+    }
+
+    /// What several checks say together: down if one is, else unknown if one is, else up.
+    fn together(&self, checks: &[Arc<Check>], born: Timestamp) -> Health {
+        let (mut up_since, mut down_since, mut unknown) = (born, None::<Timestamp>, false);
+        for check in checks {
+            match self.0.get(check) {
+                Some(Reported { verdict: Verdict::Up, since, .. }) => up_since = up_since.max(*since),
+                Some(Reported { verdict: Verdict::Down, since, .. }) => {
+                    down_since = Some(down_since.map_or(*since, |earlier| earlier.min(*since)));
+                }
+                Some(Reported { verdict: Verdict::Unknown, .. }) | None => unknown = true,
+            }
+        }
+        match (down_since, unknown) {
+            (Some(since), _) => Health::Down { since },
+            (None, true) => Health::Unknown,
+            (None, false) => Health::Up { since: up_since },
+        }
+    }
+}
+
+/// One backend at one address.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// Its address in the pool's family.
+    pub address: IpAddr,
+    /// What the source says.
+    pub admin: Admin,
+    /// The weight that the source gives it.
+    pub weight: Weight,
+    /// Its checks.
+    pub checks: Vec<Arc<Check>>,
+    /// The weight that the kernel had for it when this process started, until its checks have spoken.
+    pub adopted: Option<Weight>,
+    /// When it became a member.
+    pub born: Timestamp,
+    /// What its checks say together.
+    pub health: Health,
+    /// Whether each of its checks has had a result, if only a first failure.
+    pub is_checked: bool,
+    /// What was decided.
+    pub decision: Decision,
+    /// Since when it has this standing.
+    pub since: Timestamp,
+}
+
+impl Member {
+    /// A member of which nothing is known yet.
+    pub fn new(address: IpAddr, checks: Vec<Arc<Check>>, adopted: Option<Weight>, now: Timestamp) -> Self {
+        Self {
+            address,
+            admin: Admin::Pooled,
+            weight: Weight::ZERO,
+            checks,
+            adopted,
+            born: now,
+            health: Health::Unknown,
+            is_checked: false,
+            decision: Decision { weight: Weight::ZERO, standing: Standing::AwaitingChecks },
+            since: now,
+        }
+    }
+
+    /// Whether waiting longer would tell more: its checks have spoken, or the kernel speaks for it meanwhile.
+    pub fn is_settled(&self) -> bool {
+        self.is_checked || self.decision.standing != Standing::AwaitingChecks
+    }
+}
+
+/// A destination that left its pool and keeps its connections until they end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Draining {
+    /// Since when it has weight 0.
+    pub since: Timestamp,
+}
+
+/// The pool of one service in one address family.
+#[derive(Clone, Debug, Default)]
+pub struct Pool {
+    /// By host name.
+    pub members: BTreeMap<String, Member>,
+    /// Former members that still may have connections.
+    pub draining: BTreeMap<IpAddr, Draining>,
+}
+
+/// A member whose standing changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The host.
+    pub host: String,
+    /// What it was.
+    pub from: Standing,
+    /// What it is.
+    pub to: Standing,
+}
+
+impl Pool {
+    /// Decides the pool anew from what is known. `is_depooled` says whether an operator has depooled a host.
+    pub fn decide(
+        &mut self,
+        threshold: Threshold,
+        verdicts: &Verdicts,
+        is_depooled: impl Fn(&str) -> bool,
+        now: Timestamp,
+    ) -> Vec<Change> {
+        for member in self.members.values_mut() {
+            member.health = verdicts.together(&member.checks, member.born);
+            member.is_checked = member.checks.iter().all(|check| verdicts.get(check).is_some());
+            if member.health != Health::Unknown {
+                member.adopted = None;
+            }
+        }
+        let candidates = self.candidates(&is_depooled);
+        let decisions = pool::decide(&candidates, threshold);
+        let mut changes = Vec::new();
+        for ((host, member), decision) in self.members.iter_mut().zip(decisions) {
+            let from = member.decision.standing;
+            if from != decision.standing {
+                member.since = now;
+                changes.push(Change { host: host.clone(), from, to: decision.standing });
+            }
+            member.decision = decision;
+        }
+        changes
+    }
+
+    /// The members as candidates, in the order of their names.
+    fn candidates(&self, is_depooled: impl Fn(&str) -> bool) -> Vec<Candidate> {
+        self.members
+            .iter()
+            .map(|(host, member)| Candidate {
+                host: host.clone(),
+                admin: match member.admin {
+                    Admin::Pooled if is_depooled(host) => Admin::Depooled,
+                    admin @ (Admin::Pooled | Admin::Depooled | Admin::Inactive) => admin,
+                },
+                weight: member.weight,
+                health: member.health,
+                adopted: member.adopted,
+            })
+            .collect()
+    }
+
+    /// Counts for the threshold: (pooled, pooled on their own merit, needed, all but the inactive).
+    pub fn counts(&self, threshold: Threshold) -> Counts {
+        let total = self.members.values().filter(|m| m.admin != Admin::Inactive).count();
+        let with_weight = || self.members.values().filter(|m| m.decision.weight > Weight::ZERO);
+        Counts {
+            pooled: with_weight().count(),
+            serving: with_weight().filter(|m| m.decision.standing.can_serve()).count(),
+            needed: threshold.needed(total),
+            total,
+        }
+    }
+}
+
+/// The numbers of a pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counts {
+    /// Members with a weight, those held though down among them.
+    pub pooled: usize,
+    /// Members with a weight on their own merit.
+    pub serving: usize,
+    /// What the threshold asks for.
+    pub needed: usize,
+    /// Members that count in the denominator.
+    pub total: usize,
+}
+
+/// The checks of a backend's address.
+pub fn checks_for(templates: &[CheckTemplate], address: IpAddr, service_port: u16) -> Vec<Arc<Check>> {
+    templates
+        .iter()
+        .map(|template| {
+            let target = SocketAddr::new(address, template.port.map_or(service_port, u16::from));
+            Arc::new(Check::new(target, template.kind.clone(), template.timing))
+        })
+        .collect()
+}
+
+/// The address that a pool of `family` uses for a host: the one it uses already if it still has it, else the lowest.
+pub fn address_in(
+    family: Family,
+    addresses: &BTreeSet<IpAddr>,
+    current: Option<IpAddr>,
+) -> Option<IpAddr> {
+    let mut of_family = addresses.iter().copied().filter(|address| Family::of(*address) == family);
+    match current {
+        Some(address) if addresses.contains(&address) => Some(address),
+        Some(_) | None => of_family.next(),
+    }
+}

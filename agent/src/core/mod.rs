@@ -1,0 +1,34 @@
+//! The core: what lvsd knows and decides, without a clock, a socket or a task.
+//!
+//! ```text
+//! Event ─▶ step ─┬▶ inventory   what the sources say
+//!                ├▶ member      health of each backend ─▶ pool: who is pooled, and why
+//!                ├▶ desired     the kernel entries that follow
+//!                ├▶ advertise   the VIPs that the routers are to hear of
+//!                └▶ outcome ─▶ Actions: whole states that changed, answers, notices
+//! ```
+//!
+//! Reading order: [`event`], [`action`], [`pool`] (the rules), [`member`], [`inventory`], [`desired`],
+//! [`advertise`], [`state`], [`step`](mod@step), [`operator`], [`view`].
+
+pub mod action;
+pub mod advertise;
+pub mod desired;
+pub mod event;
+pub mod inventory;
+pub mod member;
+pub mod operator;
+mod outcome;
+pub mod pool;
+pub mod saved;
+pub mod state;
+pub mod step;
+pub mod time;
+pub mod view;
+pub mod why;
+
+pub use action::Action;
+pub use event::Event;
+pub use state::State;
+pub use step::step;
+pub use time::Timestamp;

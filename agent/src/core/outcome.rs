@@ -1,0 +1,338 @@
+//! After an event: what has to be looked at again, and which states the executors get.
+
+use super::action::{Action, Level, Notice};
+use super::advertise::{Prospect, prospect};
+use super::desired::{self, Serving};
+use super::inventory::Inventory;
+use super::member::Change;
+use super::pool::Standing;
+use super::state::{Phase, START_GRACE, State, Vip, service_keys};
+use super::{Timestamp, why};
+use crate::config::{Bgp, Pool as PoolSource, Service};
+use bgp::{Prefix, RouteAttributes, RouteSet};
+use health::Check;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What an event may have changed.
+#[derive(Debug, Default)]
+pub(super) struct Dirty {
+    /// Services whose members have to be listed anew.
+    pub(super) relist: BTreeSet<String>,
+    /// Services whose pools have to be decided anew.
+    pub(super) decide: BTreeSet<String>,
+    /// VIPs that have to be judged anew.
+    pub(super) vips: BTreeSet<IpAddr>,
+    /// All of them.
+    pub(super) every_vip: bool,
+    /// Files, names and checks that are wanted.
+    pub(super) sources: bool,
+    /// The wanted table, other than through a service's decision.
+    pub(super) table: bool,
+    /// The operators' depools.
+    pub(super) depools: bool,
+    /// Which services are in the kernel.
+    pub(super) ownership: bool,
+}
+
+/// The pool file of a service, if it has one.
+pub(super) fn pool_file(service: &Service) -> Option<&PathBuf> {
+    match &service.pool {
+        PoolSource::File(path) => Some(path),
+        PoolSource::Inline(_) => None,
+    }
+}
+
+/// Works off what is dirty and gives the states that changed, in the order in which they are safe.
+pub(super) fn conclude(state: &mut State, mut dirty: Dirty, now: Timestamp) -> Vec<Action> {
+    let mut actions = Vec::new();
+    sources(state, &dirty, &mut actions);
+    if state.kernel.is_read {
+        relist(state, &mut dirty, now);
+        decide(state, &mut dirty, now);
+        checks(state, &dirty, &mut actions);
+    }
+    let save = own(state, &dirty);
+    if save == Save::First {
+        actions.push(Action::Save(state.saved.clone()));
+    }
+    if state.kernel.is_read && state.config.is_some() {
+        addresses(state, &dirty, &mut actions);
+        if dirty.table {
+            actions.push(Action::SyncIpvs(state.wanted.clone()));
+        }
+    }
+    vips(state, &dirty, now);
+    start(state, now);
+    routes(state, &mut actions);
+    if save == Save::Last {
+        actions.push(Action::Save(state.saved.clone()));
+    }
+    actions
+}
+
+/// Which files and names are to be watched.
+fn sources(state: &mut State, dirty: &Dirty, actions: &mut Vec<Action>) {
+    let Some(config) = state.config.as_ref().filter(|_| dirty.sources) else { return };
+    let files = Inventory::wanted_files(config);
+    let names = state.inventory.wanted_names(config);
+    state.inventory.forget_others(&files, &names);
+    if state.emitted.files.as_ref() != Some(&files) {
+        actions.push(Action::WatchFiles(files.clone()));
+        state.emitted.files = Some(files);
+    }
+    if state.emitted.names.as_ref() != Some(&names) {
+        actions.push(Action::ResolveHosts(names.clone()));
+        state.emitted.names = Some(names);
+    }
+    let peers = config.bgp.as_ref().map_or_else(Vec::new, |bgp| bgp.peers.clone());
+    if state.emitted.peers.as_ref() != Some(&peers) {
+        actions.push(Action::SetPeers(peers.clone()));
+        state.emitted.peers = Some(peers);
+    }
+}
+
+fn relist(state: &mut State, dirty: &mut Dirty, now: Timestamp) {
+    let serving = Serving { wanted: &state.wanted.table, read: &state.kernel.table };
+    for name in std::mem::take(&mut dirty.relist) {
+        if let Some(service) = state.services.get_mut(&name) {
+            desired::relist(service, &state.inventory, &serving, now);
+            dirty.decide.insert(name);
+            dirty.sources = true;
+        }
+    }
+}
+
+/// Decides the pools of the dirty services and puts what they want into the wanted table.
+fn decide(state: &mut State, dirty: &mut Dirty, now: Timestamp) {
+    for name in &dirty.decide {
+        let Some(service) = state.services.get_mut(name) else { continue };
+        let mut changes = Vec::new();
+        for pool in service.pools.values_mut() {
+            let is_depooled = |host: &str| state.saved.depools.contains_key(host);
+            changes.extend(pool.decide(service.config.depool_threshold, &state.verdicts, is_depooled, now));
+        }
+        match service.pools.values().any(|pool| !pool.draining.is_empty()) {
+            true => state.draining.insert(name.clone()),
+            false => state.draining.remove(name),
+        };
+        dirty.vips.extend(service.config.vips.iter().copied());
+        let serving = Serving { wanted: &state.wanted.table, read: &state.kernel.table };
+        for (key, entry) in desired::entries(service, &serving) {
+            if state.wanted.table.get(&key) != Some(&entry) {
+                state.wanted.table.insert(key, entry);
+                dirty.table = true;
+            }
+        }
+        tell(state, name, changes);
+    }
+}
+
+/// A line of the log for each member whose standing changed.
+fn tell(state: &mut State, name: &str, changes: Vec<Change>) {
+    for change in changes {
+        let level = match change.to {
+            Standing::Pooled | Standing::Adopted | Standing::AwaitingChecks => Level::Info,
+            Standing::Depooled | Standing::Inactive => Level::Info,
+            Standing::Down => Level::Warn,
+            Standing::HeldThoughDown => Level::Error,
+        };
+        state.notices.push(Notice {
+            level,
+            service: Some(name.into()),
+            subject: Some(change.host.clone()),
+            what: format!("{} (was {})", change.to.as_str(), change.from.as_str()),
+            reason: why::reason(state, name, &change.host),
+        });
+    }
+}
+
+/// Which checks are to run. Each belongs to the services that it decides about.
+fn checks(state: &mut State, dirty: &Dirty, actions: &mut Vec<Action>) {
+    if !dirty.sources {
+        return;
+    }
+    let mut users: BTreeMap<Arc<Check>, BTreeSet<String>> = BTreeMap::new();
+    for (name, service) in &state.services {
+        for check in service.pools.values().flat_map(|pool| pool.members.values()).flat_map(|member| &member.checks) {
+            users.entry(Arc::clone(check)).or_default().insert(name.clone());
+        }
+    }
+    state.verdicts.retain(|check| users.contains_key(check));
+    let wanted: BTreeSet<Arc<Check>> = users.keys().cloned().collect();
+    state.check_users = users;
+    if state.emitted.checks.as_ref() != Some(&wanted) {
+        actions.push(Action::SetChecks(wanted.clone()));
+        state.emitted.checks = Some(wanted);
+    }
+}
+
+/// Whether the state file has to be written, and when.
+#[derive(PartialEq, Eq)]
+enum Save {
+    No,
+    /// Before the kernel hears of it: a crash in between must not leave an entry that nobody owns.
+    First,
+    /// After: the kernel need not wait for the disk.
+    Last,
+}
+
+/// Keeps the record of what is ours in step with what is wanted and what the kernel has.
+fn own(state: &mut State, dirty: &Dirty) -> Save {
+    let before = state.wanted.owned.len();
+    if dirty.table {
+        state.wanted.owned.extend(state.wanted.table.keys().copied());
+    }
+    let has_grown = state.wanted.owned.len() > before;
+    if dirty.ownership {
+        let State { wanted, kernel, .. } = state;
+        let (table, services) = (&wanted.table, &kernel.services);
+        wanted.owned.retain(|key| table.contains_key(key) || services.contains(key));
+    }
+    let is_new = state.saved.owned != state.wanted.owned;
+    if is_new {
+        state.saved.owned.clone_from(&state.wanted.owned);
+    }
+    match (has_grown, is_new || dirty.depools) {
+        (true, _) => Save::First,
+        (false, true) => Save::Last,
+        (false, false) => Save::No,
+    }
+}
+
+/// Which addresses our device is to have: VIPs of services that have spoken, those that it has already, and those
+/// of services on their way out.
+fn addresses(state: &mut State, dirty: &Dirty, actions: &mut Vec<Action>) {
+    if !(dirty.every_vip || dirty.sources || dirty.table) {
+        return;
+    }
+    let present = state.kernel.addresses.as_ref();
+    let mut wanted: BTreeSet<IpAddr> = BTreeSet::new();
+    for service in state.services.values() {
+        let is_here = |vip: &IpAddr| service.waiting.is_none() || present.is_some_and(|p| p.contains(vip));
+        let keys = service_keys(&service.config);
+        wanted.extend(keys.filter(|(vip, key)| is_here(vip) || state.wanted.table.contains_key(key)).map(|(vip, _)| vip));
+    }
+    for key in state.leaving.keys() {
+        if let ipvs::ServiceKey::Address { address, .. } = key {
+            wanted.insert(*address);
+        }
+    }
+    if state.emitted.addresses.as_ref() != Some(&wanted) {
+        actions.push(Action::SetAddresses(wanted.clone()));
+        state.emitted.addresses = Some(wanted);
+    }
+}
+
+/// Judges the VIPs that something has happened to.
+fn vips(state: &mut State, dirty: &Dirty, now: Timestamp) {
+    let hold = state.config.as_ref().and_then(|c| c.bgp.as_ref()).map_or(Duration::ZERO, |bgp| bgp.withdraw_hold);
+    let judged: Vec<IpAddr> = match dirty.every_vip {
+        true => state.vip_users.keys().copied().collect(),
+        false => dirty.vips.iter().copied().collect(),
+    };
+    for vip in judged {
+        let Some(users) = state.vip_users.get(&vip) else { continue };
+        let services: Vec<_> =
+            users.iter().filter_map(|name| Some((name.as_str(), state.services.get(name)?))).collect();
+        let prospect = prospect(vip, &services, &state.kernel);
+        let entry = state.vips.entry(vip).or_insert_with(|| Vip::new(now));
+        if entry.judge(prospect, hold, now) {
+            state.notices.push(Notice {
+                level: if entry.announced { Level::Info } else { Level::Error },
+                service: None,
+                subject: Some(vip.to_string()),
+                what: format!("VIP {}", if entry.announced { "can be announced" } else { "is withdrawn" }),
+                reason: entry.reason.clone(),
+            });
+        }
+    }
+}
+
+impl Vip {
+    fn new(now: Timestamp) -> Self {
+        let reason = "nothing is known of it yet".into();
+        Self { announced: false, since: now, reason, failing_since: None, is_unconfirmed: false }
+    }
+
+    /// Takes a prospect in; true when it is announced or withdrawn by it.
+    fn judge(&mut self, prospect: Prospect, hold: Duration, now: Timestamp) -> bool {
+        self.is_unconfirmed = matches!(prospect, Prospect::Unconfirmed(_));
+        let (announced, reason) = match prospect {
+            Prospect::Serving(reason) => {
+                self.failing_since = None;
+                (true, reason)
+            }
+            // What was announced stays so: the kernel is being repaired, not the pool failing.
+            Prospect::Unconfirmed(reason) => (self.announced, reason),
+            Prospect::Failing(reason) => {
+                let since = self.failing_since.unwrap_or(now);
+                let is_held = self.announced && now.since(since) < hold;
+                self.failing_since = is_held.then_some(since);
+                (is_held, reason)
+            }
+        };
+        let changed = announced != self.announced;
+        self.announced = announced;
+        self.reason = reason;
+        if changed {
+            self.since = now;
+        }
+        changed
+    }
+}
+
+/// From starting to running: when everything has spoken, or the grace is over.
+fn start(state: &mut State, now: Timestamp) {
+    if state.phase != Phase::Starting || state.config.is_none() {
+        return;
+    }
+    let is_late = now.since(state.configured_at) >= START_GRACE;
+    let is_known = state.kernel.is_read && state.kernel.addresses.is_some();
+    let speaks = |service: &super::state::ServiceState| match service.waiting {
+        Some(_) => state.inventory.has_failed(&service.config),
+        None => service.pools.values().flat_map(|pool| pool.members.values()).all(|member| member.is_settled()),
+    };
+    let is_settled = is_known
+        && state.services.values().all(speaks)
+        && state.vips.values().all(|vip| !vip.is_unconfirmed);
+    if is_settled || is_late {
+        state.phase = Phase::Running { since: now };
+        let reason = if is_settled {
+            "every source, check and the kernel have spoken".into()
+        } else {
+            format!("not everything has spoken within {} s; what is known is announced", START_GRACE.as_secs())
+        };
+        let level = if is_settled { Level::Info } else { Level::Warn };
+        state.notices.push(Notice { level, service: None, subject: None, what: "ready".into(), reason });
+    }
+}
+
+/// What the routers are to hear.
+fn routes(state: &mut State, actions: &mut Vec<Action>) {
+    let Some(bgp) = state.config.as_ref().and_then(|config| config.bgp.as_ref()) else { return };
+    let routes = match state.phase {
+        Phase::Starting | Phase::Stopped => return,
+        Phase::Stopping { .. } => RouteSet::new(),
+        Phase::Running { .. } => announced(&state.vips, bgp),
+    };
+    if state.emitted.routes.as_ref() != Some(&routes) {
+        actions.push(Action::SetRoutes(routes.clone()));
+        state.emitted.routes = Some(routes);
+    }
+}
+
+fn announced(vips: &BTreeMap<IpAddr, Vip>, bgp: &Bgp) -> RouteSet {
+    let attributes = RouteAttributes {
+        med: bgp.med,
+        communities: bgp.communities.iter().filter_map(|community| community.parse().ok()).collect(),
+        ..RouteAttributes::default()
+    };
+    vips.iter()
+        .filter(|(_, vip)| vip.announced)
+        .map(|(address, _)| (Prefix::host(*address), attributes.clone()))
+        .collect()
+}

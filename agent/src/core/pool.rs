@@ -1,0 +1,157 @@
+//! The pool decision: who gets new connections, with which weight, and why.
+//!
+//! The rules, in the words of an operator:
+//!
+//! 1. A backend that an operator or its source has depooled gets no new connections. One that is inactive is
+//!    not part of the pool at all: it does not count in the threshold's denominator either.
+//! 2. Nobody is pooled before the first result of its checks, save one that the kernel already serves: after a
+//!    restart it keeps the weight that it has until its checks have spoken.
+//! 3. A healthy backend is pooled with its own weight.
+//! 4. The depool threshold holds against health: when fewer backends than `threshold × pool` would be left,
+//!    backends that are down stay pooled until the threshold is met or nobody enabled is left. Those that
+//!    failed latest stay first; among equals the name decides.
+//! 5. The threshold never pools a backend against an operator's or a source's word.
+
+use super::Timestamp;
+use crate::config::{Admin, Threshold};
+use ipvs::Weight;
+use serde::{Deserialize, Serialize};
+
+/// What the checks of one backend's address say together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "state")]
+pub enum Health {
+    /// Some check has not given its first verdict.
+    Unknown,
+    /// Every check passes, or there is none.
+    Up {
+        /// Since when.
+        since: Timestamp,
+    },
+    /// At least one check fails.
+    Down {
+        /// Since when.
+        since: Timestamp,
+    },
+}
+
+/// One backend as the decision sees it.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    /// Host name, unique in the pool; the last word among equals.
+    pub host: String,
+    /// What the operator and the source say, the stricter of the two.
+    pub admin: Admin,
+    /// The weight that it is to have when pooled.
+    pub weight: Weight,
+    /// What its checks say.
+    pub health: Health,
+    /// The weight that the kernel gave it before this process started.
+    pub adopted: Option<Weight>,
+}
+
+/// Why a backend has the weight that it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// Healthy and enabled.
+    Pooled,
+    /// Served before the restart; its checks have not spoken yet.
+    Adopted,
+    /// Down, but pooled: without it the pool would fall below its threshold.
+    HeldThoughDown,
+    /// Down.
+    Down,
+    /// Its checks have not spoken yet.
+    AwaitingChecks,
+    /// Depooled by an operator or by its source.
+    Depooled,
+    /// Inactive by its source.
+    Inactive,
+}
+
+impl Standing {
+    /// Whether a backend of this standing gets new connections (with a weight above zero).
+    pub fn is_pooled(self) -> bool {
+        match self {
+            Self::Pooled | Self::Adopted | Self::HeldThoughDown => true,
+            Self::Down | Self::AwaitingChecks | Self::Depooled | Self::Inactive => false,
+        }
+    }
+
+    /// Whether it is pooled on its own merit, not for the threshold's sake.
+    pub fn can_serve(self) -> bool {
+        match self {
+            Self::Pooled | Self::Adopted => true,
+            Self::HeldThoughDown | Self::Down | Self::AwaitingChecks | Self::Depooled | Self::Inactive => false,
+        }
+    }
+
+    /// The state in a word or two, as `lvsctl status` shows it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pooled => "pooled",
+            Self::Adopted => "adopted",
+            Self::HeldThoughDown => "held-though-down",
+            Self::Down => "down",
+            Self::AwaitingChecks => "awaiting-checks",
+            Self::Depooled => "depooled",
+            Self::Inactive => "inactive",
+        }
+    }
+}
+
+/// The decision for one backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// The weight that the kernel is to have.
+    pub weight: Weight,
+    /// Why.
+    pub standing: Standing,
+}
+
+/// Decides a whole pool. The answer has one decision for each candidate, in the candidates' order, and does not
+/// depend on that order.
+pub fn decide(candidates: &[Candidate], threshold: Threshold) -> Vec<Decision> {
+    let mut decisions: Vec<Decision> = candidates.iter().map(on_own_merit).collect();
+    let total = candidates.iter().filter(|c| c.admin != Admin::Inactive).count();
+    let pooled = decisions.iter().filter(|d| d.standing.is_pooled() && d.weight > Weight::ZERO).count();
+    let missing = threshold.needed(total).saturating_sub(pooled);
+    for index in latest_to_fail(candidates).into_iter().take(missing) {
+        decisions[index] = Decision { weight: candidates[index].weight, standing: Standing::HeldThoughDown };
+    }
+    decisions
+}
+
+/// The decision for one backend when the threshold asks for nothing.
+fn on_own_merit(candidate: &Candidate) -> Decision {
+    let refused = |standing| Decision { weight: Weight::ZERO, standing };
+    match (candidate.admin, candidate.health) {
+        (Admin::Inactive, _) => refused(Standing::Inactive),
+        (Admin::Depooled, _) => refused(Standing::Depooled),
+        (Admin::Pooled, Health::Up { .. }) => Decision { weight: candidate.weight, standing: Standing::Pooled },
+        (Admin::Pooled, Health::Down { .. }) => refused(Standing::Down),
+        (Admin::Pooled, Health::Unknown) => match candidate.adopted {
+            Some(weight) if weight > Weight::ZERO => Decision { weight, standing: Standing::Adopted },
+            Some(_) | None => refused(Standing::AwaitingChecks),
+        },
+    }
+}
+
+/// Indices of the enabled backends that are down and could hold the threshold, best first.
+fn latest_to_fail(candidates: &[Candidate]) -> Vec<usize> {
+    let mut down: Vec<(std::cmp::Reverse<Timestamp>, &str, usize)> = candidates
+        .iter()
+        .enumerate()
+        .filter(|(_, c)| c.admin == Admin::Pooled && c.weight > Weight::ZERO)
+        .filter_map(|(index, c)| match c.health {
+            Health::Down { since } => Some((std::cmp::Reverse(since), c.host.as_str(), index)),
+            Health::Unknown | Health::Up { .. } => None,
+        })
+        .collect();
+    down.sort_unstable();
+    down.into_iter().map(|(_, _, index)| index).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,156 @@
+use super::*;
+use proptest::prelude::*;
+
+fn weight(value: u32) -> Weight {
+    Weight::new(value).expect("a test's weight is valid")
+}
+
+fn at(second: u64) -> Timestamp {
+    Timestamp::from_micros(second * 1_000_000)
+}
+
+fn backend(host: &str, health: Health) -> Candidate {
+    Candidate { host: host.into(), admin: Admin::Pooled, weight: weight(10), health, adopted: None }
+}
+
+fn up(host: &str) -> Candidate {
+    backend(host, Health::Up { since: at(1) })
+}
+
+fn down(host: &str, since: u64) -> Candidate {
+    backend(host, Health::Down { since: at(since) })
+}
+
+fn half() -> Threshold {
+    Threshold::from_permille(500).expect("a half is a share")
+}
+
+fn standings(candidates: &[Candidate]) -> Vec<Standing> {
+    decide(candidates, half()).into_iter().map(|d| d.standing).collect()
+}
+
+#[test]
+fn a_healthy_backend_is_pooled_and_a_dead_one_is_not() {
+    assert_eq!(
+        standings(&[up("a"), up("b"), down("c", 5)]),
+        [Standing::Pooled, Standing::Pooled, Standing::Down]
+    );
+}
+
+#[test]
+fn the_threshold_is_met_at_equality() {
+    assert_eq!(standings(&[up("a"), down("b", 5)]), [Standing::Pooled, Standing::Down]);
+}
+
+#[test]
+fn the_latest_to_fail_is_held_though_down() {
+    assert_eq!(
+        standings(&[down("a", 5), down("b", 7), down("c", 6)]),
+        [Standing::Down, Standing::HeldThoughDown, Standing::HeldThoughDown]
+    );
+}
+
+#[test]
+fn among_equals_the_name_decides_who_is_held() {
+    assert_eq!(standings(&[down("b", 5), down("a", 5)]), [Standing::Down, Standing::HeldThoughDown]);
+}
+
+#[test]
+fn a_depooled_backend_is_not_held_for_the_threshold() {
+    let mut depooled = down("a", 9);
+    depooled.admin = Admin::Depooled;
+    assert_eq!(standings(&[depooled, down("b", 5)]), [Standing::Depooled, Standing::HeldThoughDown]);
+}
+
+#[test]
+fn inactive_backends_do_not_count_in_the_denominator() {
+    let mut inactive = up("a");
+    inactive.admin = Admin::Inactive;
+    assert_eq!(
+        standings(&[inactive, up("b"), down("c", 5)]),
+        [Standing::Inactive, Standing::Pooled, Standing::Down]
+    );
+}
+
+#[test]
+fn nobody_is_pooled_before_its_first_result() {
+    assert_eq!(
+        standings(&[backend("a", Health::Unknown), backend("b", Health::Unknown)]),
+        [Standing::AwaitingChecks, Standing::AwaitingChecks]
+    );
+}
+
+#[test]
+fn what_the_kernel_serves_is_kept_until_the_checks_have_spoken() {
+    let mut adopted = backend("a", Health::Unknown);
+    adopted.adopted = Some(weight(7));
+    let decision = decide(&[adopted], half());
+    assert_eq!(decision, [Decision { weight: weight(7), standing: Standing::Adopted }]);
+}
+
+fn any_candidate(index: usize) -> impl Strategy<Value = Candidate> {
+    let admin = prop_oneof![4 => Just(Admin::Pooled), 1 => Just(Admin::Depooled), 1 => Just(Admin::Inactive)];
+    let health = prop_oneof![
+        Just(Health::Unknown),
+        (0..4u64).prop_map(|s| Health::Up { since: at(s) }),
+        (0..4u64).prop_map(|s| Health::Down { since: at(s) }),
+    ];
+    (admin, health, 0..3u32, proptest::option::of(0..3u32)).prop_map(move |(admin, health, w, adopted)| Candidate {
+        host: format!("h{index}"),
+        admin,
+        weight: weight(w),
+        health,
+        adopted: adopted.map(weight),
+    })
+}
+
+fn any_pool() -> impl Strategy<Value = (Vec<Candidate>, Threshold)> {
+    let candidates = (0..9usize).prop_flat_map(|n| (0..n).map(any_candidate).collect::<Vec<_>>());
+    (candidates, 0..=1000u16).prop_map(|(c, t)| (c, Threshold::from_permille(t).expect("0..=1000 is a share")))
+}
+
+/// A pool, and the same pool in another order.
+fn any_order() -> impl Strategy<Value = (Vec<Candidate>, Vec<Candidate>, Threshold)> {
+    any_pool().prop_flat_map(|(c, t)| (Just(c.clone()), Just(c).prop_shuffle(), Just(t)))
+}
+
+proptest! {
+    #[test]
+    fn the_pool_is_never_below_its_threshold_while_anyone_enabled_could_be_pooled((pool, threshold) in any_pool()) {
+        let decisions = decide(&pool, threshold);
+        let total = pool.iter().filter(|c| c.admin != Admin::Inactive).count();
+        let pooled = decisions.iter().filter(|d| d.standing.is_pooled() && d.weight > Weight::ZERO).count();
+        let left_out = pool.iter().zip(&decisions).any(|(c, d)| {
+            c.admin == Admin::Pooled && c.health != Health::Unknown && c.weight > Weight::ZERO && !d.standing.is_pooled()
+        });
+        prop_assert!(pooled >= threshold.needed(total) || !left_out);
+    }
+
+    #[test]
+    fn a_disabled_backend_never_has_a_weight((pool, threshold) in any_pool()) {
+        for (c, d) in pool.iter().zip(decide(&pool, threshold)) {
+            prop_assert!(c.admin == Admin::Pooled || d.weight == Weight::ZERO);
+            prop_assert!(d.standing.is_pooled() || d.weight == Weight::ZERO);
+        }
+    }
+
+    #[test]
+    fn the_outcome_does_not_depend_on_the_order((pool, other, threshold) in any_order()) {
+        let (one, two) = (decide(&pool, threshold), decide(&other, threshold));
+        for (c, d) in pool.iter().zip(one) {
+            let there = other.iter().position(|o| o.host == c.host).expect("the same hosts");
+            prop_assert_eq!(d, two[there]);
+        }
+    }
+
+    #[test]
+    fn a_recovery_never_depools_a_healthy_backend((pool, threshold) in any_pool(), index in 0..9usize) {
+        prop_assume!(index < pool.len());
+        let before = decide(&pool, threshold);
+        let mut after = pool.clone();
+        after[index].health = Health::Up { since: at(9) };
+        for (i, d) in decide(&after, threshold).iter().enumerate() {
+            prop_assert!(i == index || !before[i].standing.can_serve() || d.standing.can_serve());
+        }
+    }
+}

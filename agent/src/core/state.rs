@@ -1,0 +1,170 @@
+//! The core's state. The engine owns the only one; [`super::step`] changes it.
+
+use super::action::{Notice, WantedTable};
+use super::inventory::Inventory;
+use super::member::{Pool, Verdicts};
+use super::saved::Saved;
+use super::Timestamp;
+use crate::config::{Config, Service};
+use health::Check;
+use ipvs::{Family, ServiceKey, Table};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a start waits for sources and checks before routes are announced as far as they are known. Long
+/// enough for a few check timeouts and DNS retries, short against a router's graceful restart time (120 s).
+pub const START_GRACE: Duration = Duration::from_secs(10);
+
+/// How often the kernel is asked for the connections of destinations that drain. Its counters are exact, so this
+/// only bounds how long an empty destination stays.
+pub const DRAIN_POLL: Duration = Duration::from_secs(1);
+
+/// Everything that the core knows and wants.
+#[derive(Debug, Default)]
+pub struct State {
+    pub(super) config: Option<Arc<Config>>,
+    pub(super) configured_at: Timestamp,
+    pub(super) saved: Saved,
+    pub(super) inventory: Inventory,
+    pub(super) verdicts: Verdicts,
+    pub(super) services: BTreeMap<String, ServiceState>,
+    /// Which services a check decides about.
+    pub(super) check_users: BTreeMap<Arc<Check>, BTreeSet<String>>,
+    /// Which services are on a VIP.
+    pub(super) vip_users: BTreeMap<IpAddr, BTreeSet<String>>,
+    pub(super) vips: BTreeMap<IpAddr, Vip>,
+    pub(super) kernel: Kernel,
+    /// What the kernel's table is to hold of ours.
+    pub(super) wanted: WantedTable,
+    /// Services in which a destination drains.
+    pub(super) draining: BTreeSet<String>,
+    /// Services that the configuration lost, and until when they serve: the routers need time to move traffic.
+    pub(super) leaving: BTreeMap<ServiceKey, Timestamp>,
+    pub(super) phase: Phase,
+    pub(super) emitted: Emitted,
+    pub(super) notices: Vec<Notice>,
+}
+
+/// Where in its life the daemon is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Phase {
+    /// Sources, kernel and checks have not all spoken; no route is set, so that routers keep what they have.
+    #[default]
+    Starting,
+    /// Routes are set.
+    Running {
+        /// Since when.
+        since: Timestamp,
+    },
+    /// Routes are withdrawn; traffic moves away.
+    Stopping {
+        /// When to exit.
+        until: Timestamp,
+    },
+    /// Nothing is left to do.
+    Stopped,
+}
+
+/// A service, what its sources say and what was decided.
+#[derive(Debug)]
+pub struct ServiceState {
+    /// Its configuration.
+    pub config: Arc<Service>,
+    /// Why its backends are not known yet; then the kernel's entry stays as it is.
+    pub waiting: Option<String>,
+    /// One for each family among its VIPs.
+    pub pools: BTreeMap<Family, Pool>,
+    /// Backends without a usable address, and why.
+    pub unusable: BTreeMap<String, String>,
+    /// Since when this service is configured.
+    pub since: Timestamp,
+}
+
+impl ServiceState {
+    /// The kernel's keys of this service, one a VIP.
+    pub fn keys(&self) -> impl Iterator<Item = (IpAddr, ServiceKey)> + '_ {
+        service_keys(&self.config)
+    }
+}
+
+/// The kernel's keys of a service, one a VIP.
+pub fn service_keys(service: &Service) -> impl Iterator<Item = (IpAddr, ServiceKey)> + '_ {
+    service.vips.iter().map(|vip| {
+        (*vip, ServiceKey::Address { protocol: service.protocol, address: *vip, port: service.port })
+    })
+}
+
+/// A VIP towards the routers.
+#[derive(Clone, Debug)]
+pub struct Vip {
+    /// Whether it is announced.
+    pub announced: bool,
+    /// Since when.
+    pub since: Timestamp,
+    /// Why.
+    pub reason: String,
+    /// Since when nothing behind it can serve, while it is still announced.
+    pub failing_since: Option<Timestamp>,
+    /// Whether something could serve but the kernel has not confirmed it.
+    pub is_unconfirmed: bool,
+}
+
+/// What the kernel said.
+#[derive(Debug, Default)]
+pub struct Kernel {
+    /// The table as it was last read; empty until the first reading.
+    pub table: Table,
+    /// Whether it was read.
+    pub is_read: bool,
+    /// When it was last asked for.
+    pub last_read: Timestamp,
+    /// Our services that it holds.
+    pub services: BTreeSet<ServiceKey>,
+    /// Services in it that are not ours.
+    pub foreign: usize,
+    /// What it refused last.
+    pub failures: Vec<String>,
+    /// The addresses of our own device; none until they were read.
+    pub addresses: Option<BTreeSet<IpAddr>>,
+}
+
+/// The states that were last handed to executors, so that only changes are.
+#[derive(Debug, Default)]
+pub struct Emitted {
+    pub(super) addresses: Option<BTreeSet<IpAddr>>,
+    pub(super) checks: Option<BTreeSet<Arc<Check>>>,
+    pub(super) files: Option<BTreeSet<std::path::PathBuf>>,
+    pub(super) names: Option<BTreeSet<String>>,
+    pub(super) routes: Option<bgp::RouteSet>,
+    pub(super) peers: Option<Vec<crate::config::Peer>>,
+}
+
+impl State {
+    /// A state that knows nothing: the first event is [`super::Event::Restored`].
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Whether routes have been set: then the daemon is ready.
+    pub fn is_ready(&self) -> bool {
+        matches!(self.phase, Phase::Running { .. })
+    }
+
+    /// When [`super::Event::Tick`] is due, if anything waits for time to pass.
+    pub fn next_wakeup(&self) -> Option<Timestamp> {
+        let config = self.config.as_ref()?;
+        let resync = self.kernel.is_read.then(|| self.kernel.last_read + config.daemon.resync_interval);
+        let drain = (!self.draining.is_empty()).then(|| self.kernel.last_read + DRAIN_POLL);
+        let phase = match self.phase {
+            Phase::Starting => Some(self.configured_at + START_GRACE),
+            Phase::Stopping { until } => Some(until),
+            Phase::Running { .. } | Phase::Stopped => None,
+        };
+        let hold = config.bgp.as_ref().map_or(Duration::ZERO, |bgp| bgp.withdraw_hold);
+        let vips = self.vips.values().filter_map(|vip| vip.failing_since).map(|since| since + hold).min();
+        let leaving = self.leaving.values().min().copied();
+        [resync, drain, phase, vips, leaving].into_iter().flatten().min()
+    }
+}

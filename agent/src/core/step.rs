@@ -1,0 +1,257 @@
+//! One event, its consequences, and what is to be done about them.
+
+use super::action::{Action, Level, Notice};
+use super::event::{ConnectionCount, Event, Request};
+use super::outcome::{self, Dirty};
+use super::state::{DRAIN_POLL, Phase, ServiceState, State, service_keys};
+use super::{Timestamp, desired, operator};
+use crate::config::{Backend, Config, Service};
+use ipvs::{DestinationKey, Table};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Takes one event in and gives what is to be done, in order. Deterministic: the same state, event and time give
+/// the same actions.
+pub fn step(state: &mut State, event: Event, now: Timestamp) -> Vec<Action> {
+    let mut dirty = Dirty::default();
+    let mut last = Vec::new();
+    match event {
+        Event::Restored(saved) => {
+            state.wanted.owned.extend(saved.owned.iter().copied());
+            state.saved = saved;
+        }
+        Event::Configured(config) => configure(state, config, &mut dirty, now),
+        Event::PoolRead { path, outcome } => pool_read(state, path, outcome, &mut dirty, now),
+        Event::Resolved { host, outcome } => resolved(state, host, outcome, &mut dirty),
+        Event::Checked { check, verdict, failure } => {
+            if let Some(users) = state.check_users.get(&check) {
+                dirty.decide.extend(users.iter().cloned());
+                state.verdicts.report(check, verdict, failure, now);
+            }
+        }
+        Event::KernelRead { table, connections } => kernel_read(state, table, &connections, &mut dirty, now),
+        Event::KernelSynced { services, failures } => {
+            dirty.every_vip |= state.kernel.services != services;
+            dirty.ownership = true;
+            state.kernel.services = services;
+            state.kernel.failures = failures;
+        }
+        Event::AddressesSynced { present, failures } => {
+            dirty.every_vip = true;
+            failures.iter().for_each(|failure| complain(state, "an address could not be set", failure));
+            state.kernel.addresses = Some(present);
+        }
+        Event::Operator(request) => last.push(operate(state, &request, &mut dirty, now)),
+        Event::Tick => last.extend(tick(state, &mut dirty, now)),
+        Event::Stop => stop(state, now),
+    }
+    let mut actions = outcome::conclude(state, dirty, now);
+    actions.extend(last);
+    actions.extend(state.notices.drain(..).map(Action::Notice));
+    if matches!(state.phase, Phase::Stopping { until } if until <= now) {
+        state.phase = Phase::Stopped;
+        actions.push(Action::Exit);
+    }
+    actions
+}
+
+/// Takes a configuration over: what did not change stays as it is.
+fn configure(state: &mut State, config: Arc<Config>, dirty: &mut Dirty, now: Timestamp) {
+    if state.config.is_none() {
+        state.configured_at = now;
+    }
+    let mut old = std::mem::take(&mut state.services);
+    for (name, service) in &config.services {
+        let service = Arc::new(service.clone());
+        let kept = old.remove(name).map(|known| ServiceState { config: Arc::clone(&service), ..known });
+        let fresh = || ServiceState {
+            config: Arc::clone(&service),
+            waiting: Some("its sources have not been asked yet".into()),
+            pools: BTreeMap::new(),
+            unusable: BTreeMap::new(),
+            since: now,
+        };
+        state.services.insert(name.clone(), kept.unwrap_or_else(fresh));
+        dirty.relist.insert(name.clone());
+    }
+    state.vip_users = vip_users(&config);
+    state.vips.retain(|vip, _| state.vip_users.contains_key(vip));
+    let keys: BTreeSet<_> = config.services.values().flat_map(service_keys).map(|(_, key)| key).collect();
+    let delay = if config.bgp.is_some() { config.daemon.shutdown_delay } else { Duration::ZERO };
+    for key in state.wanted.table.keys().filter(|key| !keys.contains(key)) {
+        state.leaving.entry(*key).or_insert(now + delay);
+    }
+    state.leaving.retain(|key, _| !keys.contains(key));
+    state.config = Some(config);
+    dirty.every_vip = true;
+    dirty.sources = true;
+}
+
+fn vip_users(config: &Config) -> BTreeMap<IpAddr, BTreeSet<String>> {
+    let mut users: BTreeMap<IpAddr, BTreeSet<String>> = BTreeMap::new();
+    for (name, service) in &config.services {
+        for vip in &service.vips {
+            users.entry(*vip).or_default().insert(name.clone());
+        }
+    }
+    users
+}
+
+fn pool_read(
+    state: &mut State,
+    path: PathBuf,
+    outcome: Result<Vec<Backend>, String>,
+    dirty: &mut Dirty,
+    now: Timestamp,
+) {
+    if let Err(error) = &outcome {
+        let is_new = state.inventory.file(&path).and_then(|file| file.error.as_ref()) != Some(error);
+        if is_new {
+            complain(state, "a pool file was refused; its last good content stays", error);
+        }
+    }
+    let users = state.services.values().filter(|s| outcome::pool_file(&s.config) == Some(&path));
+    let users: Vec<String> = users.map(|service| service.config.name.clone()).collect();
+    // Also after a failure: a service that waited for this file may now be told why.
+    state.inventory.pool_read(path, outcome, now);
+    dirty.relist.extend(users);
+    dirty.sources = true;
+}
+
+fn resolved(state: &mut State, host: String, outcome: Result<Vec<IpAddr>, String>, dirty: &mut Dirty) {
+    if let Err(error) = &outcome {
+        let is_new = state.inventory.name(&host).and_then(|name| name.error.as_ref()) != Some(error);
+        if is_new {
+            complain(state, &format!("{host} could not be looked up; its last addresses stay"), error);
+        }
+    }
+    if state.inventory.resolved(host.clone(), outcome) {
+        let users = state.services.values().filter(|service| state.inventory.uses(&service.config, &host));
+        dirty.relist.extend(users.map(|service| service.config.name.clone()));
+    }
+}
+
+fn kernel_read(
+    state: &mut State,
+    table: Table,
+    connections: &[ConnectionCount],
+    dirty: &mut Dirty,
+    now: Timestamp,
+) {
+    let is_first = !state.kernel.is_read;
+    state.kernel.table = table;
+    state.kernel.is_read = true;
+    state.kernel.last_read = now;
+    if is_first {
+        dirty.relist.extend(state.services.keys().cloned());
+        dirty.every_vip = true;
+        dirty.sources = true;
+        return;
+    }
+    let mut left: BTreeMap<(DestinationKey, ipvs::ServiceKey), u64> = BTreeMap::new();
+    for count in connections {
+        *left.entry((count.destination, count.service)).or_default() += count.connections;
+    }
+    end_drains(state, dirty, now, |service, key| {
+        service_keys(service).filter_map(|(_, of)| left.get(&(*key, of))).sum()
+    });
+}
+
+/// Ends the drains that are over.
+fn end_drains(
+    state: &mut State,
+    dirty: &mut Dirty,
+    now: Timestamp,
+    connections: impl Fn(&Service, &DestinationKey) -> u64,
+) {
+    let Some(cap) = state.config.as_ref().map(|config| config.daemon.drain_timeout) else { return };
+    for name in state.draining.clone() {
+        let Some(service) = state.services.get_mut(&name) else { continue };
+        for address in desired::end_drains(service, cap, &connections, now) {
+            state.notices.push(Notice {
+                level: Level::Info,
+                service: Some(name.clone()),
+                subject: Some(address.to_string()),
+                what: "a removed backend has drained".into(),
+                reason: "its connections are gone, or the drain timeout is over".into(),
+            });
+            dirty.decide.insert(name.clone());
+        }
+    }
+}
+
+fn operate(state: &mut State, request: &Request, dirty: &mut Dirty, now: Timestamp) -> Action {
+    let answer = operator::command(state, request, now);
+    match &answer {
+        Ok(done) => {
+            dirty.decide.extend(done.services.iter().cloned());
+            dirty.depools = true;
+            state.notices.push(Notice {
+                level: Level::Info,
+                service: None,
+                subject: Some(done.host.clone()),
+                what: done.message.clone(),
+                reason: format!("{} asked for it", request.who),
+            });
+        }
+        Err(refusal) => state.notices.push(Notice {
+            level: Level::Warn,
+            service: None,
+            subject: None,
+            what: format!("a request of {} was refused", request.who),
+            reason: refusal.to_string(),
+        }),
+    }
+    Action::Reply { id: request.id, answer }
+}
+
+fn tick(state: &mut State, dirty: &mut Dirty, now: Timestamp) -> Option<Action> {
+    let due: Vec<_> = state.leaving.iter().filter(|(_, until)| **until <= now).map(|(key, _)| *key).collect();
+    for key in due {
+        state.leaving.remove(&key);
+        state.wanted.table.remove(&key);
+        state.kernel.table.remove(&key);
+        dirty.table = true;
+    }
+    dirty.vips.extend(state.vips.iter().filter(|(_, vip)| vip.failing_since.is_some()).map(|(vip, _)| *vip));
+    // Nothing was read: a drain ends now only when its time is over.
+    end_drains(state, dirty, now, |_, _| 1);
+    let config = state.config.as_ref()?;
+    let period = if state.draining.is_empty() { config.daemon.resync_interval } else { DRAIN_POLL };
+    let is_due = state.kernel.is_read && now.since(state.kernel.last_read) >= period;
+    is_due.then(|| {
+        state.kernel.last_read = now;
+        Action::ReadKernel
+    })
+}
+
+fn stop(state: &mut State, now: Timestamp) {
+    let delay = match (&state.phase, &state.config) {
+        (Phase::Running { .. }, Some(config)) if state.vips.values().any(|vip| vip.announced) => {
+            if config.bgp.is_some() { config.daemon.shutdown_delay } else { Duration::ZERO }
+        }
+        // Asked twice, or nothing was announced: nothing to wait for.
+        (Phase::Starting | Phase::Running { .. } | Phase::Stopping { .. } | Phase::Stopped, _) => Duration::ZERO,
+    };
+    state.phase = Phase::Stopping { until: now + delay };
+    state.notices.push(Notice {
+        level: Level::Info,
+        service: None,
+        subject: None,
+        what: "stopping: every VIP is withdrawn, the kernel goes on serving".into(),
+        reason: format!("asked to stop; exit in {} ms", delay.as_millis()),
+    });
+}
+
+fn complain(state: &mut State, what: &str, reason: &str) {
+    state.notices.push(Notice {
+        level: Level::Error,
+        service: None,
+        subject: None,
+        what: what.into(),
+        reason: reason.into(),
+    });
+}

@@ -1,0 +1,265 @@
+//! What the state looks like from outside: plain data for `lvsctl`, HTTP and metrics.
+
+use super::state::{Phase, ServiceState, State};
+use super::operator::{services_of, source_of};
+use super::{Timestamp, action::Refusal, member::Member, why};
+use ipvs::Family;
+use serde::{Deserialize, Serialize};
+
+/// The whole daemon.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// Whether routes have been set.
+    pub ready: bool,
+    /// `starting`, `running` or `stopping`.
+    pub phase: String,
+    /// Since when a configuration is in use.
+    pub since: Timestamp,
+    /// Every service, by name.
+    pub services: Vec<ServiceView>,
+    /// Every VIP, by address.
+    pub vips: Vec<VipView>,
+    /// Every BGP peer, as the speaker reports it; filled in by the shell.
+    pub peers: Vec<PeerView>,
+    /// Services in the kernel that are not ours.
+    pub foreign_services: usize,
+    /// What the kernel refused last.
+    pub kernel_failures: Vec<String>,
+}
+
+/// One service.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ServiceView {
+    /// Its name.
+    pub name: String,
+    /// `tcp`, `udp` or `sctp`.
+    pub protocol: String,
+    /// Its port.
+    pub port: u16,
+    /// Its VIPs.
+    pub vips: Vec<std::net::IpAddr>,
+    /// The scheduler's name.
+    pub scheduler: String,
+    /// Where its backends are written down.
+    pub source: String,
+    /// Why the last reading of the source failed; the last good one goes on.
+    pub source_error: Option<String>,
+    /// Why its backends are not known yet.
+    pub waiting: Option<String>,
+    /// One for each family among its VIPs.
+    pub pools: Vec<PoolView>,
+    /// Backends without a usable address.
+    pub unusable: Vec<UnusableView>,
+}
+
+/// A service's pool in one address family.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PoolView {
+    /// `ipv4` or `ipv6`.
+    pub family: Family,
+    /// Backends with a weight.
+    pub pooled: usize,
+    /// Those among them that are there on their own merit.
+    pub serving: usize,
+    /// What the depool threshold asks for.
+    pub needed: usize,
+    /// Backends that count.
+    pub total: usize,
+    /// Its backends by name.
+    pub backends: Vec<BackendView>,
+    /// Former backends that finish their connections.
+    pub draining: Vec<std::net::IpAddr>,
+}
+
+/// A backend in a pool.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BackendView {
+    /// Its host name.
+    pub host: String,
+    /// Its address.
+    pub address: std::net::IpAddr,
+    /// The weight that the kernel is to have.
+    pub weight: u32,
+    /// What was decided: `pooled`, `down`, `depooled`, ….
+    pub standing: String,
+    /// What its checks say: `up`, `down` or `unknown`.
+    pub health: String,
+    /// Since when it has this standing.
+    pub since: Timestamp,
+    /// Why.
+    pub reason: String,
+}
+
+/// A backend without a usable address.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UnusableView {
+    /// Its host name.
+    pub host: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// A VIP.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VipView {
+    /// The address.
+    pub address: std::net::IpAddr,
+    /// Whether the routers are to hear of it.
+    pub announced: bool,
+    /// Since when.
+    pub since: Timestamp,
+    /// Why.
+    pub reason: String,
+}
+
+/// A BGP peer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PeerView {
+    /// Its name.
+    pub name: String,
+    /// Its address.
+    pub address: String,
+    /// The FSM's state: `Established`, ….
+    pub state: String,
+    /// Prefixes that it was sent.
+    pub announced: u64,
+    /// The last error, if any.
+    pub last_error: Option<String>,
+}
+
+/// The answer to `lvsctl why HOST`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Why {
+    /// The host.
+    pub host: String,
+    /// One entry for each service that it is a backend of.
+    pub services: Vec<WhyService>,
+}
+
+/// Why a host has its standing in one service.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WhyService {
+    /// The service.
+    pub service: String,
+    /// Its backends of that name, one for each family.
+    pub backends: Vec<BackendView>,
+    /// Why it has no usable address, if so.
+    pub unusable: Option<String>,
+}
+
+/// The whole daemon, or one service of it (and the VIPs that it is on).
+pub fn status(state: &State, only: Option<&str>) -> Result<Status, String> {
+    if let Some(name) = only.filter(|name| !state.services.contains_key(*name)) {
+        let near: Vec<String> = crate::suggest::suggest(name, state.services.keys().map(String::as_str))
+            .into_iter()
+            .map(Into::into)
+            .collect();
+        return Err(format!("there is no service {name}{}", super::action::did_you_mean(&near)));
+    }
+    let is_wanted = |name: &str| only.is_none_or(|wanted| wanted == name);
+    let services = state.services.iter().filter(|(name, _)| is_wanted(name));
+    let vips = state.vips.iter().filter(|(vip, _)| {
+        state.vip_users.get(*vip).is_some_and(|users| users.iter().any(|user| is_wanted(user)))
+    });
+    Ok(Status {
+        ready: state.is_ready(),
+        phase: match state.phase {
+            Phase::Starting => "starting",
+            Phase::Running { .. } => "running",
+            Phase::Stopping { .. } | Phase::Stopped => "stopping",
+        }
+        .into(),
+        since: state.configured_at,
+        services: services.map(|(name, service)| service_view(state, name, service)).collect(),
+        vips: vips
+            .map(|(address, vip)| VipView {
+                address: *address,
+                announced: vip.announced,
+                since: vip.since,
+                reason: vip.reason.clone(),
+            })
+            .collect(),
+        peers: Vec::new(),
+        foreign_services: ipvs::foreign(&state.kernel.table, &state.wanted.table, &state.wanted.owned),
+        kernel_failures: state.kernel.failures.clone(),
+    })
+}
+
+/// Why a host has its standing, in every service that it is a backend of.
+pub fn why(state: &State, host: &str) -> Result<Why, Refusal> {
+    let services = services_of(state, host)?;
+    let services = services
+        .into_iter()
+        .filter_map(|name| {
+            let service = state.services.get(&name)?;
+            let members = service.pools.values().filter_map(|pool| pool.members.get(host));
+            Some(WhyService {
+                backends: members.map(|member| backend_view(state, &name, host, member)).collect(),
+                unusable: service.unusable.get(host).cloned(),
+                service: name,
+            })
+        })
+        .collect();
+    Ok(Why { host: host.into(), services })
+}
+
+fn service_view(state: &State, name: &str, service: &ServiceState) -> ServiceView {
+    let source_error = super::outcome::pool_file(&service.config)
+        .and_then(|path| state.inventory.file(path))
+        .and_then(|file| file.error.clone());
+    ServiceView {
+        name: name.into(),
+        protocol: service.config.protocol.to_string(),
+        port: service.config.port,
+        vips: service.config.vips.clone(),
+        scheduler: service.config.scheduler.scheduler().to_string(),
+        source: source_of(&service.config),
+        source_error,
+        waiting: service.waiting.clone(),
+        pools: service.pools.iter().map(|(family, pool)| pool_view(state, name, service, *family, pool)).collect(),
+        unusable: service
+            .unusable
+            .iter()
+            .map(|(host, reason)| UnusableView { host: host.clone(), reason: reason.clone() })
+            .collect(),
+    }
+}
+
+fn pool_view(
+    state: &State,
+    name: &str,
+    service: &ServiceState,
+    family: Family,
+    pool: &super::member::Pool,
+) -> PoolView {
+    let counts = pool.counts(service.config.depool_threshold);
+    PoolView {
+        family,
+        pooled: counts.pooled,
+        serving: counts.serving,
+        needed: counts.needed,
+        total: counts.total,
+        backends: pool.members.iter().map(|(host, member)| backend_view(state, name, host, member)).collect(),
+        draining: pool.draining.keys().copied().collect(),
+    }
+}
+
+fn backend_view(state: &State, service: &str, host: &str, member: &Member) -> BackendView {
+    let (needed, total) = state.services.get(service).map_or((0, 0), |service| {
+        let family = Family::of(member.address);
+        let counts = service.pools.get(&family).map(|pool| pool.counts(service.config.depool_threshold));
+        counts.map_or((0, 0), |counts| (counts.needed, counts.total))
+    });
+    let reason = state.services.get(service).map_or_else(String::new, |service| {
+        why::member_reason(state, service, host, member, needed, total)
+    });
+    BackendView {
+        host: host.into(),
+        address: member.address,
+        weight: member.decision.weight.get(),
+        standing: member.decision.standing.as_str().into(),
+        health: why::health_word(member.health).into(),
+        since: member.since,
+        reason,
+    }
+}
