@@ -1,1 +1,4 @@
 //! lvsd
+
+pub mod config;
+pub mod suggest;

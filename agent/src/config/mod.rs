@@ -13,10 +13,28 @@
 //! Every error says where (file, line, column), which setting, what was expected and what was found. A
 //! configuration with an error is refused as a whole.
 
+mod bgp;
+mod check;
+mod daemon;
+mod document;
 mod error;
+mod load;
 mod model;
+mod parse;
+mod pool;
+mod service;
+mod sh;
 mod threshold;
+mod twice;
+pub(crate) mod value;
+mod walk;
 
 pub use error::{ConfigError, Place, Problem};
+pub use load::load;
 pub use model::{Admin, Backend, Bgp, CheckTemplate, Config, Daemon, Family, Peer, Pool, Service};
+pub use parse::parse;
+pub use sh::{ShWeights, sh_divisor};
 pub use threshold::{Threshold, ThresholdError};
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! The validated configuration: plain data, every rule of the format already held.
 
-use super::Place;
+use super::{Place, Threshold};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -168,6 +168,28 @@ pub enum Admin {
     Depooled,
     /// It is no part of the pool: `"inactive"`.
     Inactive,
+}
+
+impl Admin {
+    /// The states as sources spell them.
+    pub(crate) const WORDS: &str = "true, false, \"yes\", \"no\" or \"inactive\"";
+
+    /// The state that a word stands for.
+    pub(crate) fn from_word(word: &str) -> Option<Self> {
+        match word {
+            "yes" => Some(Self::Pooled),
+            "no" => Some(Self::Depooled),
+            "inactive" => Some(Self::Inactive),
+            _ => None,
+        }
+    }
+}
+
+impl From<bool> for Admin {
+    /// `true` is to serve, `false` is not to.
+    fn from(pooled: bool) -> Self {
+        if pooled { Self::Pooled } else { Self::Depooled }
+    }
 }
 
 /// A check of every backend of a service; with a backend's address it becomes a check.

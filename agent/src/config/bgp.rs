@@ -1,0 +1,239 @@
+//! `[bgp]` and its `[[bgp.peer]]`.
+
+use super::model::{Bgp, Family, Peer};
+use super::twice::Seen;
+use super::value::{address, boolean, duration, duration_or, is_name, port};
+use super::walk::{Node, Section};
+use super::Problem;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
+
+const KEYS: &[&str] = &[
+    "local_asn",
+    "router_id",
+    "hold_time",
+    "graceful_restart",
+    "withdraw_hold",
+    "med",
+    "communities",
+    "peer",
+];
+
+const PEER_KEYS: &[&str] = &[
+    "name",
+    "address",
+    "asn",
+    "port",
+    "local_address",
+    "families",
+    "next_hop_ipv4",
+    "next_hop_ipv6",
+    "multihop",
+];
+
+/// The port of BGP (RFC 4271, section 4.2).
+const BGP_PORT: u16 = 179;
+
+/// A third of RFC 4271's suggestion: a dead balancer is forgotten within it.
+const DEFAULT_HOLD_TIME: Duration = Duration::from_secs(30);
+
+/// The longest hold time that the field of the OPEN message holds.
+const MOST_HOLD_TIME: Duration = Duration::from_secs(u16::MAX as u64);
+
+/// A VIP that nothing serves draws traffic into a hole; an hour of it is more than anyone means.
+const MOST_WITHDRAW_HOLD: Duration = Duration::from_secs(3600);
+
+const ASN: &str = "an AS number 1-4294967294, neither 23456 nor 65535";
+const ROUTER_ID: &str = "an IPv4 address, such as \"10.64.0.1\"";
+const PEERS: &str = "at least one router as [[bgp.peer]]";
+const PEER_NAME: &str = "a name of 1 to 64 letters, digits, \"_\", \".\" or \"-\", the first a letter or digit";
+const PEER_ADDRESS: &str = "the router's IPv4 or IPv6 address";
+const COMMUNITY: &str = "a community \"HIGH:LOW\", both 0-65535, such as \"65535:0\"";
+const COMMUNITIES: &str = "an array of communities, such as [\"65535:0\"]";
+const FAMILIES: &str = "an array of \"ipv4\" and \"ipv6\"";
+
+/// Reads the table; `None` when a part without a default is wrong, which is then reported.
+pub(super) fn read(node: &Node<'_>) -> Option<Bgp> {
+    let section = node.section(KEYS)?;
+    let local_asn = section.required("local_asn", ASN).and_then(|node| asn(&node));
+    let router_id = section.required("router_id", ROUTER_ID).and_then(|node| router_id(&node));
+    let hold_time = section.get("hold_time").and_then(|node| hold_time(&node));
+    let graceful_restart = section.get("graceful_restart").and_then(|node| boolean(&node));
+    let withdraw_hold =
+        duration_or(&section, "withdraw_hold", Duration::ZERO..=MOST_WITHDRAW_HOLD, Duration::ZERO);
+    let med = section.get("med").and_then(|node| node.integer("a MED 0-4294967295", 0..=u32::MAX));
+    let communities = section.get("communities").and_then(|node| communities(&node));
+    let peers = section.required("peer", PEERS).and_then(|node| peers(&node));
+    Some(Bgp {
+        local_asn: local_asn?,
+        router_id: router_id?,
+        hold_time: hold_time.unwrap_or(DEFAULT_HOLD_TIME),
+        graceful_restart: graceful_restart.unwrap_or(true),
+        withdraw_hold,
+        med,
+        communities: communities.unwrap_or_default(),
+        peers: peers?,
+    })
+}
+
+/// An AS number that a speaker may have: 0 (RFC 7607), 23456 (RFC 6793) and the last of 16 and of 32 bits
+/// (RFC 7300) are reserved.
+fn asn(node: &Node<'_>) -> Option<u32> {
+    match node.as_integer() {
+        Some(asn) if !matches!(asn, 0 | 23_456 | 65_535 | u32::MAX) => Some(asn),
+        Some(_) | None => {
+            node.unexpected(ASN);
+            None
+        }
+    }
+}
+
+fn router_id(node: &Node<'_>) -> Option<Ipv4Addr> {
+    node.parsed(ROUTER_ID, |text| text.parse().ok().filter(|id: &Ipv4Addr| !id.is_unspecified()))
+}
+
+/// Zero switches the timer off, one and two seconds are forbidden (RFC 4271, section 4.2).
+fn hold_time(node: &Node<'_>) -> Option<Duration> {
+    let time = duration(node, Duration::ZERO..=MOST_HOLD_TIME)?;
+    if time.subsec_millis() == 0 && !matches!(time.as_secs(), 1 | 2) {
+        return Some(time);
+    }
+    node.unexpected("whole seconds from \"3s\", or \"0s\" for no hold timer");
+    None
+}
+
+fn communities(node: &Node<'_>) -> Option<Vec<String>> {
+    let mut seen = Seen::default();
+    let items = node.array(COMMUNITIES)?;
+    let read = |item: Node<'_>| {
+        let community = item.parsed(COMMUNITY, |text| {
+            let (high, low) = text.split_once(':')?;
+            Some((digits(high)?, digits(low)?))
+        })?;
+        let community = format!("{}:{}", community.0, community.1);
+        seen.first(&item, &community, || format!("community {community}")).then_some(community)
+    };
+    Some(items.into_iter().filter_map(read).collect())
+}
+
+fn digits(text: &str) -> Option<u16> {
+    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+}
+
+fn peers(node: &Node<'_>) -> Option<Vec<Peer>> {
+    let items = node.array(PEERS)?;
+    if items.is_empty() {
+        node.unexpected(PEERS);
+    }
+    let (mut names, mut addresses) = (Seen::default(), Seen::default());
+    Some(items.iter().filter_map(|item| peer(item, &mut names, &mut addresses)).collect())
+}
+
+fn peer(node: &Node<'_>, names: &mut Seen<String>, addresses: &mut Seen<IpAddr>) -> Option<Peer> {
+    let section = node.section(PEER_KEYS)?;
+    let name = section.required("name", PEER_NAME).and_then(|node| {
+        let name = node.parsed(PEER_NAME, |text| is_name(text, true).then(|| text.to_owned()))?;
+        names.first(&node, &name, || format!("peer {name}")).then_some(name)
+    });
+    let peer_address = section.required("address", PEER_ADDRESS).and_then(|node| {
+        let found = address(&node, PEER_ADDRESS)?;
+        addresses.first(&node, &found, || format!("peer address {found}")).then_some(found)
+    });
+    let asn = section.required("asn", ASN).and_then(|node| asn(&node));
+    let port = section.get("port").and_then(|node| port(&node)).unwrap_or(BGP_PORT);
+    let local_address = section.get("local_address").and_then(|node| local_address(&node, peer_address));
+    let next_hop_ipv4 = section.get("next_hop_ipv4").and_then(|node| next_hop_ipv4(&node));
+    let next_hop_ipv6 = section.get("next_hop_ipv6").and_then(|node| next_hop_ipv6(&node));
+    let families = families(&section, peer_address);
+    let multihop = section
+        .get("multihop")
+        .and_then(|node| node.integer("a TTL 1-255", 1..=255))
+        .and_then(|ttl| u8::try_from(ttl).ok());
+    Some(Peer {
+        name: name?,
+        address: peer_address?,
+        asn: asn?,
+        port,
+        local_address,
+        families: families?,
+        next_hop_ipv4,
+        next_hop_ipv6,
+        multihop,
+    })
+}
+
+fn local_address(node: &Node<'_>, peer: Option<IpAddr>) -> Option<IpAddr> {
+    const EXPECTED: &str = "an address of this host";
+    let local = address(node, EXPECTED)?;
+    match peer {
+        Some(peer) if Family::of(peer) != Family::of(local) => {
+            node.unexpected(format!("{EXPECTED} of the same family as the router's, {peer}"));
+            None
+        }
+        Some(_) | None => Some(local),
+    }
+}
+
+fn next_hop_ipv4(node: &Node<'_>) -> Option<Ipv4Addr> {
+    const EXPECTED: &str = "an IPv4 address of this host";
+    match address(node, EXPECTED)? {
+        IpAddr::V4(hop) => Some(hop),
+        IpAddr::V6(_) => {
+            node.unexpected(EXPECTED);
+            None
+        }
+    }
+}
+
+fn next_hop_ipv6(node: &Node<'_>) -> Option<Ipv6Addr> {
+    const EXPECTED: &str = "an IPv6 address of this host";
+    match address(node, EXPECTED)? {
+        IpAddr::V6(hop) => Some(hop),
+        IpAddr::V4(_) => {
+            node.unexpected(EXPECTED);
+            None
+        }
+    }
+}
+
+/// What is announced: what is asked for, or the family of the session.
+fn families(section: &Section<'_>, peer: Option<IpAddr>) -> Option<BTreeSet<Family>> {
+    let Some(node) = section.get("families") else {
+        return peer.map(|peer| BTreeSet::from([Family::of(peer)]));
+    };
+    let items = node.array(FAMILIES)?;
+    if items.is_empty() {
+        node.unexpected(FAMILIES);
+        return None;
+    }
+    let mut seen = Seen::default();
+    let mut families = BTreeSet::new();
+    for item in items {
+        let family = item.parsed("\"ipv4\" or \"ipv6\"", |text| {
+            [Family::Ipv4, Family::Ipv6].into_iter().find(|family| family.as_str() == text)
+        });
+        if let Some(family) = family.filter(|family| seen.first(&item, family, || family.as_str().to_owned())) {
+            check_next_hop(section, &item, family, peer);
+            families.insert(family);
+        }
+    }
+    Some(families)
+}
+
+/// A session gives a next hop of its own family only; the other one must be named.
+fn check_next_hop(section: &Section<'_>, item: &Node<'_>, family: Family, peer: Option<IpAddr>) {
+    let key = match family {
+        Family::Ipv4 => "next_hop_ipv4",
+        Family::Ipv6 => "next_hop_ipv6",
+    };
+    let Some(peer) = peer.filter(|&peer| Family::of(peer) != family) else {
+        return;
+    };
+    if section.get(key).is_none() {
+        item.report(Problem::Conflict(format!(
+            "{} routes over the session with {peer} have no next hop: set {key} to this host's address",
+            family.as_str()
+        )));
+    }
+}

@@ -1,0 +1,180 @@
+//! A service's pool: `[[service.NAME.backends]]` or `pool_file`, and `[service.NAME.addresses]`.
+
+use super::model::{Admin, Backend, Pool};
+use super::twice::Seen;
+use super::value::{MAX_WEIGHT, WEIGHT, address, host};
+use super::walk::{Node, Section};
+use super::{Problem, sh_divisor};
+use crate::suggest::suggest;
+use ipvs::{Scheduler, Weight};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+const KEYS: &[&str] = &["host", "addresses", "weight", "pooled"];
+
+const BACKENDS: &str = "one or more backends as [[service.NAME.backends]]";
+const POOL: &str = "pool_file, or one or more backends as [[service.NAME.backends]]";
+const HOST: &str = "a host name or an IP address";
+const ADDRESS: &str = "an IPv4 or IPv6 address of the host";
+const ADDRESSES: &str = "an array of one or more addresses of the host";
+const POOL_FILE: &str = "the path of a JSON file";
+
+/// Hosts whose addresses are given, and what must be unique among them.
+#[derive(Debug, Default)]
+pub(super) struct Addresses<'a> {
+    by_host: BTreeMap<String, Vec<IpAddr>>,
+    /// The entries of the table, for those that belong to nobody.
+    entries: Vec<(String, Node<'a>)>,
+    hosts: Seen<String>,
+    addresses: Seen<IpAddr>,
+}
+
+impl Addresses<'_> {
+    /// Takes the addresses of a host.
+    fn add(&mut self, host: &str, node: &Node<'_>) {
+        let Some(items) = node.array(ADDRESSES) else {
+            return;
+        };
+        if items.is_empty() {
+            node.unexpected(ADDRESSES);
+        }
+        if host.parse::<IpAddr>().is_ok() {
+            let reason = "the host is an address already: give it a name, or no addresses";
+            node.report_key(Problem::Conflict(reason.to_owned()));
+        }
+        let named = self.hosts.first_key(node, &host.to_owned(), || format!("addresses of {host}"));
+        let found = items.iter().filter_map(|item| self.address(item)).collect();
+        if named {
+            self.by_host.insert(host.to_owned(), found);
+        }
+    }
+
+    fn address(&mut self, item: &Node<'_>) -> Option<IpAddr> {
+        let found = address(item, ADDRESS)?;
+        self.addresses.first(item, &found, || format!("address {found}")).then_some(found)
+    }
+}
+
+/// Reads `[service.NAME.addresses]`.
+pub(super) fn addresses<'a>(section: &Section<'a>) -> Addresses<'a> {
+    let mut addresses = Addresses::default();
+    let entries = section.get("addresses").and_then(|node| node.entries()).unwrap_or_default();
+    for (name, node) in entries {
+        match host(name) {
+            Ok(host) => {
+                addresses.add(&host, &node);
+                addresses.entries.push((host, node));
+            }
+            Err(found) => node.report_key(Problem::Expected { expected: HOST.to_owned(), found }),
+        }
+    }
+    addresses
+}
+
+/// Reads where the backends come from; with it all addresses that are given.
+pub(super) fn read(
+    section: &Section<'_>,
+    scheduler: Option<&ipvs::Service>,
+    mut addresses: Addresses<'_>,
+) -> Option<(Pool, BTreeMap<String, Vec<IpAddr>>)> {
+    let pool = match (section.get("pool_file"), section.get("backends")) {
+        (Some(file), None) => pool_file(&file).map(Pool::File),
+        (None, Some(node)) => backends(&node, scheduler, &mut addresses).map(Pool::Inline),
+        (Some(file), Some(node)) => {
+            let reason = format!("pool_file and backends exclude each other; backends are at {}", node.place());
+            file.report_key(Problem::Conflict(reason));
+            pool_file(&file);
+            backends(&node, scheduler, &mut addresses);
+            None
+        }
+        (None, None) => {
+            section.node().report_key(Problem::Missing { expected: POOL.to_owned() });
+            None
+        }
+    };
+    Some((pool?, addresses.by_host))
+}
+
+/// A relative path starts where the file is that names it.
+fn pool_file(node: &Node<'_>) -> Option<PathBuf> {
+    let path = node.parsed(POOL_FILE, |text| (!text.is_empty() && !text.contains('\0')).then_some(text))?;
+    Some(node.document().file().parent().map_or_else(|| PathBuf::from(path), |folder| folder.join(path)))
+}
+
+fn backends(
+    node: &Node<'_>,
+    scheduler: Option<&ipvs::Service>,
+    addresses: &mut Addresses<'_>,
+) -> Option<Vec<Backend>> {
+    let items = node.array(BACKENDS)?;
+    if items.is_empty() {
+        node.unexpected(BACKENDS);
+    }
+    let mut hosts = Seen::default();
+    let mut backends: Vec<_> =
+        items.iter().filter_map(|item| backend(item, &mut hosts, addresses)).collect();
+    let whole = backends.len() == items.len();
+    if whole {
+        check_strangers(&backends, addresses);
+    }
+    if scheduler.is_some_and(|service| *service.scheduler() == Scheduler::Sh)
+        && let Err(error) = sh_divisor(backends.iter().map(|backend| backend.weight))
+    {
+        node.report(Problem::Conflict(error.to_string()));
+    }
+    backends.sort_by(|one, other| one.host.cmp(&other.host));
+    whole.then_some(backends)
+}
+
+fn backend(node: &Node<'_>, hosts: &mut Seen<String>, addresses: &mut Addresses<'_>) -> Option<Backend> {
+    let section = node.section(KEYS)?;
+    let host = section.required("host", HOST).and_then(|node| {
+        let host = backend_host(&node)?;
+        // An address that is there twice is told as such.
+        match host.parse::<IpAddr>() {
+            Ok(address) => addresses.addresses.first(&node, &address, || format!("address {address}")),
+            Err(_) => hosts.first(&node, &host, || format!("host {host}")),
+        }
+        .then_some(host)
+    });
+    match (section.get("addresses"), &host) {
+        (Some(node), Some(host)) => addresses.add(host, &node),
+        (Some(_), None) | (None, _) => (),
+    }
+    let weight = section.get("weight").map_or(Some(1), |node| node.integer(WEIGHT, 0..=MAX_WEIGHT));
+    let pooled = section.get("pooled").map_or(Some(Admin::Pooled), |node| pooled(&node));
+    Some(Backend { host: host?, weight: Weight::new(weight?).ok()?, pooled: pooled? })
+}
+
+fn backend_host(node: &Node<'_>) -> Option<String> {
+    match host(node.string(HOST)?) {
+        Ok(host) => Some(host),
+        Err(found) => {
+            node.report(Problem::Expected { expected: HOST.to_owned(), found });
+            None
+        }
+    }
+}
+
+fn pooled(node: &Node<'_>) -> Option<Admin> {
+    let read = node.as_boolean().map(Admin::from).or_else(|| node.as_string().and_then(Admin::from_word));
+    read.or_else(|| {
+        node.unexpected(Admin::WORDS);
+        None
+    })
+}
+
+/// Addresses for a host that is no backend are a slip of the pen: the backend meant is looked up in the DNS.
+fn check_strangers(backends: &[Backend], addresses: &Addresses<'_>) {
+    let hosts = || backends.iter().map(|backend| backend.host.as_str());
+    for (host, node) in &addresses.entries {
+        if hosts().all(|known| known != host) {
+            let hint = match suggest(host, hosts()).first() {
+                Some(near) => format!("; did you mean {near}?"),
+                None => String::new(),
+            };
+            node.report_key(Problem::Conflict(format!("no backend of the service is called {host}{hint}")));
+        }
+    }
+}
