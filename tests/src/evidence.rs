@@ -30,7 +30,7 @@ pub fn collect(directory: &Path) {
         }
         let socket = host::files_of(&name).join(bird::SOCKET);
         if socket.exists() {
-            let ask = |query| bird::ask(&socket, query).unwrap_or_else(|error| format!("{error:?}"));
+            let ask = |query| bird::ask(&socket, query).unwrap_or_else(|error| format!("{error:#}"));
             write("bird.txt", ask("show protocols all") + "\n" + &ask("show route all"));
         }
     }
@@ -66,6 +66,6 @@ fn shell(namespace: &str, script: &str) -> String {
             String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
         }
         Ok(Err(error)) => error.to_string(),
-        Err(error) => format!("{error:?}"),
+        Err(error) => format!("{error:#}"),
     }
 }

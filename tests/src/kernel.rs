@@ -114,7 +114,9 @@ impl Run {
         // modprobe -d wants the modules below lib/modules of some directory.
         fs::create_dir_all(self.directory.join("lib"))?;
         symlink(GUEST_MODULES, self.directory.join("lib/modules")).context("link the guest's modules")?;
-        let mut command = Command::new(GUEST_KERNEL);
+        // In a process table of its own: user-mode Linux is several processes, and they are to end together.
+        let mut command = Command::new("unshare");
+        command.args(["--pid", "--fork", "--kill-child", "--", GUEST_KERNEL]);
         command.arg(format!("mem={GUEST_MEMORY}")).args(["rootfstype=hostfs", "rw", "quiet", "loglevel=3"]);
         command.arg(assignment("init", program()?.as_os_str())?);
         command.arg(assignment("uml_dir", self.directory.as_os_str())?).arg("umid=guest");

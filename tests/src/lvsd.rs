@@ -166,7 +166,7 @@ pub fn raw_status(name: &str) -> String {
         Ok(output) => {
             String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
         }
-        Err(error) => format!("{error:?}"),
+        Err(error) => format!("{error:#}"),
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::host::{Host, Process};
+use crate::host::Host;
 use crate::nginx::Nginx;
 use crate::world::World;
 
@@ -46,7 +46,7 @@ pub fn v6(last: u16) -> Ipv6Addr {
 
 /// 251 becomes 0x251, so that an IPv6 address shows the digits of its IPv4 brother.
 fn digits(last: u16) -> u16 {
-    (last / 100) << 8 | (last / 10 % 10) << 4 | last % 10
+    ((last / 100) << 8) | ((last / 10 % 10) << 4) | (last % 10)
 }
 
 /// The whole network, hosts up, addresses set, nothing running but captures.
@@ -60,15 +60,15 @@ pub struct Lab {
     pub balancers: [Host; 2],
     /// The real servers.
     pub servers: [Host; 3],
-    captures: Vec<Process>,
 }
 
 impl Lab {
     /// Builds the network and starts captures on the client and on both balancers.
     pub fn build(world: &World) -> Result<Self> {
-        let mut lab = Self::build_without_captures(world)?;
-        let captured = [&lab.client, &lab.balancers[0], &lab.balancers[1]];
-        lab.captures = captured.into_iter().map(|host| capture(host, world)).collect::<Result<_>>()?;
+        let lab = Self::build_without_captures(world)?;
+        for host in [&lab.client, &lab.balancers[0], &lab.balancers[1]] {
+            capture(host, world)?;
+        }
         Ok(lab)
     }
 
@@ -80,7 +80,6 @@ impl Lab {
             routers: [host("r1")?, host("r2")?],
             balancers: [host("lb1")?, host("lb2")?],
             servers: [host("rs1")?, host("rs2")?, host("rs3")?],
-            captures: Vec::new(),
         };
         lab.set_kernel_parameters()?;
         batch(None, &cables())?;
@@ -144,21 +143,12 @@ impl Lab {
     }
 }
 
-impl Drop for Lab {
-    fn drop(&mut self) {
-        for capture in &mut self.captures {
-            // tcpdump writes its buffer out on SIGTERM; a capture that will not end is killed by its own drop.
-            let _ = capture.terminate(Duration::from_secs(2));
-        }
-    }
-}
-
 /// Starts a capture of the first bytes of everything on a host's eth0.
-fn capture(host: &Host, world: &World) -> Result<Process> {
+fn capture(host: &Host, world: &World) -> Result<()> {
     let file = world.directory().join(format!("{}.pcap", host.name()));
     let mut command = Command::new("tcpdump");
     command.args(["-i", "eth0", "-n", "-s", "128", "-Z", "root", "-w"]).arg(file);
-    host.spawn("tcpdump", command)
+    host.spawn("tcpdump", command).map(drop)
 }
 
 /// Both segments and the cables from each host to them.

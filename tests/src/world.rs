@@ -85,7 +85,7 @@ impl World {
     pub fn run(self, work: impl FnOnce(&Self) -> Result<()> + Send + 'static) -> ! {
         let world = std::sync::Arc::new(self);
         let outcome = world.prepare().context("prepare the lab").and_then(|()| within_limit(&world, work));
-        let failure = outcome.err().map(|error| format!("{error:?}"));
+        let failure = outcome.err().map(|error| format!("{error:#}"));
         match &failure {
             Some(failure) => {
                 eprintln!("{failure}");
@@ -98,7 +98,7 @@ impl World {
             .map_err(anyhow::Error::from)
             .and_then(|text| Ok(fs::write(world.directory.join(VERDICT), text)?));
         if let Err(error) = written {
-            eprintln!("the verdict could not be written: {error:?}");
+            eprintln!("the verdict could not be written: {error:#}");
         }
         world.end(i32::from(verdict.failure.is_some()))
     }
