@@ -1,4 +1,5 @@
 //! lvsd
 
 pub mod config;
+pub mod pool_file;
 pub mod suggest;

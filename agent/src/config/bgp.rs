@@ -1,10 +1,10 @@
 //! `[bgp]` and its `[[bgp.peer]]`.
 
+use super::Problem;
 use super::model::{Bgp, Family, Peer};
 use super::twice::Seen;
 use super::value::{address, boolean, duration, duration_or, is_name, port};
 use super::walk::{Node, Section};
-use super::Problem;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
@@ -47,7 +47,8 @@ const MOST_WITHDRAW_HOLD: Duration = Duration::from_secs(3600);
 const ASN: &str = "an AS number 1-4294967294, neither 23456 nor 65535";
 const ROUTER_ID: &str = "an IPv4 address, such as \"10.64.0.1\"";
 const PEERS: &str = "at least one router as [[bgp.peer]]";
-const PEER_NAME: &str = "a name of 1 to 64 letters, digits, \"_\", \".\" or \"-\", the first a letter or digit";
+const PEER_NAME: &str =
+    "a name of 1 to 64 letters, digits, \"_\", \".\" or \"-\", the first a letter or digit";
 const PEER_ADDRESS: &str = "the router's IPv4 or IPv6 address";
 const COMMUNITY: &str = "a community \"HIGH:LOW\", both 0-65535, such as \"65535:0\"";
 const COMMUNITIES: &str = "an array of communities, such as [\"65535:0\"]";
@@ -213,7 +214,8 @@ fn families(section: &Section<'_>, peer: Option<IpAddr>) -> Option<BTreeSet<Fami
         let family = item.parsed("\"ipv4\" or \"ipv6\"", |text| {
             [Family::Ipv4, Family::Ipv6].into_iter().find(|family| family.as_str() == text)
         });
-        if let Some(family) = family.filter(|family| seen.first(&item, family, || family.as_str().to_owned())) {
+        if let Some(family) = family.filter(|family| seen.first(&item, family, || family.as_str().to_owned()))
+        {
             check_next_hop(section, &item, family, peer);
             families.insert(family);
         }

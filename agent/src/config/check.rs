@@ -9,8 +9,7 @@ use health::{HttpParts, HttpRequest, Kind, StatusRange, Timing};
 use std::num::NonZeroU16;
 
 const TCP_KEYS: &[&str] = &["type", "port", "interval", "timeout", "fall", "rise"];
-const HTTP_KEYS: &[&str] =
-    &["type", "path", "host", "expect", "port", "interval", "timeout", "fall", "rise"];
+const HTTP_KEYS: &[&str] = &["type", "path", "host", "expect", "port", "interval", "timeout", "fall", "rise"];
 
 const TYPE: &str = "\"tcp\" or \"http\"";
 const CHECKS: &str =

@@ -15,14 +15,14 @@ const STAND_IN: &str = "lvsd--second--of--two--equal--keys";
 
 /// A file's name and text, with the places of its lines.
 #[derive(Debug)]
-pub(super) struct Document<'t> {
+pub(crate) struct Document<'t> {
     file: &'t Path,
     text: &'t str,
     line_starts: Vec<usize>,
 }
 
 impl<'t> Document<'t> {
-    pub(super) fn new(file: &'t Path, text: &'t str) -> Self {
+    pub(crate) fn new(file: &'t Path, text: &'t str) -> Self {
         let ends = text.match_indices('\n').map(|(at, _)| at + 1);
         Self { file, text, line_starts: std::iter::once(0).chain(ends).collect() }
     }
@@ -33,12 +33,12 @@ impl<'t> Document<'t> {
     }
 
     /// The line and column of a byte of the text.
-    pub(super) fn place(&self, offset: usize) -> Place {
+    pub(crate) fn place(&self, offset: usize) -> Place {
         let line = self.line_starts.partition_point(|&start| start <= offset);
         // The first line starts at 0, so there is always one before.
         let start = self.line_starts[line - 1];
         let column = self.text.get(start..offset).map_or(1, |before| before.chars().count() + 1);
-        Place { file: self.file.to_owned(), line, column }
+        Place::at(self.file, line, column)
     }
 
     /// The text of a span, empty when it is none of this text.

@@ -11,15 +11,27 @@ pub struct Place {
     /// The file, as it was named to us.
     pub file: PathBuf,
     /// Line, from 1; 0 stands for the file as a whole.
-    pub line: usize,
+    pub line: u32,
     /// Column in characters, from 1; 0 stands for the line as a whole.
-    pub column: usize,
+    pub column: u32,
 }
 
 impl Place {
     /// The file as a whole.
     pub fn whole(file: &Path) -> Self {
         Self { file: file.to_owned(), line: 0, column: 0 }
+    }
+
+    /// A line, from 1, and a column, from 1 or 0 for the line as a whole.
+    pub(crate) fn at(file: &Path, line: usize, column: usize) -> Self {
+        // The files that are read are far smaller than 4 GiB.
+        let number = |number| u32::try_from(number).unwrap_or(u32::MAX);
+        Self { file: file.to_owned(), line: number(line), column: number(column) }
+    }
+
+    /// The line in which text that could not be decoded goes wrong, `valid` being what could.
+    pub(crate) fn after(file: &Path, valid: &[u8]) -> Self {
+        Self::at(file, valid.iter().filter(|&&byte| byte == b'\n').count() + 1, 0)
     }
 }
 
@@ -91,7 +103,8 @@ pub enum Problem {
 
 /// The help that goes with an unknown key.
 fn hint(nearest: &[&str], known: &[&str]) -> String {
-    let quoted = |names: &[&str], between| names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(between);
+    let quoted =
+        |names: &[&str], between| names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(between);
     if nearest.is_empty() {
         format!("known here: {}", quoted(known, ", "))
     } else {

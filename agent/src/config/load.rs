@@ -63,10 +63,12 @@ fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {
 fn read(name: &Path) -> Result<String, ConfigError> {
     let bytes = read_bytes(name).map_err(|error| unreadable(name, error))?;
     String::from_utf8(bytes).map_err(|error| {
-        let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
-        let place = Place { line, ..Place::whole(name) };
-        ConfigError { place, key: String::new(), problem: Problem::Syntax("a byte that is no UTF-8".to_owned()) }
+        let place = Place::after(name, &error.as_bytes()[..error.utf8_error().valid_up_to()]);
+        ConfigError {
+            place,
+            key: String::new(),
+            problem: Problem::Syntax("a byte that is no UTF-8".to_owned()),
+        }
     })
 }
 

@@ -16,7 +16,7 @@
 mod bgp;
 mod check;
 mod daemon;
-mod document;
+pub(crate) mod document;
 mod error;
 mod load;
 mod model;
@@ -27,7 +27,7 @@ mod sh;
 mod threshold;
 mod twice;
 pub(crate) mod value;
-mod walk;
+pub(crate) mod walk;
 
 pub use error::{ConfigError, Place, Problem};
 pub use load::load;

@@ -73,10 +73,9 @@ impl Reader {
             self.config.bgp = bgp::read(&node);
         }
         for (name, node) in section.get("service").and_then(|node| node.entries()).unwrap_or_default() {
-            if self.services.first_key(&node, &name.to_owned(), || format!("service {name}"))
-                && let Some(service) = service::read(&node, name, &mut self.listeners)
-            {
-                self.config.services.insert(name.to_owned(), service);
+            if self.services.first_key(&node, &name.to_owned(), || format!("service {name}")) {
+                let service = service::read(&node, name, &mut self.listeners);
+                self.config.services.extend(service.map(|service| (name.to_owned(), service)));
             }
         }
     }

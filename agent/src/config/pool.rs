@@ -82,7 +82,8 @@ pub(super) fn read(
         (Some(file), None) => pool_file(&file).map(Pool::File),
         (None, Some(node)) => backends(&node, scheduler, &mut addresses).map(Pool::Inline),
         (Some(file), Some(node)) => {
-            let reason = format!("pool_file and backends exclude each other; backends are at {}", node.place());
+            let reason =
+                format!("pool_file and backends exclude each other; backends are at {}", node.place());
             file.report_key(Problem::Conflict(reason));
             pool_file(&file);
             backends(&node, scheduler, &mut addresses);
@@ -112,16 +113,16 @@ fn backends(
         node.unexpected(BACKENDS);
     }
     let mut hosts = Seen::default();
-    let mut backends: Vec<_> =
-        items.iter().filter_map(|item| backend(item, &mut hosts, addresses)).collect();
+    let mut backends: Vec<_> = items.iter().filter_map(|item| backend(item, &mut hosts, addresses)).collect();
     let whole = backends.len() == items.len();
     if whole {
         check_strangers(&backends, addresses);
     }
-    if scheduler.is_some_and(|service| *service.scheduler() == Scheduler::Sh)
-        && let Err(error) = sh_divisor(backends.iter().map(|backend| backend.weight))
-    {
-        node.report(Problem::Conflict(error.to_string()));
+    if scheduler.is_some_and(|service| *service.scheduler() == Scheduler::Sh) {
+        let weights = backends.iter().map(|backend| backend.weight);
+        if let Err(error) = sh_divisor(weights) {
+            node.report(Problem::Conflict(error.to_string()));
+        }
     }
     backends.sort_by(|one, other| one.host.cmp(&other.host));
     whole.then_some(backends)
@@ -138,9 +139,8 @@ fn backend(node: &Node<'_>, hosts: &mut Seen<String>, addresses: &mut Addresses<
         }
         .then_some(host)
     });
-    match (section.get("addresses"), &host) {
-        (Some(node), Some(host)) => addresses.add(host, &node),
-        (Some(_), None) | (None, _) => (),
+    if let (Some(node), Some(host)) = (section.get("addresses"), &host) {
+        addresses.add(host, &node);
     }
     let weight = section.get("weight").map_or(Some(1), |node| node.integer(WEIGHT, 0..=MAX_WEIGHT));
     let pooled = section.get("pooled").map_or(Some(Admin::Pooled), |node| pooled(&node));

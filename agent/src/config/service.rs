@@ -66,7 +66,11 @@ fn protocol(node: &Node<'_>) -> Option<Protocol> {
     node.parsed(PROTOCOL, |text| text.parse().ok())
 }
 
-fn vips(node: &Node<'_>, listener: Option<(u16, Protocol)>, listeners: &mut Listeners) -> Option<Vec<IpAddr>> {
+fn vips(
+    node: &Node<'_>,
+    listener: Option<(u16, Protocol)>,
+    listeners: &mut Listeners,
+) -> Option<Vec<IpAddr>> {
     let items = node.array(VIPS)?;
     if items.is_empty() {
         node.unexpected(VIPS);
@@ -97,11 +101,15 @@ fn scheduler(section: &Section<'_>) -> Option<ipvs::Service> {
     let scheduler = scheduler?;
     let flags = match given {
         Some((node, flags)) if flags != SchedulerFlags::NONE && !scheduler.takes_flags() => {
-            node.report(Problem::Conflict(format!("scheduler {scheduler} takes no flags: only sh and mh do")));
+            node.report(Problem::Conflict(format!(
+                "scheduler {scheduler} takes no flags: only sh and mh do"
+            )));
             SchedulerFlags::NONE
         }
         Some((_, flags)) => flags,
-        None if scheduler.takes_flags() => SchedulerFlags { fallback: true, port: true, ..SchedulerFlags::NONE },
+        None if scheduler.takes_flags() => {
+            SchedulerFlags { fallback: true, port: true, ..SchedulerFlags::NONE }
+        }
         None => SchedulerFlags::NONE,
     };
     let made = ipvs::Service::new(scheduler, flags);

@@ -57,11 +57,11 @@ fn read_duration(text: &str) -> Option<Duration> {
 /// A duration as it is written in the configuration.
 fn in_words(duration: Duration) -> String {
     let seconds = duration.as_secs();
-    match (duration.subsec_millis(), seconds) {
-        (1.., _) => format!("{}ms", duration.as_millis()),
-        (0, 1..) if seconds.is_multiple_of(3600) => format!("{}h", seconds / 3600),
-        (0, 60..) if seconds.is_multiple_of(60) => format!("{}m", seconds / 60),
-        (0, _) => format!("{seconds}s"),
+    match (duration.subsec_millis(), seconds % 60, seconds % 3600) {
+        (1.., ..) => format!("{}ms", duration.as_millis()),
+        (0, 0, 0) if seconds > 0 => format!("{}h", seconds / 3600),
+        (0, 0, 1..) => format!("{}m", seconds / 60),
+        (0, ..) => format!("{seconds}s"),
     }
 }
 
@@ -75,7 +75,8 @@ pub(super) fn boolean(node: &Node<'_>) -> Option<bool> {
 
 /// Whether a service or a peer can have this name: it stands in labels, logs and command lines.
 pub(super) fn is_name(name: &str, upper_case: bool) -> bool {
-    let first = |c: char| c.is_ascii_digit() || c.is_ascii_lowercase() || (upper_case && c.is_ascii_uppercase());
+    let first =
+        |c: char| c.is_ascii_digit() || c.is_ascii_lowercase() || (upper_case && c.is_ascii_uppercase());
     name.len() <= MAX_NAME
         && name.starts_with(first)
         && name.chars().all(|c| first(c) || matches!(c, '_' | '.' | '-'))
@@ -86,7 +87,7 @@ pub(super) fn address(node: &Node<'_>, expected: &str) -> Option<IpAddr> {
     let address: IpAddr = node.parsed(expected, |text| text.parse().ok())?;
     match refusal(address) {
         Some(reason) => {
-            node.unexpected(format!("{expected}; {reason}"));
+            node.refused(expected, &reason);
             None
         }
         None => Some(address),
@@ -94,7 +95,7 @@ pub(super) fn address(node: &Node<'_>, expected: &str) -> Option<IpAddr> {
 }
 
 /// Why an address can be no host's, if it cannot.
-pub(crate) fn refusal(address: IpAddr) -> Option<String> {
+fn refusal(address: IpAddr) -> Option<String> {
     let mapped = match address {
         IpAddr::V6(address) => address.to_ipv4_mapped(),
         IpAddr::V4(_) => None,
@@ -109,7 +110,9 @@ pub(crate) fn refusal(address: IpAddr) -> Option<String> {
         return Some("the unspecified address is no host's".to_owned());
     }
     match address {
-        IpAddr::V4(address) if address.is_broadcast() => Some("the broadcast address is no host's".to_owned()),
+        IpAddr::V4(address) if address.is_broadcast() => {
+            Some("the broadcast address is no host's".to_owned())
+        }
         IpAddr::V6(address) if address.is_unicast_link_local() => {
             Some("a link-local address means nothing without its interface".to_owned())
         }
@@ -122,7 +125,7 @@ pub(super) fn vip(node: &Node<'_>) -> Option<IpAddr> {
     const EXPECTED: &str = "an IPv4 or IPv6 address that clients can reach";
     let vip = address(node, EXPECTED)?;
     if vip.is_loopback() {
-        node.unexpected(format!("{EXPECTED}; a loopback address never leaves its host"));
+        node.refused(EXPECTED, "a loopback address never leaves its host");
         return None;
     }
     Some(vip)
@@ -131,11 +134,11 @@ pub(super) fn vip(node: &Node<'_>) -> Option<IpAddr> {
 /// The name of a host in the form that it is compared in: lower case, or an address as it is usually written.
 ///
 /// # Errors
-/// What is wrong with it.
+/// What was found instead, in words.
 pub(crate) fn host(text: &str) -> Result<String, String> {
     if let Ok(address) = text.parse::<IpAddr>() {
         return match refusal(address) {
-            Some(reason) => Err(reason),
+            Some(reason) => Err(format!("{text:?} ({reason})")),
             None => Ok(address.to_string()),
         };
     }
@@ -148,7 +151,7 @@ pub(crate) fn host(text: &str) -> Result<String, String> {
     // No top-level domain is a number; "10.0.0.300" or "10.0.0" is an address gone wrong (RFC 3696, section 2).
     let number = text.rsplit('.').next().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
     if text.len() > 253 || number || !text.split('.').all(label) {
-        return Err(format!("{:?} is neither a host name nor an address", shortened(text)));
+        return Err(format!("{:?}", shortened(text)));
     }
     Ok(text.to_ascii_lowercase())
 }
@@ -184,7 +187,9 @@ mod tests {
 
     #[test]
     fn what_is_no_host_is_refused() {
-        for text in ["", ".", "a..b", "-a", "a-", "a b", "10.0.0.300", "10.0.0", "rs1.", "ré", "a\n", "0.0.0.0"] {
+        for text in
+            ["", ".", "a..b", "-a", "a-", "a b", "10.0.0.300", "10.0.0", "rs1.", "ré", "a\n", "0.0.0.0"]
+        {
             assert!(host(text).is_err(), "{text:?}");
         }
         assert!(host(&"a".repeat(64)).is_err());

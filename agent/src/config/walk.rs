@@ -53,6 +53,12 @@ impl<'a> Node<'a> {
         self.report(Problem::Expected { expected: expected.into(), found: self.found() });
     }
 
+    /// Reports that the value is of the right form, but not what was expected for a reason.
+    pub(super) fn refused(&self, expected: &str, reason: &str) {
+        let found = format!("{} ({reason})", self.found());
+        self.report(Problem::Expected { expected: expected.to_owned(), found });
+    }
+
     /// Reports a problem with the key, or with the section as a whole.
     pub(super) fn report_key(&self, problem: Problem) {
         let key = self.name.clone();
@@ -208,7 +214,11 @@ impl<'a> Section<'a> {
         if found.is_none() {
             let name = joined(&self.node.name, key);
             let problem = Problem::Missing { expected: expected.to_owned() };
-            self.node.errors.borrow_mut().push(ConfigError { place: self.node.key_place(), key: name, problem });
+            self.node.errors.borrow_mut().push(ConfigError {
+                place: self.node.key_place(),
+                key: name,
+                problem,
+            });
         }
         found
     }
@@ -233,7 +243,7 @@ fn joined(table: &str, key: &str) -> String {
 }
 
 /// A text cut to what an error may repeat.
-pub(super) fn shortened(text: &str) -> String {
+pub(crate) fn shortened(text: &str) -> String {
     match text.char_indices().nth(MAX_SHOWN) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
