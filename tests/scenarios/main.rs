@@ -1,6 +1,8 @@
 //! Every scenario of the lab, each on a kernel of its own. `cargo test -p lab NAME` runs those whose names match.
 
 mod evidence_of_failure;
+mod kernel_contract;
+mod routers;
 mod the_lab_itself;
 
 use std::time::Duration;
@@ -22,8 +24,14 @@ type Scenario = (&'static str, fn(&World) -> Result<()>);
 /// A name and what looks at runs from outside.
 type Outside = (&'static str, fn() -> Result<()>);
 
-const SCENARIOS: &[Scenario] =
-    &[("the_lab_itself_carries_traffic_v4_and_v6", the_lab_itself::carries_traffic_v4_and_v6)];
+const SCENARIOS: &[Scenario] = &[
+    ("the_lab_itself_carries_traffic_v4_and_v6", the_lab_itself::carries_traffic_v4_and_v6),
+    (
+        "routers_spread_over_balancers_and_keep_routes_of_one_that_crashed",
+        routers::spread_over_balancers_and_keep_routes_of_one_that_crashed,
+    ),
+    ("the_kernel_keeps_the_contract_of_ipvs", kernel_contract::the_kernel_keeps_the_contract_of_ipvs),
+];
 
 const OUTSIDE: &[Outside] = &[
     (

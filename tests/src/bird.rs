@@ -79,11 +79,21 @@ impl Bird {
         next_hops(&self.host, vip)
     }
 
-    /// Whether the routes to `vip` are kept though the session that brought them is down (graceful restart).
-    pub fn has_stale_route(&self, vip: IpAddr) -> Result<bool> {
-        // `s` after the source's name marks a stale route: "[lb1_v4 10:00:00.000] * (100s) [AS64600i]".
-        let text = self.ask(&format!("show route for {vip}"))?;
-        Ok(text.lines().any(|line| line.contains("s) [AS")))
+    /// Names of the sessions that are down and whose routes are kept, for the other end is expected back (the
+    /// helper's side of graceful restart, RFC 4724 section 4.2).
+    pub fn helping(&self) -> Result<Vec<String>> {
+        let text = self.ask("show protocols all")?;
+        let mut current = "";
+        let mut names = Vec::new();
+        for line in text.lines() {
+            if !line.starts_with(' ') && line.contains(" BGP ") {
+                current = line.split_whitespace().next().unwrap_or_default();
+            }
+            if line.contains("Neighbor graceful restart active") {
+                names.push(current.to_owned());
+            }
+        }
+        Ok(names)
     }
 
     /// The router it runs on.
@@ -123,7 +133,7 @@ fn answer(lines: &mut impl Iterator<Item = std::io::Result<String>>) -> Result<S
         let line = line?;
         let code = line.get(..4).and_then(|code| code.parse::<u16>().ok());
         let (Some(code), Some(rest)) = (code, line.get(5..)) else {
-            let _ = writeln!(text, "{}", line.trim_start_matches(' '));
+            let _ = writeln!(text, "{}", line.strip_prefix(' ').unwrap_or(&line));
             continue;
         };
         if code >= 8000 {
