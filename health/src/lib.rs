@@ -10,6 +10,22 @@
 //!                           └────────── next deadline ──────┘
 //! ```
 //!
+//! ```no_run
+//! # async fn watch() -> Result<(), Box<dyn std::error::Error>> {
+//! use std::{collections::BTreeSet, sync::Arc};
+//! use health::{Check, HttpRequest, Kind, Options, Runner, Timing};
+//!
+//! let kind = Kind::Http(HttpRequest::get("/healthz")?);
+//! let check = Arc::new(Check::new("10.0.0.11:80".parse()?, kind, Timing::default()));
+//! let (runner, mut reports) = Runner::spawn(Options::new(1));
+//! runner.set(BTreeSet::from([check]));
+//! while let Some(report) = reports.recv().await {
+//!     println!("{} is {}: {:?}", report.check, report.verdict, report.outcome);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! The library knows nothing of load balancers: it takes socket addresses and hands back verdicts. Names are
 //! resolved by its caller. The pure half (no clock, no socket, no task, no randomness) can be driven on a
 //! virtual clock; the shell does the I/O.
@@ -28,6 +44,9 @@ pub mod runner;
 pub mod schedule;
 pub mod spec;
 pub mod verdict;
+
+#[cfg(test)]
+mod servers;
 
 pub use failure::{Failure, Outcome, Stage};
 pub use runner::{Options, Report, Runner, Snapshot};

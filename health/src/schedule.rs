@@ -13,8 +13,10 @@
 //!                ├────────────────┤ period: 31/32 of the interval
 //! ```
 //!
-//! Period and jitter together are the interval, so no gap between two probes is longer than the interval, and
-//! `fall` failures in a row take at most `fall × interval + timeout` from the moment a server dies.
+//! Period and jitter together are the interval, so no gap between the starts of two probes is longer than the
+//! interval, and `fall` failures in a row take at most `fall × interval + timeout` from the moment a server dies.
+//! That holds while probes end before their next slot and the loop is on time. A probe that takes longer is
+//! followed by the next at once.
 //!
 //! A new check does not wait for its grid: its first probe comes within [`FIRST_SPREAD`]. A schedule that runs
 //! late never catches up: slots that passed are skipped, and so is one that comes sooner than half a period
@@ -110,13 +112,14 @@ impl Grid {
         now + Duration::from_nanos(self.hash % spread)
     }
 
-    /// The next deadline after a probe that ended `now`.
+    /// The next deadline after a probe that ended `now`: a slot, or at once when the probe took longer.
     fn next_deadline(&self, probed: Probed, now: Duration) -> Duration {
-        let after = match probed {
-            Probed::First => now,
-            Probed::Later(started) => now.max(started + Duration::from_nanos(self.period / 2)),
-        };
-        self.slot_after(after)
+        match probed {
+            Probed::First => self.slot_after(now),
+            Probed::Later(started) => {
+                self.slot_after(started + Duration::from_nanos(self.period / 2)).max(now)
+            }
+        }
     }
 
     /// The first slot later than `time`.

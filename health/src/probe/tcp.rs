@@ -36,7 +36,7 @@ pub(super) async fn connect(target: SocketAddr, limit: &Limit) -> Result<TcpStre
 }
 
 /// The failure that connect's error means (connect(2), tcp(7)).
-fn connect_failure(error: &io::Error) -> Failure {
+pub(super) fn connect_failure(error: &io::Error) -> Failure {
     use io::ErrorKind::{
         AddrNotAvailable, ConnectionRefused, HostUnreachable, NetworkDown, NetworkUnreachable, OutOfMemory,
         PermissionDenied, StorageFull,
