@@ -79,6 +79,16 @@ impl Bird {
         next_hops(&self.host, vip)
     }
 
+    /// The balancers that BIRD itself has for `vip`, sorted: what it gives the kernel in the same breath, and
+    /// twenty times cheaper to ask for.
+    pub fn paths(&self, vip: IpAddr) -> Result<Vec<IpAddr>> {
+        match self.ask(&format!("show route for {vip}")) {
+            Ok(text) => Ok(addresses_after_via(&text)),
+            Err(error) if error.root_cause().to_string().contains("not found") => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Names of the sessions that are down and whose routes are kept, for the other end is expected back (the
     /// helper's side of graceful restart, RFC 4724 section 4.2).
     pub fn helping(&self) -> Result<Vec<String>> {
@@ -106,14 +116,18 @@ impl Bird {
 pub fn next_hops(router: &Host, vip: IpAddr) -> Result<Vec<IpAddr>> {
     let text =
         router.run(&["ip", if vip.is_ipv4() { "-4" } else { "-6" }, "route", "show", &vip.to_string()])?;
-    let mut hops: Vec<IpAddr> = text
+    Ok(addresses_after_via(&text))
+}
+
+fn addresses_after_via(text: &str) -> Vec<IpAddr> {
+    let mut addresses: Vec<IpAddr> = text
         .split_whitespace()
         .zip(text.split_whitespace().skip(1))
         .filter(|(word, _)| *word == "via")
         .filter_map(|(_, address)| address.parse().ok())
         .collect();
-    hops.sort();
-    Ok(hops)
+    addresses.sort();
+    addresses
 }
 
 /// One question on a BIRD control socket; an error when BIRD says that it is one.

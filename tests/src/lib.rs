@@ -16,7 +16,7 @@
 //!
 //! Reading order: [`kernel`] and [`world`] (where it runs), [`netns`] and [`host`] (a namespace and its processes),
 //! [`network`] (who is joined to whom), [`nginx`], [`bird`], [`lvsd`] (what runs on them), [`table`] (IPVS as the
-//! kernel shows it), [`traffic`] (the client), [`evidence`] (what a failure leaves behind).
+//! kernel shows it), [`watch`] (how soon an effect follows its cause), [`traffic`] (the client), [`evidence`] (what a failure leaves behind).
 
 pub mod bird;
 pub mod configuration;
@@ -30,4 +30,5 @@ pub mod nginx;
 pub mod table;
 pub mod traffic;
 pub mod wait;
+pub mod watch;
 pub mod world;

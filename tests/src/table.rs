@@ -1,13 +1,11 @@
-//! The IPVS table as the kernel shows it in /proc/net/ip_vs: cheap enough to be watched every millisecond.
+//! The IPVS table as the kernel shows it in /proc/net/ip_vs: cheap enough to be watched twice a millisecond.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 
 use crate::host::Host;
-use crate::wait::wait_until;
 
 /// One destination of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,16 +49,6 @@ pub fn weights_in(table: &Table, service: SocketAddr) -> BTreeMap<IpAddr, u32> {
         .flatten()
         .map(|(address, destination)| (address.ip(), destination.weight))
         .collect()
-}
-
-/// Looks every half millisecond, from inside `host`, until the table is as wanted; returns how long it took.
-pub fn wait_for(
-    host: &Host,
-    what: &str,
-    limit: Duration,
-    mut wanted: impl FnMut(&Table) -> bool + Send,
-) -> Result<Duration> {
-    host.enter(|| wait_until(what, limit, || here().is_ok_and(|table| wanted(&table))))?
 }
 
 fn parse(text: &str) -> Result<Table> {
