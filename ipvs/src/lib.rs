@@ -18,6 +18,9 @@ pub mod model;
 pub mod netlink;
 pub mod wire;
 
+#[cfg(test)]
+mod arbitrary;
+
 pub use diff::{Op, diff, foreign};
 pub use model::{
     Connections, Destination, DestinationKey, Entry, Family, Forward, KeyError, Persistence, Protocol,

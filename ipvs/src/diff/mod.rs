@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Destination, DestinationKey, Entry, Service, ServiceKey, Table};
 
+#[cfg(test)]
+mod tests;
+
 /// One write to the kernel. Its text says what is done, for logs and errors.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -10,6 +10,9 @@ mod service;
 mod snapshot;
 mod table;
 
+#[cfg(test)]
+mod tests;
+
 pub use destination::{Destination, Forward, Tunnel, TunnelKind, Weight, WeightError};
 pub use key::{DestinationKey, Family, KeyError, Protocol, ServiceKey};
 pub use scheduler::{Scheduler, SchedulerFlags, UnknownScheduler};

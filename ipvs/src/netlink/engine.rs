@@ -80,7 +80,7 @@ impl Engine {
 }
 
 /// Reads everything: all services, then the destinations of each.
-fn dump(connection: &mut Connection) -> Result<Snapshot, Error> {
+pub(super) fn dump(connection: &mut Connection) -> Result<Snapshot, Error> {
     let mut snapshot = Snapshot::default();
     let mut entries = dump_services(connection, &mut snapshot)?;
     let keys: Vec<ServiceKey> = entries.keys().copied().collect();
@@ -167,7 +167,7 @@ fn finished(doing: &'static str, outcome: Outcome) -> Result<(), Error> {
 
 /// Does the operations in order, [`BATCH`] to a send, and gives a result for each. One that fails does not keep the
 /// kernel from the next.
-fn apply(connection: &mut Connection, ops: Vec<Op>) -> Result<Vec<Result<(), OpError>>, Error> {
+pub(super) fn apply(connection: &mut Connection, ops: Vec<Op>) -> Result<Vec<Result<(), OpError>>, Error> {
     let mut results = Vec::with_capacity(ops.len());
     let mut ops = ops.into_iter().peekable();
     while ops.peek().is_some() {

@@ -10,6 +10,9 @@ mod engine;
 mod error;
 mod socket;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::mpsc::sync_channel;
 use std::thread;
 use std::time::Duration;

@@ -1,6 +1,7 @@
 //! A generic netlink socket with a deadline, and what is asked over it one request at a time.
 
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::socket::sockopt::{RcvBuf, RcvBufForce, ReceiveTimeout};
@@ -53,6 +54,14 @@ impl Connection {
             .ask("ask IPVS for its version", &Request::GetInfo, |_| Ok(()))?
             .map_err(|errno| Error::kernel("ask IPVS for its version", errno))?;
         Ok(connection)
+    }
+
+    /// Over a socket whose other end plays the kernel.
+    #[cfg(test)]
+    pub(super) fn over(socket: OwnedFd, family: u16, receive_timeout: Duration) -> Self {
+        set_receive_timeout(&socket, receive_timeout).expect("a socket takes a timeout");
+        let options = Options { receive_timeout, ..Options::default() };
+        Self { socket, options, family, sequence: FIRST_SEQUENCE, buffer: vec![0; RECEIVE_BYTES] }
     }
 
     /// Asks twice: the first question loads the module, and can be answered before the module is ready.
@@ -148,12 +157,14 @@ fn open_socket(options: &Options) -> nix::Result<OwnedFd> {
         Err(Errno::EPERM) => setsockopt(&socket, RcvBuf, &options.receive_buffer_bytes)?,
         other => other?,
     }
-    let timeout = options.receive_timeout;
-    let seconds = timeout.as_secs().try_into().unwrap_or(nix::libc::time_t::MAX);
-    let microseconds = timeout.subsec_micros().into();
-    setsockopt(&socket, ReceiveTimeout, &TimeVal::new(seconds, microseconds))?;
+    set_receive_timeout(&socket, options.receive_timeout)?;
     bind(socket.as_raw_fd(), &NetlinkAddr::new(0, 0))?;
     // Connected: what another process sends to this socket does not arrive.
     connect(socket.as_raw_fd(), &NetlinkAddr::new(KERNEL.0, KERNEL.1))?;
     Ok(socket)
+}
+
+fn set_receive_timeout(socket: &OwnedFd, timeout: Duration) -> nix::Result<()> {
+    let seconds = timeout.as_secs().try_into().unwrap_or(nix::libc::time_t::MAX);
+    setsockopt(socket, ReceiveTimeout, &TimeVal::new(seconds, timeout.subsec_micros().into()))
 }

@@ -11,6 +11,9 @@ pub use decode::{DecodeError, DestinationRecord, ServiceRecord, destination, fam
 pub use encode::{EncodeError, Request};
 pub use message::{Body, Message, Messages};
 
+#[cfg(test)]
+mod tests;
+
 /// Name of the generic netlink family.
 pub const FAMILY_NAME: &str = "IPVS";
 

@@ -1,0 +1,247 @@
+//! The engine against a kernel that is played: what it does with answers that a real one gives seldom.
+
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::thread::{self, JoinHandle};
+
+use nix::errno::Errno;
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, socketpair};
+
+use super::engine::{BATCH, apply, dump};
+use super::socket::Connection;
+use super::*;
+use crate::model::{Scheduler, SchedulerFlags, Service, ServiceKey};
+use crate::wire::{Body, DecodeError, Messages, Request};
+
+const FAMILY: u16 = 0x21;
+const ERROR: u16 = 2;
+const DONE: u16 = 3;
+const GET_DESTINATION: u8 = 8;
+/// Long for a machine that is busy, short for a test that waits it out once.
+const TIMEOUT: Duration = Duration::from_millis(200);
+
+/// What is sent back for one datagram: datagrams.
+type Answers = Vec<Vec<u8>>;
+
+/// A connection whose kernel answers each datagram so, until it is dropped. The thread gives the number of messages in
+/// each datagram that it got.
+fn played(
+    mut answer: impl FnMut(&[(u32, u8)]) -> Answers + Send + 'static,
+) -> (Connection, JoinHandle<Vec<usize>>) {
+    let (ours, kernel): (OwnedFd, OwnedFd) =
+        socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC).unwrap();
+    let thread = thread::spawn(move || {
+        let mut counts = Vec::new();
+        let mut buffer = vec![0; 64 * 1024];
+        loop {
+            let length = recv(kernel.as_raw_fd(), &mut buffer, MsgFlags::empty()).unwrap();
+            if length == 0 {
+                return counts;
+            }
+            let requests: Vec<(u32, u8)> = Messages::new(&buffer[..length])
+                .map(|message| message.unwrap())
+                .map(|message| match message.body {
+                    Body::Attributes { command, .. } => (message.sequence, command),
+                    other => panic!("{other:?}"),
+                })
+                .collect();
+            counts.push(requests.len());
+            for datagram in answer(&requests) {
+                send(kernel.as_raw_fd(), &datagram, MsgFlags::empty()).unwrap();
+            }
+        }
+    });
+    (Connection::over(ours, FAMILY, TIMEOUT), thread)
+}
+
+fn message(kind: u16, sequence: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(16 + payload.len()).unwrap();
+    let mut bytes = length.to_ne_bytes().to_vec();
+    bytes.extend([kind.to_ne_bytes(), [0, 0]].concat());
+    bytes.extend([sequence.to_ne_bytes(), [0; 4]].concat());
+    bytes.extend(payload);
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    bytes
+}
+
+fn acknowledgement(sequence: u32, errno: i32) -> Vec<u8> {
+    // With the header of the request, as the kernel has it.
+    message(ERROR, sequence, &[&(-errno).to_ne_bytes()[..], &[0; 16]].concat())
+}
+
+fn key(number: u8) -> ServiceKey {
+    format!("tcp 192.0.2.{number}:80").parse().unwrap()
+}
+
+fn deletions(count: usize) -> Vec<Op> {
+    (0..count).map(|number| Op::DeleteService { key: key(u8::try_from(number % 250).unwrap()) }).collect()
+}
+
+fn service() -> Service {
+    Service::new(Scheduler::Rr, SchedulerFlags::NONE).unwrap()
+}
+
+#[test]
+fn operations_go_in_batches_and_results_come_in_their_order() {
+    let (mut connection, kernel) = played(|requests| {
+        // Every third is not there. Several acknowledgements to a datagram, the last request's first.
+        let acknowledgements: Vec<Vec<u8>> = requests
+            .iter()
+            .rev()
+            .map(|(sequence, _)| {
+                acknowledgement(*sequence, if sequence % 3 == 0 { Errno::ESRCH as i32 } else { 0 })
+            })
+            .collect();
+        acknowledgements.chunks(50).map(<[_]>::concat).collect()
+    });
+    let ops = deletions(2 * BATCH + 1);
+    let results = apply(&mut connection, ops.clone()).unwrap();
+    drop(connection);
+    assert_eq!(kernel.join().unwrap(), [BATCH, BATCH, 1]);
+    assert_eq!(results.len(), ops.len());
+    for ((sequence, op), result) in (1u32..).zip(ops).zip(results) {
+        let expected = OpError { op: Box::new(op), refusal: Refusal::NoService };
+        assert_eq!(result, if sequence % 3 == 0 { Err(expected) } else { Ok(()) });
+    }
+}
+
+#[test]
+fn an_operation_that_no_message_can_say_fails_alone() {
+    let (mut connection, kernel) =
+        played(|requests| requests.iter().map(|(sequence, _)| acknowledgement(*sequence, 0)).collect());
+    let unsaid = Service { scheduler: Scheduler::Other("twos".to_owned()), ..service() };
+    let ops = vec![
+        Op::NewService { key: key(1), service: service() },
+        Op::SetService { key: key(2), service: unsaid },
+        Op::DeleteService { key: key(3) },
+    ];
+    let results = apply(&mut connection, ops).unwrap();
+    let only_unsaid =
+        apply(&mut connection, vec![results[1].clone().unwrap_err().op.as_ref().clone()]).unwrap();
+    drop(connection);
+    assert_eq!(kernel.join().unwrap(), [2], "a batch of which nothing can be said is not sent");
+    assert_eq!(results.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, true]);
+    assert_eq!(
+        only_unsaid[0].as_ref().unwrap_err().to_string(),
+        "cannot set service tcp 192.0.2.2:80, scheduler twos: scheduler \"twos\" can be read from the kernel but not written"
+    );
+}
+
+#[test]
+fn nothing_to_do_asks_nothing_of_the_kernel() {
+    let (mut connection, kernel) = played(|_| Vec::new());
+    assert_eq!(apply(&mut connection, Vec::new()).unwrap(), []);
+    drop(connection);
+    assert_eq!(kernel.join().unwrap(), [0; 0]);
+}
+
+#[test]
+fn a_kernel_that_says_nothing_is_a_timeout_and_a_resync() {
+    let (mut connection, _kernel) = played(|requests| {
+        requests.iter().skip(1).map(|(sequence, _)| acknowledgement(*sequence, 0)).collect()
+    });
+    let error = apply(&mut connection, deletions(3)).unwrap_err();
+    assert!(matches!(error, Error::Timeout { .. }), "{error:?}");
+    assert_eq!(error.kind(), ErrorKind::Resync);
+    assert_eq!(error.to_string(), "cannot write to the IPVS table: the kernel did not answer within 200ms");
+}
+
+#[test]
+fn an_answer_to_something_else_is_a_resync() {
+    let stray = |requests: &[(u32, u8)]| vec![acknowledgement(requests[0].0 + 1000, 0)];
+    let (mut connection, _kernel) = played(stray);
+    let error = apply(&mut connection, deletions(1)).unwrap_err();
+    assert!(matches!(error, Error::Sequence { expected: 1, got: 1001, .. }), "{error:?}");
+    assert_eq!(error.kind(), ErrorKind::Resync);
+    let (mut connection, _kernel) = played(stray);
+    let error = dump(&mut connection).unwrap_err();
+    assert!(matches!(error, Error::Sequence { .. }), "{error:?}");
+}
+
+#[test]
+fn an_operation_that_is_acknowledged_twice_is_a_resync() {
+    let (mut connection, _kernel) = played(|requests| vec![acknowledgement(requests[0].0, 0).repeat(2)]);
+    let error = apply(&mut connection, deletions(2)).unwrap_err();
+    assert!(matches!(error, Error::Sequence { .. }), "{error:?}");
+}
+
+#[test]
+fn answers_that_make_no_sense_are_a_resync() {
+    let (mut connection, _kernel) = played(|_| vec![vec![1, 2, 3]]);
+    let error = apply(&mut connection, deletions(1)).unwrap_err();
+    assert!(matches!(error, Error::Decode { source: DecodeError::Truncated { .. }, .. }), "{error:?}");
+    assert_eq!(error.kind(), ErrorKind::Resync);
+    let (mut connection, _kernel) =
+        played(|requests| vec![message(FAMILY, requests[0].0, &[1, 1, 0, 0, 9, 0])]);
+    let error = dump(&mut connection).unwrap_err();
+    assert!(matches!(error, Error::Decode { source: DecodeError::Attributes { .. }, .. }), "{error:?}");
+    assert_eq!(error.kind(), ErrorKind::Resync);
+}
+
+#[test]
+fn a_dump_that_ends_in_an_errno_says_what_it_means() {
+    let ending = |errno: Errno| {
+        let (mut connection, _kernel) =
+            played(move |requests| vec![message(DONE, requests[0].0, &(-(errno as i32)).to_ne_bytes())]);
+        dump(&mut connection).unwrap_err()
+    };
+    assert_eq!(ending(Errno::EPERM).kind(), ErrorKind::Fatal);
+    assert!(ending(Errno::EPERM).to_string().contains("CAP_NET_ADMIN"));
+    assert_eq!(ending(Errno::EBUSY).kind(), ErrorKind::Retry);
+    assert_eq!(ending(Errno::ENOENT).kind(), ErrorKind::Resync);
+}
+
+/// What the kernel says about a service: what is written to make it.
+fn told(key: ServiceKey, sequence: u32) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let op = Op::NewService { key, service: service() };
+    Request::Write(&op).encode(FAMILY, sequence, &mut bytes).unwrap();
+    bytes
+}
+
+#[test]
+fn a_service_that_is_deleted_while_the_table_is_read_is_left_out() {
+    let mut lookups = 0;
+    let (mut connection, kernel) = played(move |requests| {
+        let (sequence, command) = requests[0];
+        let done = message(DONE, sequence, &0i32.to_ne_bytes());
+        match (sequence, command) {
+            (1, _) => vec![[told(key(1), 1), told(key(2), 1)].concat(), done],
+            (_, GET_DESTINATION) => vec![done],
+            _ => {
+                lookups += 1;
+                match lookups {
+                    1 => vec![acknowledgement(sequence, Errno::ESRCH as i32)],
+                    _ => vec![told(key(2), sequence), acknowledgement(sequence, 0)],
+                }
+            }
+        }
+    });
+    let snapshot = dump(&mut connection).unwrap();
+    drop(connection);
+    assert_eq!(kernel.join().unwrap().len(), 5);
+    assert_eq!(snapshot.table.keys().collect::<Vec<_>>(), [&key(2)]);
+    assert_eq!(snapshot.service_statistics.keys().collect::<Vec<_>>(), [&key(2)]);
+}
+
+#[test]
+fn an_entry_that_the_model_has_no_words_for_is_counted_and_the_rest_is_read() {
+    let (mut connection, _kernel) = played(move |requests| {
+        let (sequence, command) = requests[0];
+        let done = message(DONE, sequence, &0i32.to_ne_bytes());
+        match (sequence, command) {
+            (1, _) => {
+                let mut foreign = told(key(1), 1);
+                // The protocol's attribute follows three headers and the family's attribute.
+                let protocol = 16 + 4 + 4 + 8 + 4;
+                assert_eq!(foreign[protocol], 6);
+                foreign[protocol] = 50;
+                vec![[foreign, told(key(2), 1)].concat(), done]
+            }
+            (_, GET_DESTINATION) => vec![done],
+            _ => vec![told(key(2), sequence), acknowledgement(sequence, 0)],
+        }
+    });
+    let snapshot = dump(&mut connection).unwrap();
+    assert_eq!(snapshot.unsupported, 1);
+    assert_eq!(snapshot.table.keys().collect::<Vec<_>>(), [&key(2)]);
+}
