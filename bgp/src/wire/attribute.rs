@@ -1,0 +1,327 @@
+//! Path attributes (RFC 4271 §5; IANA "BGP Path Attributes").
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::{AsPath, Context, DecodeError, ErrorCode, Nlri, cursor::Cursor};
+use crate::{Community, Family, LargeCommunity};
+
+pub(super) mod code {
+    //! The types that this speaker knows.
+    pub(in crate::wire) const ORIGIN: u8 = 1;
+    pub(in crate::wire) const AS_PATH: u8 = 2;
+    pub(in crate::wire) const NEXT_HOP: u8 = 3;
+    pub(in crate::wire) const MED: u8 = 4;
+    pub(in crate::wire) const LOCAL_PREF: u8 = 5;
+    pub(in crate::wire) const ATOMIC_AGGREGATE: u8 = 6;
+    pub(in crate::wire) const AGGREGATOR: u8 = 7;
+    pub(in crate::wire) const COMMUNITIES: u8 = 8;
+    pub(in crate::wire) const ORIGINATOR_ID: u8 = 9;
+    pub(in crate::wire) const CLUSTER_LIST: u8 = 10;
+    pub(in crate::wire) const MP_REACH: u8 = 14;
+    pub(in crate::wire) const MP_UNREACH: u8 = 15;
+    pub(in crate::wire) const AS4_PATH: u8 = 17;
+    pub(in crate::wire) const AS4_AGGREGATOR: u8 = 18;
+    pub(in crate::wire) const LARGE_COMMUNITIES: u8 = 32;
+}
+
+pub(super) const OPTIONAL: u8 = 0x80;
+pub(super) const TRANSITIVE: u8 = 0x40;
+pub(super) const EXTENDED_LENGTH: u8 = 0x10;
+
+/// `ORIGIN` (RFC 4271 §5.1.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// From within the AS.
+    Igp,
+    /// From EGP.
+    Egp,
+    /// From elsewhere.
+    Incomplete,
+}
+
+/// The attributes of one UPDATE. One that was malformed is `None`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Attributes<'a> {
+    /// `ORIGIN`.
+    pub origin: Option<Origin>,
+    /// `AS_PATH`.
+    pub as_path: Option<AsPath<'a>>,
+    /// `NEXT_HOP`, of the IPv4 routes in the message's body.
+    pub next_hop: Option<Ipv4Addr>,
+    /// `MULTI_EXIT_DISC`.
+    pub med: Option<u32>,
+    /// `LOCAL_PREF`, from internal neighbours alone.
+    pub local_pref: Option<u32>,
+    /// `COMMUNITIES`.
+    pub communities: Option<Communities<'a>>,
+    /// `LARGE_COMMUNITY`.
+    pub large_communities: Option<LargeCommunities<'a>>,
+    /// `AS4_PATH`, from neighbours with two-octet AS numbers alone (RFC 6793).
+    pub as4_path: Option<AsPath<'a>>,
+    /// `MP_REACH_NLRI`.
+    pub mp_reach: Option<MpReach<'a>>,
+    /// `MP_UNREACH_NLRI`.
+    pub mp_unreach: Option<MpUnreach<'a>>,
+    pub(super) block: &'a [u8],
+}
+
+/// Standard communities, still in the receive buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Communities<'a>(&'a [u8]);
+
+/// Large communities, still in the receive buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LargeCommunities<'a>(&'a [u8]);
+
+/// `MP_REACH_NLRI` (RFC 4760 §3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MpReach<'a> {
+    /// Routes of a family that this speaker knows.
+    Known {
+        /// The next hop; for IPv6 the global one.
+        next_hop: IpAddr,
+        /// The link-local next hop beside it (RFC 2545 §3).
+        link_local: Option<Ipv6Addr>,
+        /// The routes.
+        nlri: Nlri<'a>,
+    },
+    /// Routes of another family.
+    Other {
+        /// Address family identifier.
+        afi: u16,
+        /// Subsequent address family identifier.
+        safi: u8,
+    },
+}
+
+/// `MP_UNREACH_NLRI` (RFC 4760 §4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MpUnreach<'a> {
+    /// Withdrawn routes of a family that this speaker knows.
+    Known(Nlri<'a>),
+    /// Withdrawn routes of another family.
+    Other {
+        /// Address family identifier.
+        afi: u16,
+        /// Subsequent address family identifier.
+        safi: u8,
+    },
+}
+
+/// An attribute as it stands on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RawAttribute<'a> {
+    /// The flags.
+    pub flags: u8,
+    /// The type.
+    pub kind: u8,
+    /// The value.
+    pub value: &'a [u8],
+}
+
+/// The attributes of a message that this speaker does not know, as octets.
+#[derive(Clone, Copy, Debug)]
+pub struct Unknown<'a>(&'a [u8]);
+
+impl<'a> Communities<'a> {
+    /// The communities, in the order received.
+    pub fn iter(self) -> impl Iterator<Item = Community> + 'a {
+        let mut cursor = Cursor::new(self.0);
+        std::iter::from_fn(move || cursor.u32().map(Community))
+    }
+}
+
+impl<'a> LargeCommunities<'a> {
+    /// The communities, in the order received.
+    pub fn iter(self) -> impl Iterator<Item = LargeCommunity> + 'a {
+        let mut cursor = Cursor::new(self.0);
+        std::iter::from_fn(move || {
+            Some(LargeCommunity { global: cursor.u32()?, local1: cursor.u32()?, local2: cursor.u32()? })
+        })
+    }
+}
+
+impl<'a> Attributes<'a> {
+    /// The attributes whose type this speaker does not know.
+    pub fn unknown(&self) -> Unknown<'a> {
+        Unknown(self.block)
+    }
+}
+
+impl<'a> Iterator for Unknown<'a> {
+    type Item = RawAttribute<'a>;
+
+    fn next(&mut self) -> Option<RawAttribute<'a>> {
+        let mut cursor = Cursor::new(self.0);
+        loop {
+            let attribute = RawAttribute::next(&mut cursor)?;
+            self.0 = cursor.rest();
+            if attribute.expected_flags().is_none() {
+                return Some(attribute);
+            }
+        }
+    }
+}
+
+impl<'a> RawAttribute<'a> {
+    /// The next attribute of a block; `None` when what is left is none.
+    pub(super) fn next(cursor: &mut Cursor<'a>) -> Option<Self> {
+        let flags = cursor.u8()?;
+        let kind = cursor.u8()?;
+        let value = if flags & EXTENDED_LENGTH == 0 { cursor.block8()? } else { cursor.block16()? };
+        Some(Self { flags, kind, value })
+    }
+
+    /// The optional and transitive bits that the type must have; `None` for an unknown type.
+    pub(super) const fn expected_flags(&self) -> Option<u8> {
+        match self.kind {
+            code::ORIGIN | code::AS_PATH | code::NEXT_HOP | code::LOCAL_PREF | code::ATOMIC_AGGREGATE => {
+                Some(TRANSITIVE)
+            }
+            code::MED | code::ORIGINATOR_ID | code::CLUSTER_LIST | code::MP_REACH | code::MP_UNREACH => {
+                Some(OPTIONAL)
+            }
+            code::AGGREGATOR
+            | code::COMMUNITIES
+            | code::AS4_PATH
+            | code::AS4_AGGREGATOR
+            | code::LARGE_COMMUNITIES => Some(OPTIONAL | TRANSITIVE),
+            _ => None,
+        }
+    }
+}
+
+/// What is wrong with an attribute, by its consequence (RFC 7606 §2).
+#[derive(Debug)]
+pub(super) enum Fault {
+    Reset(DecodeError),
+    TreatAsWithdraw(&'static str),
+    Discard(&'static str),
+}
+
+impl<'a> Attributes<'a> {
+    /// Takes one attribute's value, by the rules of RFC 7606 §7 and RFC 8092 §6.
+    pub(super) fn take(&mut self, attribute: RawAttribute<'a>, context: Context) -> Result<(), Fault> {
+        let value = attribute.value;
+        match attribute.kind {
+            code::ORIGIN => self.origin = Some(origin(value)?),
+            code::AS_PATH => {
+                let path = AsPath::parse(value, context.four_octet_asn);
+                self.as_path = Some(path.ok_or(Fault::TreatAsWithdraw("AS_PATH is malformed"))?);
+            }
+            code::NEXT_HOP => self.next_hop = Some(next_hop(value)?),
+            code::MED => self.med = Some(word(value, "MULTI_EXIT_DISC has not four octets")?),
+            code::LOCAL_PREF if context.internal => {
+                self.local_pref = Some(word(value, "LOCAL_PREF has not four octets")?);
+            }
+            code::LOCAL_PREF | code::ORIGINATOR_ID | code::CLUSTER_LIST if !context.internal => {
+                return Err(Fault::Discard(
+                    "an attribute of internal sessions came from an external neighbour",
+                ));
+            }
+            code::ATOMIC_AGGREGATE => aggregate(value.is_empty())?,
+            code::AGGREGATOR => aggregate(value.len() == if context.four_octet_asn { 8 } else { 6 })?,
+            code::COMMUNITIES => self.communities = Some(Communities(words(value, 4)?)),
+            code::LARGE_COMMUNITIES => self.large_communities = Some(LargeCommunities(words(value, 12)?)),
+            code::ORIGINATOR_ID => {
+                word(value, "ORIGINATOR_ID has not four octets")?;
+            }
+            code::CLUSTER_LIST => {
+                words(value, 4)?;
+            }
+            code::AS4_PATH | code::AS4_AGGREGATOR if context.four_octet_asn => {
+                return Err(Fault::Discard("an attribute of two-octet sessions came on a four-octet one"));
+            }
+            code::AS4_PATH => {
+                let path = AsPath::parse(value, true);
+                self.as4_path = Some(path.ok_or(Fault::Discard("AS4_PATH is malformed"))?);
+            }
+            code::AS4_AGGREGATOR => aggregate(value.len() == 8)?,
+            code::MP_REACH => self.mp_reach = Some(mp_reach(value).map_err(Fault::Reset)?),
+            code::MP_UNREACH => self.mp_unreach = Some(mp_unreach(value).map_err(Fault::Reset)?),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+fn origin(value: &[u8]) -> Result<Origin, Fault> {
+    match value {
+        [0] => Ok(Origin::Igp),
+        [1] => Ok(Origin::Egp),
+        [2] => Ok(Origin::Incomplete),
+        _ => Err(Fault::TreatAsWithdraw("ORIGIN is malformed")),
+    }
+}
+
+fn next_hop(value: &[u8]) -> Result<Ipv4Addr, Fault> {
+    let octets: [u8; 4] =
+        value.try_into().map_err(|_| Fault::TreatAsWithdraw("NEXT_HOP has not four octets"))?;
+    let address = Ipv4Addr::from(octets);
+    if address.is_unspecified() || address.is_multicast() || address.is_broadcast() {
+        return Err(Fault::TreatAsWithdraw("NEXT_HOP is no host's address"));
+    }
+    Ok(address)
+}
+
+fn word(value: &[u8], what: &'static str) -> Result<u32, Fault> {
+    value.try_into().map(u32::from_be_bytes).map_err(|_| Fault::TreatAsWithdraw(what))
+}
+
+fn words(value: &[u8], width: usize) -> Result<&[u8], Fault> {
+    if value.is_empty() || !value.len().is_multiple_of(width) {
+        return Err(Fault::TreatAsWithdraw("a list attribute's length is no multiple of its items'"));
+    }
+    Ok(value)
+}
+
+fn aggregate(well_formed: bool) -> Result<(), Fault> {
+    if well_formed { Ok(()) } else { Err(Fault::Discard("an aggregation attribute has a wrong length")) }
+}
+
+fn mp_reach(value: &[u8]) -> Result<MpReach<'_>, DecodeError> {
+    let wrong = |what| DecodeError::new(ErrorCode::OPTIONAL_ATTRIBUTE, what);
+    let mut cursor = Cursor::new(value);
+    let head = (cursor.u16(), cursor.u8(), cursor.block8(), cursor.u8());
+    let (Some(afi), Some(safi), Some(next_hop), Some(_reserved)) = head else {
+        return Err(wrong("MP_REACH_NLRI is cut short"));
+    };
+    let Some(family) = Family::from_afi_safi(afi, safi) else {
+        return Ok(MpReach::Other { afi, safi });
+    };
+    let (next_hop, link_local) =
+        mp_next_hop(family, next_hop).ok_or_else(|| wrong("MP_REACH_NLRI's next hop has a wrong length"))?;
+    let nlri =
+        Nlri::parse(family, cursor.rest()).ok_or_else(|| wrong("MP_REACH_NLRI's routes are malformed"))?;
+    Ok(MpReach::Known { next_hop, link_local, nlri })
+}
+
+/// Four octets for IPv4; 16, or 32 with a link-local one, for IPv6 (RFC 2545 §3).
+fn mp_next_hop(family: Family, bytes: &[u8]) -> Option<(IpAddr, Option<Ipv6Addr>)> {
+    let mut cursor = Cursor::new(bytes);
+    let address = match family {
+        Family::Ipv4 => IpAddr::from(cursor.array::<4>()?),
+        Family::Ipv6 => IpAddr::from(cursor.array::<16>()?),
+    };
+    match family {
+        Family::Ipv4 => cursor.is_empty().then_some((address, None)),
+        Family::Ipv6 if cursor.is_empty() => Some((address, None)),
+        Family::Ipv6 => {
+            let link_local = Ipv6Addr::from(cursor.array::<16>()?);
+            cursor.is_empty().then_some((address, Some(link_local)))
+        }
+    }
+}
+
+fn mp_unreach(value: &[u8]) -> Result<MpUnreach<'_>, DecodeError> {
+    let wrong = |what| DecodeError::new(ErrorCode::OPTIONAL_ATTRIBUTE, what);
+    let mut cursor = Cursor::new(value);
+    let (Some(afi), Some(safi)) = (cursor.u16(), cursor.u8()) else {
+        return Err(wrong("MP_UNREACH_NLRI is cut short"));
+    };
+    let Some(family) = Family::from_afi_safi(afi, safi) else {
+        return Ok(MpUnreach::Other { afi, safi });
+    };
+    let nlri = Nlri::parse(family, cursor.rest());
+    nlri.map(MpUnreach::Known).ok_or_else(|| wrong("MP_UNREACH_NLRI's routes are malformed"))
+}

@@ -1,0 +1,157 @@
+//! Capabilities (RFC 5492).
+
+use super::{DecodeError, ErrorCode, cursor::Cursor};
+use crate::Family;
+
+/// Something that a speaker can do, as it says in OPEN.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Capability {
+    /// Routes of a family (RFC 4760).
+    Multiprotocol {
+        /// Address family identifier.
+        afi: u16,
+        /// Subsequent address family identifier.
+        safi: u8,
+    },
+    /// ROUTE-REFRESH (RFC 2918).
+    RouteRefresh,
+    /// Messages up to 65535 octets are received (RFC 8654).
+    ExtendedMessage,
+    /// Graceful restart (RFC 4724).
+    GracefulRestart(GracefulRestart),
+    /// AS numbers in four octets, and the speaker's own (RFC 6793).
+    FourOctetAsn(u32),
+    /// Any other, tolerated.
+    Unknown {
+        /// The capability's code.
+        code: u8,
+        /// Its value.
+        value: Vec<u8>,
+    },
+}
+
+/// The graceful restart capability (RFC 4724 §3).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GracefulRestart {
+    /// The speaker has restarted.
+    pub restarting: bool,
+    /// NOTIFICATIONs too leave routes in place (RFC 8538).
+    pub notification: bool,
+    /// Seconds until the speaker should be back, 0-4095.
+    pub restart_time: u16,
+    /// The families that are kept.
+    pub families: Vec<PreservedFamily>,
+}
+
+/// A family in the graceful restart capability.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PreservedFamily {
+    /// Address family identifier.
+    pub afi: u16,
+    /// Subsequent address family identifier.
+    pub safi: u8,
+    /// Forwarding went on over the restart.
+    pub forwarding: bool,
+}
+
+const MULTIPROTOCOL: u8 = 1;
+const ROUTE_REFRESH: u8 = 2;
+const EXTENDED_MESSAGE: u8 = 6;
+const GRACEFUL_RESTART: u8 = 64;
+const FOUR_OCTET_ASN: u8 = 65;
+
+const RESTART_STATE: u16 = 0x8000;
+const NOTIFICATION_SUPPORT: u16 = 0x4000;
+const RESTART_TIME: u16 = 0x0fff;
+const FORWARDING_STATE: u8 = 0x80;
+
+impl Capability {
+    /// The multiprotocol capability of a family.
+    pub const fn family(family: Family) -> Self {
+        Self::Multiprotocol { afi: family.afi(), safi: family.safi() }
+    }
+
+    /// The capabilities in one optional parameter.
+    pub(super) fn decode_all(bytes: &[u8], into: &mut Vec<Self>) -> Result<(), DecodeError> {
+        let mut cursor = Cursor::new(bytes);
+        while !cursor.is_empty() {
+            let (Some(code), Some(value)) = (cursor.u8(), cursor.block8()) else {
+                return Err(DecodeError::new(ErrorCode::OPEN_UNSPECIFIC, "a capability is cut short"));
+            };
+            into.push(Self::decode(code, value)?);
+        }
+        Ok(())
+    }
+
+    fn decode(code: u8, value: &[u8]) -> Result<Self, DecodeError> {
+        let wrong = || DecodeError::new(ErrorCode::OPEN_UNSPECIFIC, "a capability has a wrong length");
+        match (code, value) {
+            (MULTIPROTOCOL, &[high, low, _, safi]) => {
+                Ok(Self::Multiprotocol { afi: u16::from_be_bytes([high, low]), safi })
+            }
+            (ROUTE_REFRESH, []) => Ok(Self::RouteRefresh),
+            (EXTENDED_MESSAGE, []) => Ok(Self::ExtendedMessage),
+            (FOUR_OCTET_ASN, &[a, b, c, d]) => Ok(Self::FourOctetAsn(u32::from_be_bytes([a, b, c, d]))),
+            (GRACEFUL_RESTART, _) => {
+                GracefulRestart::decode(value).map(Self::GracefulRestart).ok_or_else(wrong)
+            }
+            (MULTIPROTOCOL | ROUTE_REFRESH | EXTENDED_MESSAGE | FOUR_OCTET_ASN, _) => Err(wrong()),
+            (code, value) => Ok(Self::Unknown { code, value: value.to_vec() }),
+        }
+    }
+
+    /// Appends code, length and value; false, and nothing appended, when the value is longer than 255 octets.
+    pub(super) fn encode(&self, out: &mut Vec<u8>) -> bool {
+        let (code, value) = match self {
+            Self::Multiprotocol { afi, safi } => {
+                let [high, low] = afi.to_be_bytes();
+                (MULTIPROTOCOL, vec![high, low, 0, *safi])
+            }
+            Self::RouteRefresh => (ROUTE_REFRESH, Vec::new()),
+            Self::ExtendedMessage => (EXTENDED_MESSAGE, Vec::new()),
+            Self::GracefulRestart(restart) => (GRACEFUL_RESTART, restart.value()),
+            Self::FourOctetAsn(asn) => (FOUR_OCTET_ASN, asn.to_be_bytes().to_vec()),
+            Self::Unknown { code, value } => (*code, value.clone()),
+        };
+        let Ok(length) = u8::try_from(value.len()) else {
+            return false;
+        };
+        out.extend_from_slice(&[code, length]);
+        out.extend_from_slice(&value);
+        true
+    }
+}
+
+impl GracefulRestart {
+    fn decode(value: &[u8]) -> Option<Self> {
+        let mut cursor = Cursor::new(value);
+        let head = cursor.u16()?;
+        let mut families = Vec::with_capacity(value.len() / 4);
+        while !cursor.is_empty() {
+            let (afi, safi, flags) = (cursor.u16()?, cursor.u8()?, cursor.u8()?);
+            families.push(PreservedFamily { afi, safi, forwarding: flags & FORWARDING_STATE != 0 });
+        }
+        Some(Self {
+            restarting: head & RESTART_STATE != 0,
+            notification: head & NOTIFICATION_SUPPORT != 0,
+            restart_time: head & RESTART_TIME,
+            families,
+        })
+    }
+
+    fn value(&self) -> Vec<u8> {
+        let mut head = self.restart_time.min(RESTART_TIME);
+        if self.restarting {
+            head |= RESTART_STATE;
+        }
+        if self.notification {
+            head |= NOTIFICATION_SUPPORT;
+        }
+        let mut value = head.to_be_bytes().to_vec();
+        for family in &self.families {
+            value.extend_from_slice(&family.afi.to_be_bytes());
+            value.extend_from_slice(&[family.safi, if family.forwarding { FORWARDING_STATE } else { 0 }]);
+        }
+        value
+    }
+}
