@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Destination, DestinationKey, Entry, Service, ServiceKey, Table};
 
+mod record;
 #[cfg(test)]
 mod tests;
 

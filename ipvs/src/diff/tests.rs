@@ -92,6 +92,16 @@ proptest! {
     }
 
     #[test]
+    fn recording_each_confirmed_write_keeps_a_table_in_step_with_the_kernel((have, want, owned) in tables()) {
+        let (mut kernel, mut remembered) = (unshared(&have), have.clone());
+        for op in diff(&have, &want, &owned) {
+            prop_assert_eq!(apply(&mut kernel, &op), Ok(()), "{}", op);
+            remembered.record(&op);
+            prop_assert_eq!(&unshared(&remembered), &kernel);
+        }
+    }
+
+    #[test]
     fn a_diff_has_no_operation_for_what_is_equal((have, want, owned) in tables()) {
         let (before, after) = (unshared(&have), unshared(&want));
         let mut touched = BTreeSet::new();

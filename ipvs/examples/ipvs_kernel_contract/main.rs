@@ -3,25 +3,28 @@
 //! Needs root, `ipvsadm`, and a network namespace whose IPVS table is empty. Prints a line for each check; exits
 //! non-zero when one fails.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod full_table;
+
+use std::collections::BTreeSet;
 use std::fmt::Debug;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU32;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use ipvs::{
-    Destination, DestinationKey, Entry, Family, Forward, Ipvs, Op, Options, Persistence, Protocol, Refusal,
-    Scheduler, SchedulerFlags, Service, ServiceKey, Table, Tunnel, TunnelKind, Weight, diff, foreign,
+    Destination, DestinationKey, Entry, ErrorKind, Family, Forward, Ipvs, Op, Options, Persistence, Protocol,
+    Refusal, Scheduler, SchedulerFlags, Service, ServiceKey, Table, Tunnel, TunnelKind, Weight, diff,
+    foreign,
 };
+
+use full_table::{big_table, full_table};
 
 type Failure = Box<dyn std::error::Error>;
 type Checked = Result<String, Failure>;
 
 /// The kernel may lack schedulers that nobody uses, but not these.
 const REQUIRED: [Scheduler; 4] = [Scheduler::Rr, Scheduler::Wrr, Scheduler::Sh, Scheduler::Mh];
-const SERVICES: u32 = 1000;
-const DESTINATIONS: u32 = 20;
 
 fn main() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread().build() {
@@ -64,6 +67,7 @@ async fn run() -> Result<u32, Failure> {
     report("changes are set in place", changes(&ipvs).await);
     report("refusals are told operation by operation", refusals(&ipvs).await);
     report("every operation of a long failing list gets its result", many_refusals(&ipvs).await);
+    report("lost answers are a resync, and the next request works", overrun().await);
     report("a foreign service is counted and left alone", foreign_service(&ipvs).await);
     report("a full table reads back as written", full_table(&ipvs).await);
     report("dumps go on while another writer adds and deletes", foreign_writer(&ipvs).await);
@@ -276,6 +280,31 @@ async fn many_refusals(ipvs: &Ipvs) -> Checked {
     Ok(String::new())
 }
 
+/// A receive buffer that holds a few acknowledgements.
+async fn overrun() -> Checked {
+    let options = Options { receive_buffer_bytes: 1, ..Options::default() };
+    let ipvs = Ipvs::open(options)?;
+    let mut want = Table::new();
+    for number in 0..100 {
+        want.insert(service_key(Family::V4, Protocol::Tcp, number), Entry::new(plain(Scheduler::Rr)?));
+    }
+    let none = BTreeSet::new();
+    let Err(error) = ipvs.apply(diff(&Table::new(), &want, &none)).await else {
+        return Err("no answer was lost".into());
+    };
+    same("what to do about it", &error.kind(), &ErrorKind::Resync)?;
+    let have = ipvs.dump().await?.table;
+    let done = have.len();
+    for op in diff(&have, &want, &none) {
+        ipvs.apply(vec![op]).await?.into_iter().collect::<Result<Vec<()>, _>>()?;
+    }
+    same("the table after the repair", &ipvs.dump().await?.table, &want)?;
+    for &key in want.keys() {
+        ipvs.apply(vec![Op::DeleteService { key }]).await?.into_iter().collect::<Result<Vec<()>, _>>()?;
+    }
+    Ok(format!("\"{error}\"; {done} of {} had been done", want.len()))
+}
+
 async fn foreign_service(ipvs: &Ipvs) -> Checked {
     ipvsadm(&["-A", "-t", "203.0.113.1:443", "-s", "rr", "-p", "60", "-M", "255.0.255.0"])?;
     ipvsadm(&["-a", "-t", "203.0.113.1:443", "-r", "10.9.9.9:443", "-m", "-w", "3"])?;
@@ -292,89 +321,6 @@ async fn foreign_service(ipvs: &Ipvs) -> Checked {
     same("the table afterwards", &ipvs.dump().await?.table, &have)?;
     ipvsadm(&["-D", "-t", "203.0.113.1:443"])?;
     Ok(String::new())
-}
-
-fn big_table() -> Result<Table, Failure> {
-    let schedulers = [Scheduler::Wrr, Scheduler::Rr, Scheduler::Mh];
-    let mut table = Table::new();
-    for (number, scheduler) in (0..SERVICES).zip(schedulers.into_iter().cycle()) {
-        let family = if number % 4 == 3 { Family::V6 } else { Family::V4 };
-        let protocol = if number % 5 == 4 { Protocol::Udp } else { Protocol::Tcp };
-        table.insert(service_key(family, protocol, number), entry(plain(scheduler)?, family, DESTINATIONS)?);
-    }
-    Ok(table)
-}
-
-async fn full_table(ipvs: &Ipvs) -> Checked {
-    let want = big_table()?;
-    let (have, none) = (Table::new(), BTreeSet::new());
-    let ops = diff(&have, &want, &none);
-    let count = ops.len();
-    let (results, writing) = timed(ipvs.apply(ops)).await;
-    for result in results? {
-        result?;
-    }
-    let (snapshot, reading) = timed(ipvs.dump()).await;
-    let have = snapshot?.table;
-    same("the table", &have, &want)?;
-    let began = Instant::now();
-    same("the operations that are left", &diff(&have, &want, &none), &Vec::new())?;
-    let comparing = began.elapsed();
-    same_as_ipvsadm(&want)?;
-    let weight = Op::SetDestination {
-        service: service_key(Family::V4, Protocol::Tcp, 0),
-        key: destination_key(Family::V4, 1),
-        destination: Destination::direct_routing(Weight::new(9)?),
-    };
-    let mut single = Vec::new();
-    for _ in 0..200 {
-        let (result, took) = timed(ipvs.apply(vec![weight.clone()])).await;
-        result?.into_iter().collect::<Result<Vec<()>, _>>()?;
-        single.push(took);
-    }
-    single.sort();
-    let owned: BTreeSet<ServiceKey> = want.keys().copied().collect();
-    let (results, deleting) = timed(ipvs.apply(diff(&have, &Table::new(), &owned))).await;
-    results?.into_iter().collect::<Result<Vec<()>, _>>()?;
-    same("services that are left", &ipvs.dump().await?.table.len(), &0)?;
-    let each = |all: Duration, count: usize| all.as_secs_f64() * 1e6 / count as f64;
-    Ok(format!(
-        "{count} operations in {writing:.1?} ({:.1} µs each), dump {reading:.1?} ({:.1} µs an object), diff {comparing:.1?}, \
-         one weight {:.1?} at the median and {:.1?} at p99, {} services deleted in {deleting:.1?}",
-        each(writing, count),
-        each(reading, count),
-        single[100],
-        single[198],
-        want.len()
-    ))
-}
-
-async fn timed<T>(work: impl Future<Output = T>) -> (T, Duration) {
-    let began = Instant::now();
-    let done = work.await;
-    (done, began.elapsed())
-}
-
-/// `ipvsadm -Sn` lists the same services and destinations (all of them direct routing, without persistence or flags).
-fn same_as_ipvsadm(want: &Table) -> Result<(), Failure> {
-    let mut expected = BTreeMap::new();
-    for (key, entry) in want.iter() {
-        let ServiceKey::Address { protocol, address, port } = *key else { continue };
-        let letter = if protocol == Protocol::Udp { 'u' } else { 't' };
-        let name = format!("-{letter} {}", SocketAddr::new(address, port));
-        expected.insert(format!("-A {name} -s {}", entry.service.scheduler()), ());
-        for (key, destination) in &entry.destinations {
-            expected.insert(format!("-a {name} -r {key} -g -w {}", destination.weight), ());
-        }
-    }
-    let listed = ipvsadm(&["-S", "-n"])?;
-    let listed: BTreeMap<String, ()> = listed.lines().map(|line| (line.trim_end().to_owned(), ())).collect();
-    let differ = listed.keys().find(|line| !expected.contains_key(*line));
-    let lacks = expected.keys().find(|line| !listed.contains_key(*line));
-    if differ.is_some() || lacks.is_some() {
-        return Err(format!("ipvsadm -Sn has {differ:?} and lacks {lacks:?}").into());
-    }
-    Ok(())
 }
 
 fn ipvsadm(arguments: &[&str]) -> Result<String, Failure> {
