@@ -154,6 +154,10 @@ impl Run {
             let (Some(from), Ok(mut to)) = (from, to) else { return };
             for line in BufReader::new(from).split(b'\n').map_while(Result::ok) {
                 let line = String::from_utf8_lossy(&line);
+                // The guest kernel's last word when it is switched off.
+                if line.starts_with("reboot: ") {
+                    continue;
+                }
                 println!("{}", line.trim_end());
                 let _ = writeln!(to, "{}", line.trim_end());
             }

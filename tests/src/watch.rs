@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail};
 
 use crate::bird::Bird;
 use crate::host::Host;
@@ -68,7 +68,6 @@ pub fn reaction(
         }
         Ok(last - begin)
     })
-    .context("waiting for an effect")
 }
 
 fn poll(what: &str, deadline: Instant, mut holds: impl FnMut() -> bool) -> Result<Instant> {

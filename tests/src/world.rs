@@ -16,14 +16,22 @@ use crate::{evidence, kernel};
 /// The file, in the run's directory, that says how it ended.
 pub(crate) const VERDICT: &str = "verdict.json";
 
-/// What the lab needs beside what is built in: IPVS, its schedulers in use, and the parts of the network.
-const MODULES: [&str; 11] = [
+/// What the lab needs beside what is built in: IPVS with all its schedulers, and the parts of the network.
+const MODULES: [&str; 19] = [
     "ip_vs",
-    "ip_vs_mh",
-    "ip_vs_wrr",
     "ip_vs_rr",
-    "ip_vs_sh",
+    "ip_vs_wrr",
+    "ip_vs_lc",
     "ip_vs_wlc",
+    "ip_vs_lblc",
+    "ip_vs_lblcr",
+    "ip_vs_dh",
+    "ip_vs_sh",
+    "ip_vs_sed",
+    "ip_vs_nq",
+    "ip_vs_fo",
+    "ip_vs_ovf",
+    "ip_vs_mh",
     "veth",
     "bridge",
     "dummy",

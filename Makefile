@@ -1,0 +1,39 @@
+# Everything a person or a machine does here. `make help` lists it.
+#
+# The lab needs root, and Debian's packages below; `make deps` installs those that are missing.
+
+SHELL := /bin/bash
+CARGO ?= cargo
+PACKAGES := bird2 curl gcc ipvsadm iproute2 kmod libc6-dev nginx-light tcpdump user-mode-linux
+
+.DEFAULT_GOAL := help
+.PHONY: help deps build test demo lab lint clean
+
+help: ## list what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+deps: ## install the Debian packages that are missing (root)
+	@tests/install-packages $(PACKAGES)
+
+build: ## build everything: lvsd, lvsctl, the lab, all tests
+	$(CARGO) build --workspace --all-targets
+
+test: deps build ## run every test, unit tests to lab (root); ends with "N passed, N failed"
+	@tests/run-everything
+
+demo: deps ## watch a balancer's day under continuous traffic (root); leaves target/demo/
+	$(CARGO) build --quiet --workspace --bins
+	@"$${CARGO_TARGET_DIR:-target}"/debug/demo
+
+lab: deps ## a shell in the demo's network, lvsd running (root)
+	$(CARGO) build --quiet --workspace --bins
+	@"$${CARGO_TARGET_DIR:-target}"/debug/shell
+
+lint: ## formatting, clippy without warnings, licences and sources of dependencies
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	@command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny
+	$(CARGO) deny check bans licenses sources
+
+clean: ## remove what was built
+	$(CARGO) clean
