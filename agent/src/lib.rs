@@ -1,5 +1,29 @@
-//! lvsd
+//! lvsd: the control daemon of an LVS load balancer, and what `lvsctl` shares with it.
+//!
+//! ```text
+//! sources ──Event──▶ ┌────────┐ ──Action──▶ exec ──▶ kernel, BGP, checks
+//! exec ────Event──▶  │ engine │
+//! api ─────Event──▶  │ (core) │ ──answers──▶ api
+//!                    └────────┘
+//! ```
+//!
+//! Reading order:
+//! - [`core`] (pure): what is known, what is decided, and why;
+//! - [`config`], [`pool_file`] (pure): what people write, checked;
+//! - [`engine`]: the one task that owns the core's state;
+//! - [`sources`], [`exec`], [`api`]: the world around it;
+//! - [`daemon`]: how it is put together, and its life from start to drain.
 
+pub mod api;
 pub mod config;
+pub mod core;
+pub mod daemon;
+pub mod engine;
+pub mod exec;
+pub mod logging;
+pub mod metrics;
+pub mod notify;
 pub mod pool_file;
+pub mod reload;
+pub mod sources;
 pub mod suggest;

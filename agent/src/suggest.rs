@@ -9,7 +9,8 @@ const MAX_OFFERED: usize = 3;
 /// The candidates that `name` was probably meant to be, the nearest first, at most three.
 ///
 /// Near is what differs in no more than one letter of three (added, missing, another or swapped with its
-/// neighbour; upper and lower case are the same), and a host's full name when `name` is its first label.
+/// neighbour; upper and lower case are the same), and a host's full name when `name` is its first label. What is
+/// more than one letter farther than the nearest is left out.
 pub fn suggest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
     let wanted: Vec<char> = name.chars().take(MAX_LENGTH + 1).flat_map(char::to_lowercase).collect();
     if wanted.is_empty() || wanted.len() > MAX_LENGTH {
@@ -19,7 +20,9 @@ pub fn suggest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         candidates.into_iter().filter_map(|c| score(&wanted, c).map(|score| (score, c))).collect();
     near.sort_unstable();
     near.dedup();
-    near.into_iter().take(MAX_OFFERED).map(|(_, candidate)| candidate).collect()
+    let farthest = near.first().map_or(0, |(nearest, _)| nearest + 1);
+    let offered = near.into_iter().take(MAX_OFFERED).take_while(|(score, _)| *score <= farthest);
+    offered.map(|(_, candidate)| candidate).collect()
 }
 
 /// How far a candidate is from what is wanted; `None` when it is too far.
@@ -95,6 +98,11 @@ mod tests {
         let hosts = ["rs12", "rs13", "rs14", "rs15", "rs1"];
         assert_eq!(suggest("rs1", hosts)[0], "rs1");
         assert_eq!(suggest("rs1", hosts).len(), 3);
+    }
+
+    #[test]
+    fn what_is_far_is_not_offered_beside_what_is_near() {
+        assert_eq!(suggest("resync_intervall", ["resolve_interval", "resync_interval"]), ["resync_interval"]);
     }
 
     #[test]

@@ -12,8 +12,6 @@ const TCP_KEYS: &[&str] = &["type", "port", "interval", "timeout", "fall", "rise
 const HTTP_KEYS: &[&str] = &["type", "path", "host", "expect", "port", "interval", "timeout", "fall", "rise"];
 
 const TYPE: &str = "\"tcp\" or \"http\"";
-const CHECKS: &str =
-    "one or more checks as [[service.NAME.checks]], or `checks = []` to take every backend for up";
 const PATH: &str = "a path such as \"/healthz\", with a query or without, in URL encoding";
 const HOST: &str = "a host name or address, with a port or without";
 const STATUS: &str = "a status 100-599 or a range such as \"200-299\"";
@@ -24,7 +22,10 @@ const MAX_COUNT: u32 = 1000;
 
 /// Reads the checks; none at all must be meant.
 pub(super) fn read(section: &Section<'_>) -> Option<Vec<CheckTemplate>> {
-    let items = section.required("checks", CHECKS)?.array(CHECKS)?;
+    let service = section.node().name();
+    let expected =
+        format!("one or more checks as [[{service}.checks]], or `checks = []` to take every backend for up");
+    let items = section.required("checks", &expected)?.array(&expected)?;
     Some(items.iter().filter_map(check).collect())
 }
 

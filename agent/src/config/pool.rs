@@ -7,14 +7,16 @@ use super::walk::{Node, Section};
 use super::{Problem, sh_divisor};
 use crate::suggest::suggest;
 use ipvs::{Scheduler, Weight};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::PathBuf;
 
 const KEYS: &[&str] = &["host", "addresses", "weight", "pooled"];
 
-const BACKENDS: &str = "one or more backends as [[service.NAME.backends]]";
-const POOL: &str = "pool_file, or one or more backends as [[service.NAME.backends]]";
+/// How many unknown hosts of a service are compared with all known ones: a table of another service is full of
+/// them, and each comparison costs the product of the names' lengths.
+const MAX_HINTS: usize = 20;
+
 const HOST: &str = "a host name or an IP address";
 const ADDRESS: &str = "an IPv4 or IPv6 address of the host";
 const ADDRESSES: &str = "an array of one or more addresses of the host";
@@ -90,7 +92,9 @@ pub(super) fn read(
             None
         }
         (None, None) => {
-            section.node().report_key(Problem::Missing { expected: POOL.to_owned() });
+            let node = section.node();
+            let expected = format!("pool_file, or one or more backends as [[{}.backends]]", node.name());
+            node.report_key(Problem::Missing { expected });
             None
         }
     };
@@ -108,9 +112,10 @@ fn backends(
     scheduler: Option<&ipvs::Service>,
     addresses: &mut Addresses<'_>,
 ) -> Option<Vec<Backend>> {
-    let items = node.array(BACKENDS)?;
+    let expected = format!("one or more backends as [[{}]]", node.name());
+    let items = node.array(&expected)?;
     if items.is_empty() {
-        node.unexpected(BACKENDS);
+        node.unexpected(expected);
     }
     let mut hosts = Seen::default();
     let mut backends: Vec<_> = items.iter().filter_map(|item| backend(item, &mut hosts, addresses)).collect();
@@ -167,14 +172,11 @@ fn pooled(node: &Node<'_>) -> Option<Admin> {
 
 /// Addresses for a host that is no backend are a slip of the pen: the backend meant is looked up in the DNS.
 fn check_strangers(backends: &[Backend], addresses: &Addresses<'_>) {
-    let hosts = || backends.iter().map(|backend| backend.host.as_str());
-    for (host, node) in &addresses.entries {
-        if hosts().all(|known| known != host) {
-            let hint = match suggest(host, hosts()).first() {
-                Some(near) => format!("; did you mean {near}?"),
-                None => String::new(),
-            };
-            node.report_key(Problem::Conflict(format!("no backend of the service is called {host}{hint}")));
-        }
+    let hosts: BTreeSet<_> = backends.iter().map(|backend| backend.host.as_str()).collect();
+    let strangers = addresses.entries.iter().filter(|(host, _)| !hosts.contains(host.as_str()));
+    for (index, (host, node)) in strangers.enumerate() {
+        let near = if index < MAX_HINTS { suggest(host, hosts.iter().copied()) } else { Vec::new() };
+        let hint = near.first().map_or_else(String::new, |near| format!("; did you mean {near}?"));
+        node.report_key(Problem::Conflict(format!("no backend of the service is called {host}{hint}")));
     }
 }

@@ -28,6 +28,11 @@ pub(super) struct Node<'a> {
 }
 
 impl<'a> Node<'a> {
+    /// The full name of the setting.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The file that it stands in.
     pub(super) fn document(&self) -> &'a Document<'a> {
         self.document

@@ -1,7 +1,7 @@
 //! What is to be done: whole desired states for the executors, and answers.
 
 use super::saved::Saved;
-use crate::config::Peer;
+use crate::config::Bgp;
 use bgp::RouteSet;
 use health::Check;
 use ipvs::{ServiceKey, Table};
@@ -25,8 +25,8 @@ pub enum Action {
     SetAddresses(BTreeSet<IpAddr>),
     /// Announce exactly these routes to every peer.
     SetRoutes(RouteSet),
-    /// Keep sessions with exactly these routers.
-    SetPeers(Vec<Peer>),
+    /// Keep sessions with exactly the routers of this section, with its settings.
+    SetPeers(Bgp),
     /// Run exactly these checks.
     SetChecks(BTreeSet<Arc<Check>>),
     /// Watch exactly these pool files.

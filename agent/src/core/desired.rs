@@ -90,7 +90,7 @@ fn relist_pool(
         let Some(address) = address else { continue };
         let checks = checks_for(&service.checks, address, service.port);
         let mut member = match known {
-            Some(member) if member.address == address => Member { checks, ..member },
+            Some(member) if member.address == address => member.with_checks(checks),
             Some(_) | None => Member::new(address, checks, adopted.get(&address).copied(), now),
         };
         member.admin = backend.pooled;

@@ -75,7 +75,7 @@ pub struct Member {
     pub weight: Weight,
     /// Its checks.
     pub checks: Vec<Arc<Check>>,
-    /// The weight that the kernel had for it when this process started, until its checks have spoken.
+    /// The weight that it served with before its present checks began, until they have spoken.
     pub adopted: Option<Weight>,
     /// When it became a member.
     pub born: Timestamp,
@@ -104,6 +104,16 @@ impl Member {
             decision: Decision { weight: Weight::ZERO, standing: Standing::AwaitingChecks },
             since: now,
         }
+    }
+
+    /// The same member with these checks. One that serves goes on until checks that are new have spoken: a reload
+    /// that changes an interval must not empty a pool.
+    pub fn with_checks(self, checks: Vec<Arc<Check>>) -> Self {
+        if self.checks == checks {
+            return self;
+        }
+        let serves = self.decision.weight > Weight::ZERO;
+        Self { adopted: serves.then_some(self.decision.weight), checks, ..self }
     }
 
     /// Whether waiting longer would tell more: its checks have spoken, or the kernel speaks for it meanwhile.

@@ -88,10 +88,9 @@ fn sources(state: &mut State, dirty: &Dirty, actions: &mut Vec<Action>) {
         actions.push(Action::ResolveHosts(names.clone()));
         state.emitted.names = Some(names);
     }
-    let peers = config.bgp.as_ref().map_or_else(Vec::new, |bgp| bgp.peers.clone());
-    if state.emitted.peers.as_ref() != Some(&peers) {
-        actions.push(Action::SetPeers(peers.clone()));
-        state.emitted.peers = Some(peers);
+    if state.emitted.bgp != config.bgp {
+        state.emitted.bgp.clone_from(&config.bgp);
+        actions.extend(config.bgp.clone().map(Action::SetPeers));
     }
 }
 

@@ -138,7 +138,7 @@ pub struct Emitted {
     pub(super) files: Option<BTreeSet<std::path::PathBuf>>,
     pub(super) names: Option<BTreeSet<String>>,
     pub(super) routes: Option<bgp::RouteSet>,
-    pub(super) peers: Option<Vec<crate::config::Peer>>,
+    pub(super) bgp: Option<crate::config::Bgp>,
 }
 
 impl State {

@@ -44,6 +44,8 @@ pub struct ServiceView {
     pub source: String,
     /// Why the last reading of the source failed; the last good one goes on.
     pub source_error: Option<String>,
+    /// How often the source could not be read since it was first wanted.
+    pub source_errors: u64,
     /// Why its backends are not known yet.
     pub waiting: Option<String>,
     /// One for each family among its VIPs.
@@ -117,13 +119,19 @@ pub struct VipView {
 pub struct PeerView {
     /// Its name.
     pub name: String,
-    /// Its address.
-    pub address: String,
+    /// Its address, while a session is established.
+    pub address: Option<String>,
     /// The FSM's state: `Established`, ….
     pub state: String,
-    /// Prefixes that it was sent.
-    pub announced: u64,
-    /// The last error, if any.
+    /// Since when.
+    pub since: Timestamp,
+    /// Prefixes that it holds of us.
+    pub announced: usize,
+    /// Whether everything that it is to hear was written.
+    pub in_sync: bool,
+    /// Why some routes are not sent.
+    pub withheld: Vec<String>,
+    /// Why the last session or attempt ended.
     pub last_error: Option<String>,
 }
 
@@ -204,9 +212,7 @@ pub fn why(state: &State, host: &str) -> Result<Why, Refusal> {
 }
 
 fn service_view(state: &State, name: &str, service: &ServiceState) -> ServiceView {
-    let source_error = super::outcome::pool_file(&service.config)
-        .and_then(|path| state.inventory.file(path))
-        .and_then(|file| file.error.clone());
+    let file = super::outcome::pool_file(&service.config).and_then(|path| state.inventory.file(path));
     ServiceView {
         name: name.into(),
         protocol: service.config.protocol.to_string(),
@@ -214,7 +220,8 @@ fn service_view(state: &State, name: &str, service: &ServiceState) -> ServiceVie
         vips: service.config.vips.clone(),
         scheduler: service.config.scheduler.scheduler().to_string(),
         source: source_of(&service.config),
-        source_error,
+        source_error: file.and_then(|file| file.error.clone()),
+        source_errors: file.map_or(0, |file| file.errors),
         waiting: service.waiting.clone(),
         pools: service.pools.iter().map(|(family, pool)| pool_view(state, name, service, *family, pool)).collect(),
         unusable: service

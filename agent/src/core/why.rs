@@ -44,7 +44,7 @@ pub fn member_reason(
             1 => "its check passes".into(),
             several => format!("all of its {several} checks pass"),
         },
-        Standing::Adopted => "it served before lvsd started; its checks have not spoken yet".into(),
+        Standing::Adopted => "it served before its present checks began; they have not spoken yet".into(),
         Standing::AwaitingChecks => format!("waiting for the first result of {}", silent_checks(state, member)),
         Standing::Down => failed_checks(state, member),
         Standing::HeldThoughDown => format!(

@@ -13,7 +13,8 @@ impl Table {
             Op::NewService { key, service } => drop(self.insert(*key, Entry::new(service.clone()))),
             Op::SetService { key, service } => self.change(key, |entry| entry.service = service.clone()),
             Op::DeleteService { key } => drop(self.remove(key)),
-            Op::NewDestination { service, key, destination } | Op::SetDestination { service, key, destination } => {
+            Op::NewDestination { service, key, destination }
+            | Op::SetDestination { service, key, destination } => {
                 self.change(service, |entry| {
                     entry.destinations.insert(*key, *destination);
                 });

@@ -1,0 +1,178 @@
+//! The control socket: HTTP and JSON over a unix socket, whose peer's credentials decide.
+//!
+//! Root and lvsd's own user may do everything; anyone else who can open the socket may look.
+
+use super::Context;
+use super::messages::{DepoolRequest, PoolRequest, Problem, ProblemKind};
+use crate::config::Daemon;
+use crate::core::action::{Answer, Refusal};
+use crate::core::event::Command;
+use anyhow::{Context as _, bail};
+use axum::extract::connect_info::{ConnectInfo, Connected};
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::serve::IncomingStream;
+use axum::{Json, Router};
+use nix::unistd::{Gid, Group, Uid, User, chown};
+use serde::Deserialize;
+use std::os::unix::fs::PermissionsExt;
+use tokio::net::{UnixListener, UnixStream};
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Copy, Debug)]
+struct Peer(Option<Uid>);
+
+impl Connected<IncomingStream<'_, UnixListener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
+        Self(stream.io().peer_cred().ok().map(|credentials| Uid::from_raw(credentials.uid())))
+    }
+}
+
+impl Peer {
+    /// Who it is, if they may change things.
+    fn may_write(self) -> Result<String, Problem> {
+        match self.0 {
+            Some(uid) if uid.is_root() || uid == Uid::effective() => Ok(name_of(uid)),
+            who => Err(Problem {
+                kind: ProblemKind::Denied,
+                message: format!(
+                    "{} may look but not change anything; root may (try sudo)",
+                    who.map_or_else(|| "an unknown user".into(), name_of)
+                ),
+            }),
+        }
+    }
+}
+
+fn name_of(uid: Uid) -> String {
+    User::from_uid(uid).ok().flatten().map_or_else(|| format!("uid {uid}"), |user| user.name)
+}
+
+/// Opens the socket. One that is left over from a crash is replaced, one that another lvsd listens on is not.
+///
+/// # Errors
+/// When it cannot be made, or another lvsd runs.
+pub async fn listen(daemon: &Daemon) -> anyhow::Result<UnixListener> {
+    let path = &daemon.control_socket;
+    let said = || format!("the control socket {}", path.display());
+    if UnixStream::connect(path).await.is_ok() {
+        bail!("{} is in use: another lvsd is running", said());
+    }
+    if let Some(directory) = path.parent() {
+        std::fs::create_dir_all(directory).with_context(said)?;
+    }
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error).with_context(said),
+        Ok(()) | Err(_) => {}
+    }
+    let listener = UnixListener::bind(path).with_context(said)?;
+    if let Some(group) = &daemon.control_group {
+        let gid = group_id(group).with_context(|| format!("lvsd.control_group {group:?}"))?;
+        chown(path, None, Some(gid)).with_context(said)?;
+    }
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660)).with_context(said)?;
+    Ok(listener)
+}
+
+fn group_id(name: &str) -> anyhow::Result<Gid> {
+    Ok(Group::from_name(name)?.context("there is no such group: make it, or take the setting away")?.gid)
+}
+
+/// Answers on the socket until the listener fails or the future is dropped.
+pub async fn serve(listener: UnixListener, context: Context) -> std::io::Result<()> {
+    let router = Router::new()
+        .route("/v1/status", get(status))
+        .route("/v1/why/{host}", get(why))
+        .route("/v1/depool", post(depool))
+        .route("/v1/pool", post(pool))
+        .route("/v1/reload", post(reload))
+        .with_state(context);
+    axum::serve(listener, router.into_make_service_with_connect_info::<Peer>()).await
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = match self.kind {
+            ProblemKind::BadRequest => StatusCode::BAD_REQUEST,
+            ProblemKind::NotFound => StatusCode::NOT_FOUND,
+            ProblemKind::Refused => StatusCode::CONFLICT,
+            ProblemKind::Denied => StatusCode::FORBIDDEN,
+            ProblemKind::BadConfiguration => StatusCode::UNPROCESSABLE_ENTITY,
+            ProblemKind::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        (status, Json(self)).into_response()
+    }
+}
+
+impl From<crate::engine::Gone> for Problem {
+    fn from(gone: crate::engine::Gone) -> Self {
+        Self { kind: ProblemKind::Stopping, message: gone.to_string() }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let kind = match refusal {
+            Refusal::UnknownHost { .. } => ProblemKind::NotFound,
+            Refusal::BelowThreshold { .. } | Refusal::NotOurs { .. } => ProblemKind::Refused,
+        };
+        Self { kind, message: refusal.to_string() }
+    }
+}
+
+impl From<JsonRejection> for Problem {
+    fn from(rejection: JsonRejection) -> Self {
+        Self { kind: ProblemKind::BadRequest, message: rejection.body_text() }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StatusQuery {
+    service: Option<String>,
+}
+
+async fn status(State(context): State<Context>, Query(query): Query<StatusQuery>) -> Result<Response, Problem> {
+    let status = context.status(query.service).await?;
+    let status = status.map_err(|message| Problem { kind: ProblemKind::NotFound, message })?;
+    Ok(Json(status).into_response())
+}
+
+async fn why(State(context): State<Context>, Path(host): Path<String>) -> Result<Response, Problem> {
+    Ok(Json(context.inbox.why(host).await??).into_response())
+}
+
+async fn depool(
+    State(context): State<Context>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    request: Result<Json<DepoolRequest>, JsonRejection>,
+) -> Result<Response, Problem> {
+    let Json(DepoolRequest { host, reason, force }) = request?;
+    operate(&context, peer, Command::Depool { host, reason, force }).await
+}
+
+async fn pool(
+    State(context): State<Context>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    request: Result<Json<PoolRequest>, JsonRejection>,
+) -> Result<Response, Problem> {
+    let Json(PoolRequest { host }) = request?;
+    operate(&context, peer, Command::Pool { host }).await
+}
+
+async fn operate(context: &Context, peer: Peer, command: Command) -> Result<Response, Problem> {
+    let who = peer.may_write()?;
+    let answer: Answer = context.inbox.operate(who, command).await?;
+    Ok(Json(answer?).into_response())
+}
+
+async fn reload(State(context): State<Context>, ConnectInfo(peer): ConnectInfo<Peer>) -> Result<Response, Problem> {
+    peer.may_write()?;
+    match context.reloader.reload().await {
+        Ok(reloaded) => Ok(Json(reloaded).into_response()),
+        Err(refused) => Err(Problem { kind: ProblemKind::BadConfiguration, message: refused.to_string() }),
+    }
+}

@@ -1,0 +1,52 @@
+//! What goes over the control socket, besides the views of [`crate::core::view`]: plain data, both ways.
+
+use serde::{Deserialize, Serialize};
+
+/// `POST /v1/depool`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DepoolRequest {
+    /// The backend's host name.
+    pub host: String,
+    /// Why.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// Also when a pool falls below its threshold.
+    #[serde(default)]
+    pub force: bool,
+}
+
+/// `POST /v1/pool`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PoolRequest {
+    /// The backend's host name.
+    pub host: String,
+}
+
+/// The body of every answer that is not a success.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// What kind; `lvsctl` makes its exit code of it.
+    pub kind: ProblemKind,
+    /// What, where, and what to do.
+    pub message: String,
+}
+
+/// Kinds of problems.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProblemKind {
+    /// The request makes no sense.
+    BadRequest,
+    /// There is no such host or service.
+    NotFound,
+    /// It can be done, but must not: the threshold, or the truth is elsewhere.
+    Refused,
+    /// Whoever asks may not.
+    Denied,
+    /// The configuration has errors.
+    BadConfiguration,
+    /// lvsd is stopping.
+    Stopping,
+}

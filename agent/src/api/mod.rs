@@ -1,0 +1,59 @@
+//! How the daemon is asked and told: the control socket, and HTTP for monitoring.
+
+pub mod control;
+pub mod http;
+pub mod messages;
+
+use crate::core::view::{PeerView, Status};
+use crate::engine::{Gone, Inbox};
+use crate::exec::checks::Watcher;
+use crate::metrics::{Metrics, Sources};
+use crate::reload::Reloader;
+use bgp::speaker::Statuses;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// What every handler needs.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// The engine.
+    pub inbox: Inbox,
+    /// The reloader.
+    pub reloader: Arc<Reloader>,
+    /// The counters.
+    pub metrics: Arc<Metrics>,
+    /// The BGP peers, where BGP is configured.
+    pub peers: Option<watch::Receiver<Statuses>>,
+    /// The checks.
+    pub checks: Watcher,
+}
+
+impl Context {
+    /// The status of everything or of one service, the BGP peers included. The inner error names near services.
+    async fn status(&self, service: Option<String>) -> Result<Result<Status, String>, Gone> {
+        Ok(self.inbox.status(service).await?.map(|status| Status { peers: self.peers(), ..status }))
+    }
+
+    fn peers(&self) -> Vec<PeerView> {
+        let Some(peers) = &self.peers else { return Vec::new() };
+        let view = |(name, peer): (&String, &bgp::PeerStatus)| PeerView {
+            name: name.clone(),
+            address: peer.session.as_ref().map(|session| session.remote.ip().to_string()),
+            state: peer.state.to_string(),
+            since: peer.since.into(),
+            announced: peer.announced.values().sum(),
+            in_sync: peer.in_sync,
+            withheld: peer.withheld.iter().map(|withheld| withheld.reason.clone()).collect(),
+            last_error: peer.last_error.clone(),
+        };
+        peers.borrow().iter().map(view).collect()
+    }
+
+    /// The metrics page.
+    async fn metrics(&self) -> anyhow::Result<String> {
+        let status = self.inbox.status(None).await?.map_err(anyhow::Error::msg)?;
+        let peers = self.peers.as_ref().map(|peers| peers.borrow().clone()).unwrap_or_default();
+        let checks = self.checks.snapshot().await;
+        Ok(self.metrics.render(&Sources { status: &status, peers: &peers, checks: checks.as_ref() })?)
+    }
+}

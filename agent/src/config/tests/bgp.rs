@@ -1,0 +1,197 @@
+//! `[bgp]`.
+
+use super::{error, errors, good};
+use crate::config::{Bgp, Family};
+use std::collections::BTreeSet;
+
+const BGP: &str = "[bgp]\nlocal_asn = 64600\nrouter_id = \"10.64.0.1\"\n";
+
+/// `[bgp]` with peers; the first peer's header is line 4.
+fn with(peers: &str) -> String {
+    format!("{BGP}{peers}")
+}
+
+/// A peer in 4 lines, then what is added to it.
+fn peer(name: &str, address: &str, more: &str) -> String {
+    format!("[[bgp.peer]]\nname = \"{name}\"\naddress = \"{address}\"\nasn = 65001\n{more}")
+}
+
+fn bgp(text: &str) -> Bgp {
+    good(text).bgp.expect("there is a [bgp]")
+}
+
+#[test]
+fn a_peer_needs_a_name_an_address_and_an_as_number() {
+    let bgp = bgp(&with(&peer("r1", "10.64.0.251", "")));
+    assert_eq!((bgp.hold_time.as_secs(), bgp.graceful_restart, bgp.med), (30, true, None));
+    assert_eq!((bgp.peers[0].port, bgp.peers[0].multihop), (179, None));
+    assert_eq!(bgp.peers[0].families, BTreeSet::from([Family::Ipv4]));
+    let errors = errors(&with("[[bgp.peer]]\n"));
+    assert_eq!(errors.len(), 3, "{errors:#?}");
+    assert!(errors[0].starts_with("4:1: bgp.peer[0].name: missing: expected a name of 1 to 64"));
+    assert_eq!(errors[1], "4:1: bgp.peer[0].address: missing: expected the router's IPv4 or IPv6 address");
+    assert!(errors[2].starts_with("4:1: bgp.peer[0].asn: missing: expected an AS number"));
+}
+
+#[test]
+fn bgp_needs_an_as_number_a_router_id_and_a_router() {
+    assert_eq!(
+        errors("[bgp]"),
+        [
+            "1:2: bgp.local_asn: missing: expected an AS number 1-4294967294, neither 23456 nor 65535",
+            "1:2: bgp.router_id: missing: expected an IPv4 address, such as \"10.64.0.1\"",
+            "1:2: bgp.peer: missing: expected at least one router as [[bgp.peer]]",
+        ]
+    );
+    assert_eq!(
+        error(&with("peer = []")),
+        "4:8: bgp.peer: expected at least one router as [[bgp.peer]], found an empty array"
+    );
+}
+
+#[test]
+fn reserved_as_numbers_are_refused() {
+    for asn in ["0", "23456", "65535", "4294967295", "4294967296", "-1", "\"64600\"", "1.5"] {
+        assert_eq!(
+            errors(&format!("[bgp]\nlocal_asn = {asn}\nrouter_id = \"10.64.0.1\"\n{}", peer("r", "10.0.0.1", ""))),
+            [format!(
+                "2:13: bgp.local_asn: expected an AS number 1-4294967294, neither 23456 nor 65535, found {asn}"
+            )]
+        );
+    }
+    let text = with(&peer("r", "10.0.0.1", "")).replace("64600", "4294967294");
+    assert_eq!(bgp(&text).local_asn, u32::MAX - 1);
+}
+
+#[test]
+fn a_hold_time_of_one_or_two_seconds_or_a_fraction_is_refused() {
+    for time in ["1s", "2s", "3500ms"] {
+        assert_eq!(
+            error(&with(&format!("hold_time = \"{time}\"\n{}", peer("r", "10.0.0.1", "")))),
+            format!(
+                "4:13: bgp.hold_time: expected whole seconds from \"3s\", or \"0s\" for no hold timer, \
+                 found \"{time}\""
+            )
+        );
+    }
+    for (time, seconds) in [("0s", 0), ("3s", 3), ("65535s", 65535)] {
+        let text = with(&format!("hold_time = \"{time}\"\n{}", peer("r", "10.0.0.1", "")));
+        assert_eq!(bgp(&text).hold_time.as_secs(), seconds);
+    }
+}
+
+#[test]
+fn peers_of_one_name_or_one_address_are_refused_with_both_places() {
+    let one = peer("r1", "10.64.0.251", "");
+    assert_eq!(
+        error(&with(&format!("{one}{}", peer("r1", "10.64.0.252", "")))),
+        "9:8: bgp.peer[1].name: peer r1 for the second time; the first is at lvsd.toml:5:8"
+    );
+    assert_eq!(
+        error(&with(&format!("{one}{}", peer("r2", "10.64.0.251", "")))),
+        "10:11: bgp.peer[1].address: peer address 10.64.0.251 for the second time; the first is at lvsd.toml:6:11"
+    );
+}
+
+#[test]
+fn ipv6_over_an_ipv4_session_needs_a_next_hop() {
+    let families = "families = [\"ipv4\", \"ipv6\"]\n";
+    assert_eq!(
+        error(&with(&peer("r1", "10.64.0.251", families))),
+        "8:21: bgp.peer[0].families[1]: ipv6 routes over the session with 10.64.0.251 have no next hop: \
+         set next_hop_ipv6 to this host's address"
+    );
+    let named = format!("{families}next_hop_ipv6 = \"fd00::1\"\n");
+    assert_eq!(bgp(&with(&peer("r1", "10.64.0.251", &named))).peers[0].families.len(), 2);
+}
+
+#[test]
+fn ipv4_over_an_ipv6_session_needs_a_next_hop() {
+    assert_eq!(
+        error(&with(&peer("r1", "fd00::251", "families = [\"ipv4\"]\n"))),
+        "8:13: bgp.peer[0].families[0]: ipv4 routes over the session with fd00::251 have no next hop: \
+         set next_hop_ipv4 to this host's address"
+    );
+}
+
+#[test]
+fn families_are_known_and_named_once() {
+    let word = "expected \"ipv4\" or \"ipv6\"";
+    assert_eq!(
+        errors(&with(&peer("r1", "10.0.0.1", "families = [\"ipv4\", \"ipv4\", \"evpn\", 4]\n"))),
+        [
+            "8:21: bgp.peer[0].families[1]: ipv4 for the second time; the first is at lvsd.toml:8:13".to_owned(),
+            format!("8:29: bgp.peer[0].families[2]: {word}, found \"evpn\""),
+            format!("8:37: bgp.peer[0].families[3]: {word}, found 4"),
+        ]
+    );
+    assert_eq!(
+        error(&with(&peer("r1", "10.0.0.1", "families = []\n"))),
+        "8:12: bgp.peer[0].families: expected an array of \"ipv4\" and \"ipv6\", found an empty array"
+    );
+}
+
+#[test]
+fn addresses_of_the_wrong_family_are_refused() {
+    assert_eq!(
+        error(&with(&peer("r1", "10.0.0.1", "local_address = \"fd00::1\"\n"))),
+        "8:17: bgp.peer[0].local_address: expected an address of this host of the same family as the router's, \
+         10.0.0.1, found \"fd00::1\""
+    );
+    assert_eq!(
+        error(&with(&peer("r1", "10.0.0.1", "next_hop_ipv6 = \"10.0.0.2\"\n"))),
+        "8:17: bgp.peer[0].next_hop_ipv6: expected an IPv6 address of this host, found \"10.0.0.2\""
+    );
+    assert_eq!(
+        error(&with(&peer("r1", "10.0.0.1", "next_hop_ipv4 = \"fd00::1\"\n"))),
+        "8:17: bgp.peer[0].next_hop_ipv4: expected an IPv4 address of this host, found \"fd00::1\""
+    );
+}
+
+#[test]
+fn addresses_that_are_no_routers_are_refused() {
+    for (address, reason) in [
+        ("224.0.0.1", "a multicast address is no host's"),
+        ("0.0.0.0", "the unspecified address is no host's"),
+        ("255.255.255.255", "the broadcast address is no host's"),
+        ("::ffff:10.0.0.1", "an IPv4-mapped address is written as 10.0.0.1"),
+        ("fe80::1", "a link-local address means nothing without its interface"),
+    ] {
+        assert_eq!(
+            error(&with(&peer("r1", address, ""))),
+            format!(
+                "6:11: bgp.peer[0].address: expected the router's IPv4 or IPv6 address, \
+                 found \"{address}\" ({reason})"
+            )
+        );
+    }
+}
+
+#[test]
+fn communities_are_two_numbers_of_16_bits() {
+    let text = format!("{BGP}communities = [\"65535:0\", \"1:65536\", \"no-export\", \"65535:00\", \"+1:1\", 7]\n");
+    let word = "expected a community \"HIGH:LOW\", both 0-65535, such as \"65535:0\"";
+    assert_eq!(
+        errors(&format!("{text}{}", peer("r1", "10.0.0.1", ""))),
+        [
+            format!("4:27: bgp.communities[1]: {word}, found \"1:65536\""),
+            format!("4:38: bgp.communities[2]: {word}, found \"no-export\""),
+            "4:51: bgp.communities[3]: community 65535:0 for the second time; the first is at lvsd.toml:4:16"
+                .to_owned(),
+            format!("4:63: bgp.communities[4]: {word}, found \"+1:1\""),
+            format!("4:71: bgp.communities[5]: {word}, found 7"),
+        ]
+    );
+}
+
+#[test]
+fn a_multihop_ttl_and_a_med_have_their_limits() {
+    assert_eq!(
+        error(&with(&peer("r1", "10.0.0.1", "multihop = 256\n"))),
+        "8:12: bgp.peer[0].multihop: expected a TTL 1-255, found 256"
+    );
+    assert_eq!(
+        error(&with(&format!("med = -1\n{}", peer("r1", "10.0.0.1", "")))),
+        "4:7: bgp.med: expected a MED 0-4294967295, found -1"
+    );
+}

@@ -1,0 +1,122 @@
+//! The full example: every setting is read, and none can be wrong without a word.
+
+use super::{errors, good};
+use crate::config::{Admin, Config, Family, Pool};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+const FULL: &str = include_str!("full.toml");
+
+#[test]
+fn the_daemon_is_read_in_full() {
+    let daemon = good(FULL).daemon;
+    assert_eq!(daemon.state_dir, PathBuf::from("/srv/lvsd"));
+    assert_eq!(daemon.control_socket, PathBuf::from("/run/lvsd/other.sock"));
+    assert_eq!(daemon.http, "[::1]:9100".parse().ok());
+    assert_eq!(daemon.device, "lvs-vips");
+    assert_eq!(daemon.resync_interval, Duration::from_secs(90));
+    assert_eq!(daemon.drain_timeout, Duration::from_secs(300));
+    assert_eq!(daemon.shutdown_delay, Duration::from_millis(500));
+    assert_eq!(daemon.resolve_interval, Duration::from_secs(3600));
+    assert_eq!(daemon.control_group.as_deref(), Some("sre"));
+}
+
+#[test]
+fn bgp_is_read_in_full() {
+    let bgp = good(FULL).bgp.expect("there is a [bgp]");
+    assert_eq!((bgp.local_asn, bgp.router_id.to_string()), (4_200_000_001, "10.64.0.1".to_owned()));
+    assert_eq!((bgp.hold_time, bgp.withdraw_hold), (Duration::from_secs(9), Duration::from_secs(3)));
+    assert_eq!((bgp.graceful_restart, bgp.med), (false, Some(0)));
+    assert_eq!(bgp.communities, ["65535:0", "64600:7"]);
+    let [one, two] = &bgp.peers[..] else { panic!("there are two peers") };
+    assert_eq!((one.name.as_str(), one.address.to_string(), one.asn), ("r1-v4", "10.64.0.251".to_owned(), 65001));
+    assert_eq!((one.port, one.multihop, one.local_address), (1179, Some(2), "10.64.0.1".parse().ok()));
+    assert_eq!(one.families, BTreeSet::from([Family::Ipv4, Family::Ipv6]));
+    assert_eq!((one.next_hop_ipv4, one.next_hop_ipv6), ("10.64.0.1".parse().ok(), "fd00:64::1".parse().ok()));
+    assert_eq!(two.families, BTreeSet::from([Family::Ipv6]));
+}
+
+#[test]
+fn a_service_is_read_in_full() {
+    let web = good(FULL).services.remove("web").expect("there is a service web");
+    assert_eq!(web.vips.iter().map(ToString::to_string).collect::<Vec<_>>(), ["192.0.2.10", "2001:db8::10"]);
+    assert_eq!((web.port, web.protocol), (80, ipvs::Protocol::Sctp));
+    assert_eq!(web.scheduler.to_string(), "scheduler mh (fallback)");
+    assert_eq!(web.depool_threshold.permille(), 667);
+    let Pool::Inline(backends) = &web.pool else { panic!("the backends are inline") };
+    let backends: Vec<_> = backends.iter().map(|b| (b.host.as_str(), b.weight.get(), b.pooled)).collect();
+    assert_eq!(
+        backends,
+        [
+            ("10.64.0.13", 1, Admin::Pooled),
+            ("rs1", 10, Admin::Depooled),
+            ("rs2.example.org", 0, Admin::Inactive),
+        ]
+    );
+    let addresses = |host: &str| web.addresses[host].iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(addresses("rs1"), ["10.64.0.11", "fd00:64::11"]);
+    assert_eq!(addresses("rs2.example.org"), ["fd00:64::12"]);
+}
+
+#[test]
+fn checks_are_read_in_full() {
+    let config = good(FULL);
+    let [http, tcp] = &config.services["web"].checks[..] else { panic!("there are two checks") };
+    let health::Kind::Http(request) = &http.kind else { panic!("the first check is of type http") };
+    let parts = request.parts();
+    assert_eq!((parts.path.as_str(), parts.host.as_deref()), ("/healthz?full=1", Some("www.example.org")));
+    assert_eq!(parts.expect.iter().map(ToString::to_string).collect::<Vec<_>>(), ["204", "300-399"]);
+    assert_eq!(http.port.map(std::num::NonZeroU16::get), Some(8080));
+    let (interval, timeout) = (Duration::from_secs(10), Duration::from_millis(300));
+    assert_eq!(health::Timing::new(interval, timeout, 5, 4), Ok(http.timing));
+    assert_eq!((&tcp.kind, tcp.port, tcp.timing), (&health::Kind::Tcp, None, health::Timing::default()));
+    let dns = &config.services["dns"];
+    assert!(dns.checks.is_empty());
+    assert_eq!(dns.pool, Pool::File(PathBuf::from("pools/dns.json")));
+}
+
+#[test]
+fn a_recorded_configuration_is_read_back_the_same() {
+    let config = good(FULL);
+    let recorded = serde_json::to_string(&config).expect("a configuration can be recorded");
+    assert_eq!(serde_json::from_str::<Config>(&recorded).expect("it can be read back"), config);
+}
+
+/// The lines with a setting: number, key and value.
+fn settings() -> impl Iterator<Item = (usize, &'static str, &'static str)> {
+    FULL.lines().enumerate().filter_map(|(index, line)| {
+        let (key, value) = line.split_once(" = ")?;
+        Some((index + 1, key, value))
+    })
+}
+
+fn replaced(number: usize, line: &str) -> String {
+    let lines: Vec<_> = FULL.lines().enumerate().map(|(at, old)| if at + 1 == number { line } else { old }).collect();
+    lines.join("\n")
+}
+
+#[test]
+fn a_value_of_the_wrong_type_is_reported_for_every_setting() {
+    let mut seen = 0;
+    for (number, key, _) in settings() {
+        let found = errors(&replaced(number, &format!("{key} = 1979-05-27")));
+        let column = key.chars().count() + 4;
+        let place = format!("{number}:{column}: ");
+        let told = found.iter().any(|e| e.starts_with(&place) && e.ends_with(", found 1979-05-27"));
+        assert!(told, "line {number}, {key}: {found:#?}");
+        seen += 1;
+    }
+    assert!(seen > 50, "the example holds every setting");
+}
+
+#[test]
+fn a_slip_in_the_name_is_reported_for_every_setting() {
+    // A host's name is the writer's own, there is none to compare it with.
+    for (number, key, value) in settings().filter(|(_, key, _)| !key.starts_with('"')) {
+        let found = errors(&replaced(number, &format!("{key}x = {value}")));
+        let place = format!("{number}:1: ");
+        let told = found.iter().any(|e| e.starts_with(&place) && e.contains("unknown key; did you mean `"));
+        assert!(told, "line {number}, {key}: {found:#?}");
+    }
+}

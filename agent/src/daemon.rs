@@ -1,0 +1,119 @@
+//! The daemon's life: built from a configuration, run until it is told to stop, drained.
+
+use crate::api::{self, Context, control};
+use crate::config::{self, Config};
+use crate::core::Event;
+use crate::engine::{Engine, Executors, Inbox};
+use crate::exec::{addresses, checks, ipvs, routes, state_file};
+use crate::metrics::Metrics;
+use crate::notify;
+use crate::reload::Reloader;
+use crate::sources::{files, names};
+use ::ipvs::Ipvs;
+use anyhow::Context as _;
+use std::path::Path;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+
+/// Runs lvsd with a configuration that was read from `path`. Returns when it has been told to stop and has drained.
+///
+/// # Errors
+/// When something that it cannot do without is not to be had: the state file, IPVS, its sockets.
+pub async fn run(path: &Path, config: Config) -> anyhow::Result<()> {
+    let config = Arc::new(config);
+    let metrics = Arc::new(Metrics::new()?);
+    let (inbox, engine_inbox) = Inbox::new();
+    let state_path = state_file::path(&config.daemon.state_dir);
+    let saved = state_file::load(&state_path)?;
+    let socket = control::listen(&config.daemon).await?;
+    let http = match config.daemon.http {
+        Some(address) => Some(TcpListener::bind(address).await.with_context(|| format!("lvsd.http {address}"))?),
+        None => None,
+    };
+    // A state file that owns services was left by a process that the kernel outlived.
+    let is_restart = !saved.owned.is_empty();
+    let routes = config.bgp.as_ref().map(|bgp| routes::Handle::spawn(bgp, is_restart)).transpose()?;
+    let kernel = Ipvs::open(::ipvs::Options::default())?;
+    let executors = Executors {
+        ipvs: ipvs::Handle::spawn(kernel, inbox.clone(), Arc::clone(&metrics)),
+        addresses: addresses::Handle::spawn(config.daemon.device.clone(), inbox.clone())?,
+        checks: checks::Handle::spawn(seed(), inbox.clone()),
+        files: files::Handle::spawn(inbox.clone())?,
+        names: names::Handle::spawn(config.daemon.resolve_interval, inbox.clone()),
+        routes,
+        state_file: state_path,
+    };
+    let reloader = Reloader::new(path.into(), Arc::clone(&config), inbox.clone(), Arc::clone(&metrics));
+    let context = Context {
+        inbox: inbox.clone(),
+        reloader: Arc::new(reloader),
+        metrics: Arc::clone(&metrics),
+        peers: executors.routes.as_ref().map(routes::Handle::status),
+        checks: executors.checks.watcher(),
+    };
+    let engine = Engine::new(engine_inbox, executors, metrics);
+    inbox.event(Event::Restored(saved)).await;
+    inbox.event(Event::Configured(config)).await;
+    let mut around = JoinSet::new();
+    around.spawn(served("the control socket", control::serve(socket, context.clone())));
+    if let Some(http) = http {
+        around.spawn(served("HTTP", api::http::serve(http, context.clone())));
+    }
+    around.spawn(notify::run(inbox.clone()));
+    around.spawn(signals(inbox, Arc::clone(&context.reloader))?);
+    drop(context);
+    engine.run().await;
+    around.shutdown().await;
+    tracing::info!("stopped; the kernel goes on serving");
+    Ok(())
+}
+
+/// Different for each start and host, so that the checks of several balancers do not fall together.
+fn seed() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(std::process::id())
+}
+
+async fn served(what: &'static str, serving: impl Future<Output = std::io::Result<()>>) {
+    if let Err(error) = serving.await {
+        tracing::error!(%error, "{what} is not served any more");
+    }
+}
+
+/// SIGHUP reloads; SIGTERM and SIGINT stop, at once when sent twice.
+fn signals(inbox: Inbox, reloader: Arc<Reloader>) -> anyhow::Result<impl Future<Output = ()>> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        loop {
+            // Signals that arrive meanwhile are kept by their streams.
+            tokio::select! {
+                Some(()) = hangup.recv() => drop(reloader.reload().await),
+                Some(()) = terminate.recv() => stop(&inbox).await,
+                Some(()) = interrupt.recv() => stop(&inbox).await,
+                else => return,
+            }
+        }
+    })
+}
+
+async fn stop(inbox: &Inbox) {
+    notify::stopping();
+    inbox.event(Event::Stop).await;
+}
+
+/// Reads a configuration, or prints every error on stderr.
+///
+/// # Errors
+/// The number of errors, in words.
+pub fn load(path: &Path) -> anyhow::Result<Config> {
+    config::load(path).map_err(|errors| {
+        for error in &errors {
+            eprintln!("{error}");
+        }
+        anyhow::anyhow!("{}: {} error{}", path.display(), errors.len(), if errors.len() == 1 { "" } else { "s" })
+    })
+}

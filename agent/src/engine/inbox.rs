@@ -1,0 +1,102 @@
+//! The way into the engine.
+
+use crate::core::Event;
+use crate::core::action::{Answer, Refusal};
+use crate::core::event::Command;
+use crate::core::view::{Status, Why};
+use tokio::sync::{mpsc, oneshot};
+
+/// Inputs that may wait. A pool of thousands that fails at once fits; beyond it reporters wait, and a check's
+/// verdict is only as old as its place in this queue.
+pub const INBOX: usize = 4096;
+
+/// What the engine takes in.
+#[derive(Debug)]
+pub enum Input {
+    /// Something happened.
+    Event(Event),
+    /// An operator asks for a change.
+    Operate {
+        /// Who, as the control socket vouches.
+        who: String,
+        /// What.
+        command: Command,
+        /// Where the answer goes.
+        reply: oneshot::Sender<Answer>,
+    },
+    /// Somebody wants to know; nothing changes.
+    Query(Query),
+}
+
+/// A question to the state.
+#[derive(Debug)]
+pub enum Query {
+    /// How is everything, or one service?
+    Status {
+        /// Only this one.
+        service: Option<String>,
+        /// Where the answer goes; an error names near services.
+        reply: oneshot::Sender<Result<Status, String>>,
+    },
+    /// Why is a host in or out?
+    Why {
+        /// The host.
+        host: String,
+        /// Where the answer goes.
+        reply: oneshot::Sender<Result<Why, Refusal>>,
+    },
+    /// Have routes been set? Also the proof that the engine still turns.
+    Ready {
+        /// Where the answer goes.
+        reply: oneshot::Sender<bool>,
+    },
+}
+
+/// The engine has ended.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("lvsd is stopping")]
+pub struct Gone;
+
+/// A handle to the engine's inbox.
+#[derive(Clone, Debug)]
+pub struct Inbox(mpsc::Sender<Input>);
+
+impl Inbox {
+    /// An inbox and the engine's end of it.
+    pub fn new() -> (Self, mpsc::Receiver<Input>) {
+        let (sender, receiver) = mpsc::channel(INBOX);
+        (Self(sender), receiver)
+    }
+
+    /// Reports an event; waits for room. An engine that has ended needs no events.
+    pub async fn event(&self, event: Event) {
+        drop(self.0.send(Input::Event(event)).await);
+    }
+
+    /// Asks for a change and waits for the answer.
+    pub async fn operate(&self, who: String, command: Command) -> Result<Answer, Gone> {
+        self.ask(|reply| Input::Operate { who, command, reply }).await
+    }
+
+    /// Asks for the status.
+    pub async fn status(&self, service: Option<String>) -> Result<Result<Status, String>, Gone> {
+        self.ask(|reply| Input::Query(Query::Status { service, reply })).await
+    }
+
+    /// Asks why a host is in or out.
+    pub async fn why(&self, host: String) -> Result<Result<Why, Refusal>, Gone> {
+        self.ask(|reply| Input::Query(Query::Why { host, reply })).await
+    }
+
+    /// Asks whether routes have been set.
+    pub async fn ready(&self) -> Result<bool, Gone> {
+        self.ask(|reply| Input::Query(Query::Ready { reply })).await
+    }
+
+    /// Sends an input and waits for its answer. Dropping the future does not take the input back.
+    async fn ask<T>(&self, input: impl FnOnce(oneshot::Sender<T>) -> Input) -> Result<T, Gone> {
+        let (reply, answer) = oneshot::channel();
+        self.0.send(input(reply)).await.map_err(|_| Gone)?;
+        answer.await.map_err(|_| Gone)
+    }
+}

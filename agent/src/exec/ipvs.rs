@@ -1,0 +1,184 @@
+//! Brings the kernel's IPVS table to the wanted one, and reports what the kernel has.
+//!
+//! The table that the kernel has is remembered and kept in step with each operation's result, so that a change
+//! costs its own operations and no reading. After any error it counts as unknown and is read again.
+
+use super::Backoff;
+use crate::core::Event;
+use crate::core::action::WantedTable;
+use crate::core::event::ConnectionCount;
+use crate::engine::Inbox;
+use crate::metrics::Metrics;
+use ipvs::{Ipvs, ServiceKey, Snapshot, Table, Weight, diff};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+
+/// The handles by which the engine drives the executor.
+#[derive(Debug)]
+pub struct Handle {
+    wanted: watch::Sender<Option<WantedTable>>,
+    read: Arc<Notify>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Handle {
+    /// Starts the executor. It reads the kernel's table at once and reports it.
+    pub fn spawn(ipvs: Ipvs, inbox: Inbox, metrics: Arc<Metrics>) -> Self {
+        let (wanted, wanted_rx) = watch::channel(None);
+        let read = Arc::new(Notify::new());
+        let executor =
+            Executor { ipvs, inbox, metrics, have: None, reported: None, is_first: true, backoff: Backoff::new() };
+        let task = tokio::spawn(executor.run(wanted_rx, Arc::clone(&read)));
+        Self { wanted, read, task }
+    }
+
+    /// Wants this table from now on.
+    pub fn set(&self, table: WantedTable) {
+        self.wanted.send_replace(Some(table));
+    }
+
+    /// Has the kernel read again, repaired and reported.
+    pub fn read(&self) {
+        self.read.notify_one();
+    }
+
+    /// Ends the executor where it is: the kernel goes on with what it has.
+    pub fn stop(&self) {
+        self.task.abort();
+    }
+}
+
+struct Executor {
+    ipvs: Ipvs,
+    inbox: Inbox,
+    metrics: Arc<Metrics>,
+    /// The kernel's table, unless it is unknown.
+    have: Option<Table>,
+    /// What was last reported: our services in the kernel, and refusals.
+    reported: Option<(BTreeSet<ServiceKey>, Vec<String>)>,
+    is_first: bool,
+    backoff: Backoff,
+}
+
+impl Executor {
+    async fn run(mut self, mut wanted: watch::Receiver<Option<WantedTable>>, read: Arc<Notify>) {
+        let mut must_read = true;
+        loop {
+            let want = wanted.borrow_and_update().clone();
+            let done = self.round(want.as_ref(), must_read).await;
+            let pause = match done {
+                Ok(()) => {
+                    self.backoff.reset();
+                    None
+                }
+                Err(error) => {
+                    tracing::error!(%error, "the kernel's IPVS table could not be brought to the wanted state");
+                    self.have = None;
+                    Some(self.backoff.next())
+                }
+            };
+            // Every branch can be dropped at any point: a watch, a permit and a timer lose nothing.
+            must_read = tokio::select! {
+                changed = wanted.changed() => match changed {
+                    Ok(()) => false,
+                    Err(_) => return,
+                },
+                () = read.notified() => true,
+                () = sleep_or_wait(pause) => true,
+            };
+        }
+    }
+
+    /// Reads if asked to or if the table is unknown, then brings it to what is wanted.
+    async fn round(&mut self, want: Option<&WantedTable>, must_read: bool) -> Result<(), Failed> {
+        if must_read || self.have.is_none() {
+            let snapshot = self.ipvs.dump().await?;
+            self.report_read(&snapshot).await;
+            self.have = Some(snapshot.table);
+        }
+        let (Some(want), Some(have)) = (want, self.have.take()) else { return Ok(()) };
+        let (have, failures) = self.apply(have, want).await?;
+        let is_done = failures.is_empty();
+        let message = failures.first().cloned();
+        self.report_synced(&have, want, failures).await;
+        self.have = is_done.then_some(have);
+        match message {
+            None => Ok(()),
+            Some(first) => Err(Failed::Refused(first)),
+        }
+    }
+
+    /// Sends what differs. Gives the table with what the kernel confirmed, and its refusals.
+    async fn apply(&self, mut have: Table, want: &WantedTable) -> Result<(Table, Vec<String>), Failed> {
+        let ops = diff(&have, &want.table, &want.owned);
+        if ops.is_empty() {
+            return Ok((have, Vec::new()));
+        }
+        let count = ops.len();
+        let results = self.ipvs.apply(ops.clone()).await?;
+        let mut failures = Vec::new();
+        for (op, result) in ops.iter().zip(results) {
+            match result {
+                Ok(()) => have.record(op),
+                Err(error) => failures.push(error.to_string()),
+            }
+        }
+        self.metrics.ipvs_operations(count - failures.len(), failures.len());
+        tracing::debug!(operations = count, refused = failures.len(), "IPVS programmed");
+        Ok((have, failures))
+    }
+
+    async fn report_read(&mut self, snapshot: &Snapshot) {
+        self.metrics.ipvs_read();
+        if self.is_first {
+            tracing::info!(services = snapshot.table.len(), "the kernel's IPVS table was read");
+            self.is_first = false;
+        }
+        let leaves = |service: &ServiceKey, destination| {
+            snapshot
+                .table
+                .get(service)
+                .and_then(|entry| entry.destinations.get(destination))
+                .is_some_and(|destination| destination.weight == Weight::ZERO)
+        };
+        let connections = snapshot
+            .connections
+            .iter()
+            .filter(|((service, destination), _)| leaves(service, destination))
+            .map(|((service, destination), count)| ConnectionCount {
+                service: *service,
+                destination: *destination,
+                connections: u64::from(count.active) + u64::from(count.inactive),
+            })
+            .filter(|count| count.connections > 0)
+            .collect();
+        self.inbox.event(Event::KernelRead { table: snapshot.table.clone(), connections }).await;
+    }
+
+    async fn report_synced(&mut self, have: &Table, want: &WantedTable, failures: Vec<String>) {
+        let ours = want.table.keys().chain(&want.owned).filter(|key| have.contains_key(key)).copied().collect();
+        let report = (ours, failures);
+        if self.reported.as_ref() != Some(&report) {
+            self.reported = Some(report.clone());
+            self.inbox.event(Event::KernelSynced { services: report.0, failures: report.1 }).await;
+        }
+    }
+}
+
+async fn sleep_or_wait(pause: Option<Duration>) {
+    match pause {
+        Some(pause) => tokio::time::sleep(pause).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Why a round did not succeed.
+#[derive(Debug, thiserror::Error)]
+enum Failed {
+    #[error(transparent)]
+    Netlink(#[from] ipvs::Error),
+    #[error("{0}")]
+    Refused(String),
+}

@@ -1,0 +1,110 @@
+//! Announces the wanted routes to the configured routers.
+
+use crate::config::{Bgp, Family, Peer};
+use anyhow::Context;
+use bgp::speaker::Statuses;
+use bgp::{Asn, HoldTime, PeerConfig, RouteSet, Speaker, SpeakerConfig, SpeakerEvent};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// The speaker and the task that logs what it tells.
+#[derive(Debug)]
+pub struct Handle {
+    speaker: Speaker,
+    logger: tokio::task::JoinHandle<()>,
+}
+
+impl Handle {
+    /// Starts a speaker without peers. `restarting`: the kernel went on forwarding while we were away.
+    ///
+    /// # Errors
+    /// When the configuration holds a value that BGP cannot carry; the configuration's own checks come first.
+    pub fn spawn(bgp: &Bgp, restarting: bool) -> anyhow::Result<Self> {
+        let asn = Asn::try_from(bgp.local_asn).context("bgp.local_asn")?;
+        let config = SpeakerConfig { restarting, ..SpeakerConfig::new(asn, bgp.router_id) };
+        let (speaker, mut events) = Speaker::spawn(config);
+        let logger = tokio::spawn(async move {
+            while let Some(event) = events.recv().await {
+                log(&event);
+            }
+        });
+        Ok(Self { speaker, logger })
+    }
+
+    /// Keeps sessions with exactly the routers of this section, with its settings; a session that neither concerns
+    /// goes on.
+    pub fn set_peers(&self, bgp: &Bgp) {
+        let peers = bgp.peers.iter().filter_map(|peer| match peer_config(peer, bgp) {
+            Ok(config) => Some(config),
+            Err(error) => {
+                tracing::error!(peer = peer.name, error = format!("{error:#}"), "the peer cannot be used");
+                None
+            }
+        });
+        self.speaker.set_peers(peers.collect());
+    }
+
+    /// Announces exactly these.
+    pub fn set_routes(&self, routes: RouteSet) {
+        self.speaker.set_routes(routes);
+    }
+
+    /// Every peer's status.
+    pub fn status(&self) -> watch::Receiver<Statuses> {
+        self.speaker.status()
+    }
+
+    /// Withdraws what is left, says Cease with this text and closes.
+    pub async fn shutdown(self, text: &str) {
+        self.speaker.shutdown(text).await;
+        self.logger.abort();
+    }
+}
+
+fn peer_config(peer: &Peer, bgp: &Bgp) -> anyhow::Result<PeerConfig> {
+    let asn = Asn::try_from(peer.asn).context("asn")?;
+    let seconds = u16::try_from(bgp.hold_time.as_secs()).context("bgp.hold_time")?;
+    let mut config = PeerConfig::new(&peer.name, peer.address, asn);
+    config.port = peer.port;
+    config.local_address = peer.local_address;
+    config.hold_time = HoldTime::from_secs(seconds).context("bgp.hold_time")?;
+    config.connect_retry = CONNECT_RETRY;
+    config.families = peer.families.iter().map(|family| family_of(*family)).collect();
+    config.next_hop_v4 = peer.next_hop_ipv4;
+    config.next_hop_v6 = peer.next_hop_ipv6;
+    config.multihop = peer.multihop;
+    config.graceful_restart = bgp.graceful_restart;
+    Ok(config)
+}
+
+/// How long after a failed connection the next is tried: a balancer without its routers serves nobody.
+const CONNECT_RETRY: Duration = Duration::from_secs(2);
+
+fn family_of(family: Family) -> bgp::Family {
+    match family {
+        Family::Ipv4 => bgp::Family::Ipv4,
+        Family::Ipv6 => bgp::Family::Ipv6,
+    }
+}
+
+fn log(event: &SpeakerEvent) {
+    match event {
+        SpeakerEvent::PeerUp { peer, router_id, hold_time, families, graceful_restart } => {
+            tracing::info!(peer, %router_id, %hold_time, ?families, graceful_restart, "BGP session established");
+        }
+        SpeakerEvent::PeerDown { peer, reason } => tracing::error!(peer, reason, "BGP session lost"),
+        SpeakerEvent::PeerFailed { peer, reason } => tracing::warn!(peer, reason, "BGP session not established"),
+        SpeakerEvent::PeerRefused { peer, reason } => tracing::error!(peer, reason, "BGP peer is not run"),
+        SpeakerEvent::RoutesSent { peer, announced, withdrawn, elapsed } => {
+            let elapsed_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
+            tracing::info!(peer, announced, withdrawn, elapsed_us, "routes sent");
+        }
+        SpeakerEvent::NotificationSent { peer, notification } => {
+            tracing::warn!(peer, notification, "BGP NOTIFICATION sent");
+        }
+        SpeakerEvent::NotificationReceived { peer, notification } => {
+            tracing::error!(peer, notification, "BGP NOTIFICATION received");
+        }
+        SpeakerEvent::ListenFailed { address, error } => tracing::error!(%address, error, "cannot listen for BGP"),
+    }
+}

@@ -1,0 +1,92 @@
+//! The state file: read at start, replaced as a whole.
+
+use crate::core::saved::Saved;
+use std::fs::File;
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+/// A state file that could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum StateFileError {
+    /// The file system refused.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The system's words.
+        source: std::io::Error,
+    },
+    /// The content is no state.
+    #[error("{}: {source}; move it away to start without operators' depools and ownership", path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// Where and what.
+        source: serde_json::Error,
+    },
+}
+
+/// The state file of a state directory.
+pub fn path(state_dir: &Path) -> PathBuf {
+    state_dir.join("state.json")
+}
+
+/// Reads the file; one that does not exist is an empty state.
+pub fn load(path: &Path) -> Result<Saved, StateFileError> {
+    let text = match std::fs::read(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Saved::default()),
+        Err(source) => return Err(StateFileError::Io { path: path.into(), source }),
+    };
+    serde_json::from_slice(&text).map_err(|source| StateFileError::Content { path: path.into(), source })
+}
+
+/// Replaces the file: written beside it, synced, renamed over it, so that a crash leaves the old or the new one.
+pub fn save(path: &Path, saved: &Saved) -> Result<(), StateFileError> {
+    let io = |source| StateFileError::Io { path: path.into(), source };
+    let content = |source| StateFileError::Content { path: path.into(), source };
+    let directory = path.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(directory).map_err(io)?;
+    let beside = path.with_extension("json.new");
+    let mut file = File::create(&beside).map_err(io)?;
+    serde_json::to_writer_pretty(&mut file, saved).map_err(content)?;
+    file.write_all(b"\n").and_then(|()| file.sync_all()).map_err(io)?;
+    std::fs::rename(&beside, path).map_err(io)?;
+    File::open(directory).and_then(|directory| directory.sync_all()).map_err(io)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::Timestamp;
+    use crate::core::saved::Depool;
+
+    #[test]
+    fn what_is_saved_is_loaded_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = path(&directory.path().join("made/on/the/way"));
+        let mut saved = Saved::default();
+        let reason = Some("disk".into());
+        saved.depools.insert("rs1".into(), Depool { who: "root".into(), at: Timestamp::from_micros(7), reason });
+        saved.owned.insert("tcp 192.0.2.10:80".parse().unwrap());
+        save(&path, &saved).unwrap();
+        assert_eq!(load(&path).unwrap(), saved);
+        save(&path, &Saved::default()).unwrap();
+        assert_eq!(load(&path).unwrap(), Saved::default());
+    }
+
+    #[test]
+    fn no_file_is_an_empty_state() {
+        let directory = tempfile::tempdir().unwrap();
+        assert_eq!(load(&path(directory.path())).unwrap(), Saved::default());
+    }
+
+    #[test]
+    fn a_broken_file_is_said_with_its_path_and_place() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = path(directory.path());
+        std::fs::write(&path, "{\"depools\":\n 7}").unwrap();
+        let error = load(&path).unwrap_err().to_string();
+        assert!(error.contains("state.json") && error.contains("line 2"), "{error}");
+    }
+}

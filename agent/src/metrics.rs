@@ -1,0 +1,110 @@
+//! What Prometheus reads at `/metrics`.
+//!
+//! Counters live here and grow; gauges are made from the state at each scrape, so that a service that is gone
+//! leaves no series behind. Label values are names from the configuration, a bounded set.
+
+mod gauges;
+
+use crate::core::action::{Level, Notice};
+use prometheus::{Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry, TextEncoder};
+use std::time::Duration;
+
+pub use gauges::Sources;
+
+/// Buckets for the core's step: it is meant to take microseconds.
+const STEP_BUCKETS: [f64; 9] = [1e-6, 5e-6, 1e-5, 5e-5, 1e-4, 5e-4, 1e-3, 1e-2, 1e-1];
+
+/// The daemon's counters.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    step: Histogram,
+    notices: IntCounterVec,
+    ipvs_operations: IntCounterVec,
+    ipvs_reads: IntCounter,
+    reloads: IntCounterVec,
+}
+
+impl Metrics {
+    /// All counters at zero.
+    ///
+    /// # Errors
+    /// When two metrics have the same name: a mistake in this file.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let counters = |name: &str, help: &str, label: &str| IntCounterVec::new(Opts::new(name, help), &[label]);
+        let step = HistogramOpts::new("lvsd_step_duration_seconds", "Time that the core took to decide on one event.");
+        let metrics = Self {
+            registry: Registry::new(),
+            step: Histogram::with_opts(step.buckets(STEP_BUCKETS.into()))?,
+            notices: counters("lvsd_notices_total", "Decisions and findings that were logged, by level.", "level")?,
+            ipvs_operations: counters(
+                "lvsd_ipvs_operations_total",
+                "Changes of the kernel's IPVS table that were asked for, by result.",
+                "result",
+            )?,
+            ipvs_reads: IntCounter::new("lvsd_ipvs_reads_total", "Whole readings of the kernel's IPVS table.")?,
+            reloads: counters("lvsd_reloads_total", "Reloads of the configuration, by result.", "result")?,
+        };
+        metrics.registry.register(Box::new(metrics.step.clone()))?;
+        metrics.registry.register(Box::new(metrics.notices.clone()))?;
+        metrics.registry.register(Box::new(metrics.ipvs_operations.clone()))?;
+        metrics.registry.register(Box::new(metrics.ipvs_reads.clone()))?;
+        metrics.registry.register(Box::new(metrics.reloads.clone()))?;
+        // A counter that is there at zero can be alerted on from the start.
+        for level in [Level::Info, Level::Warn, Level::Error] {
+            metrics.notices.with_label_values(&[level_name(level)]);
+        }
+        for result in ["ok", "refused"] {
+            metrics.ipvs_operations.with_label_values(&[result]);
+            metrics.reloads.with_label_values(&[result]);
+        }
+        Ok(metrics)
+    }
+
+    /// Counts a step of the core.
+    pub fn step(&self, duration: Duration) {
+        self.step.observe(duration.as_secs_f64());
+    }
+
+    /// Counts a notice.
+    pub fn notice(&self, notice: &Notice) {
+        self.notices.with_label_values(&[level_name(notice.level)]).inc();
+    }
+
+    /// Counts operations on the kernel's table.
+    pub fn ipvs_operations(&self, ok: usize, refused: usize) {
+        self.ipvs_operations.with_label_values(&["ok"]).inc_by(ok as u64);
+        self.ipvs_operations.with_label_values(&["refused"]).inc_by(refused as u64);
+    }
+
+    /// Counts a reading of the kernel's table.
+    pub fn ipvs_read(&self) {
+        self.ipvs_reads.inc();
+    }
+
+    /// Counts a reload.
+    pub fn reload(&self, is_ok: bool) {
+        self.reloads.with_label_values(&[if is_ok { "ok" } else { "refused" }]).inc();
+    }
+
+    /// Everything in Prometheus' text format, version 0.0.4.
+    ///
+    /// # Errors
+    /// When a metric is inconsistent: a mistake in this module.
+    pub fn render(&self, sources: &Sources<'_>) -> Result<String, prometheus::Error> {
+        let mut families = self.registry.gather();
+        families.extend(gauges::registry(sources)?.gather());
+        families.sort_by(|a, b| a.name().cmp(b.name()));
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&families, &mut text)?;
+        Ok(String::from_utf8_lossy(&text).into_owned())
+    }
+}
+
+fn level_name(level: Level) -> &'static str {
+    match level {
+        Level::Info => "info",
+        Level::Warn => "warning",
+        Level::Error => "error",
+    }
+}

@@ -1,0 +1,121 @@
+//! Reloading the configuration: read, checked against what runs, and handed to the engine as a whole, or refused
+//! with every reason.
+
+use crate::config::{self, Config};
+use crate::core::Event;
+use crate::engine::Inbox;
+use crate::metrics::Metrics;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::sync::Mutex;
+
+/// What a reload changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reloaded {
+    /// Services that are new.
+    pub added: Vec<String>,
+    /// Services that are gone.
+    pub removed: Vec<String>,
+    /// Services with another configuration than before.
+    pub changed: Vec<String>,
+    /// Whether anything else changed.
+    pub settings_changed: bool,
+}
+
+/// Why a reload was refused; the running configuration goes on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the configuration was refused, the old one goes on:\n  {}", .0.join("\n  "))]
+pub struct Refused(pub Vec<String>);
+
+/// Reloads one configuration file, one reload at a time.
+#[derive(Debug)]
+pub struct Reloader {
+    path: PathBuf,
+    inbox: Inbox,
+    metrics: Arc<Metrics>,
+    running: Mutex<Arc<Config>>,
+}
+
+impl Reloader {
+    /// A reloader of the file that `running` was read from.
+    pub fn new(path: PathBuf, running: Arc<Config>, inbox: Inbox, metrics: Arc<Metrics>) -> Self {
+        Self { path, inbox, metrics, running: Mutex::new(running) }
+    }
+
+    /// Reads the configuration and puts it in use. Returns once the engine has taken it.
+    pub async fn reload(&self) -> Result<Reloaded, Refused> {
+        let mut running = self.running.lock().await;
+        let result = self.try_reload(&mut running).await;
+        self.metrics.reload(result.is_ok());
+        match &result {
+            Ok(reloaded) => tracing::info!(
+                added = reloaded.added.len(),
+                removed = reloaded.removed.len(),
+                changed = reloaded.changed.len(),
+                "the configuration was reloaded"
+            ),
+            Err(Refused(errors)) => {
+                errors.iter().for_each(|error| tracing::error!(error, "reload refused, the old configuration goes on"));
+            }
+        }
+        result
+    }
+
+    async fn try_reload(&self, running: &mut Arc<Config>) -> Result<Reloaded, Refused> {
+        let path = self.path.clone();
+        let loaded = tokio::task::spawn_blocking(move || config::load(&path)).await;
+        let config = match loaded {
+            Ok(Ok(config)) => Arc::new(config),
+            Ok(Err(errors)) => return Err(Refused(errors.iter().map(ToString::to_string).collect())),
+            Err(error) => return Err(Refused(vec![format!("reading the configuration: {error}")])),
+        };
+        let fixed = needs_restart(running, &config);
+        if !fixed.is_empty() {
+            return Err(Refused(fixed));
+        }
+        let reloaded = difference(running, &config);
+        self.inbox.event(Event::Configured(Arc::clone(&config))).await;
+        // Inputs are taken in order: this answer comes after the configuration was.
+        self.inbox.ready().await.map_err(|gone| Refused(vec![gone.to_string()]))?;
+        *running = config;
+        Ok(reloaded)
+    }
+}
+
+/// Settings that only a restart can change, and that did change.
+fn needs_restart(running: &Config, new: &Config) -> Vec<String> {
+    let (old, now) = (&running.daemon, &new.daemon);
+    let asn = |config: &Config| config.bgp.as_ref().map(|bgp| bgp.local_asn);
+    let router_id = |config: &Config| config.bgp.as_ref().map(|bgp| bgp.router_id);
+    [
+        ("lvsd.state_dir", old.state_dir != now.state_dir),
+        ("lvsd.control_socket", old.control_socket != now.control_socket),
+        ("lvsd.control_group", old.control_group != now.control_group),
+        ("lvsd.http", old.http != now.http),
+        ("lvsd.device", old.device != now.device),
+        ("bgp.local_asn (or the whole section)", asn(running) != asn(new)),
+        ("bgp.router_id", router_id(running) != router_id(new)),
+    ]
+    .into_iter()
+    .filter(|(_, changed)| *changed)
+    .map(|(key, _)| format!("{key} changed: a reload cannot change it; restart lvsd, or take the change back"))
+    .collect()
+}
+
+fn difference(old: &Config, new: &Config) -> Reloaded {
+    let names = |config: &Config| config.services.keys().cloned().collect::<BTreeSet<String>>();
+    let (before, after) = (names(old), names(new));
+    let differs = |name: &&String| match (old.services.get(*name), new.services.get(*name)) {
+        // A service that only moved within its file is the same one.
+        (Some(old), Some(new)) => config::Service { origin: old.origin.clone(), ..new.clone() } != *old,
+        (None, _) | (_, None) => false,
+    };
+    Reloaded {
+        added: after.difference(&before).cloned().collect(),
+        removed: before.difference(&after).cloned().collect(),
+        changed: before.intersection(&after).filter(differs).cloned().collect(),
+        settings_changed: old.daemon != new.daemon || old.bgp != new.bgp,
+    }
+}
