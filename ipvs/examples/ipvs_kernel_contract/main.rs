@@ -239,6 +239,10 @@ async fn refusals(ipvs: &Ipvs) -> Checked {
     let destination = Destination::direct_routing(Weight::new(1)?);
     let crossed = Destination { upper_threshold: 1, lower_threshold: 2, ..destination };
     let multicast = DestinationKey { address: Ipv4Addr::new(224, 0, 0, 1).into(), port: 80 };
+    let no_engine = service
+        .clone()
+        .with_persistence(Persistence::default_for(Family::V4))
+        .with_persistence_engine("none-such")?;
     let add = |service, key, destination| Op::NewDestination { service, key, destination };
     let cases = [
         (Op::NewService { key: there, service: service.clone() }, None),
@@ -255,6 +259,7 @@ async fn refusals(ipvs: &Ipvs) -> Checked {
         (add(there, destination_key(Family::V6, 1), destination), Some(Refusal::Invalid)),
         (add(there, second, destination), None),
         (Op::DeleteService { key: there }, None),
+        (Op::NewService { key: absent, service: no_engine }, Some(Refusal::NoScheduler)),
     ];
     let results = ipvs.apply(cases.iter().map(|(op, _)| op.clone()).collect()).await?;
     same("results", &results.len(), &cases.len())?;

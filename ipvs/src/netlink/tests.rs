@@ -190,6 +190,31 @@ fn a_dump_that_ends_in_an_errno_says_what_it_means() {
     assert_eq!(ending(Errno::ENOENT).kind(), ErrorKind::Resync);
 }
 
+#[test]
+fn a_refusal_says_what_the_errno_means_for_what_was_being_done() {
+    let on_service = Op::SetService { key: key(1), service: service() };
+    let on_destination = Op::DeleteDestination { service: key(1), key: "10.0.0.7:80".parse().unwrap() };
+    let cases = [
+        (&on_service, Errno::EEXIST, Refusal::Exists),
+        (&on_service, Errno::ESRCH, Refusal::NoService),
+        (&on_service, Errno::ENOENT, Refusal::NoScheduler),
+        (&on_destination, Errno::ESRCH, Refusal::NoService),
+        (&on_destination, Errno::ENOENT, Refusal::NoDestination),
+        (&on_destination, Errno::ERANGE, Refusal::Range),
+        (&on_destination, Errno::EINVAL, Refusal::Invalid),
+        (&on_destination, Errno::EAFNOSUPPORT, Refusal::Family),
+        (&on_destination, Errno::EPERM, Refusal::Permission),
+        (&on_destination, Errno::ENOMEM, Refusal::Other(Errno::ENOMEM)),
+    ];
+    for (op, errno, refusal) in cases {
+        assert_eq!(OpError::from_errno(op.clone(), errno).refusal, refusal, "{errno} of {op}");
+    }
+    assert_eq!(
+        OpError::from_errno(on_destination, Errno::ENOENT).to_string(),
+        "cannot delete destination 10.0.0.7:80 of tcp 192.0.2.1:80: there is no such destination (ENOENT)"
+    );
+}
+
 /// What the kernel says about a service: what is written to make it.
 fn told(key: ServiceKey, sequence: u32) -> Vec<u8> {
     let mut bytes = Vec::new();
