@@ -12,7 +12,8 @@ fn checked(text: &str) -> Result<(), TestCaseError> {
     };
     prop_assert!(!errors.is_empty());
     for error in &errors {
-        let line = error.strip_prefix("lvsd.toml:").and_then(|rest| rest.split(':').next()?.parse::<usize>().ok());
+        let line =
+            error.strip_prefix("lvsd.toml:").and_then(|rest| rest.split(':').next()?.parse::<usize>().ok());
         let last = text.matches('\n').count() + 1;
         prop_assert!(line.is_some_and(|line| (1..=last).contains(&line)), "{error}");
     }
@@ -22,11 +23,49 @@ fn checked(text: &str) -> Result<(), TestCaseError> {
 /// Pieces that come near to a configuration.
 fn piece() -> impl Strategy<Value = &'static str> {
     prop::sample::select(vec![
-        "[lvsd]\n", "[bgp]\n", "[[bgp.peer]]\n", "[service.web]\n", "[[service.web.backends]]\n",
-        "[[service.web.checks]]\n", "[service.web.addresses]\n", "[service]\n", "[", "]", "{", "}", "=", "\n", ",",
-        ".", "vips", "port", "host", "checks", "backends", "type", "families", "peer", " = ", "[]\n", "{}\n",
-        "80\n", "-1\n", "1e999\n", "nan\n", "true\n", "\"rs1\"\n", "[\"::1\"]\n", "\"http\"\n", "\"é", "'''", "#",
-        "0x", "99999999999999999999999999999999999999999\n", "1979-05-27\n", "\"10.0.0.1\"\n", "\"2s\"\n",
+        "[lvsd]\n",
+        "[bgp]\n",
+        "[[bgp.peer]]\n",
+        "[service.web]\n",
+        "[[service.web.backends]]\n",
+        "[[service.web.checks]]\n",
+        "[service.web.addresses]\n",
+        "[service]\n",
+        "[",
+        "]",
+        "{",
+        "}",
+        "=",
+        "\n",
+        ",",
+        ".",
+        "vips",
+        "port",
+        "host",
+        "checks",
+        "backends",
+        "type",
+        "families",
+        "peer",
+        " = ",
+        "[]\n",
+        "{}\n",
+        "80\n",
+        "-1\n",
+        "1e999\n",
+        "nan\n",
+        "true\n",
+        "\"rs1\"\n",
+        "[\"::1\"]\n",
+        "\"http\"\n",
+        "\"é",
+        "'''",
+        "#",
+        "0x",
+        "99999999999999999999999999999999999999999\n",
+        "1979-05-27\n",
+        "\"10.0.0.1\"\n",
+        "\"2s\"\n",
     ])
 }
 

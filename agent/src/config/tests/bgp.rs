@@ -53,7 +53,10 @@ fn bgp_needs_an_as_number_a_router_id_and_a_router() {
 fn reserved_as_numbers_are_refused() {
     for asn in ["0", "23456", "65535", "4294967295", "4294967296", "-1", "\"64600\"", "1.5"] {
         assert_eq!(
-            errors(&format!("[bgp]\nlocal_asn = {asn}\nrouter_id = \"10.64.0.1\"\n{}", peer("r", "10.0.0.1", ""))),
+            errors(&format!(
+                "[bgp]\nlocal_asn = {asn}\nrouter_id = \"10.64.0.1\"\n{}",
+                peer("r", "10.0.0.1", "")
+            )),
             [format!(
                 "2:13: bgp.local_asn: expected an AS number 1-4294967294, neither 23456 nor 65535, found {asn}"
             )]
@@ -120,7 +123,8 @@ fn families_are_known_and_named_once() {
     assert_eq!(
         errors(&with(&peer("r1", "10.0.0.1", "families = [\"ipv4\", \"ipv4\", \"evpn\", 4]\n"))),
         [
-            "8:21: bgp.peer[0].families[1]: ipv4 for the second time; the first is at lvsd.toml:8:13".to_owned(),
+            "8:21: bgp.peer[0].families[1]: ipv4 for the second time; the first is at lvsd.toml:8:13"
+                .to_owned(),
             format!("8:29: bgp.peer[0].families[2]: {word}, found \"evpn\""),
             format!("8:37: bgp.peer[0].families[3]: {word}, found 4"),
         ]
@@ -169,7 +173,8 @@ fn addresses_that_are_no_routers_are_refused() {
 
 #[test]
 fn communities_are_two_numbers_of_16_bits() {
-    let text = format!("{BGP}communities = [\"65535:0\", \"1:65536\", \"no-export\", \"65535:00\", \"+1:1\", 7]\n");
+    let text =
+        format!("{BGP}communities = [\"65535:0\", \"1:65536\", \"no-export\", \"65535:00\", \"+1:1\", 7]\n");
     let word = "expected a community \"HIGH:LOW\", both 0-65535, such as \"65535:0\"";
     assert_eq!(
         errors(&format!("{text}{}", peer("r1", "10.0.0.1", ""))),

@@ -25,10 +25,7 @@ fn an_unknown_key_suggests_the_near_one() {
         "2:1: lvsd.resync_intervall: unknown key; did you mean `resync_interval`?"
     );
     assert_eq!(error("[services]\n"), "1:2: services: unknown key; did you mean `service`?");
-    assert_eq!(
-        error("colour = 1"),
-        "1:1: colour: unknown key; known here: `lvsd`, `bgp`, `service`"
-    );
+    assert_eq!(error("colour = 1"), "1:1: colour: unknown key; known here: `lvsd`, `bgp`, `service`");
 }
 
 #[test]
@@ -89,7 +86,8 @@ fn a_listener_needs_an_address_and_a_port() {
 
 #[test]
 fn every_error_is_reported_at_once_and_in_the_order_of_the_file() {
-    let errors = errors("[lvsd]\nstate_dir = 1\nhttp = true\nnonsense = 1\ndevice = \"\"\ncontrol_group = \"a b\"\n");
+    let errors =
+        errors("[lvsd]\nstate_dir = 1\nhttp = true\nnonsense = 1\ndevice = \"\"\ncontrol_group = \"a b\"\n");
     let lines: Vec<_> = errors.iter().filter_map(|error| error.split(':').next()).collect();
     assert_eq!(lines, ["2", "3", "4", "5", "6"], "{errors:#?}");
 }

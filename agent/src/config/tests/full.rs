@@ -30,7 +30,10 @@ fn bgp_is_read_in_full() {
     assert_eq!((bgp.graceful_restart, bgp.med), (false, Some(0)));
     assert_eq!(bgp.communities, ["65535:0", "64600:7"]);
     let [one, two] = &bgp.peers[..] else { panic!("there are two peers") };
-    assert_eq!((one.name.as_str(), one.address.to_string(), one.asn), ("r1-v4", "10.64.0.251".to_owned(), 65001));
+    assert_eq!(
+        (one.name.as_str(), one.address.to_string(), one.asn),
+        ("r1-v4", "10.64.0.251".to_owned(), 65001)
+    );
     assert_eq!((one.port, one.multihop, one.local_address), (1179, Some(2), "10.64.0.1".parse().ok()));
     assert_eq!(one.families, BTreeSet::from([Family::Ipv4, Family::Ipv6]));
     assert_eq!((one.next_hop_ipv4, one.next_hop_ipv6), ("10.64.0.1".parse().ok(), "fd00:64::1".parse().ok()));
@@ -92,7 +95,8 @@ fn settings() -> impl Iterator<Item = (usize, &'static str, &'static str)> {
 }
 
 fn replaced(number: usize, line: &str) -> String {
-    let lines: Vec<_> = FULL.lines().enumerate().map(|(at, old)| if at + 1 == number { line } else { old }).collect();
+    let lines: Vec<_> =
+        FULL.lines().enumerate().map(|(at, old)| if at + 1 == number { line } else { old }).collect();
     lines.join("\n")
 }
 

@@ -13,7 +13,8 @@ use super::{Config, parse};
 use std::path::PathBuf;
 
 /// A service that nothing is wrong with; lines 1 to 5.
-const SERVICE: &str = "[service.web]\nvips = [\"192.0.2.10\"]\nport = 80\nchecks = []\nbackends = [{host = \"rs1\"}]\n";
+const SERVICE: &str =
+    "[service.web]\nvips = [\"192.0.2.10\"]\nport = 80\nchecks = []\nbackends = [{host = \"rs1\"}]\n";
 
 /// Parses files given as names and texts.
 fn read(files: &[(&str, &str)]) -> Result<Config, Vec<String>> {
@@ -29,7 +30,10 @@ fn good(text: &str) -> Config {
 /// The errors of one file, without its name.
 fn errors(text: &str) -> Vec<String> {
     let errors = read(&[("lvsd.toml", text)]).expect_err("the configuration is refused");
-    errors.into_iter().map(|error| error.strip_prefix("lvsd.toml:").map(str::to_owned).unwrap_or(error)).collect()
+    errors
+        .into_iter()
+        .map(|error| error.strip_prefix("lvsd.toml:").map(str::to_owned).unwrap_or(error))
+        .collect()
 }
 
 /// The one error of one file, without its name.

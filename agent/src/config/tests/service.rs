@@ -139,7 +139,8 @@ fn flags_on_a_scheduler_that_takes_none_are_refused() {
 #[test]
 fn the_weights_under_sh_must_fit_its_buckets() {
     let weights = |one: u32, other: u32| {
-        let backends = format!("backends = [{{host = \"a\", weight = {one}}}, {{host = \"b\", weight = {other}}}]");
+        let backends =
+            format!("backends = [{{host = \"a\", weight = {one}}}, {{host = \"b\", weight = {other}}}]");
         format!("{}\nscheduler = \"sh\"\n", instead(5, &backends))
     };
     good(&weights(25_500, 100));
@@ -163,7 +164,10 @@ fn a_threshold_is_a_share() {
         );
     }
     for (threshold, permille) in [("0", 0), ("1", 1000), ("0.0", 0), ("1.0", 1000), ("0.6666", 667)] {
-        assert_eq!(web(&with(&format!("depool_threshold = {threshold}"))).depool_threshold.permille(), permille);
+        assert_eq!(
+            web(&with(&format!("depool_threshold = {threshold}"))).depool_threshold.permille(),
+            permille
+        );
     }
 }
 
@@ -199,7 +203,8 @@ fn a_host_twice_is_refused_with_both_places() {
 
 #[test]
 fn an_address_twice_in_one_service_is_refused_with_both_places() {
-    let backends = "backends = [{host = \"a\", addresses = [\"10.0.0.1\"]}, {host = \"b\", addresses = [\"10.0.0.1\"]}]";
+    let backends =
+        "backends = [{host = \"a\", addresses = [\"10.0.0.1\"]}, {host = \"b\", addresses = [\"10.0.0.1\"]}]";
     assert_eq!(
         error(&instead(5, backends)),
         "5:79: service.web.backends[1].addresses[0]: address 10.0.0.1 for the second time; \
@@ -214,10 +219,14 @@ fn an_address_twice_in_one_service_is_refused_with_both_places() {
 
 #[test]
 fn what_is_no_host_is_refused() {
-    for (host, reason) in [("10.0.0", ""), ("a b", ""), ("", ""), ("::", " (the unspecified address is no host's)")] {
+    for (host, reason) in
+        [("10.0.0", ""), ("a b", ""), ("", ""), ("::", " (the unspecified address is no host's)")]
+    {
         assert_eq!(
             error(&instead(5, &format!("backends = [{{host = \"{host}\"}}]"))),
-            format!("5:21: service.web.backends[0].host: expected a host name or an IP address, found \"{host}\"{reason}")
+            format!(
+                "5:21: service.web.backends[0].host: expected a host name or an IP address, found \"{host}\"{reason}"
+            )
         );
     }
 }
@@ -233,7 +242,10 @@ fn addresses_belong_to_a_backend_and_are_given_once() {
         error(&table("rs1 = []")),
         "7:7: service.web.addresses.rs1: expected an array of one or more addresses of the host, found an empty array"
     );
-    let twice = instead(5, "backends = [{host = \"rs1\", addresses = [\"10.0.0.1\"]}]\naddresses = {RS1 = [\"10.0.0.2\"]}");
+    let twice = instead(
+        5,
+        "backends = [{host = \"rs1\", addresses = [\"10.0.0.1\"]}]\naddresses = {RS1 = [\"10.0.0.2\"]}",
+    );
     assert_eq!(
         error(&twice),
         "5:28: service.web.backends[0].addresses: addresses of rs1 for the second time; \
@@ -283,7 +295,10 @@ fn a_check_that_can_never_work_is_refused() {
     assert!(wrong("path = \"healthz\"").starts_with(at));
     assert!(wrong("host = \"a b\"").starts_with("4:34: service.web.checks[0].host: expected a host name or"));
     assert_eq!(wrong("port = 0"), "4:34: service.web.checks[0].port: expected a port 1-65535, found 0");
-    assert!(wrong("timeout = \"0s\"").starts_with("4:37: service.web.checks[0].timeout: expected a duration from 1ms"));
+    assert!(
+        wrong("timeout = \"0s\"")
+            .starts_with("4:37: service.web.checks[0].timeout: expected a duration from 1ms")
+    );
     assert!(wrong("timeout = 1").ends_with("or \"1h\", found 1"));
     assert_eq!(wrong("fall = 0"), "4:34: service.web.checks[0].fall: expected a count 1-1000, found 0");
     assert_eq!(wrong("rise = 1001"), "4:34: service.web.checks[0].rise: expected a count 1-1000, found 1001");
@@ -293,5 +308,8 @@ fn a_check_that_can_never_work_is_refused() {
         wrong("expect = [200, \"399-300\"]"),
         format!("4:42: service.web.checks[0].expect[1]: {status}, found \"399-300\"")
     );
-    assert!(wrong("expect = []").starts_with("4:36: service.web.checks[0].expect: expected an array of one or more"));
+    assert!(
+        wrong("expect = []")
+            .starts_with("4:36: service.web.checks[0].expect: expected an array of one or more")
+    );
 }
