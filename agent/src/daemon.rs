@@ -29,7 +29,9 @@ pub async fn run(path: &Path, config: Config) -> anyhow::Result<()> {
     let saved = state_file::load(&state_path)?;
     let socket = control::listen(&config.daemon).await?;
     let http = match config.daemon.http {
-        Some(address) => Some(TcpListener::bind(address).await.with_context(|| format!("lvsd.http {address}"))?),
+        Some(address) => {
+            Some(TcpListener::bind(address).await.with_context(|| format!("lvsd.http {address}"))?)
+        }
         None => None,
     };
     // A state file that owns services was left by a process that the kernel outlived.
@@ -114,6 +116,11 @@ pub fn load(path: &Path) -> anyhow::Result<Config> {
         for error in &errors {
             eprintln!("{error}");
         }
-        anyhow::anyhow!("{}: {} error{}", path.display(), errors.len(), if errors.len() == 1 { "" } else { "s" })
+        anyhow::anyhow!(
+            "{}: {} error{}",
+            path.display(),
+            errors.len(),
+            if errors.len() == 1 { "" } else { "s" }
+        )
     })
 }

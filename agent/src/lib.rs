@@ -12,11 +12,13 @@
 //! - [`config`], [`pool_file`] (pure): what people write, checked;
 //! - [`engine`]: the one task that owns the core's state;
 //! - [`sources`], [`exec`], [`api`]: the world around it;
+//! - [`ctl`]: the other end, `lvsctl`;
 //! - [`daemon`]: how it is put together, and its life from start to drain.
 
 pub mod api;
 pub mod config;
 pub mod core;
+pub mod ctl;
 pub mod daemon;
 pub mod engine;
 pub mod exec;

@@ -15,8 +15,9 @@ pub const LEVEL_VARIABLE: &str = "LVSD_LOG";
 /// When [`LEVEL_VARIABLE`] cannot be understood.
 pub fn init() -> anyhow::Result<()> {
     let levels = std::env::var(LEVEL_VARIABLE).unwrap_or_else(|_| "info".into());
-    let filter = EnvFilter::try_new(&levels)
-        .with_context(|| format!("{LEVEL_VARIABLE}={levels:?}: expected a level like info, or TARGET=LEVEL,…"))?;
+    let filter = EnvFilter::try_new(&levels).with_context(|| {
+        format!("{LEVEL_VARIABLE}={levels:?}: expected a level like info, or TARGET=LEVEL,…")
+    })?;
     let registry = tracing_subscriber::registry().with(filter);
     if std::io::stderr().is_terminal() {
         registry.with(tracing_subscriber::fmt::layer().with_writer(std::io::stderr)).try_init()?;

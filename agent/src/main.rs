@@ -51,8 +51,11 @@ fn run(path: &std::path::Path) -> anyhow::Result<()> {
     let config = daemon::load(path)?;
     logging::init()?;
     // Two threads: one can decide while the other probes. The blocking pool serves look-ups and the state file.
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).max_blocking_threads(16).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(16)
+        .enable_all()
+        .build()?;
     let result = runtime.block_on(daemon::run(path, config));
     // A look-up that hangs in the system's resolver must not hold the exit.
     runtime.shutdown_background();

@@ -31,18 +31,29 @@ impl Metrics {
     /// # Errors
     /// When two metrics have the same name: a mistake in this file.
     pub fn new() -> Result<Self, prometheus::Error> {
-        let counters = |name: &str, help: &str, label: &str| IntCounterVec::new(Opts::new(name, help), &[label]);
-        let step = HistogramOpts::new("lvsd_step_duration_seconds", "Time that the core took to decide on one event.");
+        let counters =
+            |name: &str, help: &str, label: &str| IntCounterVec::new(Opts::new(name, help), &[label]);
+        let step = HistogramOpts::new(
+            "lvsd_step_duration_seconds",
+            "Time that the core took to decide on one event.",
+        );
         let metrics = Self {
             registry: Registry::new(),
             step: Histogram::with_opts(step.buckets(STEP_BUCKETS.into()))?,
-            notices: counters("lvsd_notices_total", "Decisions and findings that were logged, by level.", "level")?,
+            notices: counters(
+                "lvsd_notices_total",
+                "Decisions and findings that were logged, by level.",
+                "level",
+            )?,
             ipvs_operations: counters(
                 "lvsd_ipvs_operations_total",
                 "Changes of the kernel's IPVS table that were asked for, by result.",
                 "result",
             )?,
-            ipvs_reads: IntCounter::new("lvsd_ipvs_reads_total", "Whole readings of the kernel's IPVS table.")?,
+            ipvs_reads: IntCounter::new(
+                "lvsd_ipvs_reads_total",
+                "Whole readings of the kernel's IPVS table.",
+            )?,
             reloads: counters("lvsd_reloads_total", "Reloads of the configuration, by result.", "result")?,
         };
         metrics.registry.register(Box::new(metrics.step.clone()))?;

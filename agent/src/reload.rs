@@ -57,7 +57,9 @@ impl Reloader {
                 "the configuration was reloaded"
             ),
             Err(Refused(errors)) => {
-                errors.iter().for_each(|error| tracing::error!(error, "reload refused, the old configuration goes on"));
+                errors.iter().for_each(|error| {
+                    tracing::error!(error, "reload refused, the old configuration goes on")
+                });
             }
         }
         result
@@ -100,7 +102,9 @@ fn needs_restart(running: &Config, new: &Config) -> Vec<String> {
     ]
     .into_iter()
     .filter(|(_, changed)| *changed)
-    .map(|(key, _)| format!("{key} changed: a reload cannot change it; restart lvsd, or take the change back"))
+    .map(|(key, _)| {
+        format!("{key} changed: a reload cannot change it; restart lvsd, or take the change back")
+    })
     .collect()
 }
 

@@ -135,7 +135,10 @@ struct StatusQuery {
     service: Option<String>,
 }
 
-async fn status(State(context): State<Context>, Query(query): Query<StatusQuery>) -> Result<Response, Problem> {
+async fn status(
+    State(context): State<Context>,
+    Query(query): Query<StatusQuery>,
+) -> Result<Response, Problem> {
     let status = context.status(query.service).await?;
     let status = status.map_err(|message| Problem { kind: ProblemKind::NotFound, message })?;
     Ok(Json(status).into_response())
@@ -169,7 +172,10 @@ async fn operate(context: &Context, peer: Peer, command: Command) -> Result<Resp
     Ok(Json(answer?).into_response())
 }
 
-async fn reload(State(context): State<Context>, ConnectInfo(peer): ConnectInfo<Peer>) -> Result<Response, Problem> {
+async fn reload(
+    State(context): State<Context>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+) -> Result<Response, Problem> {
     peer.may_write()?;
     match context.reloader.reload().await {
         Ok(reloaded) => Ok(Json(reloaded).into_response()),

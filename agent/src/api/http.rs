@@ -39,7 +39,10 @@ async fn healthz(State(context): State<Context>) -> Response {
 async fn readyz(State(context): State<Context>) -> Response {
     match context.inbox.ready().await {
         Ok(true) => "ready\n".into_response(),
-        Ok(false) => (StatusCode::SERVICE_UNAVAILABLE, "not ready: waiting for sources, checks or the kernel\n").into_response(),
+        Ok(false) => {
+            (StatusCode::SERVICE_UNAVAILABLE, "not ready: waiting for sources, checks or the kernel\n")
+                .into_response()
+        }
         Err(gone) => (StatusCode::SERVICE_UNAVAILABLE, format!("{gone}\n")).into_response(),
     }
 }

@@ -48,7 +48,12 @@ fn has_address(vip: IpAddr, kernel: &Kernel) -> bool {
 }
 
 /// How a service serves in a family, or why it does not.
-fn serving(service: &ServiceState, family: Family, key: &ServiceKey, kernel: &Kernel) -> Result<String, String> {
+fn serving(
+    service: &ServiceState,
+    family: Family,
+    key: &ServiceKey,
+    kernel: &Kernel,
+) -> Result<String, String> {
     if let Some(reason) = &service.waiting {
         let adopted = kernel.table.get(key).map_or(0, |entry| {
             entry.destinations.values().filter(|destination| destination.weight > Weight::ZERO).count()
@@ -61,7 +66,9 @@ fn serving(service: &ServiceState, family: Family, key: &ServiceKey, kernel: &Ke
     }
     let counts = service.pools.get(&family).map(|pool: &Pool| pool.counts(service.config.depool_threshold));
     match counts {
-        Some(counts) if counts.serving > 0 => Ok(format!("{} of {} backends can serve", counts.serving, counts.total)),
+        Some(counts) if counts.serving > 0 => {
+            Ok(format!("{} of {} backends can serve", counts.serving, counts.total))
+        }
         Some(counts) => Err(format!("none of {} backends can serve", counts.total)),
         None => Err("no pool in this family".into()),
     }

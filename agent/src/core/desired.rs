@@ -1,9 +1,9 @@
 //! From a service's pools to the kernel entries that they want.
 
+use super::Timestamp;
 use super::inventory::{Inventory, Listed, Listing};
 use super::member::{Draining, Member, Pool, address_in, checks_for};
 use super::state::{DRAIN_POLL, ServiceState, service_keys};
-use super::Timestamp;
 use crate::config::{Admin, Service};
 use ipvs::{Destination, DestinationKey, Entry, Family, Protocol, ServiceKey, Table, Weight};
 use std::collections::{BTreeMap, BTreeSet};
@@ -58,7 +58,9 @@ impl Serving<'_> {
         service_keys(service)
             .filter(|(vip, _)| Family::of(*vip) == family)
             .filter_map(|(_, key)| self.entry(&key))
-            .flat_map(|entry| entry.destinations.iter().map(|(key, destination)| (key.address, destination.weight)))
+            .flat_map(|entry| {
+                entry.destinations.iter().map(|(key, destination)| (key.address, destination.weight))
+            })
             .collect()
     }
 }
@@ -86,7 +88,8 @@ fn relist_pool(
         let known = old.remove(&backend.host);
         let current = known.as_ref().map(|member| member.address);
         let address = addresses.as_ref().ok().and_then(|all| address_in(family, all, current));
-        former.extend(current.filter(|current| Some(*current) != address || backend.pooled == Admin::Inactive));
+        former
+            .extend(current.filter(|current| Some(*current) != address || backend.pooled == Admin::Inactive));
         let Some(address) = address else { continue };
         let checks = checks_for(&service.checks, address, service.port);
         let mut member = match known {
@@ -121,7 +124,9 @@ fn duplicates(pool: &Pool) -> Vec<(String, String)> {
     let mut twice = Vec::new();
     for (host, member) in &pool.members {
         match owners.get(&member.address) {
-            Some(owner) => twice.push((host.clone(), format!("has the address {} of {owner}", member.address))),
+            Some(owner) => {
+                twice.push((host.clone(), format!("has the address {} of {owner}", member.address)))
+            }
             None => drop(owners.insert(member.address, host)),
         }
     }

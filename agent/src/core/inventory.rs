@@ -56,7 +56,12 @@ pub struct Listed {
 
 impl Inventory {
     /// Takes a pool file's content or failure. True when the backends changed.
-    pub fn pool_read(&mut self, path: PathBuf, outcome: Result<Vec<Backend>, String>, now: Timestamp) -> bool {
+    pub fn pool_read(
+        &mut self,
+        path: PathBuf,
+        outcome: Result<Vec<Backend>, String>,
+        now: Timestamp,
+    ) -> bool {
         let file = self.files.entry(path).or_default();
         match outcome {
             Ok(backends) => {

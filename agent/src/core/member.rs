@@ -1,7 +1,7 @@
 //! A service's pools, one for each address family: members, what is known of each, and what was decided.
 
-use super::pool::{self, Candidate, Decision, Health, Standing};
 use super::Timestamp;
+use super::pool::{self, Candidate, Decision, Health, Standing};
 use crate::config::{Admin, CheckTemplate, Threshold};
 use health::{Check, Verdict};
 use ipvs::{Family, Weight};
@@ -234,11 +234,7 @@ pub fn checks_for(templates: &[CheckTemplate], address: IpAddr, service_port: u1
 }
 
 /// The address that a pool of `family` uses for a host: the one it uses already if it still has it, else the lowest.
-pub fn address_in(
-    family: Family,
-    addresses: &BTreeSet<IpAddr>,
-    current: Option<IpAddr>,
-) -> Option<IpAddr> {
+pub fn address_in(family: Family, addresses: &BTreeSet<IpAddr>, current: Option<IpAddr>) -> Option<IpAddr> {
     let mut of_family = addresses.iter().copied().filter(|address| Family::of(*address) == family);
     match current {
         Some(address) if addresses.contains(&address) => Some(address),

@@ -1,12 +1,12 @@
 //! What an operator asks for: done with a record of who and why, or refused with the numbers.
 
+use super::Timestamp;
 use super::action::{Answer, Done, Refusal};
 use super::event::{Command, Request};
 use super::member::Pool;
 use super::pool::Standing;
 use super::saved::Depool;
 use super::state::State;
-use super::Timestamp;
 use crate::config::{Admin, Pool as PoolSource, Service, Threshold};
 use crate::suggest::suggest;
 use ipvs::Weight;
@@ -14,7 +14,9 @@ use ipvs::Weight;
 /// Carries a request out. The answer says what was done; the services of [`Done`] have to be decided anew.
 pub fn command(state: &mut State, request: &Request, now: Timestamp) -> Answer {
     match &request.command {
-        Command::Depool { host, reason, force } => depool(state, &request.who, host, reason.as_deref(), *force, now),
+        Command::Depool { host, reason, force } => {
+            depool(state, &request.who, host, reason.as_deref(), *force, now)
+        }
         Command::Pool { host } => pool(state, host),
     }
 }
@@ -48,7 +50,10 @@ fn depool(
     }
     let depool = Depool { who: who.into(), at: now, reason: reason.map(Into::into) };
     let again = state.saved.depools.insert(host.into(), depool).is_some();
-    let message = format!("{host} {}", if again { "was depooled already; who, when and why are new" } else { "is depooled" });
+    let message = format!(
+        "{host} {}",
+        if again { "was depooled already; who, when and why are new" } else { "is depooled" }
+    );
     Ok(Done { host: host.into(), services, message })
 }
 
@@ -76,7 +81,9 @@ pub fn services_of(state: &State, host: &str) -> Result<Vec<String>, Refusal> {
     let services: Vec<String> = state
         .services
         .iter()
-        .filter(|(_, s)| s.unusable.contains_key(host) || s.pools.values().any(|p| p.members.contains_key(host)))
+        .filter(|(_, s)| {
+            s.unusable.contains_key(host) || s.pools.values().any(|p| p.members.contains_key(host))
+        })
         .map(|(name, _)| name.clone())
         .collect();
     if !services.is_empty() {

@@ -156,7 +156,9 @@ fn checks(state: &mut State, dirty: &Dirty, actions: &mut Vec<Action>) {
     }
     let mut users: BTreeMap<Arc<Check>, BTreeSet<String>> = BTreeMap::new();
     for (name, service) in &state.services {
-        for check in service.pools.values().flat_map(|pool| pool.members.values()).flat_map(|member| &member.checks) {
+        for check in
+            service.pools.values().flat_map(|pool| pool.members.values()).flat_map(|member| &member.checks)
+        {
             users.entry(Arc::clone(check)).or_default().insert(name.clone());
         }
     }
@@ -213,7 +215,10 @@ fn addresses(state: &mut State, dirty: &Dirty, actions: &mut Vec<Action>) {
     for service in state.services.values() {
         let is_here = |vip: &IpAddr| service.waiting.is_none() || present.is_some_and(|p| p.contains(vip));
         let keys = service_keys(&service.config);
-        wanted.extend(keys.filter(|(vip, key)| is_here(vip) || state.wanted.table.contains_key(key)).map(|(vip, _)| vip));
+        wanted.extend(
+            keys.filter(|(vip, key)| is_here(vip) || state.wanted.table.contains_key(key))
+                .map(|(vip, _)| vip),
+        );
     }
     for key in state.leaving.keys() {
         if let ipvs::ServiceKey::Address { address, .. } = key {
@@ -228,7 +233,8 @@ fn addresses(state: &mut State, dirty: &Dirty, actions: &mut Vec<Action>) {
 
 /// Judges the VIPs that something has happened to.
 fn vips(state: &mut State, dirty: &Dirty, now: Timestamp) {
-    let hold = state.config.as_ref().and_then(|c| c.bgp.as_ref()).map_or(Duration::ZERO, |bgp| bgp.withdraw_hold);
+    let hold =
+        state.config.as_ref().and_then(|c| c.bgp.as_ref()).map_or(Duration::ZERO, |bgp| bgp.withdraw_hold);
     let judged: Vec<IpAddr> = match dirty.every_vip {
         true => state.vip_users.keys().copied().collect(),
         false => dirty.vips.iter().copied().collect(),
@@ -293,17 +299,21 @@ fn start(state: &mut State, now: Timestamp) {
     let is_known = state.kernel.is_read && state.kernel.addresses.is_some();
     let speaks = |service: &super::state::ServiceState| match service.waiting {
         Some(_) => state.inventory.has_failed(&service.config),
-        None => service.pools.values().flat_map(|pool| pool.members.values()).all(|member| member.is_settled()),
+        None => {
+            service.pools.values().flat_map(|pool| pool.members.values()).all(|member| member.is_settled())
+        }
     };
-    let is_settled = is_known
-        && state.services.values().all(speaks)
-        && state.vips.values().all(|vip| !vip.is_unconfirmed);
+    let is_settled =
+        is_known && state.services.values().all(speaks) && state.vips.values().all(|vip| !vip.is_unconfirmed);
     if is_settled || is_late {
         state.phase = Phase::Running { since: now };
         let reason = if is_settled {
             "every source, check and the kernel have spoken".into()
         } else {
-            format!("not everything has spoken within {} s; what is known is announced", START_GRACE.as_secs())
+            format!(
+                "not everything has spoken within {} s; what is known is announced",
+                START_GRACE.as_secs()
+            )
         };
         let level = if is_settled { Level::Info } else { Level::Warn };
         state.notices.push(Notice { level, service: None, subject: None, what: "ready".into(), reason });

@@ -83,7 +83,9 @@ impl Standing {
     pub fn can_serve(self) -> bool {
         match self {
             Self::Pooled | Self::Adopted => true,
-            Self::HeldThoughDown | Self::Down | Self::AwaitingChecks | Self::Depooled | Self::Inactive => false,
+            Self::HeldThoughDown | Self::Down | Self::AwaitingChecks | Self::Depooled | Self::Inactive => {
+                false
+            }
         }
     }
 
@@ -129,7 +131,9 @@ fn on_own_merit(candidate: &Candidate) -> Decision {
     match (candidate.admin, candidate.health) {
         (Admin::Inactive, _) => refused(Standing::Inactive),
         (Admin::Depooled, _) => refused(Standing::Depooled),
-        (Admin::Pooled, Health::Up { .. }) => Decision { weight: candidate.weight, standing: Standing::Pooled },
+        (Admin::Pooled, Health::Up { .. }) => {
+            Decision { weight: candidate.weight, standing: Standing::Pooled }
+        }
         (Admin::Pooled, Health::Down { .. }) => refused(Standing::Down),
         (Admin::Pooled, Health::Unknown) => match candidate.adopted {
             Some(weight) if weight > Weight::ZERO => Decision { weight, standing: Standing::Adopted },

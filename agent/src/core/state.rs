@@ -1,10 +1,10 @@
 //! The core's state. The engine owns the only one; [`super::step`] changes it.
 
+use super::Timestamp;
 use super::action::{Notice, WantedTable};
 use super::inventory::Inventory;
 use super::member::{Pool, Verdicts};
 use super::saved::Saved;
-use super::Timestamp;
 use crate::config::{Config, Service};
 use health::Check;
 use ipvs::{Family, ServiceKey, Table};

@@ -234,7 +234,9 @@ fn stop(state: &mut State, now: Timestamp) {
             if config.bgp.is_some() { config.daemon.shutdown_delay } else { Duration::ZERO }
         }
         // Asked twice, or nothing was announced: nothing to wait for.
-        (Phase::Starting | Phase::Running { .. } | Phase::Stopping { .. } | Phase::Stopped, _) => Duration::ZERO,
+        (Phase::Starting | Phase::Running { .. } | Phase::Stopping { .. } | Phase::Stopped, _) => {
+            Duration::ZERO
+        }
     };
     state.phase = Phase::Stopping { until: now + delay };
     state.notices.push(Notice {

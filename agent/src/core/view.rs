@@ -1,7 +1,7 @@
 //! What the state looks like from outside: plain data for `lvsctl`, HTTP and metrics.
 
-use super::state::{Phase, ServiceState, State};
 use super::operator::{services_of, source_of};
+use super::state::{Phase, ServiceState, State};
 use super::{Timestamp, action::Refusal, member::Member, why};
 use ipvs::Family;
 use serde::{Deserialize, Serialize};
@@ -223,7 +223,11 @@ fn service_view(state: &State, name: &str, service: &ServiceState) -> ServiceVie
         source_error: file.and_then(|file| file.error.clone()),
         source_errors: file.map_or(0, |file| file.errors),
         waiting: service.waiting.clone(),
-        pools: service.pools.iter().map(|(family, pool)| pool_view(state, name, service, *family, pool)).collect(),
+        pools: service
+            .pools
+            .iter()
+            .map(|(family, pool)| pool_view(state, name, service, *family, pool))
+            .collect(),
         unusable: service
             .unusable
             .iter()
@@ -257,9 +261,10 @@ fn backend_view(state: &State, service: &str, host: &str, member: &Member) -> Ba
         let counts = service.pools.get(&family).map(|pool| pool.counts(service.config.depool_threshold));
         counts.map_or((0, 0), |counts| (counts.needed, counts.total))
     });
-    let reason = state.services.get(service).map_or_else(String::new, |service| {
-        why::member_reason(state, service, host, member, needed, total)
-    });
+    let reason = state
+        .services
+        .get(service)
+        .map_or_else(String::new, |service| why::member_reason(state, service, host, member, needed, total));
     BackendView {
         host: host.into(),
         address: member.address,

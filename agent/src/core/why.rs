@@ -1,9 +1,9 @@
 //! The reason for everything, in words.
 
 use super::member::Member;
+use super::operator::source_of;
 use super::pool::{Health, Standing};
 use super::state::{ServiceState, State};
-use super::operator::source_of;
 use crate::config::Admin;
 use health::Verdict;
 
@@ -13,8 +13,11 @@ pub fn reason(state: &State, service: &str, host: &str) -> String {
     if let Some(why) = service.unusable.get(host) {
         return why.clone();
     }
-    let members: Vec<_> =
-        service.pools.iter().filter_map(|(family, pool)| Some((family, pool, pool.members.get(host)?))).collect();
+    let members: Vec<_> = service
+        .pools
+        .iter()
+        .filter_map(|(family, pool)| Some((family, pool, pool.members.get(host)?)))
+        .collect();
     let mut reasons: Vec<(String, String)> = members
         .into_iter()
         .map(|(family, pool, member)| {
@@ -25,7 +28,9 @@ pub fn reason(state: &State, service: &str, host: &str) -> String {
     match reasons.as_slice() {
         [] => "it is not a backend of this service".into(),
         [(_, one), others @ ..] if others.iter().all(|(_, other)| other == one) => reasons.swap_remove(0).1,
-        several => several.iter().map(|(family, why)| format!("{family}: {why}")).collect::<Vec<_>>().join("; "),
+        several => {
+            several.iter().map(|(family, why)| format!("{family}: {why}")).collect::<Vec<_>>().join("; ")
+        }
     }
 }
 
@@ -45,7 +50,9 @@ pub fn member_reason(
             several => format!("all of its {several} checks pass"),
         },
         Standing::Adopted => "it served before its present checks began; they have not spoken yet".into(),
-        Standing::AwaitingChecks => format!("waiting for the first result of {}", silent_checks(state, member)),
+        Standing::AwaitingChecks => {
+            format!("waiting for the first result of {}", silent_checks(state, member))
+        }
         Standing::Down => failed_checks(state, member),
         Standing::HeldThoughDown => format!(
             "{}; kept in the pool all the same: the depool threshold asks for {needed} of {total} backends",
@@ -62,7 +69,8 @@ fn depooled(state: &State, service: &ServiceState, host: &str, member: &Member) 
     }
     match state.saved.depools.get(host) {
         Some(depool) => {
-            let why = depool.reason.as_deref().map_or_else(|| "no reason was given".into(), |r| format!("\"{r}\""));
+            let why =
+                depool.reason.as_deref().map_or_else(|| "no reason was given".into(), |r| format!("\"{r}\""));
             format!("depooled by {} at {}: {why}", depool.who, depool.at)
         }
         None => "depooled".into(),

@@ -143,7 +143,10 @@ impl Engine {
                     Err(error) => Some(error.to_string()),
                 };
                 if let Some(error) = &self.unsaved {
-                    tracing::error!(error, "the state file could not be written: a restart would forget this change");
+                    tracing::error!(
+                        error,
+                        "the state file could not be written: a restart would forget this change"
+                    );
                 }
             }
             Action::SyncIpvs(table) => self.executors.ipvs.set(table),
@@ -152,7 +155,9 @@ impl Engine {
                 self.executors.addresses.read();
             }
             Action::SetAddresses(addresses) => self.executors.addresses.set(addresses),
-            Action::SetRoutes(routes) => self.executors.routes.iter().for_each(|e| e.set_routes(routes.clone())),
+            Action::SetRoutes(routes) => {
+                self.executors.routes.iter().for_each(|e| e.set_routes(routes.clone()))
+            }
             Action::SetPeers(bgp) => self.executors.routes.iter().for_each(|e| e.set_peers(&bgp)),
             Action::SetChecks(checks) => self.executors.checks.set(checks),
             Action::WatchFiles(files) => self.executors.files.set(files),
@@ -190,7 +195,9 @@ impl Engine {
     /// Answers a question. Who asked may have gone meanwhile, which harms nobody.
     fn answer(&self, query: Query) {
         match query {
-            Query::Status { service, reply } => drop(reply.send(view::status(&self.state, service.as_deref()))),
+            Query::Status { service, reply } => {
+                drop(reply.send(view::status(&self.state, service.as_deref())))
+            }
             Query::Why { host, reply } => drop(reply.send(view::why(&self.state, &host))),
             Query::Ready { reply } => drop(reply.send(self.state.is_ready())),
         }

@@ -145,7 +145,12 @@ impl Executor {
         }
         let index = self.find().await.ok_or_else(|| format!("{} was made but is not there", self.device))?;
         let up = LinkUnspec::new_with_index(index).up().build();
-        self.rtnetlink.link().set(up).execute().await.map_err(|e| format!("bringing {} up: {e}", self.device))?;
+        self.rtnetlink
+            .link()
+            .set(up)
+            .execute()
+            .await
+            .map_err(|e| format!("bringing {} up: {e}", self.device))?;
         tracing::info!(device = self.device, "made the device for the VIPs");
         Ok(Some(index))
     }

@@ -28,8 +28,15 @@ impl Handle {
     pub fn spawn(ipvs: Ipvs, inbox: Inbox, metrics: Arc<Metrics>) -> Self {
         let (wanted, wanted_rx) = watch::channel(None);
         let read = Arc::new(Notify::new());
-        let executor =
-            Executor { ipvs, inbox, metrics, have: None, reported: None, is_first: true, backoff: Backoff::new() };
+        let executor = Executor {
+            ipvs,
+            inbox,
+            metrics,
+            have: None,
+            reported: None,
+            is_first: true,
+            backoff: Backoff::new(),
+        };
         let task = tokio::spawn(executor.run(wanted_rx, Arc::clone(&read)));
         Self { wanted, read, task }
     }
@@ -158,7 +165,8 @@ impl Executor {
     }
 
     async fn report_synced(&mut self, have: &Table, want: &WantedTable, failures: Vec<String>) {
-        let ours = want.table.keys().chain(&want.owned).filter(|key| have.contains_key(key)).copied().collect();
+        let ours =
+            want.table.keys().chain(&want.owned).filter(|key| have.contains_key(key)).copied().collect();
         let report = (ours, failures);
         if self.reported.as_ref() != Some(&report) {
             self.reported = Some(report.clone());

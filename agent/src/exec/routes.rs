@@ -93,7 +93,9 @@ fn log(event: &SpeakerEvent) {
             tracing::info!(peer, %router_id, %hold_time, ?families, graceful_restart, "BGP session established");
         }
         SpeakerEvent::PeerDown { peer, reason } => tracing::error!(peer, reason, "BGP session lost"),
-        SpeakerEvent::PeerFailed { peer, reason } => tracing::warn!(peer, reason, "BGP session not established"),
+        SpeakerEvent::PeerFailed { peer, reason } => {
+            tracing::warn!(peer, reason, "BGP session not established")
+        }
         SpeakerEvent::PeerRefused { peer, reason } => tracing::error!(peer, reason, "BGP peer is not run"),
         SpeakerEvent::RoutesSent { peer, announced, withdrawn, elapsed } => {
             let elapsed_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
@@ -105,6 +107,8 @@ fn log(event: &SpeakerEvent) {
         SpeakerEvent::NotificationReceived { peer, notification } => {
             tracing::error!(peer, notification, "BGP NOTIFICATION received");
         }
-        SpeakerEvent::ListenFailed { address, error } => tracing::error!(%address, error, "cannot listen for BGP"),
+        SpeakerEvent::ListenFailed { address, error } => {
+            tracing::error!(%address, error, "cannot listen for BGP")
+        }
     }
 }

@@ -67,7 +67,9 @@ mod tests {
         let path = path(&directory.path().join("made/on/the/way"));
         let mut saved = Saved::default();
         let reason = Some("disk".into());
-        saved.depools.insert("rs1".into(), Depool { who: "root".into(), at: Timestamp::from_micros(7), reason });
+        saved
+            .depools
+            .insert("rs1".into(), Depool { who: "root".into(), at: Timestamp::from_micros(7), reason });
         saved.owned.insert("tcp 192.0.2.10:80".parse().unwrap());
         save(&path, &saved).unwrap();
         assert_eq!(load(&path).unwrap(), saved);

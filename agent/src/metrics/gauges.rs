@@ -73,13 +73,26 @@ fn daemon(make: &Make, status: &Status) -> Result<(), Error> {
 
 fn pools(make: &Make, status: &Status) -> Result<(), Error> {
     let of_pool = ["service", "family"];
-    let pooled = make.many("lvsd_pool_pooled", "Backends with a weight, those held though down among them.", &of_pool)?;
+    let pooled = make.many(
+        "lvsd_pool_pooled",
+        "Backends with a weight, those held though down among them.",
+        &of_pool,
+    )?;
     let serving = make.many("lvsd_pool_serving", "Backends with a weight on their own merit.", &of_pool)?;
     let needed = make.many("lvsd_pool_needed", "Backends that the depool threshold asks for.", &of_pool)?;
     let total = make.many("lvsd_pool_backends", "Backends that are not inactive.", &of_pool)?;
-    let draining = make.many("lvsd_pool_draining", "Former backends that finish their connections.", &of_pool)?;
-    let held = make.many("lvsd_pool_held_though_down", "Backends that are down but kept for the threshold.", &of_pool)?;
-    let stale = make.many("lvsd_source_failed", "Whether the last reading of the service's source failed.", &["service"])?;
+    let draining =
+        make.many("lvsd_pool_draining", "Former backends that finish their connections.", &of_pool)?;
+    let held = make.many(
+        "lvsd_pool_held_though_down",
+        "Backends that are down but kept for the threshold.",
+        &of_pool,
+    )?;
+    let stale = make.many(
+        "lvsd_source_failed",
+        "Whether the last reading of the service's source failed.",
+        &["service"],
+    )?;
     let errors = make.counters(
         "lvsd_source_errors_total",
         "Readings of the service's source that failed since it was first read.",
@@ -87,7 +100,8 @@ fn pools(make: &Make, status: &Status) -> Result<(), Error> {
     )?;
     let backend = ["service", "family", "backend"];
     let up = make.many("lvsd_backend_up", "Whether the backend's checks pass.", &backend)?;
-    let weight = make.many("lvsd_backend_weight", "The weight that the backend is to have in the kernel.", &backend)?;
+    let weight =
+        make.many("lvsd_backend_weight", "The weight that the backend is to have in the kernel.", &backend)?;
     for service in &status.services {
         stale.with_label_values(&[&service.name]).set(f64::from(u8::from(service.source_error.is_some())));
         count(&errors, &[&service.name], service.source_errors);
@@ -116,7 +130,8 @@ fn backends(service: &ServiceView, pool: &PoolView, up: &GaugeVec, weight: &Gaug
 }
 
 fn vips(make: &Make, status: &Status) -> Result<(), Error> {
-    let announced = make.many("lvsd_vip_announced", "Whether the routers are to hear of the VIP.", &["vip"])?;
+    let announced =
+        make.many("lvsd_vip_announced", "Whether the routers are to hear of the VIP.", &["vip"])?;
     for vip in &status.vips {
         announced.with_label_values(&[&vip.address.to_string()]).set(f64::from(u8::from(vip.announced)));
     }
@@ -125,9 +140,15 @@ fn vips(make: &Make, status: &Status) -> Result<(), Error> {
 
 fn peers(make: &Make, peers: &Statuses) -> Result<(), Error> {
     let up = make.many("lvsd_bgp_established", "Whether the BGP session is established.", &["peer"])?;
-    let announced = make.many("lvsd_bgp_announced_prefixes", "Prefixes that the peer holds of us.", &["peer", "family"])?;
-    let messages = make.counters("lvsd_bgp_messages_total", "BGP messages since start.", &["peer", "direction"])?;
-    let sessions = make.counters("lvsd_bgp_sessions_total", "BGP sessions that were established since start.", &["peer"])?;
+    let announced =
+        make.many("lvsd_bgp_announced_prefixes", "Prefixes that the peer holds of us.", &["peer", "family"])?;
+    let messages =
+        make.counters("lvsd_bgp_messages_total", "BGP messages since start.", &["peer", "direction"])?;
+    let sessions = make.counters(
+        "lvsd_bgp_sessions_total",
+        "BGP sessions that were established since start.",
+        &["peer"],
+    )?;
     let withdraw = make.many(
         "lvsd_bgp_last_withdraw_seconds",
         "Time from the decision to the write that carried the last withdrawal.",
@@ -153,8 +174,13 @@ fn health(make: &Make, checks: &Snapshot) -> Result<(), Error> {
     make.one("lvsd_checks_in_flight", "Probes under way.", checks.in_flight as f64)?;
     let late = make.counters("lvsd_checks_late_total", "Probes that began late.", &[])?;
     count(&late, &[], checks.late);
-    make.one("lvsd_check_lag_max_seconds", "The longest that a probe began late, lately.", checks.lag_max.as_secs_f64())?;
-    let results = make.counters("lvsd_check_results_total", "Probes by kind and result.", &["kind", "result"])?;
+    make.one(
+        "lvsd_check_lag_max_seconds",
+        "The longest that a probe began late, lately.",
+        checks.lag_max.as_secs_f64(),
+    )?;
+    let results =
+        make.counters("lvsd_check_results_total", "Probes by kind and result.", &["kind", "result"])?;
     for (kind, counts) in &checks.results {
         count(&results, &[kind, "ok"], counts.ok);
         count(&results, &[kind, "failed"], counts.failed);

@@ -83,7 +83,8 @@ impl Watcher {
     fn watch_directories(&self, files: &BTreeSet<PathBuf>) {
         let target = |file: &PathBuf| std::fs::canonicalize(file).ok();
         let paths = files.iter().cloned().chain(files.iter().filter_map(target));
-        let directories: BTreeSet<PathBuf> = paths.filter_map(|path| path.parent().map(Path::to_path_buf)).collect();
+        let directories: BTreeSet<PathBuf> =
+            paths.filter_map(|path| path.parent().map(Path::to_path_buf)).collect();
         for directory in directories {
             if let Err(error) = self.directories.watch(&directory) {
                 tracing::debug!(directory = %directory.display(), %error, "cannot be watched; it is looked at periodically");
@@ -115,6 +116,12 @@ async fn read(file: &Path) -> Result<Vec<crate::config::Backend>, String> {
     // One byte more than is allowed is enough to be refused, and never more than that is held.
     let limit = pool_file::MAX_BYTES as u64 + 1;
     let mut text = Vec::new();
-    tokio::fs::File::open(file).await.map_err(error)?.take(limit).read_to_end(&mut text).await.map_err(error)?;
+    tokio::fs::File::open(file)
+        .await
+        .map_err(error)?
+        .take(limit)
+        .read_to_end(&mut text)
+        .await
+        .map_err(error)?;
     pool_file::parse(file, &text).map_err(|error| error.to_string())
 }

@@ -95,18 +95,21 @@ fn any_candidate(index: usize) -> impl Strategy<Value = Candidate> {
         (0..4u64).prop_map(|s| Health::Up { since: at(s) }),
         (0..4u64).prop_map(|s| Health::Down { since: at(s) }),
     ];
-    (admin, health, 0..3u32, proptest::option::of(0..3u32)).prop_map(move |(admin, health, w, adopted)| Candidate {
-        host: format!("h{index}"),
-        admin,
-        weight: weight(w),
-        health,
-        adopted: adopted.map(weight),
+    (admin, health, 0..3u32, proptest::option::of(0..3u32)).prop_map(move |(admin, health, w, adopted)| {
+        Candidate {
+            host: format!("h{index}"),
+            admin,
+            weight: weight(w),
+            health,
+            adopted: adopted.map(weight),
+        }
     })
 }
 
 fn any_pool() -> impl Strategy<Value = (Vec<Candidate>, Threshold)> {
     let candidates = (0..9usize).prop_flat_map(|n| (0..n).map(any_candidate).collect::<Vec<_>>());
-    (candidates, 0..=1000u16).prop_map(|(c, t)| (c, Threshold::from_permille(t).expect("0..=1000 is a share")))
+    (candidates, 0..=1000u16)
+        .prop_map(|(c, t)| (c, Threshold::from_permille(t).expect("0..=1000 is a share")))
 }
 
 /// A pool, and the same pool in another order.

@@ -1,0 +1,142 @@
+//! A client of the control socket.
+
+use crate::api::messages::Problem;
+use crate::core::view::{Status, Why};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Bytes;
+use hyper::client::conn::http1;
+use hyper::{Method, Request, header};
+use hyper_util::rt::TokioIo;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::path::{Path, PathBuf};
+use tokio::net::UnixStream;
+
+/// Why lvsd did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Nobody listens on the socket.
+    #[error("lvsd is not running: {}: {source}", socket.display())]
+    NotRunning {
+        /// The socket.
+        socket: PathBuf,
+        /// The system's words.
+        source: std::io::Error,
+    },
+    /// The socket may not be opened.
+    #[error("{}: {source}; try sudo, or join lvsd's control group to look", socket.display())]
+    Permission {
+        /// The socket.
+        socket: PathBuf,
+        /// The system's words.
+        source: std::io::Error,
+    },
+    /// The connection broke.
+    #[error("lvsd did not answer: {0}")]
+    Http(#[from] hyper::Error),
+    /// The answer is not what this version expects.
+    #[error("lvsd's answer cannot be understood (another version?): {0}")]
+    Json(#[source] serde_json::Error),
+    /// lvsd said no.
+    #[error("{}", .0.message)]
+    Problem(Problem),
+}
+
+/// Talks to one lvsd.
+#[derive(Debug)]
+pub struct Client {
+    socket: PathBuf,
+}
+
+impl Client {
+    /// A client of the lvsd that listens on this socket.
+    pub fn new(socket: &Path) -> Self {
+        Self { socket: socket.into() }
+    }
+
+    /// The status of everything, or of one service.
+    ///
+    /// # Errors
+    /// See [`ClientError`]; an unknown service is a problem of kind not found.
+    pub async fn status(&self, service: Option<&str>) -> Result<Status, ClientError> {
+        let query = service.map_or_else(String::new, |service| format!("?service={}", escape(service)));
+        self.ask(Method::GET, &format!("/v1/status{query}"), Bytes::new()).await
+    }
+
+    /// Why a host is in or out.
+    ///
+    /// # Errors
+    /// See [`ClientError`]; an unknown host is a problem of kind not found.
+    pub async fn why(&self, host: &str) -> Result<Why, ClientError> {
+        self.ask(Method::GET, &format!("/v1/why/{}", escape(host)), Bytes::new()).await
+    }
+
+    /// Asks for a change.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        let body = serde_json::to_vec(body).map_err(ClientError::Json)?;
+        self.ask(Method::POST, path, body.into()).await
+    }
+
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<T, ClientError> {
+        let stream = UnixStream::connect(&self.socket).await.map_err(|source| {
+            let socket = self.socket.clone();
+            match source.kind() {
+                std::io::ErrorKind::PermissionDenied => ClientError::Permission { socket, source },
+                _ => ClientError::NotRunning { socket, source },
+            }
+        })?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        let driver = tokio::spawn(connection);
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, "lvsd")
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Full::new(body))
+            .expect("a method, an escaped path and constant headers make a request");
+        let answer = sender.send_request(request).await?;
+        let status = answer.status();
+        let body = answer.into_body().collect().await?.to_bytes();
+        driver.abort();
+        if status.is_success() {
+            serde_json::from_slice(&body).map_err(ClientError::Json)
+        } else {
+            Err(ClientError::Problem(serde_json::from_slice(&body).map_err(ClientError::Json)?))
+        }
+    }
+}
+
+/// A name as a part of a path or query (RFC 3986 §2.1).
+fn escape(name: &str) -> String {
+    name.bytes().fold(String::with_capacity(name.len()), |mut text, byte| {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            text.push(char::from(byte));
+        } else {
+            text.push_str(&format!("%{byte:02X}"));
+        }
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::escape;
+
+    #[test]
+    fn a_name_cannot_leave_its_place_in_the_path() {
+        assert_eq!(escape("cp1075.example.org"), "cp1075.example.org");
+        assert_eq!(escape("../a b?c#d\r\n"), "..%2Fa%20b%3Fc%23d%0D%0A");
+    }
+}

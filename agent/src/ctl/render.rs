@@ -1,0 +1,221 @@
+//! Answers as text for people.
+
+mod table;
+
+use crate::core::Timestamp;
+use crate::core::action::Done;
+use crate::core::view::{BackendView, PeerView, PoolView, ServiceView, Status, VipView, Why};
+use crate::reload::Reloaded;
+use std::time::SystemTime;
+use table::Table;
+
+/// Colours, or none.
+#[derive(Clone, Copy, Debug)]
+pub struct Paint(bool);
+
+impl Paint {
+    /// Colours if `is_colored`.
+    pub fn new(is_colored: bool) -> Self {
+        Self(is_colored)
+    }
+
+    fn good(self, text: &str) -> String {
+        self.with("32", text)
+    }
+
+    fn bad(self, text: &str) -> String {
+        self.with("31", text)
+    }
+
+    fn odd(self, text: &str) -> String {
+        self.with("33", text)
+    }
+
+    fn with(self, code: &str, text: &str) -> String {
+        if self.0 { format!("\x1b[{code}m{text}\x1b[0m") } else { text.into() }
+    }
+
+    fn standing(self, standing: &str) -> String {
+        match standing {
+            "pooled" => self.good(standing),
+            "down" | "held-though-down" => self.bad(standing),
+            _ => self.odd(standing),
+        }
+    }
+}
+
+/// `lvsctl status`.
+pub fn status(status: &Status, paint: Paint) -> String {
+    let mut text = String::new();
+    let phase = if status.ready { paint.good(&status.phase) } else { paint.odd(&status.phase) };
+    line(&mut text, format_args!("lvsd is {phase}, configured {}", ago(status.since)));
+    for service in &status.services {
+        service_text(&mut text, service, paint);
+    }
+    vips(&mut text, &status.vips, paint);
+    peers(&mut text, &status.peers, paint);
+    if status.foreign_services > 0 {
+        line(
+            &mut text,
+            format_args!(
+                "\n{} IPVS services in the kernel are not lvsd's; they are left alone",
+                status.foreign_services
+            ),
+        );
+    }
+    for failure in &status.kernel_failures {
+        line(&mut text, format_args!("{} the kernel refused: {failure}", paint.bad("!")));
+    }
+    text
+}
+
+fn service_text(text: &mut String, service: &ServiceView, paint: Paint) {
+    let vips: Vec<String> = service.vips.iter().map(ToString::to_string).collect();
+    line(
+        text,
+        format_args!(
+            "\n{}  {} port {} on {}, scheduler {}, backends from {}",
+            service.name,
+            service.protocol,
+            service.port,
+            vips.join(" "),
+            service.scheduler,
+            service.source
+        ),
+    );
+    for problem in service.source_error.iter().chain(&service.waiting) {
+        line(text, format_args!("  {} {problem}", paint.bad("!")));
+    }
+    for unusable in &service.unusable {
+        line(text, format_args!("  {} {}: {}", paint.bad("!"), unusable.host, unusable.reason));
+    }
+    for pool in &service.pools {
+        pool_text(text, pool, paint);
+    }
+}
+
+fn pool_text(text: &mut String, pool: &PoolView, paint: Paint) {
+    line(
+        text,
+        format_args!(
+            "  {}: {} of {} can serve, {} pooled, threshold {}{}",
+            pool.family,
+            pool.serving,
+            pool.total,
+            pool.pooled,
+            pool.needed,
+            if pool.draining.is_empty() {
+                String::new()
+            } else {
+                format!(", {} draining", pool.draining.len())
+            }
+        ),
+    );
+    let mut table = Table::new(["  BACKEND", "ADDRESS", "WEIGHT", "STATE", "HEALTH", "SINCE", "WHY"]);
+    for backend in &pool.backends {
+        table.row([
+            format!("  {}", backend.host),
+            backend.address.to_string(),
+            backend.weight.to_string(),
+            paint.standing(&backend.standing),
+            backend.health.clone(),
+            ago(backend.since),
+            backend.reason.clone(),
+        ]);
+    }
+    text.push_str(&table.to_string());
+}
+
+fn vips(text: &mut String, vips: &[VipView], paint: Paint) {
+    if vips.is_empty() {
+        return;
+    }
+    text.push('\n');
+    let mut table = Table::new(["VIP", "STATE", "SINCE", "WHY"]);
+    for vip in vips {
+        let state = if vip.announced { paint.good("announced") } else { paint.bad("withdrawn") };
+        table.row([vip.address.to_string(), state, ago(vip.since), vip.reason.clone()]);
+    }
+    text.push_str(&table.to_string());
+}
+
+fn peers(text: &mut String, peers: &[PeerView], paint: Paint) {
+    if peers.is_empty() {
+        return;
+    }
+    text.push('\n');
+    let mut table = Table::new(["BGP PEER", "STATE", "SINCE", "PREFIXES", "LAST ERROR"]);
+    for peer in peers {
+        let state = if peer.address.is_some() { paint.good(&peer.state) } else { paint.bad(&peer.state) };
+        let mut notes: Vec<String> = peer.withheld.clone();
+        notes.extend(peer.last_error.clone());
+        table.row([peer.name.clone(), state, ago(peer.since), peer.announced.to_string(), notes.join("; ")]);
+    }
+    text.push_str(&table.to_string());
+}
+
+/// `lvsctl why HOST`.
+pub fn why(why: &Why, paint: Paint) -> String {
+    let mut text = String::new();
+    for service in &why.services {
+        if let Some(unusable) = &service.unusable {
+            line(&mut text, format_args!("{} is not used in {}: {unusable}", why.host, service.service));
+        }
+        for BackendView { address, weight, standing, since, reason, .. } in &service.backends {
+            line(
+                &mut text,
+                format_args!(
+                    "{} ({address}) in {} is {} with weight {weight} since {since} ({}): {reason}",
+                    why.host,
+                    service.service,
+                    paint.standing(standing),
+                    ago(*since)
+                ),
+            );
+        }
+    }
+    text
+}
+
+/// `lvsctl depool` and `lvsctl pool`.
+pub fn done(done: &Done) -> String {
+    let services = if done.services.is_empty() { "no service".into() } else { done.services.join(", ") };
+    format!("{} (in {services})\n", done.message)
+}
+
+/// `lvsctl reload`.
+pub fn reloaded(reloaded: &Reloaded) -> String {
+    let part = |what: &str, names: &[String]| match names {
+        [] => None,
+        names => Some(format!("{what} {}", names.join(", "))),
+    };
+    let parts: Vec<String> = [
+        part("added", &reloaded.added),
+        part("removed", &reloaded.removed),
+        part("changed", &reloaded.changed),
+        reloaded.settings_changed.then(|| "changed settings".into()),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    if parts.is_empty() {
+        "reloaded: nothing changed\n".into()
+    } else {
+        format!("reloaded: {}\n", parts.join("; "))
+    }
+}
+
+fn line(text: &mut String, arguments: std::fmt::Arguments<'_>) {
+    text.push_str(&format!("{arguments}\n"));
+}
+
+/// How long ago, in the largest unit that has a whole number.
+fn ago(then: Timestamp) -> String {
+    let seconds = Timestamp::from(SystemTime::now()).since(then).as_secs();
+    match seconds {
+        0..60 => format!("{seconds}s ago"),
+        60..3_600 => format!("{}m ago", seconds / 60),
+        3_600..86_400 => format!("{}h ago", seconds / 3_600),
+        _ => format!("{}d ago", seconds / 86_400),
+    }
+}
