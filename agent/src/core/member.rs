@@ -118,7 +118,7 @@ impl Member {
 
     /// Whether waiting longer would tell more: its checks have spoken, or the kernel speaks for it meanwhile.
     pub fn is_settled(&self) -> bool {
-        self.is_checked || self.decision.standing != Standing::AwaitingChecks
+        self.is_checked || self.adopted.is_some() || self.decision.standing != Standing::AwaitingChecks
     }
 }
 

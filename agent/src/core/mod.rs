@@ -23,6 +23,8 @@ pub mod pool;
 pub mod saved;
 pub mod state;
 pub mod step;
+#[cfg(test)]
+mod tests;
 pub mod time;
 pub mod view;
 pub mod why;

@@ -96,14 +96,15 @@ pub fn services_of(state: &State, host: &str) -> Result<Vec<String>, Refusal> {
     Err(Refusal::UnknownHost { host: host.into(), near })
 }
 
-/// The numbers, when the pool serves with fewer than its threshold asks for once `host` is gone.
+/// The numbers, when the pool serves with fewer than its threshold asks for once `host` is gone. A backend that does
+/// not serve on its own merit is no loss.
 fn shortfall(pool: &Pool, threshold: Threshold, host: &str) -> Option<String> {
     let member = pool.members.get(host)?;
-    if !member.decision.standing.is_pooled() || member.decision.weight == Weight::ZERO {
+    if !member.decision.standing.can_serve() || member.decision.weight == Weight::ZERO {
         return None;
     }
     let counts = pool.counts(threshold);
-    let left = counts.serving - usize::from(member.decision.standing.can_serve());
+    let left = counts.serving - 1;
     (left < counts.needed).then(|| {
         format!("{left} of {} backends would be left serving, {} are needed", counts.total, counts.needed)
     })

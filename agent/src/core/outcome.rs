@@ -11,6 +11,7 @@ use super::{Timestamp, why};
 use crate::config::{Bgp, Pool as PoolSource, Service};
 use bgp::{Prefix, RouteAttributes, RouteSet};
 use health::Check;
+use ipvs::ServiceKey;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -190,8 +191,16 @@ fn own(state: &mut State, dirty: &Dirty) -> Save {
     let has_grown = state.wanted.owned.len() > before;
     if dirty.ownership {
         let State { wanted, kernel, .. } = state;
-        let (table, services) = (&wanted.table, &kernel.services);
-        wanted.owned.retain(|key| table.contains_key(key) || services.contains(key));
+        let gone: Vec<ServiceKey> = wanted
+            .owned
+            .iter()
+            .filter(|key| !wanted.table.contains_key(key) && !kernel.services.contains(key))
+            .copied()
+            .collect();
+        for key in gone {
+            wanted.owned.remove(&key);
+            kernel.table.remove(&key);
+        }
     }
     let is_new = state.saved.owned != state.wanted.owned;
     if is_new {
@@ -221,7 +230,7 @@ fn addresses(state: &mut State, dirty: &Dirty, actions: &mut Vec<Action>) {
         );
     }
     for key in state.leaving.keys() {
-        if let ipvs::ServiceKey::Address { address, .. } = key {
+        if let ServiceKey::Address { address, .. } = key {
             wanted.insert(*address);
         }
     }

@@ -88,11 +88,14 @@ impl Engine {
             }
         }
         let Executors { ipvs, addresses, routes, checks, files, names, .. } = self.executors;
-        (checks.stop(), files.stop(), names.stop());
+        checks.stop();
+        files.stop();
+        names.stop();
         if let Some(routes) = routes {
             routes.shutdown("lvsd stops").await;
         }
-        (ipvs.stop(), addresses.stop());
+        ipvs.stop();
+        addresses.stop();
     }
 
     fn wait_time(&self) -> Option<Duration> {

@@ -1,0 +1,88 @@
+//! What an operator may do, what is refused, and what is kept.
+
+use super::world::World;
+use super::{ALL, V4, V6, WEB, running, with_pool_file};
+use crate::core::Event;
+use crate::core::action::Refusal;
+use crate::core::event::Command;
+use crate::pool_file;
+use std::path::Path;
+
+#[test]
+fn a_depool_takes_the_weight_in_every_family_and_says_who_when_and_why() {
+    let mut world = running();
+    let done = world.depool("rs1").unwrap();
+    assert_eq!(done.services, ["web"]);
+    assert_eq!((world.weight(V4, "10.64.0.11:80"), world.weight(V6, "[fd00::11]:80")), (Some(0), Some(0)));
+    let backend = world.backend("rs1");
+    assert_eq!(backend.standing, "depooled");
+    assert_eq!(backend.reason, format!("depooled by ada at {}: \"disk\"", world.now));
+}
+
+#[test]
+fn a_depool_outlives_a_restart_and_is_taken_back_by_pool() {
+    let mut world = running();
+    world.depool("rs1").unwrap();
+    world.restart(WEB);
+    world.up(&ALL);
+    assert_eq!(world.weight(V4, "10.64.0.11:80"), Some(0));
+    world.pool("rs1").unwrap();
+    assert_eq!(world.weight(V4, "10.64.0.11:80"), Some(10));
+    assert!(world.saved.depools.is_empty());
+}
+
+#[test]
+fn a_depool_that_would_break_the_threshold_is_refused_with_the_numbers() {
+    let mut world = running();
+    world.depool("rs1").unwrap();
+    world.writes.clear();
+    let refusal = world.depool("rs2").unwrap_err();
+    assert!(matches!(refusal, Refusal::BelowThreshold { .. }));
+    let text = refusal.to_string();
+    assert!(text.contains("web (v4): 1 of 3 backends would be left serving, 2 are needed"), "{text}");
+    assert!(text.contains("--force"), "{text}");
+    assert_eq!(world.writes, []);
+}
+
+#[test]
+fn a_backend_that_does_not_serve_may_always_be_depooled() {
+    let mut world = running();
+    world.down(&["10.64.0.11", "fd00::11", "10.64.0.12", "fd00::12"]);
+    world.depool("rs1").unwrap();
+}
+
+#[test]
+fn force_depools_below_the_threshold() {
+    let mut world = running();
+    for host in ["rs1", "rs2", "rs3"] {
+        world.operate(Command::Depool { host: host.into(), reason: None, force: true }).unwrap();
+    }
+    assert_eq!(world.weight(V4, "10.64.0.13:80"), Some(0));
+    assert!(!world.is_announced("192.0.2.10"));
+}
+
+#[test]
+fn a_wrong_name_suggests_the_near_ones() {
+    let mut world = running();
+    let refusal = world.depool("rs4").unwrap_err().to_string();
+    assert!(refusal.starts_with("no pool has a backend named rs4 (did you mean rs1 or"), "{refusal}");
+}
+
+#[test]
+fn a_backend_that_its_source_depooled_is_not_pooled_by_an_operator() {
+    let mut world = World::with(&with_pool_file());
+    let text = br#"{"10.64.0.11": {"pooled": "no"}, "10.64.0.12": {}, "10.64.0.13": {}}"#;
+    let outcome = Ok(pool_file::parse(Path::new("/pools/web.json"), text).unwrap());
+    world.event(Event::PoolRead { path: "/pools/web.json".into(), outcome });
+    let refusal = world.pool("10.64.0.11").unwrap_err().to_string();
+    assert_eq!(refusal, "10.64.0.11 is depooled in /pools/web.json: change it there");
+}
+
+#[test]
+fn a_depooled_backend_is_not_held_for_the_threshold() {
+    let mut world = running();
+    world.depool("rs1").unwrap();
+    world.down(&["10.64.0.12", "10.64.0.13"]);
+    let weights = ["10.64.0.11:80", "10.64.0.12:80", "10.64.0.13:80"].map(|d| world.weight(V4, d));
+    assert_eq!(weights, [Some(0), Some(10), Some(10)]);
+}

@@ -1,0 +1,189 @@
+//! Pool files and host names: whole snapshots, and the last good one when there is none.
+
+use super::world::World;
+use super::{V4, WEB, running, with_pool_file};
+use crate::core::Event;
+use crate::core::event::ConnectionCount;
+use crate::pool_file;
+use std::path::Path;
+use std::time::Duration;
+
+const FILE: &str = "/pools/web.json";
+const THREE: &str =
+    r#"{"10.64.0.11": {"weight": 10}, "10.64.0.12": {"weight": 10}, "10.64.0.13": {"weight": 10}}"#;
+
+impl World {
+    fn pool_file(&mut self, text: &str) {
+        let outcome = pool_file::parse(Path::new(FILE), text.as_bytes()).map_err(|error| error.to_string());
+        self.event(Event::PoolRead { path: FILE.into(), outcome });
+    }
+}
+
+fn from_file() -> World {
+    let mut world = World::with(&with_pool_file());
+    world.pool_file(THREE);
+    world.up(&["10.64.0.11", "10.64.0.12", "10.64.0.13"]);
+    assert_eq!(world.weight(V4, "10.64.0.11:80"), Some(10));
+    world.writes.clear();
+    world
+}
+
+#[test]
+fn nothing_is_written_before_the_source_has_spoken() {
+    let mut world = World::with(&with_pool_file());
+    assert_eq!(world.files.iter().collect::<Vec<_>>(), [Path::new(FILE)]);
+    assert!(world.kernel.is_empty() && world.addresses.is_empty() && world.routes.is_none());
+    world.pass(Duration::from_secs(60));
+    assert!(world.kernel.is_empty() && world.addresses.is_empty());
+}
+
+#[test]
+fn a_bad_pool_file_loses_nothing_is_counted_and_is_said_once() {
+    let mut world = from_file();
+    let said = world.notices.len();
+    for _ in 0..3 {
+        world.pool_file(r#"{"10.64.0.11": {"weight": -1}}"#);
+    }
+    assert_eq!(world.writes, []);
+    let service = &world.status().services[0];
+    let error = service.source_error.clone().unwrap();
+    assert!(error.starts_with("/pools/web.json:1:") && error.contains("weight"), "{error}");
+    assert_eq!(service.source_errors, 3);
+    assert_eq!(world.notices.len(), said + 1);
+    world.pool_file(THREE);
+    assert_eq!(world.status().services[0].source_error, None);
+}
+
+#[test]
+fn a_source_that_is_bad_from_the_start_leaves_the_kernel_as_it_is() {
+    let mut world = from_file();
+    let (kernel, text) = (world.kernel.clone(), with_pool_file());
+    world.restart(&text);
+    world.pool_file("{");
+    world.pass(Duration::from_secs(60));
+    assert_eq!((world.writes.len(), &world.kernel), (0, &kernel));
+    assert!(world.is_announced("192.0.2.10"), "what the kernel serves stays announced");
+    world.pool_file(THREE);
+    world.up(&["10.64.0.11", "10.64.0.12", "10.64.0.13"]);
+    assert_eq!(world.writes, []);
+}
+
+#[test]
+fn a_weight_in_the_file_is_a_weight_in_the_kernel() {
+    let mut world = from_file();
+    world.pool_file(&THREE.replacen("10}", "25}", 1));
+    assert_eq!(world.weight(V4, "10.64.0.11:80"), Some(25));
+    assert_eq!(world.writes.len(), 1);
+}
+
+#[test]
+fn a_backend_that_is_removed_drains_and_is_deleted_when_its_connections_are_gone() {
+    let mut world = from_file();
+    world.connections = vec![ConnectionCount {
+        service: V4.parse().unwrap(),
+        destination: "10.64.0.13:80".parse().unwrap(),
+        connections: 2,
+    }];
+    world.pool_file(r#"{"10.64.0.11": {"weight": 10}, "10.64.0.12": {"weight": 10}}"#);
+    assert_eq!(world.weight(V4, "10.64.0.13:80"), Some(0));
+    world.pass(Duration::from_secs(30));
+    assert_eq!(world.weight(V4, "10.64.0.13:80"), Some(0), "it still has connections");
+    world.connections.clear();
+    world.pass(Duration::from_secs(2));
+    assert_eq!(world.weight(V4, "10.64.0.13:80"), None);
+}
+
+#[test]
+fn a_drain_ends_at_its_cap() {
+    let mut world = from_file();
+    world.connections = vec![ConnectionCount {
+        service: V4.parse().unwrap(),
+        destination: "10.64.0.13:80".parse().unwrap(),
+        connections: 1,
+    }];
+    world.pool_file(r#"{"10.64.0.11": {"weight": 10}, "10.64.0.12": {"weight": 10}}"#);
+    world.pass(Duration::from_secs(59));
+    assert_eq!(world.weight(V4, "10.64.0.13:80"), Some(0));
+    world.pass(Duration::from_secs(1));
+    assert_eq!(world.weight(V4, "10.64.0.13:80"), None);
+}
+
+#[test]
+fn a_backend_that_returns_while_it_drains_is_not_deleted_in_between() {
+    let mut world = from_file();
+    world.pool_file(r#"{"10.64.0.11": {"weight": 10}, "10.64.0.12": {"weight": 10}}"#);
+    world.pool_file(THREE);
+    world.up(&["10.64.0.13"]);
+    assert_eq!(world.weight(V4, "10.64.0.13:80"), Some(10));
+    assert!(
+        !world.writes.iter().any(|op| matches!(op, ipvs::Op::DeleteDestination { .. })),
+        "{:?}",
+        world.writes
+    );
+}
+
+#[test]
+fn an_inactive_backend_leaves_the_pool_and_its_denominator() {
+    let mut world = from_file();
+    world.pool_file(r#"{"10.64.0.11": {"weight": 10}, "10.64.0.12": {"weight": 10}, "10.64.0.13": {"pooled": "inactive"}}"#);
+    assert_eq!(world.status().services[0].pools[0].total, 2);
+    world.pass(Duration::from_secs(3));
+    assert_eq!(world.weight(V4, "10.64.0.13:80"), None);
+}
+
+#[test]
+fn names_are_looked_up_and_a_failure_keeps_the_last_addresses() {
+    let text = WEB.replace(", addresses = [\"10.64.0.11\", \"fd00::11\"]", "");
+    let mut world = World::with(&text);
+    assert_eq!(world.names.iter().collect::<Vec<_>>(), ["rs1"]);
+    assert!(world.kernel.is_empty(), "a name that nobody has looked up yet is a source that has not spoken");
+    let resolved = |addresses: &[&str]| Event::Resolved {
+        host: "rs1".into(),
+        outcome: Ok(addresses.iter().map(|address| address.parse().unwrap()).collect()),
+    };
+    world.event(resolved(&["10.64.0.21", "fd00::21"]));
+    world.up(&["10.64.0.21", "10.64.0.12", "10.64.0.13"]);
+    assert_eq!(world.weight(V4, "10.64.0.21:80"), Some(10));
+    world.event(Event::Resolved { host: "rs1".into(), outcome: Err("SERVFAIL".into()) });
+    assert_eq!(world.weight(V4, "10.64.0.21:80"), Some(10));
+    world.event(resolved(&["10.64.0.31"]));
+    world.up(&["10.64.0.31"]);
+    assert_eq!((world.weight(V4, "10.64.0.21:80"), world.weight(V4, "10.64.0.31:80")), (Some(0), Some(10)));
+}
+
+#[test]
+fn a_name_that_cannot_be_looked_up_costs_its_own_backend_only() {
+    let text = WEB.replace(", addresses = [\"10.64.0.11\", \"fd00::11\"]", "");
+    let mut world = World::with(&text);
+    world.event(Event::Resolved { host: "rs1".into(), outcome: Err("rs1: no such host".into()) });
+    world.up(&["10.64.0.12"]);
+    assert_eq!(world.weight(V4, "10.64.0.12:80"), Some(10));
+    assert_eq!(world.status().services[0].unusable[0].reason, "rs1: no such host");
+}
+
+#[test]
+fn two_names_of_one_address_are_one_backend() {
+    let text = WEB.replace("10.64.0.12", "10.64.0.11");
+    let errors = crate::config::parse(&[("/etc/lvsd/lvsd.toml".into(), text)]).map(drop).unwrap_err();
+    assert!(errors.iter().any(|error| error.to_string().contains("10.64.0.11")), "{errors:?}");
+}
+
+#[test]
+fn udp_backends_are_deleted_at_once() {
+    let udp = with_pool_file()
+        .replace("port = 80", "port = 53\nprotocol = \"udp\"")
+        .replace("type = \"tcp\"", "type = \"tcp\", port = 53");
+    let mut world = World::with(&udp);
+    world.pool_file(THREE);
+    world.up(&["10.64.0.11", "10.64.0.12", "10.64.0.13"]);
+    world.pool_file(r#"{"10.64.0.11": {"weight": 10}, "10.64.0.12": {"weight": 10}}"#);
+    assert_eq!(world.weight("udp 192.0.2.10:53", "10.64.0.13:53"), None);
+}
+
+#[test]
+fn the_sources_of_a_world_are_left_alone_by_health() {
+    let mut world = running();
+    let (files, names, checks) = (world.files.clone(), world.names.clone(), world.checks.clone());
+    world.down(&["10.64.0.11"]);
+    assert_eq!((world.files, world.names, world.checks), (files, names, checks));
+}

@@ -1,0 +1,247 @@
+//! A small world around the core: a kernel that obeys, checks whose results a test decides, and a clock.
+
+use crate::config::{self, Config};
+use crate::core::action::{Answer, Notice, WantedTable};
+use crate::core::event::{Command, ConnectionCount, Request};
+use crate::core::saved::Saved;
+use crate::core::view::{self, BackendView, Status};
+use crate::core::{Action, Event, State, Timestamp, step};
+use bgp::RouteSet;
+use health::{Check, Verdict};
+use ipvs::{Op, ServiceKey, Table, diff};
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The core and what surrounds it.
+pub(super) struct World {
+    pub(super) state: State,
+    pub(super) now: Timestamp,
+    /// The kernel's table.
+    pub(super) kernel: Table,
+    /// Every write that reached the kernel, in order.
+    pub(super) writes: Vec<Op>,
+    /// The addresses of the VIP device.
+    pub(super) addresses: BTreeSet<IpAddr>,
+    /// What the routers were told last; none before the first time.
+    pub(super) routes: Option<RouteSet>,
+    pub(super) checks: BTreeSet<Arc<Check>>,
+    pub(super) files: BTreeSet<PathBuf>,
+    pub(super) names: BTreeSet<String>,
+    pub(super) saved: Saved,
+    pub(super) saves: usize,
+    pub(super) notices: Vec<Notice>,
+    pub(super) answers: Vec<Answer>,
+    pub(super) has_exited: bool,
+    /// Connections that the kernel's destinations have.
+    pub(super) connections: Vec<ConnectionCount>,
+    /// While true the kernel answers nothing.
+    pub(super) is_deaf: bool,
+    /// Whether the routers were told anything while the kernel had not confirmed what it takes.
+    pending: Vec<Event>,
+}
+
+impl World {
+    /// A world in which nothing has happened.
+    pub(super) fn new() -> Self {
+        Self {
+            state: State::new(),
+            now: Timestamp::from_micros(1_700_000_000_000_000),
+            kernel: Table::new(),
+            writes: Vec::new(),
+            addresses: BTreeSet::new(),
+            routes: None,
+            checks: BTreeSet::new(),
+            files: BTreeSet::new(),
+            names: BTreeSet::new(),
+            saved: Saved::default(),
+            saves: 0,
+            notices: Vec::new(),
+            answers: Vec::new(),
+            has_exited: false,
+            connections: Vec::new(),
+            is_deaf: false,
+            pending: Vec::new(),
+        }
+    }
+
+    /// A world with this configuration, its kernel read and its device looked at.
+    pub(super) fn with(text: &str) -> Self {
+        let mut world = Self::new();
+        world.start(text);
+        world
+    }
+
+    /// Starts the daemon's core on this world.
+    pub(super) fn start(&mut self, text: &str) {
+        self.event(Event::Restored(self.saved.clone()));
+        self.configure(text);
+        self.read_kernel();
+        let (present, failures) = (self.addresses.clone(), Vec::new());
+        self.event(Event::AddressesSynced { present, failures });
+    }
+
+    /// The daemon dies and comes back: the kernel, the device and the state file stay.
+    pub(super) fn restart(&mut self, text: &str) {
+        self.state = State::new();
+        (self.routes, self.has_exited) = (None, false);
+        (self.checks, self.files, self.names) = Default::default();
+        self.start(text);
+    }
+
+    pub(super) fn configure(&mut self, text: &str) {
+        self.event(Event::Configured(Arc::new(parse(text))));
+    }
+
+    pub(super) fn read_kernel(&mut self) {
+        let (table, connections) = (self.kernel.clone(), self.connections.clone());
+        self.event(Event::KernelRead { table, connections });
+    }
+
+    /// One event, and all that follows from it.
+    pub(super) fn event(&mut self, event: Event) {
+        self.pending.push(event);
+        while !self.pending.is_empty() {
+            let event = self.pending.remove(0);
+            for action in step(&mut self.state, event, self.now) {
+                self.act(action);
+            }
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Save(saved) => {
+                self.saves += 1;
+                self.saved = saved;
+            }
+            Action::SyncIpvs(wanted) => self.sync(&wanted),
+            Action::ReadKernel => {
+                let (table, connections) = (self.kernel.clone(), self.connections.clone());
+                self.pending.push(Event::KernelRead { table, connections });
+            }
+            Action::SetAddresses(addresses) => {
+                self.addresses = addresses;
+                let (present, failures) = (self.addresses.clone(), Vec::new());
+                self.pending.push(Event::AddressesSynced { present, failures });
+            }
+            Action::SetRoutes(routes) => {
+                self.assert_routes_can_serve(&routes);
+                self.routes = Some(routes);
+            }
+            Action::SetPeers(_) => {}
+            Action::SetChecks(checks) => self.checks = checks,
+            Action::WatchFiles(files) => self.files = files,
+            Action::ResolveHosts(names) => self.names = names,
+            Action::Reply { answer, .. } => self.answers.push(answer),
+            Action::Notice(notice) => self.notices.push(notice),
+            Action::Exit => self.has_exited = true,
+        }
+    }
+
+    /// Brings the kernel to what is wanted. What is put there must have been saved as ours before.
+    fn sync(&mut self, wanted: &WantedTable) {
+        if self.is_deaf {
+            return;
+        }
+        for op in diff(&self.kernel, &wanted.table, &wanted.owned) {
+            assert!(self.saved.owned.contains(&op.service()), "{op}: not saved as ours before");
+            self.kernel.record(&op);
+            self.writes.push(op);
+        }
+        let ours = |key: &&ServiceKey| wanted.table.contains_key(key) || wanted.owned.contains(key);
+        let services = self.kernel.keys().filter(ours).copied().collect();
+        self.pending.push(Event::KernelSynced { services, failures: Vec::new() });
+    }
+
+    /// Nothing is announced whose address and service the kernel does not have.
+    fn assert_routes_can_serve(&self, routes: &RouteSet) {
+        for prefix in routes.keys() {
+            let vip = prefix.address();
+            assert!(self.addresses.contains(&vip), "{vip} is announced before it is on the device");
+            let has_service = self
+                .kernel
+                .keys()
+                .any(|key| matches!(key, ServiceKey::Address { address, .. } if *address == vip));
+            assert!(has_service, "{vip} is announced before IPVS has a service on it");
+        }
+    }
+
+    /// Every check of a backend's address gives this result.
+    pub(super) fn report(&mut self, address: &str, verdict: Verdict) {
+        let address: IpAddr = address.parse().unwrap();
+        let failure = (verdict != Verdict::Up).then(|| "connection refused".to_string());
+        for check in self.checks.clone().into_iter().filter(|check| check.target.ip() == address) {
+            self.event(Event::Checked { check, verdict, failure: failure.clone() });
+        }
+    }
+
+    pub(super) fn up(&mut self, addresses: &[&str]) {
+        addresses.iter().for_each(|address| self.report(address, Verdict::Up));
+    }
+
+    pub(super) fn down(&mut self, addresses: &[&str]) {
+        addresses.iter().for_each(|address| self.report(address, Verdict::Down));
+    }
+
+    pub(super) fn operate(&mut self, command: Command) -> Answer {
+        let id = self.answers.len() as u64;
+        self.event(Event::Operator(Request { id, who: "ada".into(), command }));
+        self.answers.last().cloned().expect("every request is answered")
+    }
+
+    pub(super) fn depool(&mut self, host: &str) -> Answer {
+        self.operate(Command::Depool { host: host.into(), reason: Some("disk".into()), force: false })
+    }
+
+    pub(super) fn pool(&mut self, host: &str) -> Answer {
+        self.operate(Command::Pool { host: host.into() })
+    }
+
+    /// Lets time pass, with every tick that is due on the way.
+    pub(super) fn pass(&mut self, duration: Duration) {
+        let end = self.now + duration;
+        while let Some(due) = self.state.next_wakeup().filter(|due| *due <= end) {
+            assert!(due >= self.now || self.pending.is_empty(), "a tick in the past");
+            self.now = self.now.max(due);
+            let before = self.state.next_wakeup();
+            self.event(Event::Tick);
+            assert!(
+                self.has_exited || self.state.next_wakeup() != before,
+                "a tick that changes nothing turns for ever"
+            );
+            if self.has_exited {
+                return;
+            }
+        }
+        self.now = end;
+    }
+
+    /// The weight that the kernel has, or none without such a destination.
+    pub(super) fn weight(&self, service: &str, destination: &str) -> Option<u32> {
+        let entry = self.kernel.get(&service.parse().unwrap())?;
+        Some(entry.destinations.get(&destination.parse().unwrap())?.weight.get())
+    }
+
+    pub(super) fn is_announced(&self, vip: &str) -> bool {
+        let vip: IpAddr = vip.parse().unwrap();
+        self.routes.as_ref().is_some_and(|routes| routes.keys().any(|prefix| prefix.address() == vip))
+    }
+
+    pub(super) fn status(&self) -> Status {
+        view::status(&self.state, None).unwrap()
+    }
+
+    /// A backend as `lvsctl why` shows it, in its first service and family.
+    pub(super) fn backend(&self, host: &str) -> BackendView {
+        view::why(&self.state, host).unwrap().services[0].backends[0].clone()
+    }
+}
+
+/// A configuration of which a test knows that it is valid.
+pub(super) fn parse(text: &str) -> Config {
+    config::parse(&[(PathBuf::from("/etc/lvsd/lvsd.toml"), text.to_string())])
+        .unwrap_or_else(|errors| panic!("{}", errors.iter().map(|e| format!("{e}\n")).collect::<String>()))
+}
