@@ -1,0 +1,156 @@
+//! What two OPENs agree on (RFC 4271 §4.2, §6.2; RFC 5492).
+
+use std::{collections::BTreeSet, net::Ipv4Addr, time::Duration};
+
+use crate::{
+    Asn, Family, HoldTime,
+    wire::{Capability, Context, ErrorCode, GracefulRestart, Notification, Open, PreservedFamily},
+};
+
+/// The longest restart time that fits its field (RFC 4724 §3).
+const MAX_RESTART_TIME: u16 = 4095;
+
+/// What we say of ourselves and expect of the neighbour.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The own AS.
+    pub asn: Asn,
+    /// The own BGP identifier.
+    pub router_id: Ipv4Addr,
+    /// The AS that the neighbour must be in.
+    pub remote_asn: Asn,
+    /// The proposed hold time.
+    pub hold_time: HoldTime,
+    /// How long an attempt to connect may take, and how long after a failed one the next begins.
+    pub connect_retry: Duration,
+    /// The families that are offered.
+    pub families: BTreeSet<Family>,
+    /// Graceful restart is offered, with this restart time.
+    pub graceful_restart: Option<Duration>,
+}
+
+/// What both sides agreed on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Negotiated {
+    /// The neighbour's AS.
+    pub remote_asn: Asn,
+    /// The neighbour's BGP identifier.
+    pub remote_router_id: Ipv4Addr,
+    /// The lower of both proposals.
+    pub hold_time: HoldTime,
+    /// The families that both offered.
+    pub families: BTreeSet<Family>,
+    /// AS numbers have four octets.
+    pub four_octet_asn: bool,
+    /// The neighbour is in the own AS.
+    pub internal: bool,
+    /// Messages up to 65535 octets may arrive.
+    pub extended_messages: bool,
+    /// Both offered graceful restart.
+    pub graceful_restart: bool,
+}
+
+impl Negotiated {
+    /// What decoding needs to know.
+    pub const fn context(&self) -> Context {
+        Context { four_octet_asn: self.four_octet_asn, internal: self.internal }
+    }
+}
+
+impl Settings {
+    /// The neighbour is in the own AS.
+    pub fn internal(&self) -> bool {
+        self.asn == self.remote_asn
+    }
+
+    /// Our OPEN. `restarting` sets the Restart State bit (RFC 4724 §3).
+    pub fn open(&self, restarting: bool) -> Open {
+        let mut capabilities: Vec<_> = self.families.iter().copied().map(Capability::family).collect();
+        capabilities.extend([
+            Capability::RouteRefresh,
+            Capability::ExtendedMessage,
+            Capability::FourOctetAsn(self.asn.get()),
+        ]);
+        if let Some(time) = self.graceful_restart {
+            let preserved = |family: &Family| PreservedFamily {
+                afi: family.afi(),
+                safi: family.safi(),
+                // What forwards is the kernel, and it goes on whatever becomes of this process.
+                forwarding: true,
+            };
+            capabilities.push(Capability::GracefulRestart(GracefulRestart {
+                restarting,
+                notification: false,
+                restart_time: u16::try_from(time.as_secs()).unwrap_or(u16::MAX).min(MAX_RESTART_TIME),
+                families: self.families.iter().map(preserved).collect(),
+            }));
+        }
+        Open {
+            my_as: self.asn.two_octets(),
+            hold_time: self.hold_time.as_secs(),
+            router_id: self.router_id,
+            capabilities,
+        }
+    }
+
+    /// Judges the neighbour's OPEN: what is agreed on, or what the neighbour is told (RFC 4271 §6.2).
+    ///
+    /// A neighbour with our own identifier is refused within the AS alone (RFC 6286 §2.2).
+    pub fn negotiate(&self, open: &Open) -> Result<Negotiated, Notification> {
+        if open.asn() != self.remote_asn.get() || open.my_as == 0 {
+            return Err(Notification::new(ErrorCode::BAD_PEER_AS));
+        }
+        if open.router_id.is_unspecified() || (self.internal() && open.router_id == self.router_id) {
+            return Err(Notification::new(ErrorCode::BAD_BGP_IDENTIFIER));
+        }
+        let Ok(remote_hold_time) = HoldTime::from_secs(open.hold_time) else {
+            return Err(Notification::new(ErrorCode::UNACCEPTABLE_HOLD_TIME));
+        };
+        let families: BTreeSet<_> = self.families.intersection(&offered(open)).copied().collect();
+        if families.is_empty() {
+            return Err(self.no_common_family());
+        }
+        Ok(Negotiated {
+            remote_asn: self.remote_asn,
+            remote_router_id: open.router_id,
+            hold_time: self.hold_time.min(remote_hold_time),
+            families,
+            four_octet_asn: open.four_octet_asn().is_some(),
+            internal: self.internal(),
+            extended_messages: open.capabilities.contains(&Capability::ExtendedMessage),
+            graceful_restart: self.graceful_restart.is_some() && open.graceful_restart().is_some(),
+        })
+    }
+
+    /// Unsupported Capability, with the capabilities that the neighbour lacks (RFC 5492 §5).
+    fn no_common_family(&self) -> Notification {
+        let capability = |family: &Family| {
+            let [high, low] = family.afi().to_be_bytes();
+            [1, 4, high, low, 0, family.safi()]
+        };
+        Notification {
+            code: ErrorCode::UNSUPPORTED_CAPABILITY,
+            data: self.families.iter().flat_map(capability).collect(),
+        }
+    }
+}
+
+/// The families that an OPEN offers; IPv4 unicast when it names none (RFC 4760 §8).
+fn offered(open: &Open) -> BTreeSet<Family> {
+    let mut named = open
+        .capabilities
+        .iter()
+        .filter_map(|capability| match capability {
+            Capability::Multiprotocol { afi, safi } => Some((*afi, *safi)),
+            Capability::RouteRefresh
+            | Capability::ExtendedMessage
+            | Capability::GracefulRestart(_)
+            | Capability::FourOctetAsn(_)
+            | Capability::Unknown { .. } => None,
+        })
+        .peekable();
+    if named.peek().is_none() {
+        return BTreeSet::from([Family::Ipv4]);
+    }
+    named.filter_map(|(afi, safi)| Family::from_afi_safi(afi, safi)).collect()
+}
