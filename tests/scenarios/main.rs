@@ -2,8 +2,15 @@
 
 mod evidence_of_failure;
 mod kernel_contract;
+mod kernel_table;
+mod operator;
+mod pool_files;
+mod reloads;
+mod restarts;
 mod routers;
+mod servers;
 mod the_lab_itself;
+mod the_line;
 
 use std::time::Duration;
 
@@ -24,24 +31,35 @@ type Scenario = (&'static str, fn(&World) -> Result<()>);
 /// A name and what looks at runs from outside.
 type Outside = (&'static str, fn() -> Result<()>);
 
-const SCENARIOS: &[Scenario] = &[
-    ("the_lab_itself_carries_traffic_v4_and_v6", the_lab_itself::carries_traffic_v4_and_v6),
-    (
-        "routers_spread_over_balancers_and_keep_routes_of_one_that_crashed",
-        routers::spread_over_balancers_and_keep_routes_of_one_that_crashed,
-    ),
-    ("the_kernel_keeps_the_contract_of_ipvs", kernel_contract::the_kernel_keeps_the_contract_of_ipvs),
+/// Functions with their own names, the module left out.
+macro_rules! named {
+    ($($module:ident::$function:ident),* $(,)?) => {
+        [$((stringify!($function), $module::$function)),*]
+    };
+}
+
+const SCENARIOS: &[Scenario] = &named![
+    the_lab_itself::the_lab_itself_carries_traffic_v4_and_v6,
+    routers::routers_spread_over_balancers_and_keep_the_routes_of_one_that_crashed,
+    kernel_contract::the_kernel_keeps_the_contract_of_ipvs,
+    the_line::a_configuration_carries_requests_over_both_balancers_v4_and_v6,
+    servers::a_server_that_dies_gets_no_more_requests_until_it_returns,
+    servers::a_server_that_calls_itself_unhealthy_leaves_without_a_failed_request,
+    servers::a_vip_is_withdrawn_when_no_server_can_serve_and_announced_when_one_can,
+    operator::depool_and_pool_fail_no_request,
+    operator::a_depool_is_kept_over_a_restart_with_its_reason,
+    operator::a_depool_that_would_break_the_threshold_is_refused,
+    restarts::lvsd_killed_and_started_again_fails_no_request,
+    restarts::a_balancer_that_is_stopped_and_returns_fails_no_request,
+    reloads::a_reload_adds_and_removes_a_service_and_the_other_goes_on,
+    reloads::a_configuration_with_errors_is_refused_and_the_old_one_goes_on,
+    kernel_table::what_was_changed_by_hand_is_repaired_and_foreign_services_are_left_alone,
+    pool_files::a_pool_file_is_followed_and_a_broken_one_changes_nothing,
 ];
 
-const OUTSIDE: &[Outside] = &[
-    (
-        "a_failing_scenario_leaves_logs_captures_and_tables",
-        evidence_of_failure::a_failing_scenario_leaves_logs_captures_and_tables,
-    ),
-    (
-        "a_hanging_scenario_is_ended_at_its_time_limit",
-        evidence_of_failure::a_hanging_scenario_is_ended_at_its_time_limit,
-    ),
+const OUTSIDE: &[Outside] = &named![
+    evidence_of_failure::a_failing_scenario_leaves_logs_captures_and_tables,
+    evidence_of_failure::a_hanging_scenario_is_ended_at_its_time_limit,
 ];
 
 fn main() {

@@ -17,7 +17,9 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// Balancers with 2-byte and 4-byte AS numbers side by side.
 const BALANCERS: [u32; 2] = [64600, 4_200_000_010];
 
-pub(crate) fn spread_over_balancers_and_keep_routes_of_one_that_crashed(world: &World) -> Result<()> {
+pub(crate) fn routers_spread_over_balancers_and_keep_the_routes_of_one_that_crashed(
+    world: &World,
+) -> Result<()> {
     let lab = Lab::build(world)?;
     let routers = [
         Bird::start(&lab.routers[0], &Settings::of_router(0, BALANCERS))?,

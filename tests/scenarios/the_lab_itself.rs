@@ -10,7 +10,7 @@ use lab::traffic::{Load, Traffic};
 use lab::wait::wait_until;
 use lab::world::World;
 
-pub(crate) fn carries_traffic_v4_and_v6(world: &World) -> Result<()> {
+pub(crate) fn the_lab_itself_carries_traffic_v4_and_v6(world: &World) -> Result<()> {
     let lab = Lab::build(world)?;
     println!("network up after {:?}", world.elapsed());
     let _servers = lab.start_servers()?;

@@ -13,6 +13,8 @@ pub struct Configuration {
     pub asn: u32,
     /// How long lvsd goes on after it has withdrawn its routes.
     pub shutdown_delay: &'static str,
+    /// How often the kernel is read again and repaired.
+    pub resync_interval: &'static str,
     /// The services, in the order of the file.
     pub services: Vec<Service>,
 }
@@ -44,7 +46,7 @@ pub enum Check {
 impl Configuration {
     /// One service, `web`, on the first addresses.
     pub fn with_web(asn: u32) -> Self {
-        Self { asn, shutdown_delay: "1s", services: vec![Service::new("web", &FIRST)] }
+        Self { asn, shutdown_delay: "1s", resync_interval: "2s", services: vec![Service::new("web", &FIRST)] }
     }
 
     /// The same and a second service on the second addresses.
@@ -61,9 +63,11 @@ impl Configuration {
         let files = files.display();
         let mut text = format!(
             "[lvsd]\nstate_dir = \"{files}/state\"\ncontrol_socket = \"{files}/control.sock\"\n\
-             http = \"127.0.0.1:9090\"\nshutdown_delay = \"{}\"\ndrain_timeout = \"5s\"\n\n\
+             http = \"127.0.0.1:9090\"\nshutdown_delay = \"{}\"\n\
+             resync_interval = \"{}\"\ndrain_timeout = \"5s\"\n\n\
              [bgp]\nlocal_asn = {}\nrouter_id = \"{}\"\nhold_time = \"30s\"\ngraceful_restart = true\n",
             self.shutdown_delay,
+            self.resync_interval,
             self.asn,
             v4(last)
         );

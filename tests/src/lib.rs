@@ -15,7 +15,7 @@
 //! ```
 //!
 //! Reading order: [`kernel`] and [`world`] (where it runs), [`netns`] and [`host`] (a namespace and its processes),
-//! [`network`] (who is joined to whom), [`nginx`], [`bird`], [`lvsd`] (what runs on them), [`table`] (IPVS as the
+//! [`network`] (who is joined to whom), [`nginx`], [`bird`], [`lvsd`] (what runs on them), [`site`] (all of it at work), [`table`] (IPVS as the
 //! kernel shows it), [`watch`] (how soon an effect follows its cause), [`traffic`] (the client), [`evidence`] (what a failure leaves behind).
 
 pub mod bird;
@@ -27,6 +27,7 @@ pub mod lvsd;
 pub mod netns;
 pub mod network;
 pub mod nginx;
+pub mod site;
 pub mod table;
 pub mod traffic;
 pub mod wait;

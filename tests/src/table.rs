@@ -51,6 +51,14 @@ pub fn weights_in(table: &Table, service: SocketAddr) -> BTreeMap<IpAddr, u32> {
         .collect()
 }
 
+/// Connections that a TCP service has had since it was made (a service that is made anew begins at 0). The kernel
+/// counts what it shows every two seconds.
+pub fn connections_ever(host: &Host, service: SocketAddr) -> Result<u64> {
+    let text = host.run(&["ipvsadm", "-Ln", "--stats", "--exact", "-t", &service.to_string()])?;
+    let line = text.lines().find(|line| line.starts_with("TCP")).context("no such service")?;
+    line.split_whitespace().nth(2).and_then(|word| word.parse().ok()).context("no count of connections")
+}
+
 fn parse(text: &str) -> Result<Table> {
     let mut table = Table::new();
     let mut current = None;

@@ -4,21 +4,14 @@ use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use lab::bird::{Bird, Settings};
 use lab::configuration::Configuration;
 use lab::kernel::{Console, Run, built};
-use lab::lvsd::Lvsd;
 use lab::network::Lab;
+use lab::site::Site;
 use lab::world::World;
 
 /// A working day; the shell ends the lab before.
 const LIMIT: Duration = Duration::from_secs(8 * 3600);
-
-/// Longest wait for lvsd.
-const START: Duration = Duration::from_secs(30);
-
-/// AS numbers of the balancers.
-const BALANCERS: [u32; 2] = [64600, 64600];
 
 const GUIDE: &str = "
   namespaces   client  r1 r2 (BIRD)  lb1 lb2 (lvsd)  rs1 rs2 rs3 (nginx)
@@ -55,15 +48,7 @@ fn main() -> ExitCode {
 
 fn inside(world: &World) -> Result<()> {
     let lab = Lab::build_without_captures(world)?;
-    let _servers = lab.start_servers()?;
-    let mut balancers = Vec::new();
-    for (index, asn) in BALANCERS.into_iter().enumerate() {
-        Bird::start(&lab.routers[index], &Settings::of_router(index, BALANCERS))?;
-        balancers.push(Lvsd::start(&lab.balancers[index], &Configuration::with_web(asn))?);
-    }
-    for balancer in &mut balancers {
-        balancer.wait_ready(START)?;
-    }
+    let site = Site::start_with(lab, |_, asn| Configuration::with_web(asn))?;
     println!("{}", GUIDE.replace("$LOGS", &world.directory().display().to_string()));
     let lvsctl = built("lvsctl")?;
     let mut profile = String::from("PS1='lab# '\n");
@@ -71,7 +56,7 @@ fn inside(world: &World) -> Result<()> {
         let socket = lab::host::files_of(name).join("control.sock");
         profile += &format!("{name}() {{ '{}' --socket {} \"$@\"; }}\n", lvsctl.display(), socket.display());
     }
-    let file = lab.client.files().join("profile");
+    let file = site.lab.client.files().join("profile");
     std::fs::write(&file, profile)?;
     // A session of its own with the console as its terminal, so that ^C reaches what runs in it.
     Command::new("setsid")

@@ -17,6 +17,10 @@ use tokio::sync::watch;
 
 pub use self::report::{Phase, Report, Request, Totals};
 use crate::host::Host;
+use crate::wait::wait_until;
+
+/// Longest that [`Traffic::let_pass`] waits: hundreds of requests take seconds.
+const PASSING: Duration = Duration::from_secs(60);
 
 /// What traffic to make.
 #[derive(Clone, Debug)]
@@ -93,6 +97,13 @@ impl Traffic {
     /// What has ended so far.
     pub fn so_far(&self) -> Report {
         Report::new(&lock(&self.record))
+    }
+
+    /// Waits until so many more requests have ended.
+    pub fn let_pass(&self, requests: usize) -> Result<()> {
+        let enough = self.count() + requests;
+        wait_until(&format!("{requests} more requests end"), PASSING, || self.count() >= enough)?;
+        Ok(())
     }
 
     /// Requests that have ended so far, cheaper than a report.

@@ -1,16 +1,15 @@
 //! What happens in the demo, in its order, told while it happens.
 
 use std::fs;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use lab::bird::{Bird, Settings};
+use lab::bird::Bird;
 use lab::configuration::Configuration;
 use lab::lvsd::Lvsd;
-use lab::network::{FIRST, Lab, SECOND, v4, v6};
-use lab::nginx::Nginx;
-use lab::table::{Table, weights_in};
+use lab::network::{FIRST, Lab, SECOND};
+use lab::site::{BALANCERS, LIMIT, Site, WEIGHT, both, only, routes, web, weight};
 use lab::traffic::{Load, Traffic};
 use lab::watch::{Watcher, reaction};
 use lab::world::World;
@@ -18,17 +17,8 @@ use lab::world::World;
 use crate::report::{Event, FILE, Report};
 use crate::timeline;
 
-/// Longest wait for any effect.
-const LIMIT: Duration = Duration::from_secs(30);
-
 /// Traffic between an event's effect and the next event, so that each has some of its own.
 const AFTERWARDS: Duration = Duration::from_secs(5);
-
-/// AS numbers of the balancers.
-const BALANCERS: [u32; 2] = [64600, 64600];
-
-/// Weight of every backend, as configured.
-const WEIGHT: u32 = 10;
 
 /// Plays it all; an error when something does not come about, or a planned event fails a request.
 pub(crate) fn play(world: &World) -> Result<()> {
@@ -43,10 +33,7 @@ pub(crate) fn play(world: &World) -> Result<()> {
 
 struct Story {
     began: Instant,
-    lab: Lab,
-    servers: Vec<Nginx>,
-    routers: [Bird; 2],
-    balancers: [Lvsd; 2],
+    site: Site,
     traffic: Traffic,
     events: Vec<Event>,
     vips: Vec<IpAddr>,
@@ -59,23 +46,11 @@ impl Story {
             "The lab: client, 2 routers (BIRD, ECMP), 2 balancers (lvsd), 3 servers (nginx), IPv4 and IPv6."
         );
         let lab = Lab::build_without_captures(world)?;
-        let servers = lab.start_servers()?;
-        let routers = [
-            Bird::start(&lab.routers[0], &Settings::of_router(0, BALANCERS))?,
-            Bird::start(&lab.routers[1], &Settings::of_router(1, BALANCERS))?,
-        ];
-        say(began, "lvsd starts on lb1 and lb2, with the service web on 192.0.2.10 and 2001:db8::10");
-        let mut balancers = None;
-        let hops = both();
-        let watchers = routes(&routers, &FIRST, &hops);
-        let took = reaction(LIMIT, watchers, || {
-            let start =
-                |index: usize| Lvsd::start(&lab.balancers[index], &Configuration::with_web(BALANCERS[index]));
-            balancers = Some([start(0)?, start(1)?]);
-            Ok(())
-        })?;
+        say(began, "all start; the service web is on 192.0.2.10 and 2001:db8::10");
+        let starting = Instant::now();
+        let site = Site::start_with(lab, |_, asn| Configuration::with_web(asn))?;
+        let took = starting.elapsed();
         tell(took, "both routers spread both addresses over both balancers");
-        let balancers = balancers.context("no balancer was started")?;
         let load = Load::usual(&FIRST);
         say(
             began,
@@ -84,19 +59,10 @@ impl Story {
                 load.rate, load.kept_alive
             ),
         );
-        let traffic = Traffic::start(&lab.client, &load)?;
+        let traffic = Traffic::start(&site.lab.client, &load)?;
         let start = Event { name: "start", at: Duration::ZERO, reaction: took, planned: true };
         std::thread::sleep(AFTERWARDS);
-        Ok(Self {
-            began,
-            lab,
-            servers,
-            routers,
-            balancers,
-            traffic,
-            events: vec![start],
-            vips: FIRST.to_vec(),
-        })
+        Ok(Self { began, site, traffic, events: vec![start], vips: FIRST.to_vec() })
     }
 
     fn a_server_dies_and_returns(&mut self) -> Result<()> {
@@ -106,8 +72,8 @@ impl Story {
             "kill -9 of nginx on rs1",
             "rs1 has weight 0 on both balancers",
             |story| {
-                let watchers = weights(&story.lab, &[0, 1], 11, 0);
-                reaction(LIMIT, watchers, || story.servers[0].kill())
+                let watchers = weight(&story.site.lab, &[0, 1], 11, 0);
+                reaction(LIMIT, watchers, || story.site.servers[0].kill())
             },
         )?;
         self.event(
@@ -117,9 +83,9 @@ impl Story {
             "rs1 has its weight again on both",
             |story| {
                 // The time to react runs from nginx's first answer on.
-                story.servers[0].start_again()?;
-                story.servers[0].wait_ready(LIMIT)?;
-                reaction(LIMIT, weights(&story.lab, &[0, 1], 11, WEIGHT), || Ok(()))
+                story.site.servers[0].start_again()?;
+                story.site.servers[0].wait_ready(LIMIT)?;
+                reaction(LIMIT, weight(&story.site.lab, &[0, 1], 11, WEIGHT), || Ok(()))
             },
         )
     }
@@ -142,10 +108,10 @@ impl Story {
     }
 
     /// The longer of the two reactions, each from the start of lvsctl to the kernel.
-    fn on_each_balancer(&mut self, command: &[&str], last: u16, weight: u32) -> Result<Duration> {
+    fn on_each_balancer(&mut self, command: &[&str], last: u16, wanted: u32) -> Result<Duration> {
         let mut longest = Duration::ZERO;
-        for (index, balancer) in self.balancers.iter().enumerate() {
-            let watchers = weights(&self.lab, &[index], last, weight);
+        for (index, balancer) in self.site.balancers.iter().enumerate() {
+            let watchers = weight(&self.site.lab, &[index], last, wanted);
             longest = longest.max(reaction(LIMIT, watchers, || balancer.ctl(command).map(drop))?);
         }
         Ok(longest)
@@ -160,10 +126,11 @@ impl Story {
             |story| {
                 let helping = |bird: &Bird| bird.helping().is_ok_and(|kept| kept == ["lb1_v4", "lb1_v6"]);
                 let watchers = story
+                    .site
                     .routers
                     .iter()
                     .map(|bird| Watcher::condition("routes are kept", move || helping(bird)));
-                reaction(LIMIT, watchers.collect(), || story.balancers[0].kill())
+                reaction(LIMIT, watchers.collect(), || story.site.balancers[0].kill())
             },
         )?;
         self.event(
@@ -177,10 +144,11 @@ impl Story {
                         && bird.helping().is_ok_and(|kept| kept.is_empty())
                 };
                 let watchers = story
+                    .site
                     .routers
                     .iter()
                     .map(|bird| Watcher::condition("routes are fresh", move || fresh(bird)));
-                let lvsd = &mut story.balancers[0];
+                let lvsd = &mut story.site.balancers[0];
                 reaction(LIMIT, watchers.collect(), || {
                     lvsd.start_again()?;
                     lvsd.wait_ready(LIMIT).map(drop)
@@ -197,15 +165,15 @@ impl Story {
             "both routers spread its addresses",
             |story| {
                 let hops = both();
-                let watchers = routes(&story.routers, &SECOND, &hops);
+                let watchers = routes(&story.site.routers, &SECOND, &hops);
                 let took = reaction(LIMIT, watchers, || {
-                    for (balancer, asn) in story.balancers.iter().zip(BALANCERS) {
+                    for (balancer, asn) in story.site.balancers.iter().zip(BALANCERS) {
                         balancer.configure(&Configuration::with_web(asn).and_second())?;
                         balancer.ctl(&["reload"])?;
                     }
                     Ok(())
                 })?;
-                story.traffic.add_targets(&SECOND.map(|vip| SocketAddr::new(vip, 80)));
+                story.traffic.add_targets(&web(&SECOND));
                 Ok(took)
             },
         )?;
@@ -221,11 +189,11 @@ impl Story {
             "SIGTERM to lvsd on lb1",
             "both routers send everything to lb2",
             |story| {
-                let hops = [v4(2).into(), v6(2).into()];
-                let took = reaction(LIMIT, routes(&story.routers, &vips, &hops), || {
-                    story.balancers[0].ask_to_stop()
+                let hops = only(2);
+                let took = reaction(LIMIT, routes(&story.site.routers, &vips, &hops), || {
+                    story.site.balancers[0].ask_to_stop()
                 })?;
-                story.balancers[0].wait_stopped(LIMIT)?;
+                story.site.balancers[0].wait_stopped(LIMIT)?;
                 Ok(took)
             },
         )?;
@@ -236,7 +204,9 @@ impl Story {
             "both routers spread over both again",
             |story| {
                 let hops = both();
-                reaction(LIMIT, routes(&story.routers, &vips, &hops), || story.balancers[0].start_again())
+                reaction(LIMIT, routes(&story.site.routers, &vips, &hops), || {
+                    story.site.balancers[0].start_again()
+                })
             },
         )
     }
@@ -260,7 +230,7 @@ impl Story {
     }
 
     fn end(self, world: &World) -> Result<()> {
-        let memory = self.balancers.iter().map(Lvsd::resident_kilobytes).collect::<Result<Vec<_>>>()?;
+        let memory = self.site.balancers.iter().map(Lvsd::resident_kilobytes).collect::<Result<Vec<_>>>()?;
         let traffic = self.traffic.stop()?;
         say(self.began, "the client stops");
         let report = Report::new(&traffic, &self.events);
@@ -276,29 +246,6 @@ impl Story {
         }
         report.expect_planned_events_fail_nothing(&self.events)
     }
-}
-
-/// Both balancers in both families, as routers list them.
-fn both() -> [IpAddr; 4] {
-    [v4(1).into(), v4(2).into(), v6(1).into(), v6(2).into()]
-}
-
-fn routes<'a>(routers: &'a [Bird], vips: &'a [IpAddr], hops: &'a [IpAddr]) -> Vec<Watcher<'a>> {
-    routers.iter().map(|bird| Watcher::routes(bird, vips, hops)).collect()
-}
-
-/// The server with this last part has the weight, in both families, on each of the balancers.
-fn weights<'a>(lab: &'a Lab, balancers: &[usize], last: u16, weight: u32) -> Vec<Watcher<'a>> {
-    let has = move |table: &Table| {
-        FIRST.iter().all(|vip| {
-            let server: IpAddr = if vip.is_ipv4() { v4(last).into() } else { v6(last).into() };
-            weights_in(table, SocketAddr::new(*vip, 80)).get(&server).copied().unwrap_or_default() == weight
-        })
-    };
-    let watch = |index: &usize| {
-        Watcher::table(&lab.balancers[*index], &format!("weight {weight} of server .{last}"), has)
-    };
-    balancers.iter().map(watch).collect()
 }
 
 fn say(began: Instant, what: &str) {
