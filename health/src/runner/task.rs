@@ -260,29 +260,4 @@ impl Entry {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::spec::{Kind, Timing};
-
-    #[tokio::test]
-    async fn a_probe_that_panics_moves_no_verdict_and_its_check_goes_on() {
-        let check = Arc::new(Check::new(([127, 0, 0, 1], 9).into(), Kind::Tcp, Timing::default()));
-        let mut task = Task::new(Options::new(1));
-        task.want(&BTreeSet::from([Arc::clone(&check)]));
-        let deadline = task.schedule.next().expect("a deadline");
-        task.schedule.cancel(&check, deadline);
-        let probe = task.probes.spawn(async { panic!("as the test wants") });
-        let entry = task.entries.get_mut(&check).expect("an entry");
-        entry.phase = Phase::Probing { probe, probed: Probed::First };
-
-        let joined = task.probes.join_next_with_id().await.expect("a probe");
-        task.ended(joined);
-        assert_eq!(task.report, None);
-        assert!(task.schedule.next().is_some(), "it is due again");
-        let status = &task.snapshot().checks[&check];
-        assert_eq!(status.state, State::NEW);
-        assert_eq!(status.results, Results { ok: 0, failed: 0, inconclusive: 1 });
-        let last = status.last.as_ref().expect("a result").outcome.as_ref().expect_err("a failure");
-        assert!(last.to_string().contains("as the test wants"), "{last}");
-    }
-}
+mod tests;

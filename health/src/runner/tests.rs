@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const OFTEN: Duration = Duration::from_millis(20);
 
 fn timing(interval: Duration, fall: u32, rise: u32) -> Timing {
-    Timing::new(interval, PATIENCE, fall, rise).expect("a valid timing")
+    Timing::new(interval, PATIENCE * 10, fall, rise).expect("a valid timing")
 }
 
 fn tcp(target: SocketAddr, timing: Timing) -> Arc<Check> {

@@ -116,6 +116,16 @@ fn the_same_seed_gives_the_same_deadlines_and_another_seed_others() {
 }
 
 #[test]
+fn no_two_gaps_in_a_row_are_the_same() {
+    let check = check(1, SECOND);
+    let mut run = Loop::new(7, std::slice::from_ref(&check));
+    run.run_until(SECOND * 50);
+    let starts = run.starts_of(&check);
+    let gaps: Vec<_> = starts.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(gaps.windows(2).all(|pair| pair[0] != pair[1]), "{gaps:?}");
+}
+
+#[test]
 fn a_stalled_loop_starts_each_check_once_and_no_burst_follows() {
     let mut run = Loop::new(3, &many(500, SECOND * 2));
     run.run_until(SECOND * 10);

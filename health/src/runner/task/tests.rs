@@ -1,0 +1,80 @@
+use super::*;
+use crate::spec::{Kind, Timing};
+
+/// A task with one check, and what that check's set is.
+fn task() -> (Task, Arc<Check>, BTreeSet<Arc<Check>>) {
+    let timing = Timing::new(Duration::from_secs(2), Duration::from_secs(1), 1, 1).expect("a timing");
+    let check = Arc::new(Check::new(([127, 0, 0, 1], 9).into(), Kind::Tcp, timing));
+    let wanted = BTreeSet::from([Arc::clone(&check)]);
+    let mut task = Task::new(Options::new(1));
+    task.want(&wanted);
+    (task, check, wanted)
+}
+
+impl Task {
+    /// Lets the check's probe be `probe`.
+    fn probe_by(&mut self, check: &Arc<Check>, probe: impl Future<Output = Ended> + Send + 'static) {
+        let deadline = self.schedule.next().expect("the check waits");
+        self.schedule.cancel(check, deadline);
+        let probe = self.probes.spawn(probe);
+        self.entries.get_mut(check).expect("an entry").phase =
+            Phase::Probing { probe, probed: Probed::First };
+    }
+
+    /// Takes in the next probe that ends.
+    async fn take_in(&mut self) {
+        let joined = self.probes.join_next_with_id().await.expect("a probe");
+        self.ended(joined);
+    }
+}
+
+fn refused(check: &Arc<Check>) -> Ended {
+    Ended { check: Arc::clone(check), outcome: Err(Failure::Refused), at: SystemTime::now() }
+}
+
+#[tokio::test]
+async fn a_probe_that_panics_moves_no_verdict_and_its_check_goes_on() {
+    let (mut task, check, _) = task();
+    task.probe_by(&check, async { panic!("as the test wants") });
+    task.take_in().await;
+    assert_eq!(task.report, None);
+    assert!(task.schedule.next().is_some(), "it is due again");
+    let status = &task.snapshot().checks[&check];
+    assert_eq!(status.state, State::NEW);
+    assert_eq!(status.results, Results { ok: 0, failed: 0, inconclusive: 1 });
+    let last = status.last.as_ref().expect("a result").outcome.as_ref().expect_err("a failure");
+    assert!(last.to_string().contains("as the test wants"), "{last}");
+}
+
+#[tokio::test]
+async fn a_result_from_before_a_check_went_and_came_again_counts_no_more() {
+    let (mut task, check, wanted) = task();
+    let (done, mut ended) = oneshot::channel();
+    let result = refused(&check);
+    task.probe_by(&check, async {
+        done.send(()).expect("the test waits");
+        result
+    });
+    (&mut ended).await.expect("the probe has ended");
+    task.want(&BTreeSet::new());
+    task.want(&wanted);
+    task.probe_by(&check, pending());
+    task.take_in().await;
+    assert_eq!(task.report, None);
+    let status = &task.snapshot().checks[&check];
+    assert_eq!((status.state, status.results), (State::NEW, Results::default()));
+    assert_eq!(task.schedule.next(), None, "its new probe is still under way");
+}
+
+#[tokio::test]
+async fn a_report_for_which_there_was_no_room_goes_with_its_check() {
+    let (mut task, check, wanted) = task();
+    let result = refused(&check);
+    task.probe_by(&check, async { result });
+    task.take_in().await;
+    assert!(task.report.is_some());
+    task.want(&wanted);
+    assert!(task.report.is_some());
+    task.want(&BTreeSet::new());
+    assert_eq!(task.report, None);
+}
