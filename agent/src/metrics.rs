@@ -14,11 +14,15 @@ pub use gauges::Sources;
 /// Buckets for the core's step: it is meant to take microseconds.
 const STEP_BUCKETS: [f64; 9] = [1e-6, 5e-6, 1e-5, 5e-5, 1e-4, 5e-4, 1e-3, 1e-2, 1e-1];
 
+/// Buckets for the way from an event to the kernel's answer: it is meant to take a millisecond or so.
+const PROGRAM_BUCKETS: [f64; 10] = [1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 1e-1, 1.0, 1e1];
+
 /// The daemon's counters.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
     step: Histogram,
+    program: Histogram,
     notices: IntCounterVec,
     ipvs_operations: IntCounterVec,
     ipvs_reads: IntCounter,
@@ -37,9 +41,14 @@ impl Metrics {
             "lvsd_step_duration_seconds",
             "Time that the core took to decide on one event.",
         );
+        let program = HistogramOpts::new(
+            "lvsd_ipvs_program_duration_seconds",
+            "Time from a verdict, command or change to the kernel's confirmation of what follows from it.",
+        );
         let metrics = Self {
             registry: Registry::new(),
             step: Histogram::with_opts(step.buckets(STEP_BUCKETS.into()))?,
+            program: Histogram::with_opts(program.buckets(PROGRAM_BUCKETS.into()))?,
             notices: counters(
                 "lvsd_notices_total",
                 "Decisions and findings that were logged, by level.",
@@ -57,6 +66,7 @@ impl Metrics {
             reloads: counters("lvsd_reloads_total", "Reloads of the configuration, by result.", "result")?,
         };
         metrics.registry.register(Box::new(metrics.step.clone()))?;
+        metrics.registry.register(Box::new(metrics.program.clone()))?;
         metrics.registry.register(Box::new(metrics.notices.clone()))?;
         metrics.registry.register(Box::new(metrics.ipvs_operations.clone()))?;
         metrics.registry.register(Box::new(metrics.ipvs_reads.clone()))?;
@@ -75,6 +85,11 @@ impl Metrics {
     /// Counts a step of the core.
     pub fn step(&self, duration: Duration) {
         self.step.observe(duration.as_secs_f64());
+    }
+
+    /// Counts a change that the kernel has confirmed.
+    pub fn ipvs_programmed(&self, duration: Duration) {
+        self.program.observe(duration.as_secs_f64());
     }
 
     /// Counts a notice.

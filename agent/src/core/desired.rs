@@ -3,9 +3,10 @@
 use super::Timestamp;
 use super::inventory::{Inventory, Listed, Listing};
 use super::member::{Draining, Member, Pool, address_in, checks_for};
+use super::operator::source_of;
 use super::state::{DRAIN_POLL, ServiceState, service_keys};
-use crate::config::{Admin, Service};
-use ipvs::{Destination, DestinationKey, Entry, Family, Protocol, ServiceKey, Table, Weight};
+use crate::config::{Admin, Service, sh_divisor};
+use ipvs::{Destination, DestinationKey, Entry, Family, Protocol, Scheduler, ServiceKey, Table, Weight};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -21,7 +22,19 @@ pub fn relist(service: &mut ServiceState, inventory: &Inventory, serving: &Servi
         }
         Listing::Known(listed) => listed,
     };
+    let listed = match scaled(&service.config, listed) {
+        Ok(listed) => listed,
+        Err(reason) if service.pools.is_empty() => {
+            service.waiting = Some(reason);
+            return;
+        }
+        Err(reason) => {
+            service.refused = Some(reason);
+            return;
+        }
+    };
     service.waiting = None;
+    service.refused = None;
     service.unusable = unusable(&listed);
     let families: BTreeSet<Family> = service.config.vips.iter().map(|vip| Family::of(*vip)).collect();
     service.pools.retain(|family, _| families.contains(family));
@@ -37,6 +50,21 @@ pub fn relist(service: &mut ServiceState, inventory: &Inventory, serving: &Servi
         }
         drain(pool, service.config.protocol, former, now);
     }
+}
+
+/// The backends with the weights that the kernel is to get: sh has 256 buckets that it fills by raw weight, so its
+/// weights are divided by what they have in common.
+fn scaled(service: &Service, mut listed: Vec<Listed>) -> Result<Vec<Listed>, String> {
+    if *service.scheduler.scheduler() != Scheduler::Sh {
+        return Ok(listed);
+    }
+    let divisor = sh_divisor(listed.iter().map(|l| l.backend.weight))
+        .map_err(|error| format!("{}: {error}", source_of(service)))?;
+    for Listed { backend, .. } in &mut listed {
+        // What is divided was a weight, so its quotient is one.
+        backend.weight = Weight::new(backend.weight.get() / divisor).unwrap_or(backend.weight);
+    }
+    Ok(listed)
 }
 
 /// What the kernel serves, or is to serve, of the services.

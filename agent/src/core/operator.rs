@@ -10,14 +10,15 @@ use super::state::State;
 use crate::config::{Admin, Pool as PoolSource, Service, Threshold};
 use crate::suggest::suggest;
 use ipvs::Weight;
+use std::net::IpAddr;
 
 /// Carries a request out. The answer says what was done; the services of [`Done`] have to be decided anew.
 pub fn command(state: &mut State, request: &Request, now: Timestamp) -> Answer {
     match &request.command {
         Command::Depool { host, reason, force } => {
-            depool(state, &request.who, host, reason.as_deref(), *force, now)
+            depool(state, &request.who, &canonical(host), reason.as_deref(), *force, now)
         }
-        Command::Pool { host } => pool(state, host),
+        Command::Pool { host } => pool(state, &canonical(host)),
     }
 }
 
@@ -74,6 +75,11 @@ fn pool(state: &mut State, host: &str) -> Answer {
         None => format!("{host} was not depooled"),
     };
     Ok(Done { host: host.into(), services, message })
+}
+
+/// A host name as the configuration holds it: in lower case, an address in its canonical form.
+pub fn canonical(host: &str) -> String {
+    host.parse::<IpAddr>().map_or_else(|_| host.to_lowercase(), |address| address.to_string())
 }
 
 /// The services that have a backend of this name, or the names that are near.

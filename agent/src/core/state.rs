@@ -74,6 +74,8 @@ pub struct ServiceState {
     pub config: Arc<Service>,
     /// Why its backends are not known yet; then the kernel's entry stays as it is.
     pub waiting: Option<String>,
+    /// Why the last listing was not taken over; the one before goes on.
+    pub refused: Option<String>,
     /// One for each family among its VIPs.
     pub pools: BTreeMap<Family, Pool>,
     /// Backends without a usable address, and why.

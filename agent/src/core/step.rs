@@ -70,6 +70,7 @@ fn configure(state: &mut State, config: Arc<Config>, dirty: &mut Dirty, now: Tim
         let fresh = || ServiceState {
             config: Arc::clone(&service),
             waiting: Some("its sources have not been asked yet".into()),
+            refused: None,
             pools: BTreeMap::new(),
             unusable: BTreeMap::new(),
             since: now,

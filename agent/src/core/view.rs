@@ -1,6 +1,6 @@
 //! What the state looks like from outside: plain data for `lvsctl`, HTTP and metrics.
 
-use super::operator::{services_of, source_of};
+use super::operator::{canonical, services_of, source_of};
 use super::state::{Phase, ServiceState, State};
 use super::{Timestamp, action::Refusal, member::Member, why};
 use ipvs::Family;
@@ -195,6 +195,7 @@ pub fn status(state: &State, only: Option<&str>) -> Result<Status, String> {
 
 /// Why a host has its standing, in every service that it is a backend of.
 pub fn why(state: &State, host: &str) -> Result<Why, Refusal> {
+    let host = &canonical(host);
     let services = services_of(state, host)?;
     let services = services
         .into_iter()
@@ -208,7 +209,7 @@ pub fn why(state: &State, host: &str) -> Result<Why, Refusal> {
             })
         })
         .collect();
-    Ok(Why { host: host.into(), services })
+    Ok(Why { host: host.clone(), services })
 }
 
 fn service_view(state: &State, name: &str, service: &ServiceState) -> ServiceView {
@@ -220,7 +221,7 @@ fn service_view(state: &State, name: &str, service: &ServiceState) -> ServiceVie
         vips: service.config.vips.clone(),
         scheduler: service.config.scheduler.scheduler().to_string(),
         source: source_of(&service.config),
-        source_error: file.and_then(|file| file.error.clone()),
+        source_error: file.and_then(|file| file.error.clone()).or_else(|| service.refused.clone()),
         source_errors: file.map_or(0, |file| file.errors),
         waiting: service.waiting.clone(),
         pools: service

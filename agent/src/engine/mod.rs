@@ -19,7 +19,7 @@ use crate::sources::{files, names};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
 /// Everything that acts for the engine.
@@ -123,19 +123,19 @@ impl Engine {
         if let Event::Configured(config) = &event {
             self.executors.names.set_interval(config.daemon.resolve_interval);
         }
-        let begin = std::time::Instant::now();
+        let begin = Instant::now();
         let actions = step(&mut self.state, event, self.clock.now());
         self.metrics.step(begin.elapsed());
         let mut flow = Flow::Go;
         for action in actions {
-            if self.act(action).await == Flow::Exit {
+            if self.act(action, begin).await == Flow::Exit {
                 flow = Flow::Exit;
             }
         }
         flow
     }
 
-    async fn act(&mut self, action: Action) -> Flow {
+    async fn act(&mut self, action: Action, since: Instant) -> Flow {
         match action {
             Action::Save(saved) => {
                 let path = self.executors.state_file.clone();
@@ -152,7 +152,7 @@ impl Engine {
                     );
                 }
             }
-            Action::SyncIpvs(table) => self.executors.ipvs.set(table),
+            Action::SyncIpvs(table) => self.executors.ipvs.set(table, since),
             Action::ReadKernel => {
                 self.executors.ipvs.read();
                 self.executors.addresses.read();

@@ -12,13 +12,16 @@ use crate::metrics::Metrics;
 use ipvs::{Ipvs, ServiceKey, Snapshot, Table, Weight, diff};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
 
 /// The handles by which the engine drives the executor.
 #[derive(Debug)]
 pub struct Handle {
-    wanted: watch::Sender<Option<WantedTable>>,
+    wanted: watch::Sender<Option<Wanted>>,
+    /// How many wanted tables are in the kernel, or were refused by it.
+    done: Arc<AtomicU64>,
     read: Arc<Notify>,
     task: tokio::task::JoinHandle<()>,
 }
@@ -28,22 +31,34 @@ impl Handle {
     pub fn spawn(ipvs: Ipvs, inbox: Inbox, metrics: Arc<Metrics>) -> Self {
         let (wanted, wanted_rx) = watch::channel(None);
         let read = Arc::new(Notify::new());
+        let done = Arc::new(AtomicU64::new(0));
         let executor = Executor {
             ipvs,
             inbox,
             metrics,
+            done: Arc::clone(&done),
             have: None,
             reported: None,
             is_first: true,
             backoff: Backoff::new(),
         };
         let task = tokio::spawn(executor.run(wanted_rx, Arc::clone(&read)));
-        Self { wanted, read, task }
+        Self { wanted, done, read, task }
     }
 
-    /// Wants this table from now on.
-    pub fn set(&self, table: WantedTable) {
-        self.wanted.send_replace(Some(table));
+    /// Wants this table from now on. `since`: when what it follows from became known.
+    pub fn set(&self, table: WantedTable, since: Instant) {
+        self.wanted.send_modify(|wanted| {
+            let (number, since) = match wanted {
+                // One that is not in the kernel yet is older than this one, and is done with it.
+                Some(before) if before.number > self.done.load(Ordering::Acquire) => {
+                    (before.number + 1, before.since)
+                }
+                Some(before) => (before.number + 1, since),
+                None => (1, since),
+            };
+            *wanted = Some(Wanted { table, number, since });
+        });
     }
 
     /// Has the kernel read again, repaired and reported.
@@ -57,7 +72,18 @@ impl Handle {
     }
 }
 
+/// A table that is wanted.
+#[derive(Clone, Debug)]
+struct Wanted {
+    table: WantedTable,
+    /// Counts the tables that were wanted.
+    number: u64,
+    /// When the oldest reason for it became known.
+    since: Instant,
+}
+
 struct Executor {
+    done: Arc<AtomicU64>,
     ipvs: Ipvs,
     inbox: Inbox,
     metrics: Arc<Metrics>,
@@ -70,7 +96,7 @@ struct Executor {
 }
 
 impl Executor {
-    async fn run(mut self, mut wanted: watch::Receiver<Option<WantedTable>>, read: Arc<Notify>) {
+    async fn run(mut self, mut wanted: watch::Receiver<Option<Wanted>>, read: Arc<Notify>) {
         let mut must_read = true;
         loop {
             let want = wanted.borrow_and_update().clone();
@@ -99,14 +125,18 @@ impl Executor {
     }
 
     /// Reads if asked to or if the table is unknown, then brings it to what is wanted.
-    async fn round(&mut self, want: Option<&WantedTable>, must_read: bool) -> Result<(), Failed> {
+    async fn round(&mut self, want: Option<&Wanted>, must_read: bool) -> Result<(), Failed> {
         if must_read || self.have.is_none() {
             let snapshot = self.ipvs.dump().await?;
             self.report_read(&snapshot).await;
             self.have = Some(snapshot.table);
         }
         let (Some(want), Some(have)) = (want, self.have.take()) else { return Ok(()) };
-        let (have, failures) = self.apply(have, want).await?;
+        let (have, failures) = self.apply(have, &want.table).await?;
+        if self.done.swap(want.number, Ordering::AcqRel) < want.number {
+            self.metrics.ipvs_programmed(want.since.elapsed());
+        }
+        let want = &want.table;
         let is_done = failures.is_empty();
         let message = failures.first().cloned();
         self.report_synced(&have, want, failures).await;

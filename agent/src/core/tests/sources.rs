@@ -187,3 +187,17 @@ fn the_sources_of_a_world_are_left_alone_by_health() {
     world.down(&["10.64.0.11"]);
     assert_eq!((world.files, world.names, world.checks), (files, names, checks));
 }
+
+#[test]
+fn weights_for_sh_are_divided_and_a_sum_that_does_not_fit_is_refused() {
+    let mut world = World::with(&with_pool_file().replace("\"mh\"", "\"sh\""));
+    world.pool_file(r#"{"10.64.0.11": {"weight": 300}, "10.64.0.12": {"weight": 100}}"#);
+    world.up(&["10.64.0.11", "10.64.0.12"]);
+    assert_eq!((world.weight(V4, "10.64.0.11:80"), world.weight(V4, "10.64.0.12:80")), (Some(3), Some(1)));
+    world.pool_file(r#"{"10.64.0.11": {"weight": 301}, "10.64.0.12": {"weight": 100}}"#);
+    let error = world.status().services[0].source_error.clone().unwrap();
+    assert!(error.starts_with("/pools/web.json: ") && error.contains("256"), "{error}");
+    assert_eq!(world.weight(V4, "10.64.0.11:80"), Some(3));
+    world.down(&["10.64.0.11"]);
+    assert_eq!(world.weight(V4, "10.64.0.11:80"), Some(0), "health goes on with the last good pool");
+}
