@@ -1,1 +1,18 @@
-//! What a peer holds of us.
+//! What a peer holds of us, and what it has yet to be told.
+//!
+//! [`AdjRibOut`] lives as long as a session. It is given whole sets and gives out batches, as fast as the session
+//! can take them: withdrawals first, always; then announcements grouped by their attributes; then End-of-RIB. A
+//! set that arrives while batches are outstanding replaces what is outstanding, so a slow neighbour is told the
+//! latest state and never a history. There is no minimum interval between advertisements (RFC 4271 §9.2.1.1 has
+//! one against flapping transit routes): who decides what is announced damps it.
+//!
+//! [`Export`] says what a session can be told at all. There is no Adj-RIB-In: what a router sends is counted by
+//! the session and dropped (RFC 8212).
+
+mod adj_out;
+mod export;
+#[cfg(test)]
+mod tests;
+
+pub use adj_out::{AdjRibOut, Batch, Pending};
+pub use export::{Export, WithheldReason};

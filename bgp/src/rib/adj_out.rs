@@ -1,0 +1,187 @@
+//! Adj-RIB-Out (RFC 4271 §3.2) and what is outstanding.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
+    sync::Arc,
+};
+
+use super::{Export, WithheldReason};
+use crate::{Family, Prefix, RouteAttributes, RouteSet};
+
+/// Prefixes in a batch: as many /32 as one message holds.
+const BATCH: usize = 800;
+
+/// What one session's neighbour was told and has yet to be told.
+#[derive(Clone, Debug)]
+pub struct AdjRibOut {
+    export: Export,
+    told: BTreeMap<Prefix, Told>,
+    withdraw: BTreeSet<Prefix>,
+    announce: BTreeMap<(Family, Arc<RouteAttributes>), BTreeSet<Prefix>>,
+    withheld: BTreeMap<(Family, WithheldReason), usize>,
+    /// Families whose End-of-RIB is due once everything outstanding is told.
+    end_of_rib: BTreeSet<Family>,
+    /// The owner has said what it wants at least once.
+    known: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Told {
+    attributes: Arc<RouteAttributes>,
+    /// The neighbour asked for it once more.
+    again: bool,
+}
+
+/// What is outstanding.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pending {
+    /// Prefixes to announce, for the first time or with other attributes.
+    pub announce: usize,
+    /// Prefixes to withdraw.
+    pub withdraw: usize,
+}
+
+/// The next thing to tell the neighbour.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Batch {
+    /// Withdraw these.
+    Withdraw {
+        /// The family of all of them.
+        family: Family,
+        /// The prefixes.
+        prefixes: Vec<Prefix>,
+    },
+    /// Announce these.
+    Announce {
+        /// The family of all of them.
+        family: Family,
+        /// The attributes of all of them.
+        attributes: Arc<RouteAttributes>,
+        /// The prefixes.
+        prefixes: Vec<Prefix>,
+    },
+    /// The family's initial routes are all told.
+    EndOfRib(Family),
+}
+
+impl AdjRibOut {
+    /// A session that has just come up: the neighbour was told nothing.
+    pub fn new(export: Export) -> Self {
+        let end_of_rib = export.families().clone();
+        Self {
+            export,
+            told: BTreeMap::new(),
+            withdraw: BTreeSet::new(),
+            announce: BTreeMap::new(),
+            withheld: BTreeMap::new(),
+            end_of_rib,
+            known: false,
+        }
+    }
+
+    /// The session's rules.
+    pub const fn export(&self) -> &Export {
+        &self.export
+    }
+
+    /// The neighbour shall hold exactly this set. Returns what is outstanding for that.
+    pub fn set(&mut self, whole: &RouteSet) -> Pending {
+        self.known = true;
+        self.announce.clear();
+        self.withheld.clear();
+        self.withdraw = self.told.keys().copied().collect();
+        // Routes of a set mostly share their attributes: judge and keep each of those once.
+        let mut judged = BTreeMap::new();
+        for (prefix, attributes) in whole.iter() {
+            let family = prefix.family();
+            if !self.export.concerns(family) {
+                continue;
+            }
+            let key = (family, attributes);
+            let verdict = match judged.entry(key) {
+                Entry::Occupied(entry) => entry.into_mut(),
+                Entry::Vacant(entry) => entry.insert(
+                    self.export.announcement(family, attributes).map(|_| Arc::new(attributes.clone())),
+                ),
+            };
+            match verdict {
+                Err(reason) => *self.withheld.entry((family, *reason)).or_default() += 1,
+                Ok(shared) => {
+                    self.withdraw.remove(prefix);
+                    let current =
+                        self.told.get(prefix).filter(|told| !told.again && told.attributes == *shared);
+                    if current.is_none() {
+                        self.announce.entry((family, Arc::clone(shared))).or_default().insert(*prefix);
+                    }
+                }
+            }
+        }
+        self.pending()
+    }
+
+    /// The neighbour asked for a family's routes once more (RFC 2918 §4). `whole` is what it shall hold.
+    pub fn refresh(&mut self, family: Family, whole: &RouteSet) -> Pending {
+        self.told
+            .iter_mut()
+            .filter(|(prefix, _)| prefix.family() == family)
+            .for_each(|(_, told)| told.again = true);
+        self.set(whole)
+    }
+
+    /// What is outstanding.
+    pub fn pending(&self) -> Pending {
+        Pending { announce: self.announce.values().map(BTreeSet::len).sum(), withdraw: self.withdraw.len() }
+    }
+
+    /// Nothing is outstanding, End-of-RIB included.
+    pub fn is_in_sync(&self) -> bool {
+        self.known && self.withdraw.is_empty() && self.announce.is_empty() && self.end_of_rib.is_empty()
+    }
+
+    /// The next thing to tell, which counts as told from then on. Nothing before the first [`set`](Self::set):
+    /// not even End-of-RIB, on which a router that kept our routes over a restart would drop them.
+    pub fn next_batch(&mut self) -> Option<Batch> {
+        self.next_withdraw()
+            .or_else(|| self.next_announce())
+            .or_else(|| if self.known { self.end_of_rib.pop_first().map(Batch::EndOfRib) } else { None })
+    }
+
+    fn next_withdraw(&mut self) -> Option<Batch> {
+        let family = self.withdraw.first()?.family();
+        let of_family = self.withdraw.iter().take_while(|prefix| prefix.family() == family);
+        let prefixes: Vec<_> = of_family.take(BATCH).copied().collect();
+        for prefix in &prefixes {
+            self.withdraw.remove(prefix);
+            self.told.remove(prefix);
+        }
+        Some(Batch::Withdraw { family, prefixes })
+    }
+
+    fn next_announce(&mut self) -> Option<Batch> {
+        let mut group = self.announce.first_entry()?;
+        let (family, attributes) = group.key().clone();
+        let prefixes: Vec<_> = group.get().iter().take(BATCH).copied().collect();
+        for prefix in &prefixes {
+            group.get_mut().remove(prefix);
+            self.told.insert(*prefix, Told { attributes: Arc::clone(&attributes), again: false });
+        }
+        if group.get().is_empty() {
+            group.remove();
+        }
+        Some(Batch::Announce { family, attributes, prefixes })
+    }
+
+    /// How many prefixes the neighbour holds of us, by family.
+    pub fn told(&self) -> BTreeMap<Family, usize> {
+        let mut counts: BTreeMap<_, _> = self.export.families().iter().map(|family| (*family, 0)).collect();
+        for prefix in self.told.keys() {
+            *counts.entry(prefix.family()).or_default() += 1;
+        }
+        counts
+    }
+
+    /// Routes that are wanted and cannot be told on this session: family, why, how many.
+    pub fn withheld(&self) -> impl Iterator<Item = (Family, WithheldReason, usize)> {
+        self.withheld.iter().map(|((family, reason), count)| (*family, *reason, *count))
+    }
+}
