@@ -13,6 +13,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use nix::fcntl::{Flock, FlockArg};
 
 use crate::world::{self, Verdict};
 
@@ -71,6 +72,7 @@ impl Run {
             nix::unistd::geteuid().is_root(),
             "the lab needs root: namespaces and addresses are its stuff"
         );
+        let _lock = self.lock()?;
         let _ = fs::remove_dir_all(&self.directory);
         fs::create_dir_all(&self.directory)
             .with_context(|| format!("create {}", self.directory.display()))?;
@@ -87,6 +89,18 @@ impl Run {
     /// The file that holds what was said on the console.
     pub fn console_file(&self) -> PathBuf {
         self.directory.join("console.log")
+    }
+
+    /// One run at a time has the directory; another waits for its end.
+    fn lock(&self) -> Result<Flock<File>> {
+        let mut path = self.directory.clone().into_os_string();
+        path.push(".lock");
+        let parent = self.directory.parent().context("a run's directory has a parent")?;
+        fs::create_dir_all(parent).with_context(|| format!("create {}", parent.display()))?;
+        let file = File::create(&path).with_context(|| format!("create {}", Path::new(&path).display()))?;
+        Flock::lock(file, FlockArg::LockExclusive)
+            .map_err(|(_, error)| error)
+            .context("lock the run's directory")
     }
 
     fn environment(&self) -> Vec<(&'static str, OsString)> {
