@@ -18,7 +18,6 @@ pub async fn run(inbox: Inbox) {
         }
     }
     tell(&[NotifyState::Ready, NotifyState::Status("serving")]);
-    tracing::info!("ready");
     let Some(limit) = sd_notify::watchdog_enabled() else { return };
     // Half of the limit, as sd_watchdog_enabled(3) recommends.
     let mut turns = tokio::time::interval(limit / 2);

@@ -143,6 +143,8 @@ pub struct Pool {
 pub struct Change {
     /// The host.
     pub host: String,
+    /// Its address in the pool's family.
+    pub address: IpAddr,
     /// What it was.
     pub from: Standing,
     /// What it is.
@@ -172,7 +174,8 @@ impl Pool {
             let from = member.decision.standing;
             if from != decision.standing {
                 member.since = now;
-                changes.push(Change { host: host.clone(), from, to: decision.standing });
+                let (host, address) = (host.clone(), member.address);
+                changes.push(Change { host, address, from, to: decision.standing });
             }
             member.decision = decision;
         }

@@ -11,7 +11,7 @@ use super::{Timestamp, why};
 use crate::config::{Bgp, Pool as PoolSource, Service};
 use bgp::{Prefix, RouteAttributes, RouteSet};
 use health::Check;
-use ipvs::ServiceKey;
+use ipvs::{Family, ServiceKey};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -111,9 +111,11 @@ fn decide(state: &mut State, dirty: &mut Dirty, now: Timestamp) {
     for name in &dirty.decide {
         let Some(service) = state.services.get_mut(name) else { continue };
         let mut changes = Vec::new();
-        for pool in service.pools.values_mut() {
+        for (family, pool) in &mut service.pools {
             let is_depooled = |host: &str| state.saved.depools.contains_key(host);
-            changes.extend(pool.decide(service.config.depool_threshold, &state.verdicts, is_depooled, now));
+            let threshold = service.config.depool_threshold;
+            let changed = pool.decide(threshold, &state.verdicts, is_depooled, now);
+            changes.extend(changed.into_iter().map(|change| (*family, change)));
         }
         match service.pools.values().any(|pool| !pool.draining.is_empty()) {
             true => state.draining.insert(name.clone()),
@@ -132,8 +134,8 @@ fn decide(state: &mut State, dirty: &mut Dirty, now: Timestamp) {
 }
 
 /// A line of the log for each member whose standing changed.
-fn tell(state: &mut State, name: &str, changes: Vec<Change>) {
-    for change in changes {
+fn tell(state: &mut State, name: &str, changes: Vec<(Family, Change)>) {
+    for (family, change) in changes {
         let level = match change.to {
             Standing::Pooled | Standing::Adopted | Standing::AwaitingChecks => Level::Info,
             Standing::Depooled | Standing::Inactive => Level::Info,
@@ -143,9 +145,9 @@ fn tell(state: &mut State, name: &str, changes: Vec<Change>) {
         state.notices.push(Notice {
             level,
             service: Some(name.into()),
-            subject: Some(change.host.clone()),
+            subject: Some(format!("{} ({})", change.host, change.address)),
             what: format!("{} (was {})", change.to.as_str(), change.from.as_str()),
-            reason: why::reason(state, name, &change.host),
+            reason: why::reason(state, name, family, &change.host),
         });
     }
 }

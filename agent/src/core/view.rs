@@ -257,15 +257,6 @@ fn pool_view(
 }
 
 fn backend_view(state: &State, service: &str, host: &str, member: &Member) -> BackendView {
-    let (needed, total) = state.services.get(service).map_or((0, 0), |service| {
-        let family = Family::of(member.address);
-        let counts = service.pools.get(&family).map(|pool| pool.counts(service.config.depool_threshold));
-        counts.map_or((0, 0), |counts| (counts.needed, counts.total))
-    });
-    let reason = state
-        .services
-        .get(service)
-        .map_or_else(String::new, |service| why::member_reason(state, service, host, member, needed, total));
     BackendView {
         host: host.into(),
         address: member.address,
@@ -273,6 +264,6 @@ fn backend_view(state: &State, service: &str, host: &str, member: &Member) -> Ba
         standing: member.decision.standing.as_str().into(),
         health: why::health_word(member.health).into(),
         since: member.since,
-        reason,
+        reason: why::reason(state, service, Family::of(member.address), host),
     }
 }

@@ -6,43 +6,16 @@ use super::pool::{Health, Standing};
 use super::state::{ServiceState, State};
 use crate::config::Admin;
 use health::Verdict;
+use ipvs::Family;
 
-/// Why a backend of a service has the standing that it has.
-pub fn reason(state: &State, service: &str, host: &str) -> String {
-    let Some(service) = state.services.get(service) else { return "there is no such service".into() };
-    if let Some(why) = service.unusable.get(host) {
-        return why.clone();
-    }
-    let members: Vec<_> = service
-        .pools
-        .iter()
-        .filter_map(|(family, pool)| Some((family, pool, pool.members.get(host)?)))
-        .collect();
-    let mut reasons: Vec<(String, String)> = members
-        .into_iter()
-        .map(|(family, pool, member)| {
-            let counts = pool.counts(service.config.depool_threshold);
-            (family.to_string(), member_reason(state, service, host, member, counts.needed, counts.total))
-        })
-        .collect();
-    match reasons.as_slice() {
-        [] => "it is not a backend of this service".into(),
-        [(_, one), others @ ..] if others.iter().all(|(_, other)| other == one) => reasons.swap_remove(0).1,
-        several => {
-            several.iter().map(|(family, why)| format!("{family}: {why}")).collect::<Vec<_>>().join("; ")
-        }
-    }
-}
-
-/// Why one member has its standing.
-pub fn member_reason(
-    state: &State,
-    service: &ServiceState,
-    host: &str,
-    member: &Member,
-    needed: usize,
-    total: usize,
-) -> String {
+/// Why a backend of a service has the standing that it has in one family.
+pub fn reason(state: &State, service: &str, family: Family, host: &str) -> String {
+    let found = || {
+        let service = state.services.get(service)?;
+        let pool = service.pools.get(&family)?;
+        Some((service, pool, pool.members.get(host)?))
+    };
+    let Some((service, pool, member)) = found() else { return "it is not a backend of this service".into() };
     match member.decision.standing {
         Standing::Pooled => match member.checks.len() {
             0 => "it has no checks and is taken for up".into(),
@@ -54,10 +27,15 @@ pub fn member_reason(
             format!("waiting for the first result of {}", silent_checks(state, member))
         }
         Standing::Down => failed_checks(state, member),
-        Standing::HeldThoughDown => format!(
-            "{}; kept in the pool all the same: the depool threshold asks for {needed} of {total} backends",
-            failed_checks(state, member)
-        ),
+        Standing::HeldThoughDown => {
+            let counts = pool.counts(service.config.depool_threshold);
+            format!(
+                "{}; kept in the pool all the same: the depool threshold asks for {} of {} backends",
+                failed_checks(state, member),
+                counts.needed,
+                counts.total
+            )
+        }
         Standing::Depooled => depooled(state, service, host, member),
         Standing::Inactive => format!("inactive in {}", source_of(&service.config)),
     }

@@ -2,8 +2,11 @@
 
 use crate::core::Event;
 use crate::engine::Inbox;
+use health::runner::DEFAULT_MAX_IN_FLIGHT;
 use health::{Check, Options, Runner, Snapshot};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 /// The runner and the task that forwards its reports.
@@ -16,7 +19,8 @@ pub struct Handle {
 impl Handle {
     /// Starts a runner; `seed` moves the phases of its checks.
     pub fn spawn(seed: u64, inbox: Inbox) -> Self {
-        let (runner, mut reports) = Runner::spawn(Options::new(seed));
+        let (runner, mut reports) =
+            Runner::spawn(Options { max_in_flight: max_in_flight(), ..Options::new(seed) });
         let forwarder = tokio::spawn(async move {
             while let Some(report) = reports.recv().await {
                 let failure = report.outcome.err().map(|failure| failure.to_string());
@@ -42,6 +46,18 @@ impl Handle {
         self.forwarder.abort();
     }
 }
+
+/// Probes at once: half of the descriptors that the process may have, so that sessions, sockets and files always find
+/// theirs. The soft limit is raised to the hard one first, which needs no privilege.
+fn max_in_flight() -> NonZeroUsize {
+    let limit = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(soft, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard).map(|()| hard).or(Ok(soft)));
+    let descriptors = usize::try_from(limit.unwrap_or_default()).unwrap_or(usize::MAX);
+    NonZeroUsize::new((descriptors / 2).min(MAX_IN_FLIGHT)).unwrap_or(DEFAULT_MAX_IN_FLIGHT)
+}
+
+/// The most probes at once whatever the limit: as many as 10,000 silent servers need at the default timing.
+const MAX_IN_FLIGHT: usize = 8192;
 
 /// Reads the runner's states and counts.
 #[derive(Clone, Debug)]
