@@ -1,18 +1,36 @@
 //! One neighbour: its TCP connections, timers and routes, in one task.
+//!
+//! ```text
+//! routes, command, TCP, timers ─▶ Session ─ fsm::Peer ─▶ outputs ─▶ TCP, timers
+//!                                    │
+//!                                    └─ rib::AdjRibOut ─ batches ─▶ wire ─▶ out queue ─▶ write(2)
+//! ```
+//!
+//! The task waits in one place (`Session::wake`), acts, and then writes what it can (`Session::pump`) before it
+//! waits again: a route that is set is on its way to the kernel's TCP in the same turn.
 
-use std::{
-    net::{Ipv4Addr, SocketAddr},
-    time::{Duration, SystemTime},
-};
+mod min_ttl;
+mod outbound;
+mod report;
+mod socket;
+mod task;
+mod timers;
+mod transport;
+
+use std::{net::Ipv4Addr, time::Duration};
 
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     sync::{mpsc, watch},
 };
 
+pub(crate) use socket::listen;
+use task::Session;
+
 use crate::{
     Asn,
-    speaker::{Outlet, PeerConfig, PeerStatus, Published},
+    speaker::{Outlet, PeerConfig, Published},
+    wire::{ErrorCode, Notification},
 };
 
 /// Who we are, the same towards every peer.
@@ -44,22 +62,37 @@ pub(crate) enum Stop {
     Changed,
 }
 
-/// Opens the listening socket.
-pub(crate) fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
-    let socket = std::net::TcpListener::bind(address)?;
-    socket.set_nonblocking(true)?;
-    TcpListener::from_std(socket)
+impl Stop {
+    fn notification(&self) -> Notification {
+        match self {
+            Self::Shutdown(text) => Notification::shutdown(text),
+            Self::Deconfigured => Notification::new(ErrorCode::PEER_DECONFIGURED),
+            Self::Changed => Notification::new(ErrorCode::CONFIGURATION_CHANGE),
+        }
+    }
+
+    /// Routes are withdrawn before the session ends. Not for a changed configuration, after which they come back.
+    const fn withdraws(&self) -> bool {
+        match self {
+            Self::Shutdown(_) | Self::Deconfigured => true,
+            Self::Changed => false,
+        }
+    }
 }
 
-/// Runs one peer until told to stop.
-pub(crate) async fn run(
-    _identity: Identity,
-    config: PeerConfig,
-    _routes: watch::Receiver<Option<Published>>,
-    mut command: watch::Receiver<Command>,
-    _incoming: mpsc::Receiver<TcpStream>,
-    outlet: Outlet,
-) {
-    outlet.put(&config.name, PeerStatus::new(SystemTime::now()));
-    let _ = command.wait_for(|command| matches!(command, Command::Stop(_))).await;
+/// What a session is wired to.
+pub(crate) struct Wiring {
+    /// What to announce.
+    pub(crate) routes: watch::Receiver<Option<Published>>,
+    /// What to do.
+    pub(crate) command: watch::Receiver<Command>,
+    /// Connections that the neighbour dialled.
+    pub(crate) incoming: mpsc::Receiver<TcpStream>,
+    /// Where events and status go.
+    pub(crate) outlet: Outlet,
+}
+
+/// Runs one peer until told to stop. Dropping the future closes its connections without a word.
+pub(crate) async fn run(identity: Identity, config: PeerConfig, wiring: Wiring) {
+    Session::new(identity, config, wiring).run().await;
 }

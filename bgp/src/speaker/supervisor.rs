@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use super::{Outlet, PeerConfig, Published, SpeakerConfig, SpeakerEvent};
-use crate::session::{self, Command, Identity, Stop};
+use crate::session::{self, Command, Identity, Stop, Wiring};
 
 /// What the owner wants, as a whole.
 #[derive(Clone, Debug)]
@@ -175,14 +175,13 @@ impl Supervisor {
             restart_time: self.config.restart_time,
             restarting: self.config.restarting,
         };
-        let session = session::run(
-            identity,
-            config.clone(),
-            self.routes.clone(),
-            command_receiver,
-            incoming_receiver,
-            self.outlet.clone(),
-        );
+        let wiring = Wiring {
+            routes: self.routes.clone(),
+            command: command_receiver,
+            incoming: incoming_receiver,
+            outlet: self.outlet.clone(),
+        };
+        let session = session::run(identity, config.clone(), wiring);
         let task = self.tasks.spawn(session).id();
         self.running.insert(name, Running { config, task, command, incoming });
     }

@@ -111,6 +111,10 @@ pub struct Context {
 }
 
 /// A message from the neighbour.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it lives on the stack for one call; a box would be an allocation for every UPDATE"
+)]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message<'a> {
     /// OPEN.

@@ -207,7 +207,8 @@ fn consequence(context: Context, flags: u8, kind: u8, value: &[u8]) -> Option<Ha
 #[test]
 fn each_malformed_attribute_has_the_consequence_that_rfc_7606_gives_it() {
     use Handling::{AttributeDiscard, TreatAsWithdraw};
-    let cases: &[(Context, u8, u8, &[u8], Option<Handling>)] = &[
+    type Case = (Context, u8, u8, &'static [u8], Option<Handling>);
+    let cases: &[Case] = &[
         (EXTERNAL, 0x40, code::ORIGIN, &[2], None),
         (EXTERNAL, 0x40, code::ORIGIN, &[3], Some(TreatAsWithdraw)),
         (EXTERNAL, 0x40, code::ORIGIN, &[], Some(TreatAsWithdraw)),

@@ -1,0 +1,138 @@
+//! What a session tells its owner.
+
+use std::{collections::BTreeMap, time::SystemTime};
+
+use crate::{
+    fsm::{EndReason, Negotiated, StateName},
+    rib::AdjRibOut,
+    speaker::{Outlet, PeerStatus, SessionStatus, SpeakerEvent, Withheld},
+    wire::{Handling, Notification, Update},
+};
+
+/// The peer's status as it changes, and the way to the owner.
+pub(super) struct Report {
+    peer: String,
+    outlet: Outlet,
+    pub(super) status: PeerStatus,
+    published: Option<PeerStatus>,
+}
+
+impl Report {
+    pub(super) fn new(peer: String, outlet: Outlet) -> Self {
+        Self { peer, outlet, status: PeerStatus::new(SystemTime::now()), published: None }
+    }
+
+    /// Shows the owner the status, if it changed since it was last shown.
+    pub(super) fn publish(&mut self) {
+        if self.published.as_ref() != Some(&self.status) {
+            self.outlet.put(&self.peer, self.status.clone());
+            self.published = Some(self.status.clone());
+        }
+    }
+
+    pub(super) fn state(&mut self, state: StateName) {
+        if self.status.state != state {
+            self.status.state = state;
+            self.status.since = SystemTime::now();
+            tracing::debug!(peer = self.peer, %state, "BGP state");
+        }
+    }
+
+    pub(super) fn session_up(&mut self, session: SessionStatus) {
+        tracing::info!(
+            peer = self.peer,
+            router_id = %session.remote_router_id,
+            hold_time = %session.hold_time,
+            graceful_restart = session.graceful_restart,
+            "BGP session up"
+        );
+        self.outlet.event(SpeakerEvent::PeerUp {
+            peer: self.peer.clone(),
+            router_id: session.remote_router_id,
+            hold_time: session.hold_time,
+            families: session.families.clone(),
+            graceful_restart: session.graceful_restart,
+        });
+        self.status.counters.established += 1;
+        self.status.received = session.families.iter().map(|family| (*family, 0)).collect();
+        self.status.session = Some(session);
+    }
+
+    /// A connection ended; a session with it if there was one.
+    pub(super) fn ended(&mut self, reason: &EndReason, was_established: bool) {
+        if was_established {
+            self.status.session = None;
+            self.status.announced = BTreeMap::new();
+            self.status.received = BTreeMap::new();
+            self.status.withheld = Vec::new();
+            self.status.in_sync = false;
+            tracing::warn!(peer = self.peer, %reason, "BGP session down");
+            self.status.last_error = Some(reason.to_string());
+            self.outlet.event(SpeakerEvent::PeerDown { peer: self.peer.clone(), reason: reason.to_string() });
+        } else if *reason != EndReason::Stopped && !reason.is_collision() {
+            self.failed(reason.to_string());
+        }
+    }
+
+    /// An attempt failed. Said once for the same reason again and again.
+    pub(super) fn failed(&mut self, reason: String) {
+        if self.status.last_error.as_ref() == Some(&reason) {
+            tracing::debug!(peer = self.peer, reason, "BGP connection failed again");
+            return;
+        }
+        tracing::warn!(peer = self.peer, reason, "BGP connection failed");
+        self.status.last_error = Some(reason.clone());
+        self.outlet.event(SpeakerEvent::PeerFailed { peer: self.peer.clone(), reason });
+    }
+
+    pub(super) fn notification_sent(&mut self, notification: &Notification) {
+        self.status.counters.notifications_out += 1;
+        tracing::info!(peer = self.peer, %notification, "NOTIFICATION sent");
+        self.outlet.event(SpeakerEvent::NotificationSent {
+            peer: self.peer.clone(),
+            notification: notification.to_string(),
+        });
+    }
+
+    pub(super) fn notification_received(&mut self, notification: &Notification) {
+        self.status.counters.notifications_in += 1;
+        tracing::warn!(peer = self.peer, %notification, "NOTIFICATION received");
+        self.outlet.event(SpeakerEvent::NotificationReceived {
+            peer: self.peer.clone(),
+            notification: notification.to_string(),
+        });
+    }
+
+    /// Counts what a router sends; nothing of it is kept (RFC 8212).
+    pub(super) fn update_received(&mut self, update: &Update<'_>, negotiated: &Negotiated) {
+        self.status.counters.updates_in += 1;
+        let discarded = |handling| handling == Handling::AttributeDiscard;
+        let count = update.malformed.iter().filter(|malformed| discarded(malformed.handling)).count();
+        self.status.counters.attributes_discarded += u64::try_from(count).unwrap_or(0);
+        if update.treat_as_withdraw() {
+            self.status.counters.treated_as_withdraw += 1;
+            return;
+        }
+        for nlri in update.announced().filter(|nlri| negotiated.families.contains(&nlri.family())) {
+            *self.status.received.entry(nlri.family()).or_default() +=
+                u64::try_from(nlri.iter().count()).unwrap_or(0);
+        }
+    }
+
+    /// What the neighbour holds of us and what is kept from it.
+    pub(super) fn routes(&mut self, rib: &AdjRibOut) {
+        self.status.announced = rib.told();
+        self.status.withheld = rib
+            .withheld()
+            .map(|(family, reason, routes)| Withheld { family, routes, reason: reason.to_string() })
+            .collect();
+    }
+
+    pub(super) fn routes_sent(&mut self, sent: SpeakerEvent) {
+        self.outlet.event(sent);
+    }
+
+    pub(super) fn peer(&self) -> &str {
+        &self.peer
+    }
+}

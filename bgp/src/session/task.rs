@@ -1,0 +1,472 @@
+//! The task of one session.
+
+use std::{
+    future::{Future, pending},
+    hash::{BuildHasher, RandomState},
+    io,
+    pin::Pin,
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    net::TcpStream,
+    sync::{mpsc, watch},
+    task::{JoinSet, yield_now},
+};
+
+use super::{
+    Command, Identity, Stop, Wiring,
+    outbound::Outbound,
+    report::Report,
+    socket,
+    timers::{TimerKey, Timers},
+    transport::{Read, Transport, Written},
+};
+use crate::{
+    RouteSet,
+    fsm::{Action, Event, Input, Jitter, Negotiated, Outgoing, Output, Peer, Settings, Side},
+    rib::{AdjRibOut, Export},
+    speaker::{PeerConfig, Published, SessionStatus},
+    wire::{Context, Message, encode_keepalive},
+};
+
+/// Connections that are being closed, at most; more are closed without waiting for the neighbour. A router that
+/// dials in a loop is told why four times a second, not a thousand.
+const MAX_CLOSING: usize = 4;
+
+/// How long a neighbour may take to read the withdrawals of a shutdown.
+const WITHDRAW_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Fillings of the out queue in one turn, so that a million routes leave the task time to read.
+const FILLS_A_TURN: usize = 8;
+
+/// What decoding assumes until OPENs are exchanged; no UPDATE is accepted before.
+const BEFORE_OPEN: Context = Context { four_octet_asn: true, internal: false };
+
+type Dialling = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>;
+
+/// See the parent module.
+pub(super) struct Session {
+    config: PeerConfig,
+    identity: Identity,
+    fsm: Peer,
+    outgoing: Option<Transport>,
+    incoming: Option<Transport>,
+    dialling: Option<Dialling>,
+    /// A connection that the neighbour dialled and that the state machine has not judged yet.
+    arrived: Option<TcpStream>,
+    outbound: Option<Outbound>,
+    timers: Timers,
+    routes: watch::Receiver<Option<Published>>,
+    command: watch::Receiver<Command>,
+    arrivals: mpsc::Receiver<TcpStream>,
+    /// Connections that were told goodbye; dropping it closes them.
+    closing: JoinSet<()>,
+    report: Report,
+    /// Why the session is being stopped.
+    stop: Option<Stop>,
+    /// The state machine was stopped: the task is over when everything is closed.
+    stopped: bool,
+    /// There is more to send than one turn sends.
+    more: bool,
+}
+
+enum Wake {
+    Dialled(io::Result<TcpStream>),
+    Ready(Side),
+    Arrived(TcpStream),
+    Routes,
+    Command,
+    Timer,
+    Again,
+}
+
+impl Session {
+    pub(super) fn new(identity: Identity, config: PeerConfig, wiring: Wiring) -> Self {
+        let settings = Settings {
+            asn: identity.asn,
+            router_id: identity.router_id,
+            remote_asn: config.remote_asn,
+            hold_time: config.hold_time,
+            connect_retry: config.connect_retry,
+            families: config.families.clone(),
+            graceful_restart: config.graceful_restart.then_some(identity.restart_time),
+        };
+        let jitter = Jitter::seeded(RandomState::new().hash_one(&config.name));
+        Self {
+            fsm: Peer::new(settings, identity.restarting, jitter),
+            report: Report::new(config.name.clone(), wiring.outlet),
+            config,
+            identity,
+            outgoing: None,
+            incoming: None,
+            dialling: None,
+            arrived: None,
+            outbound: None,
+            timers: Timers::default(),
+            routes: wiring.routes,
+            command: wiring.command,
+            arrivals: wiring.incoming,
+            closing: JoinSet::new(),
+            stop: None,
+            stopped: false,
+            more: false,
+        }
+    }
+
+    pub(super) async fn run(mut self) {
+        self.input(Input::Start);
+        self.commanded();
+        loop {
+            self.pump();
+            self.report.state(self.fsm.state());
+            self.report.publish();
+            if self.stopped {
+                break;
+            }
+            match self.wake().await {
+                Wake::Dialled(dialled) => self.dialled(dialled),
+                Wake::Ready(side) => self.read(side),
+                Wake::Arrived(stream) => self.arrived(stream),
+                Wake::Routes => self.set_routes(),
+                Wake::Command => self.commanded(),
+                Wake::Timer => self.expire(),
+                Wake::Again => {}
+            }
+        }
+        while self.closing.join_next().await.is_some() {}
+    }
+
+    /// Waits for the next thing to do. Cancel-safe in every branch: readiness, channels, sleep, `join_next`, and a
+    /// dialling future that is kept.
+    async fn wake(&mut self) -> Wake {
+        let deadline = self.timers.next();
+        tokio::select! {
+            Ok(()) = self.routes.changed() => Wake::Routes,
+            Ok(()) = self.command.changed() => Wake::Command,
+            () = ready(self.outgoing.as_ref()) => Wake::Ready(Side::Outgoing),
+            () = ready(self.incoming.as_ref()) => Wake::Ready(Side::Incoming),
+            dialled = dial(&mut self.dialling) => Wake::Dialled(dialled),
+            Some(stream) = self.arrivals.recv() => Wake::Arrived(stream),
+            () = until(deadline) => Wake::Timer,
+            Some(_) = self.closing.join_next() => Wake::Again,
+            () = yield_now(), if self.more => Wake::Again,
+        }
+    }
+
+    fn input(&mut self, input: Input) {
+        let outputs = self.fsm.handle(input, now());
+        for output in outputs {
+            match output {
+                Output::On(side, action) => self.act(side, action),
+                Output::Accept => {
+                    self.incoming = self.arrived.take().map(Transport::new);
+                    self.report.status.counters.connects += 1;
+                }
+                Output::Refuse(notification) => {
+                    if let Some(stream) = self.arrived.take() {
+                        let mut transport = Transport::new(stream);
+                        transport.queue(|out| notification.encode(out));
+                        self.report.notification_sent(&notification);
+                        self.close(transport);
+                    }
+                }
+                Output::SetIdleHold(at) => self.timers.set(TimerKey::IdleHold, at),
+                Output::StopIdleHold => self.timers.stop(TimerKey::IdleHold),
+            }
+        }
+    }
+
+    fn act(&mut self, side: Side, action: Action) {
+        match action {
+            Action::Connect => {
+                self.dialling = Some(Box::pin(socket::dial(self.config.clone(), self.internal())))
+            }
+            Action::Send(message) => self.send(side, &message),
+            Action::Close => {
+                if side == Side::Outgoing {
+                    self.dialling = None;
+                }
+                self.timers.stop_connection(side);
+                if let Some(transport) = self.slot(side).take().filter(|transport| transport.said_goodbye) {
+                    self.close(transport);
+                }
+            }
+            Action::SetTimer(timer, at) => self.timers.set(TimerKey::Connection(side, timer), at),
+            Action::StopTimer(timer) => self.timers.stop(TimerKey::Connection(side, timer)),
+            Action::AttemptFailed(why) => self.report.failed(why),
+            Action::SessionUp(negotiated) => self.session_up(side, &negotiated),
+            Action::Refresh(family) => {
+                let published = self.routes.borrow().clone();
+                if let (Some(outbound), Some(published)) = (&mut self.outbound, published) {
+                    outbound.refresh(family, &published.routes, now());
+                }
+            }
+            Action::Ended(reason) => {
+                let was_established = self.fsm.established().is_none() && self.outbound.take().is_some();
+                self.report.ended(&reason, was_established);
+            }
+        }
+    }
+
+    fn internal(&self) -> bool {
+        self.identity.asn == self.config.remote_asn
+    }
+
+    fn slot(&mut self, side: Side) -> &mut Option<Transport> {
+        match side {
+            Side::Outgoing => &mut self.outgoing,
+            Side::Incoming => &mut self.incoming,
+        }
+    }
+
+    fn send(&mut self, side: Side, message: &Outgoing) {
+        let Some(transport) = self.slot(side) else { return };
+        match message {
+            Outgoing::Keepalive => transport.queue(encode_keepalive),
+            Outgoing::Open(open) => {
+                if let Err(error) = transport.queue(|out| open.encode(out)) {
+                    // Ours has a handful of capabilities of a few octets.
+                    tracing::error!(%error, "OPEN cannot be sent");
+                }
+            }
+            Outgoing::Notification(notification) => {
+                transport.queue(|out| notification.encode(out));
+                transport.said_goodbye = true;
+                self.report.notification_sent(notification);
+            }
+        }
+        self.report.status.counters.messages_out += 1;
+    }
+
+    /// Lets a connection that was told goodbye hear it.
+    fn close(&mut self, transport: Transport) {
+        if self.closing.len() < MAX_CLOSING {
+            self.closing.spawn(transport.linger());
+        }
+    }
+
+    fn session_up(&mut self, side: Side, negotiated: &Negotiated) {
+        let Some(Ok((local, remote))) = self.slot(side).as_ref().map(Transport::addresses) else {
+            // The connection broke in this moment; the next read says so.
+            return;
+        };
+        let (v4, v6) = (self.config.next_hop_v4, self.config.next_hop_v6);
+        let export = Export::new(self.identity.asn, &self.config.families, negotiated, local.ip(), v4, v6);
+        self.outbound = Some(Outbound::new(AdjRibOut::new(export), now()));
+        self.report.session_up(SessionStatus {
+            remote_router_id: negotiated.remote_router_id,
+            local,
+            remote,
+            hold_time: negotiated.hold_time,
+            families: negotiated.families.clone(),
+            four_octet_asn: negotiated.four_octet_asn,
+            graceful_restart: negotiated.graceful_restart,
+        });
+        self.set_routes();
+    }
+
+    /// Takes the owner's latest set, unless everything is being withdrawn.
+    fn set_routes(&mut self) {
+        let published = self.routes.borrow_and_update().clone();
+        if let (Some(outbound), Some(published), None) = (&mut self.outbound, published, &self.stop) {
+            outbound.set(&published.routes, published.at);
+        }
+    }
+
+    fn dialled(&mut self, dialled: io::Result<TcpStream>) {
+        self.dialling = None;
+        match dialled {
+            Ok(stream) => {
+                self.report.status.counters.connects += 1;
+                self.outgoing = Some(Transport::new(stream));
+                self.input(Input::Connection(Side::Outgoing, Event::TcpConnected));
+            }
+            Err(error) => self.input(Input::Connection(Side::Outgoing, Event::TcpFailed(error.to_string()))),
+        }
+    }
+
+    fn arrived(&mut self, stream: TcpStream) {
+        if let Err(error) = socket::adopt(&stream, &self.config, self.internal()) {
+            tracing::warn!(peer = self.report.peer(), %error, "an accepted connection was dropped");
+            return;
+        }
+        self.arrived = Some(stream);
+        self.input(Input::Accepted);
+        self.arrived = None;
+    }
+
+    /// Reads once and handles every whole message.
+    fn read(&mut self, side: Side) {
+        let Some(transport) = self.slot(side) else { return };
+        let outcome = transport.read();
+        while let Some(event) = self.next_event(side) {
+            self.input(Input::Connection(side, event));
+        }
+        match outcome {
+            Read::Some => {}
+            Read::Closed(how) => {
+                if self.slot(side).is_some() {
+                    self.input(Input::Connection(side, Event::TcpClosed(how)));
+                }
+            }
+        }
+    }
+
+    /// The next message in the receive buffer, counted.
+    fn next_event(&mut self, side: Side) -> Option<Event> {
+        let negotiated = self.fsm.connection(side).negotiated();
+        let transport = match side {
+            Side::Outgoing => self.outgoing.as_mut()?,
+            Side::Incoming => self.incoming.as_mut()?,
+        };
+        let extended = negotiated.is_some_and(|negotiated| negotiated.extended_messages);
+        let context = negotiated.map_or(BEFORE_OPEN, Negotiated::context);
+        let decoded = match transport.framer.next_frame(extended) {
+            Ok(None) => return None,
+            Ok(Some(frame)) => Message::decode(frame, context),
+            Err(error) => Err(error),
+        };
+        self.report.status.counters.messages_in += 1;
+        Some(match decoded {
+            Ok(Message::Open(open)) => Event::Open(open),
+            Ok(Message::Keepalive) => Event::Keepalive,
+            Ok(Message::RouteRefresh(refresh)) => Event::RouteRefresh(refresh),
+            Ok(Message::Update(update)) => {
+                if let Some(negotiated) = negotiated {
+                    self.report.update_received(&update, negotiated);
+                }
+                Event::Update
+            }
+            Ok(Message::Notification(notification)) => {
+                self.report.notification_received(&notification);
+                Event::Notification(notification)
+            }
+            Err(error) => Event::Malformed(error),
+        })
+    }
+
+    /// Sends what there is, as far as the neighbour takes it.
+    fn pump(&mut self) {
+        self.more = false;
+        for side in Side::BOTH {
+            for turn in 1..=FILLS_A_TURN {
+                if !self.fill_and_write(side) {
+                    break;
+                }
+                self.more |= turn == FILLS_A_TURN;
+            }
+        }
+        if self.stop.is_some() && !self.stopped {
+            self.finish_stop();
+        }
+    }
+
+    /// Fills the out queue and writes it. Returns whether there is more and room for it.
+    fn fill_and_write(&mut self, side: Side) -> bool {
+        let established = self.fsm.established().map(|(side, _)| side) == Some(side);
+        let transport = match side {
+            Side::Outgoing => &mut self.outgoing,
+            Side::Incoming => &mut self.incoming,
+        };
+        let Some(transport) = transport else { return false };
+        let outbound = self.outbound.as_mut().filter(|_| established);
+        let Some(outbound) = outbound else {
+            let written = transport.write();
+            self.wrote(side, written);
+            return false;
+        };
+        let more = outbound.fill(transport, &mut self.report);
+        let written = transport.write();
+        let in_sync = outbound.written(transport, &mut self.report, Instant::now());
+        if in_sync {
+            self.fsm.restart_finished();
+        }
+        self.wrote(side, written) && more
+    }
+
+    /// Tells the state machine what became of a write. Returns whether everything was written.
+    fn wrote(&mut self, side: Side, written: io::Result<Written>) -> bool {
+        match written {
+            Ok(Written::All { was_blocked: false }) => true,
+            Ok(Written::All { was_blocked: true }) => {
+                self.input(Input::Connection(side, Event::SendDrained));
+                true
+            }
+            Ok(Written::Blocked { progress: true }) => {
+                self.input(Input::Connection(side, Event::SendBlocked));
+                false
+            }
+            Ok(Written::Blocked { progress: false }) => false,
+            Err(error) => {
+                // The neighbour may have said why before it closed.
+                self.read(side);
+                if self.slot(side).is_some() {
+                    self.input(Input::Connection(side, Event::TcpClosed(error.to_string())));
+                }
+                false
+            }
+        }
+    }
+
+    fn commanded(&mut self) {
+        let stop = match &*self.command.borrow_and_update() {
+            Command::Run => return,
+            Command::Stop(stop) => stop.clone(),
+        };
+        if let Some(outbound) = self.outbound.as_mut().filter(|_| stop.withdraws()) {
+            outbound.set(&RouteSet::new(), now());
+            self.timers.set(TimerKey::Withdrawing, now() + WITHDRAW_TIMEOUT);
+        }
+        self.stop = Some(stop);
+    }
+
+    /// Stops the state machine once everything is withdrawn, or there is nobody to tell.
+    fn finish_stop(&mut self) {
+        let withdrawing = self.timers.is_running(TimerKey::Withdrawing) && self.outbound.is_some();
+        if withdrawing && !self.report.status.in_sync {
+            return;
+        }
+        if let Some(stop) = &self.stop {
+            self.stopped = true;
+            self.input(Input::Stop(stop.notification()));
+        }
+    }
+
+    fn expire(&mut self) {
+        while let Some(key) = self.timers.expired(now()) {
+            match key {
+                TimerKey::Connection(side, timer) => self.input(Input::Connection(side, Event::Timer(timer))),
+                TimerKey::IdleHold => self.input(Input::IdleHoldExpired),
+                // `finish_stop` sees that it no longer runs.
+                TimerKey::Withdrawing => {}
+            }
+        }
+    }
+}
+
+/// The clock of timers, which tests may pause.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+async fn ready(transport: Option<&Transport>) {
+    match transport {
+        Some(transport) => transport.ready().await,
+        None => pending().await,
+    }
+}
+
+async fn dial(dialling: &mut Option<Dialling>) -> io::Result<TcpStream> {
+    match dialling {
+        Some(dialling) => dialling.await,
+        None => pending().await,
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+        None => pending().await,
+    }
+}

@@ -1,0 +1,339 @@
+//! Against a real BIRD 2, as a plain process on loopback addresses.
+//!
+//! BIRD needs `multihop`, since a loopback neighbour is on no interface of its own; so the routes' next hops are
+//! not reachable for it and it never touches the kernel's table.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Write},
+    net::{IpAddr, Ipv4Addr, TcpListener},
+    os::unix::net::UnixStream,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use bgp::{
+    Asn, Community, Family, HoldTime, LargeCommunity, PeerConfig, Prefix, RouteAttributes, RouteSet, Speaker,
+    SpeakerConfig, SpeakerEvent, StateName,
+};
+use tokio::sync::mpsc;
+
+/// Where Debian's package bird2 puts it.
+const BIRD: &str = "/usr/sbin/bird";
+
+/// How long anything may take on a busy machine; nothing waits for it to pass.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+const REMOTE_ASN: u32 = 65_001;
+
+/// A router. Killed and its directory removed when dropped.
+struct Bird {
+    process: Child,
+    directory: tempfile::TempDir,
+    port: u16,
+}
+
+impl Bird {
+    /// Starts a router that expects the AS `asn` at 127.0.0.1, with `extra` in its protocol's configuration.
+    fn start(asn: u32, extra: &str) -> Self {
+        assert!(
+            fs::exists(BIRD).unwrap_or(false),
+            "{BIRD} is missing; install Debian's package bird2 to run this test"
+        );
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let port = free_port();
+        let path = |name: &str| directory.path().join(name);
+        let config = format!(
+            r#"
+log "{log}" all;
+router id 192.0.2.254;
+debug protocols {{ states, events }};
+protocol device {{ scan time 3600; }}
+protocol bgp lb {{
+    local 127.0.0.1 port {port} as {REMOTE_ASN};
+    neighbor 127.0.0.1 port 1 as {asn};
+    strict bind;
+    passive;
+    multihop;
+    hold time 30;
+    connect retry time 1;
+    error wait time 1, 2;
+    {extra}
+    ipv4 {{ import all; export none; }};
+    ipv6 {{ import all; export none; }};
+}}
+"#,
+            log = path("log").display()
+        );
+        fs::write(path("bird.conf"), config).expect("the configuration is written");
+        let output = fs::File::create(path("output")).expect("a file for BIRD's output");
+        let process = Command::new(BIRD)
+            .arg("-f")
+            .arg("-c")
+            .arg(path("bird.conf"))
+            .arg("-s")
+            .arg(path("ctl"))
+            .arg("-P")
+            .arg(path("pid"))
+            .stdin(Stdio::null())
+            .stdout(output.try_clone().expect("the same file"))
+            .stderr(output)
+            .spawn()
+            .expect("BIRD starts");
+        let bird = Self { process, directory, port };
+        bird.wait_until("BIRD answers", || {
+            bird.path("ctl").exists() && bird.ask("show status").contains("up and")
+        });
+        bird
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// What birdc prints for a command, over the same socket.
+    fn ask(&self, command: &str) -> String {
+        let mut socket = UnixStream::connect(self.path("ctl")).expect("BIRD's control socket");
+        let mut reader = BufReader::new(socket.try_clone().expect("the same socket"));
+        let mut answer = String::new();
+        let mut line = String::new();
+        reader.read_line(&mut line).expect("BIRD's greeting");
+        writeln!(socket, "{command}").expect("BIRD takes a command");
+        loop {
+            line.clear();
+            assert!(reader.read_line(&mut line).expect("BIRD answers") > 0, "BIRD went away");
+            // A reply ends with a line whose code, 4 digits, is followed by a space and starts with 0, 8 or 9.
+            let done = line.as_bytes().get(4) == Some(&b' ') && line.starts_with(['0', '8', '9']);
+            answer.push_str(&line);
+            if done {
+                return answer;
+            }
+        }
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.path("log")).unwrap_or_default()
+    }
+
+    fn wait_until(&self, what: &str, mut condition: impl FnMut() -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !condition() {
+            assert!(
+                Instant::now() < deadline,
+                "waited for: {what}\n--- output\n{}\n--- log\n{}",
+                fs::read_to_string(self.path("output")).unwrap_or_default(),
+                self.log(),
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Waits until the whole answer about one prefix holds all the words.
+    fn wait_for_route(&self, prefix: &str, words: &[&str]) {
+        let ask = || self.ask(&format!("show route all for {prefix}"));
+        self.wait_until(&format!("{prefix} with {words:?}; last answer:\n{}", ask()), || {
+            let answer = ask();
+            words.iter().all(|word| answer.contains(word))
+        });
+    }
+
+    fn has_route(&self, prefix: &str) -> bool {
+        self.ask(&format!("show route for {prefix}")).contains(prefix)
+    }
+}
+
+impl Drop for Bird {
+    fn drop(&mut self) {
+        // Both fail only when it is gone already.
+        let _gone = self.process.kill();
+        let _reaped = self.process.wait();
+    }
+}
+
+/// A port of 127.0.0.1 that was free a moment ago.
+fn free_port() -> u16 {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .and_then(|socket| socket.local_addr())
+        .expect("a free port")
+        .port()
+}
+
+fn config(asn: u32, bird: &Bird) -> SpeakerConfig {
+    let mut peer = PeerConfig::new("r1", IpAddr::from(Ipv4Addr::LOCALHOST), Asn::new(REMOTE_ASN).unwrap());
+    peer.port = bird.port;
+    peer.local_address = Some(Ipv4Addr::LOCALHOST.into());
+    peer.multihop = Some(2);
+    peer.connect_retry = Duration::from_secs(1);
+    peer.hold_time = HoldTime::from_secs(30).unwrap();
+    peer.next_hop_v4 = Some(Ipv4Addr::new(192, 0, 2, 1));
+    peer.next_hop_v6 = "2001:db8::1".parse().ok();
+    SpeakerConfig {
+        peers: vec![peer],
+        ..SpeakerConfig::new(Asn::new(asn).unwrap(), Ipv4Addr::new(192, 0, 2, 1))
+    }
+}
+
+fn routes(prefixes: &[&str]) -> RouteSet {
+    let attributes = RouteAttributes {
+        med: Some(100),
+        prepend: 1,
+        communities: vec![Community::new(64_600, 7)],
+        large_communities: vec![LargeCommunity { global: 4_200_000_001, local1: 1, local2: 2 }],
+        ..RouteAttributes::default()
+    };
+    prefixes.iter().map(|prefix| (prefix.parse::<Prefix>().unwrap(), attributes.clone())).collect()
+}
+
+async fn established(speaker: &Speaker) {
+    let mut status = speaker.status();
+    let up =
+        status.wait_for(|status| status.get("r1").is_some_and(|peer| peer.state == StateName::Established));
+    let outcome = tokio::time::timeout(PATIENCE, up).await.map(drop);
+    assert!(outcome.is_ok(), "not established: {:?}", speaker.status().borrow().get("r1"));
+}
+
+/// Waits for an event that `pick` takes, dropping others.
+async fn event<T>(events: &mut mpsc::Receiver<SpeakerEvent>, pick: impl Fn(SpeakerEvent) -> Option<T>) -> T {
+    let found = async {
+        loop {
+            let event = events.recv().await.expect("the speaker lives");
+            if let Some(found) = pick(event) {
+                return found;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, found).await.expect("the event comes")
+}
+
+async fn sent(events: &mut mpsc::Receiver<SpeakerEvent>) -> (usize, usize, Duration) {
+    event(events, |event| match event {
+        SpeakerEvent::RoutesSent { announced, withdrawn, elapsed, .. } => {
+            Some((announced, withdrawn, elapsed))
+        }
+        _ => None,
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn both_families_reach_bird_over_one_session_whatever_the_size_of_our_asn() {
+    for asn in [4_200_000_001_u32, 64_600] {
+        let bird = Bird::start(asn, "");
+        let (speaker, mut events) = Speaker::spawn(config(asn, &bird));
+        speaker.set_routes(routes(&["198.51.100.1/32", "2001:db8:1::1/128"]));
+        assert_eq!(sent(&mut events).await.0, 2);
+        let path = format!("BGP.as_path: {asn} {asn}");
+        let common = [
+            &path[..],
+            "BGP.med: 100",
+            "BGP.community: (64600,7)",
+            "BGP.large_community: (4200000001, 1, 2)",
+        ];
+        bird.wait_for_route("198.51.100.1/32", &[&common[..], &["BGP.next_hop: 192.0.2.1"]].concat());
+        bird.wait_for_route("2001:db8:1::1/128", &[&common[..], &["BGP.next_hop: 2001:db8::1"]].concat());
+
+        let status = speaker.status().borrow().get("r1").cloned().expect("the peer's status");
+        let session = status.session.expect("a session");
+        assert!(session.four_octet_asn && session.graceful_restart);
+        assert_eq!(session.families, Family::ALL.into());
+        assert_eq!(session.hold_time.as_secs(), 30);
+        assert_eq!(session.remote_router_id, Ipv4Addr::new(192, 0, 2, 254));
+        assert_eq!(status.announced, [(Family::Ipv4, 1), (Family::Ipv6, 1)].into());
+        speaker.shutdown("done").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_withdrawn_route_disappears_and_the_others_stay() {
+    let bird = Bird::start(64_600, "");
+    let (speaker, mut events) = Speaker::spawn(config(64_600, &bird));
+    speaker.set_routes(routes(&[
+        "198.51.100.1/32",
+        "198.51.100.2/32",
+        "2001:db8:1::1/128",
+        "2001:db8:1::2/128",
+    ]));
+    sent(&mut events).await;
+    for prefix in ["198.51.100.2/32", "2001:db8:1::2/128"] {
+        bird.wait_until("the route arrives", || bird.has_route(prefix));
+    }
+    speaker.set_routes(routes(&["198.51.100.1/32", "2001:db8:1::1/128"]));
+    let (announced, withdrawn, elapsed) = sent(&mut events).await;
+    assert_eq!((announced, withdrawn), (0, 2));
+    println!("withdrawn: written {elapsed:?} after set_routes");
+    for prefix in ["198.51.100.2/32", "2001:db8:1::2/128"] {
+        bird.wait_until("the route goes", || !bird.has_route(prefix));
+    }
+    for prefix in ["198.51.100.1/32", "2001:db8:1::1/128"] {
+        assert!(bird.has_route(prefix), "{prefix} stays");
+    }
+    speaker.shutdown("done").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shutdown_withdraws_and_tells_bird_why() {
+    let bird = Bird::start(64_600, "");
+    let (speaker, mut events) = Speaker::spawn(config(64_600, &bird));
+    speaker.set_routes(routes(&["198.51.100.1/32"]));
+    sent(&mut events).await;
+    bird.wait_until("the route arrives", || bird.has_route("198.51.100.1/32"));
+    speaker.shutdown("rack 4 moves, ticket 17").await;
+    let (announced, withdrawn, _) = sent(&mut events).await;
+    assert_eq!((announced, withdrawn), (0, 1));
+    bird.wait_until("the text is logged", || {
+        let log = bird.log();
+        log.contains("Administrative shutdown") && log.contains("rack 4 moves, ticket 17")
+    });
+    assert!(!bird.has_route("198.51.100.1/32"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_speaker_that_vanishes_leaves_stale_routes_and_coming_back_refreshes_them_with_none_lost() {
+    let bird = Bird::start(64_600, "graceful restart on;");
+    let (all, kept) = (
+        ["198.51.100.1/32", "198.51.100.2/32", "2001:db8:1::1/128"],
+        ["198.51.100.1/32", "2001:db8:1::1/128"],
+    );
+    let (speaker, mut events) = Speaker::spawn(config(64_600, &bird));
+    speaker.set_routes(routes(&all));
+    sent(&mut events).await;
+    for prefix in all {
+        bird.wait_until("the route arrives", || bird.has_route(prefix));
+    }
+    drop(speaker);
+    bird.wait_until("BIRD sees the loss as a restart", || {
+        bird.log().contains("Neighbor graceful restart detected")
+    });
+    for prefix in all {
+        assert!(bird.has_route(prefix), "{prefix} is kept");
+    }
+
+    let (speaker, mut events) = Speaker::spawn(SpeakerConfig { restarting: true, ..config(64_600, &bird) });
+    established(&speaker).await;
+    // We do not know yet what to announce: nothing may be taken from the router until we do.
+    for prefix in all {
+        assert!(bird.has_route(prefix), "{prefix} is kept while we find out");
+    }
+    speaker.set_routes(routes(&kept));
+    sent(&mut events).await;
+    bird.wait_until("the restart is done", || bird.log().contains("Neighbor graceful restart done"));
+    bird.wait_until("what was not announced again goes", || !bird.has_route("198.51.100.2/32"));
+    for prefix in kept {
+        assert!(bird.has_route(prefix), "{prefix} was refreshed");
+    }
+    speaker.shutdown("done").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bird_names_the_fault_when_our_as_is_not_the_one_it_expects() {
+    let bird = Bird::start(64_601, "");
+    let (speaker, mut events) = Speaker::spawn(config(64_600, &bird));
+    let said = event(&mut events, |event| match event {
+        SpeakerEvent::NotificationReceived { notification, .. } => Some(notification),
+        _ => None,
+    })
+    .await;
+    assert!(said.contains("Bad Peer AS"), "{said}");
+    speaker.shutdown("done").await;
+}
