@@ -112,11 +112,9 @@ impl Run {
         ]
     }
 
-    /// unshare(1): it becomes process 1 of its own process table, which ends with it.
     fn private_namespaces(&self) -> Result<Command> {
-        let mut command = Command::new("unshare");
-        command.args(["--net", "--mount", "--pid", "--fork", "--kill-child", "--"]).arg(program()?);
-        command.envs(self.environment());
+        let mut command = alone(&["--net", "--mount"]);
+        command.arg(program()?).envs(self.environment());
         Ok(command)
     }
 
@@ -128,9 +126,8 @@ impl Run {
         // modprobe -d wants the modules below lib/modules of some directory.
         fs::create_dir_all(self.directory.join("lib"))?;
         symlink(GUEST_MODULES, self.directory.join("lib/modules")).context("link the guest's modules")?;
-        // In a process table of its own: user-mode Linux is several processes, and they are to end together.
-        let mut command = Command::new("unshare");
-        command.args(["--pid", "--fork", "--kill-child", "--", GUEST_KERNEL]);
+        let mut command = alone(&[]);
+        command.arg(GUEST_KERNEL);
         command.arg(format!("mem={GUEST_MEMORY}")).args(["rootfstype=hostfs", "rw", "quiet", "loglevel=3"]);
         command.arg(assignment("init", program()?.as_os_str())?);
         command.arg(assignment("uml_dir", self.directory.as_os_str())?).arg("umid=guest");
@@ -214,6 +211,15 @@ impl Run {
         let last = &lines[lines.len().saturating_sub(LINES)..];
         format!("; the console's last lines:\n{}", last.join("\n"))
     }
+}
+
+/// A command, still without its program, that runs in a process table of its own: user-mode Linux and a lab both are
+/// many processes, and they are to end together, also when this program is killed.
+fn alone(namespaces: &[&str]) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "unshare", "--pid", "--fork", "--kill-child"]);
+    command.args(namespaces).arg("--");
+    command
 }
 
 /// `key=value` for the guest kernel's command line, which is cut at spaces.
