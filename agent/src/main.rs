@@ -43,7 +43,8 @@ fn main() -> ExitCode {
 
 fn check(path: &std::path::Path) -> anyhow::Result<()> {
     let config = daemon::load(path)?;
-    println!("{}: {} services, no errors", path.display(), config.services.len());
+    let count = config.services.len();
+    println!("{}: {count} service{}, no errors", path.display(), if count == 1 { "" } else { "s" });
     Ok(())
 }
 

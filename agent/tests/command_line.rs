@@ -1,0 +1,103 @@
+//! lvsd and lvsctl as they are typed: what they print and how they exit.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+const LVSD: &str = env!("CARGO_BIN_EXE_lvsd");
+const LVSCTL: &str = env!("CARGO_BIN_EXE_lvsctl");
+
+fn run(program: &str, arguments: &[&str]) -> Output {
+    Command::new(program).args(arguments).output().expect("the program can be started")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("programs print text")
+}
+
+const GOOD: &str = r#"
+[service.web]
+vips = ["192.0.2.10"]
+port = 80
+backends = [{ host = "10.64.0.11" }]
+checks = [{ type = "tcp" }]
+"#;
+
+fn written(directory: &Path, content: &str) -> String {
+    let file = directory.join("lvsd.toml");
+    fs::write(&file, content).unwrap();
+    file.display().to_string()
+}
+
+#[test]
+fn a_good_configuration_is_said_to_be_good() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = written(directory.path(), GOOD);
+    for arguments in [vec!["check-config", &file], vec!["--config", &file, "check-config"]] {
+        let output = run(LVSD, &arguments);
+        assert_eq!(output.status.code(), Some(0));
+        assert_eq!(text(&output.stdout), format!("{file}: 1 service, no errors\n"));
+    }
+}
+
+#[test]
+fn every_error_of_a_configuration_is_printed_with_its_line_and_the_exit_is_1() {
+    let directory = tempfile::tempdir().unwrap();
+    let bad = GOOD.replace("port = 80", "prot = 80").replace("\"tcp\"", "\"tpc\"");
+    let file = written(directory.path(), &bad);
+    let output = run(LVSD, &["check-config", &file]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output.stderr);
+    assert!(said.contains(&format!("{file}:4:")) && said.contains("did you mean `port`?"), "{said}");
+    assert!(said.contains(&format!("{file}:6:")) && said.contains("tpc"), "{said}");
+    assert!(said.ends_with("errors\n"), "{said}");
+}
+
+#[test]
+fn lvsd_does_not_start_with_a_bad_configuration() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = written(directory.path(), "[service.web]\n");
+    let output = run(LVSD, &["--config", &file]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("vips"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_configuration_that_is_not_there_is_named() {
+    let output = run(LVSD, &["check-config", "/nowhere/lvsd.toml"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("/nowhere/lvsd.toml"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn lvsd_not_running_is_one_clear_line_and_exit_3() {
+    for arguments in
+        [vec!["status"], vec!["depool", "rs1"], vec!["pool", "rs1"], vec!["why", "rs1"], vec!["reload"]]
+    {
+        let output = run(LVSCTL, &[&["--socket", "/nowhere/control.sock"], arguments.as_slice()].concat());
+        assert_eq!(output.status.code(), Some(3));
+        let said = text(&output.stderr);
+        assert!(said.starts_with("lvsctl: lvsd is not running: /nowhere/control.sock: "), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+    }
+}
+
+#[test]
+fn a_wrong_command_line_exits_with_2() {
+    assert_eq!(run(LVSCTL, &["depol", "rs1"]).status.code(), Some(2));
+    assert_eq!(run(LVSD, &["--confg", "x"]).status.code(), Some(2));
+}
+
+#[test]
+fn help_names_every_command_and_the_exit_codes() {
+    let help = text(&run(LVSCTL, &["--help"]).stdout);
+    for word in ["status", "depool", "pool", "why", "reload", "Exit codes:", "  3  lvsd does not run"] {
+        assert!(help.contains(word), "{word} is missing in\n{help}");
+    }
+    for command in ["status", "depool", "pool", "why", "reload"] {
+        let help = text(&run(LVSCTL, &[command, "--help"]).stdout);
+        assert!(help.contains(&format!("lvsctl {command}")) && help.contains("Example"), "{help}");
+    }
+}

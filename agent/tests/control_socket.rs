@@ -1,0 +1,279 @@
+//! The control socket end to end: lvsctl on one side, the core behind the real server on the other.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use lvsd::api::{Context, control, http};
+use lvsd::config;
+use lvsd::core::{Action, Event, State, Timestamp, step, view};
+use lvsd::engine::{Inbox, Input, Query};
+use lvsd::exec::checks;
+use lvsd::metrics::Metrics;
+use lvsd::reload::Reloader;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::Arc;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+
+const CONFIGURATION: &str = r#"
+[service.web]
+vips = ["192.0.2.10"]
+port = 80
+backends = [
+  { host = "rs1", addresses = ["10.64.0.11"] },
+  { host = "rs2", addresses = ["10.64.0.12"] },
+]
+checks = []
+"#;
+
+/// An engine without executors: events change the state, answers go back, nothing else happens.
+async fn turn(mut inbox: mpsc::Receiver<Input>) {
+    let mut state = State::new();
+    let now = || Timestamp::from(std::time::SystemTime::now());
+    let table = ipvs::Table::new();
+    step(&mut state, Event::KernelRead { table, connections: Vec::new() }, now());
+    while let Some(input) = inbox.recv().await {
+        match input {
+            Input::Event(event) => drop(step(&mut state, event, now())),
+            Input::Operate { who, command, reply } => {
+                let request = lvsd::core::event::Request { id: 1, who, command };
+                let actions = step(&mut state, Event::Operator(request), now());
+                let answer = actions.into_iter().find_map(|action| match action {
+                    Action::Reply { answer, .. } => Some(answer),
+                    _ => None,
+                });
+                drop(reply.send(answer.expect("every request is answered")));
+            }
+            Input::Query(Query::Status { service, reply }) => {
+                drop(reply.send(view::status(&state, service.as_deref())));
+            }
+            Input::Query(Query::Why { host, reply }) => drop(reply.send(view::why(&state, &host))),
+            Input::Query(Query::Ready { reply }) => drop(reply.send(state.is_ready())),
+        }
+    }
+}
+
+struct Daemon {
+    directory: tempfile::TempDir,
+    http: String,
+}
+
+impl Daemon {
+    async fn start() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        // A user without rights may not be able to enter the directory of the build.
+        std::fs::copy(env!("CARGO_BIN_EXE_lvsctl"), directory.path().join("lvsctl")).unwrap();
+        let file = directory.path().join("lvsd.toml");
+        let socket = directory.path().join("control.sock");
+        let text = format!("[lvsd]\ncontrol_socket = {:?}\n{CONFIGURATION}", socket.display().to_string());
+        std::fs::write(&file, &text).unwrap();
+        let config = Arc::new(config::load(&file).unwrap());
+        let (inbox, receiver) = Inbox::new();
+        tokio::spawn(turn(receiver));
+        inbox.event(Event::Configured(Arc::clone(&config))).await;
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let checks = checks::Handle::spawn(1, inbox.clone());
+        let reloader = Reloader::new(file, Arc::clone(&config), inbox.clone(), Arc::clone(&metrics));
+        let context =
+            Context { inbox, reloader: Arc::new(reloader), metrics, peers: None, checks: checks.watcher() };
+        let listener = control::listen(&config.daemon).await.unwrap();
+        let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = tcp.local_addr().unwrap().to_string();
+        tokio::spawn(http::serve(tcp, context.clone()));
+        tokio::spawn(async move {
+            let _checks = checks;
+            control::serve(listener, context).await
+        });
+        Self { directory, http: address }
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.directory.path().join("control.sock")
+    }
+
+    async fn lvsctl(&self, arguments: &[&str]) -> Output {
+        self.lvsctl_as(None, arguments).await
+    }
+
+    async fn lvsctl_as(&self, uid: Option<u32>, arguments: &[&str]) -> Output {
+        let mut command = Command::new(self.directory.path().join("lvsctl"));
+        command.arg("--socket").arg(self.socket()).args(arguments);
+        if let Some(uid) = uid {
+            command.uid(uid).gid(uid);
+        }
+        tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+    }
+
+    async fn get(&self, path: &str) -> String {
+        let mut stream = TcpStream::connect(&self.http).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: lvsd\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+}
+
+fn out(output: &Output) -> String {
+    assert!(output.status.success(), "{}", err(output));
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn json(output: &Output) -> serde_json::Value {
+    serde_json::from_str(&out(output)).unwrap()
+}
+
+#[tokio::test]
+async fn status_shows_services_and_backends_as_text_and_as_json() {
+    let daemon = Daemon::start().await;
+    let status = out(&daemon.lvsctl(&["status"]).await);
+    assert!(status.contains("web  tcp port 80 on 192.0.2.10, scheduler wrr"), "{status}");
+    assert!(status.contains("rs1      10.64.0.11  1       pooled"), "{status}");
+    let status = json(&daemon.lvsctl(&["status", "web", "-o", "json"]).await);
+    assert_eq!(status["services"][0]["pools"][0]["backends"][1]["host"], "rs2");
+}
+
+#[tokio::test]
+async fn what_does_not_exist_exits_with_4_and_suggests_what_does() {
+    let daemon = Daemon::start().await;
+    let wrong = [
+        (["status", "wbe"], "web"),
+        (["why", "rs11"], "rs1"),
+        (["depool", "rs3"], "rs1"),
+        (["pool", "r1"], "rs1"),
+    ];
+    for (arguments, near) in wrong {
+        let output = daemon.lvsctl(&arguments).await;
+        assert_eq!(output.status.code(), Some(4), "{arguments:?}");
+        assert!(err(&output).contains(&format!("did you mean {near}")), "{}", err(&output));
+    }
+}
+
+#[tokio::test]
+async fn a_depool_says_who_and_why_and_one_too_many_exits_with_5() {
+    let daemon = Daemon::start().await;
+    let done = json(&daemon.lvsctl(&["depool", "RS1", "--reason", "disk", "-o", "json"]).await);
+    assert_eq!(done["services"][0], "web");
+    let why = out(&daemon.lvsctl(&["why", "rs1"]).await);
+    assert!(why.contains("rs1 (10.64.0.11) in web is depooled with weight 0 since"), "{why}");
+    assert!(why.contains("\"disk\""), "{why}");
+    let refused = daemon.lvsctl(&["depool", "rs2"]).await;
+    assert_eq!(refused.status.code(), Some(5));
+    assert!(
+        err(&refused).contains("0 of 2 backends would be left serving, 1 are needed"),
+        "{}",
+        err(&refused)
+    );
+    out(&daemon.lvsctl(&["depool", "rs2", "--force"]).await);
+    out(&daemon.lvsctl(&["pool", "rs1"]).await);
+    assert!(out(&daemon.lvsctl(&["why", "rs1"]).await).contains("is pooled with weight 1"));
+}
+
+#[tokio::test]
+async fn only_root_changes_things_and_others_who_can_open_the_socket_look() {
+    const NOBODY: u32 = 65534;
+    let daemon = Daemon::start().await;
+    let closed = daemon.lvsctl_as(Some(NOBODY), &["status"]).await;
+    assert_eq!(closed.status.code(), Some(6), "{}", err(&closed));
+    std::fs::set_permissions(daemon.socket(), std::fs::Permissions::from_mode(0o666)).unwrap();
+    out(&daemon.lvsctl_as(Some(NOBODY), &["status"]).await);
+    for arguments in [vec!["depool", "rs1"], vec!["pool", "rs1"], vec!["reload"]] {
+        let denied = daemon.lvsctl_as(Some(NOBODY), &arguments).await;
+        assert_eq!(denied.status.code(), Some(6), "{arguments:?}");
+        assert!(err(&denied).contains("nobody may look but not change anything"), "{}", err(&denied));
+    }
+    assert!(out(&daemon.lvsctl(&["why", "rs1"]).await).contains("is pooled"));
+}
+
+#[tokio::test]
+async fn a_reload_says_what_changed_and_refuses_a_bad_configuration_with_7() {
+    let daemon = Daemon::start().await;
+    let file = daemon.directory.path().join("lvsd.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(out(&daemon.lvsctl(&["reload"]).await), "reloaded: nothing changed\n");
+    std::fs::write(&file, text.replace("port = 80", "port = 81")).unwrap();
+    assert_eq!(out(&daemon.lvsctl(&["reload"]).await), "reloaded: changed web\n");
+    std::fs::write(&file, text.replace("port = 80", "port = 0")).unwrap();
+    let refused = daemon.lvsctl(&["reload"]).await;
+    assert_eq!(refused.status.code(), Some(7));
+    assert!(
+        err(&refused).contains("the old one goes on") && err(&refused).contains("lvsd.toml:6:"),
+        "{}",
+        err(&refused)
+    );
+    std::fs::write(&file, text.replace("[lvsd]", "[lvsd]\nhttp = \"127.0.0.1:9999\"")).unwrap();
+    let refused = daemon.lvsctl(&["reload"]).await;
+    assert_eq!(refused.status.code(), Some(7));
+    assert!(
+        err(&refused).contains("lvsd.http changed: a reload cannot change it; restart lvsd"),
+        "{}",
+        err(&refused)
+    );
+    let metrics = daemon.get("/metrics").await;
+    assert!(metrics.contains("lvsd_reloads_total{result=\"ok\"} 2\n"), "{metrics}");
+    assert!(metrics.contains("lvsd_reloads_total{result=\"refused\"} 2\n"), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_second_lvsd_on_the_same_socket_is_refused_and_a_left_over_one_replaced() {
+    let daemon = Daemon::start().await;
+    let mut config = config::load(&daemon.directory.path().join("lvsd.toml")).unwrap().daemon;
+    let error = control::listen(&config).await.unwrap_err().to_string();
+    assert!(error.contains("another lvsd is running"), "{error}");
+    config.control_socket = daemon.directory.path().join("left-over.sock");
+    drop(std::os::unix::net::UnixListener::bind(&config.control_socket).unwrap());
+    control::listen(&config).await.unwrap();
+    let mode = std::fs::metadata(&config.control_socket).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o660);
+}
+
+#[tokio::test]
+async fn requests_that_make_no_sense_get_an_error_and_harm_nobody() {
+    let daemon = Daemon::start().await;
+    for request in [
+        "POST /v1/depool HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 3\r\n\r\n{{{",
+        "POST /v1/depool HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 13\r\n\r\n{\"hots\":\"rs\"}",
+        "GET /v1/nowhere HTTP/1.1\r\nHost: x\r\n\r\n",
+        "GET /v1/status?service=%ff%00 HTTP/1.1\r\nHost: x\r\n\r\n",
+        "\0\0\0\r\n\r\n",
+    ] {
+        let answer = raw(&daemon.socket(), request).await;
+        assert!(answer.starts_with("HTTP/1.1 4"), "{request:?}: {answer:?}");
+    }
+    out(&daemon.lvsctl(&["status"]).await);
+}
+
+async fn raw(socket: &Path, request: &str) -> String {
+    let mut stream = tokio::net::UnixStream::connect(socket).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test]
+async fn http_tells_monitoring_what_it_asks() {
+    let daemon = Daemon::start().await;
+    assert!(daemon.get("/healthz").await.starts_with("HTTP/1.1 200"));
+    let ready = daemon.get("/readyz").await;
+    assert!(ready.starts_with("HTTP/1.1 503") && ready.contains("waiting for"), "{ready}");
+    let metrics = daemon.get("/metrics").await;
+    for line in [
+        "lvsd_backend_weight{backend=\"rs1\",family=\"v4\",service=\"web\"} 1",
+        "lvsd_pool_serving{family=\"v4\",service=\"web\"} 2",
+        "# TYPE lvsd_reloads_total counter",
+        "lvsd_ready 0",
+    ] {
+        assert!(metrics.contains(line), "{line} is missing in\n{metrics}");
+    }
+    assert!(daemon.get("/nowhere").await.starts_with("HTTP/1.1 404"));
+}
