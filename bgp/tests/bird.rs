@@ -160,17 +160,18 @@ fn free_port() -> u16 {
 }
 
 fn config(asn: u32, bird: &Bird) -> SpeakerConfig {
-    let mut peer = PeerConfig::new("r1", IpAddr::from(Ipv4Addr::LOCALHOST), Asn::new(REMOTE_ASN).unwrap());
+    let mut peer =
+        PeerConfig::new("r1", IpAddr::from(Ipv4Addr::LOCALHOST), Asn::new(REMOTE_ASN).expect("a private AS"));
     peer.port = bird.port;
     peer.local_address = Some(Ipv4Addr::LOCALHOST.into());
     peer.multihop = Some(2);
     peer.connect_retry = Duration::from_secs(1);
-    peer.hold_time = HoldTime::from_secs(30).unwrap();
+    peer.hold_time = HoldTime::from_secs(30).expect("a legal time");
     peer.next_hop_v4 = Some(Ipv4Addr::new(192, 0, 2, 1));
     peer.next_hop_v6 = "2001:db8::1".parse().ok();
     SpeakerConfig {
         peers: vec![peer],
-        ..SpeakerConfig::new(Asn::new(asn).unwrap(), Ipv4Addr::new(192, 0, 2, 1))
+        ..SpeakerConfig::new(Asn::new(asn).expect("a private AS"), Ipv4Addr::new(192, 0, 2, 1))
     }
 }
 
@@ -182,7 +183,7 @@ fn routes(prefixes: &[&str]) -> RouteSet {
         large_communities: vec![LargeCommunity { global: 4_200_000_001, local1: 1, local2: 2 }],
         ..RouteAttributes::default()
     };
-    prefixes.iter().map(|prefix| (prefix.parse::<Prefix>().unwrap(), attributes.clone())).collect()
+    prefixes.iter().map(|prefix| (prefix.parse::<Prefix>().expect("a prefix"), attributes.clone())).collect()
 }
 
 async fn established(speaker: &Speaker) {
@@ -335,5 +336,30 @@ async fn bird_names_the_fault_when_our_as_is_not_the_one_it_expects() {
     })
     .await;
     assert!(said.contains("Bad Peer AS"), "{said}");
+    speaker.shutdown("done").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fifty_thousand_routes_arrive_and_go() {
+    const ROUTES: u32 = 50_000;
+    let bird = Bird::start(64_600, "");
+    let (speaker, mut events) = Speaker::spawn(config(64_600, &bird));
+    established(&speaker).await;
+    let prefix = |n: u32| Prefix::host(Ipv4Addr::from_bits(0x0a00_0000 + n).into());
+    speaker.set_routes((0..ROUTES).map(|n| (prefix(n), RouteAttributes::default())).collect());
+    let (announced, _, elapsed) = sent(&mut events).await;
+    assert_eq!(announced, ROUTES as usize);
+    println!("{ROUTES} routes written {elapsed:?} after set_routes");
+    let count = || {
+        bird.ask("show route count").contains(&format!("{ROUTES} of {ROUTES} routes for {ROUTES} networks"))
+    };
+    bird.wait_until("all routes are there", count);
+    speaker.set_routes(RouteSet::new());
+    let (_, withdrawn, elapsed) = sent(&mut events).await;
+    assert_eq!(withdrawn, ROUTES as usize);
+    println!("{ROUTES} withdrawals written {elapsed:?} after set_routes");
+    bird.wait_until("all routes are gone", || {
+        bird.ask("show route count").contains("0 of 0 routes for 0 networks")
+    });
     speaker.shutdown("done").await;
 }

@@ -37,6 +37,7 @@
 
 mod backoff;
 mod connection;
+mod event;
 mod negotiate;
 mod peer;
 mod state;
@@ -49,7 +50,8 @@ mod peer_tests;
 mod simulation_tests;
 
 pub use backoff::{Backoff, Jitter};
-pub use connection::{Action, Connection, EndReason, Event, Outgoing, Timer};
+pub use connection::Connection;
+pub use event::{Action, EndReason, Event, Outgoing, Timer};
 pub use negotiate::{Negotiated, Settings};
 pub use peer::{Input, Output, Peer, Side};
 pub use state::StateName;

@@ -9,6 +9,7 @@
 //! The task waits in one place (`Session::wake`), acts, and then writes what it can (`Session::pump`) before it
 //! waits again: a route that is set is on its way to the kernel's TCP in the same turn.
 
+mod inbound;
 mod min_ttl;
 mod outbound;
 mod report;

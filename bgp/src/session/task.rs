@@ -20,14 +20,14 @@ use super::{
     report::Report,
     socket,
     timers::{TimerKey, Timers},
-    transport::{Read, Transport, Written},
+    transport::{Transport, Written},
 };
 use crate::{
     RouteSet,
     fsm::{Action, Event, Input, Jitter, Negotiated, Outgoing, Output, Peer, Settings, Side},
     rib::{AdjRibOut, Export},
     speaker::{PeerConfig, Published, SessionStatus},
-    wire::{Context, Message, encode_keepalive},
+    wire::encode_keepalive,
 };
 
 /// Connections that are being closed, at most; more are closed without waiting for the neighbour. A router that
@@ -40,18 +40,15 @@ const WITHDRAW_TIMEOUT: Duration = Duration::from_secs(3);
 /// Fillings of the out queue in one turn, so that a million routes leave the task time to read.
 const FILLS_A_TURN: usize = 8;
 
-/// What decoding assumes until OPENs are exchanged; no UPDATE is accepted before.
-const BEFORE_OPEN: Context = Context { four_octet_asn: true, internal: false };
-
 type Dialling = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>;
 
 /// See the parent module.
 pub(super) struct Session {
-    config: PeerConfig,
+    pub(super) config: PeerConfig,
     identity: Identity,
-    fsm: Peer,
-    outgoing: Option<Transport>,
-    incoming: Option<Transport>,
+    pub(super) fsm: Peer,
+    pub(super) outgoing: Option<Transport>,
+    pub(super) incoming: Option<Transport>,
     dialling: Option<Dialling>,
     /// A connection that the neighbour dialled and that the state machine has not judged yet.
     arrived: Option<TcpStream>,
@@ -62,7 +59,7 @@ pub(super) struct Session {
     arrivals: mpsc::Receiver<TcpStream>,
     /// Connections that were told goodbye; dropping it closes them.
     closing: JoinSet<()>,
-    report: Report,
+    pub(super) report: Report,
     /// Why the session is being stopped.
     stop: Option<Stop>,
     /// The state machine was stopped: the task is over when everything is closed.
@@ -154,7 +151,7 @@ impl Session {
         }
     }
 
-    fn input(&mut self, input: Input) {
+    pub(super) fn input(&mut self, input: Input) {
         let outputs = self.fsm.handle(input, now());
         for output in outputs {
             match output {
@@ -213,7 +210,7 @@ impl Session {
         self.identity.asn == self.config.remote_asn
     }
 
-    fn slot(&mut self, side: Side) -> &mut Option<Transport> {
+    pub(super) fn slot(&mut self, side: Side) -> &mut Option<Transport> {
         match side {
             Side::Outgoing => &mut self.outgoing,
             Side::Incoming => &mut self.incoming,
@@ -294,56 +291,6 @@ impl Session {
         self.arrived = Some(stream);
         self.input(Input::Accepted);
         self.arrived = None;
-    }
-
-    /// Reads once and handles every whole message.
-    fn read(&mut self, side: Side) {
-        let Some(transport) = self.slot(side) else { return };
-        let outcome = transport.read();
-        while let Some(event) = self.next_event(side) {
-            self.input(Input::Connection(side, event));
-        }
-        match outcome {
-            Read::Some => {}
-            Read::Closed(how) => {
-                if self.slot(side).is_some() {
-                    self.input(Input::Connection(side, Event::TcpClosed(how)));
-                }
-            }
-        }
-    }
-
-    /// The next message in the receive buffer, counted.
-    fn next_event(&mut self, side: Side) -> Option<Event> {
-        let negotiated = self.fsm.connection(side).negotiated();
-        let transport = match side {
-            Side::Outgoing => self.outgoing.as_mut()?,
-            Side::Incoming => self.incoming.as_mut()?,
-        };
-        let extended = negotiated.is_some_and(|negotiated| negotiated.extended_messages);
-        let context = negotiated.map_or(BEFORE_OPEN, Negotiated::context);
-        let decoded = match transport.framer.next_frame(extended) {
-            Ok(None) => return None,
-            Ok(Some(frame)) => Message::decode(frame, context),
-            Err(error) => Err(error),
-        };
-        self.report.status.counters.messages_in += 1;
-        Some(match decoded {
-            Ok(Message::Open(open)) => Event::Open(open),
-            Ok(Message::Keepalive) => Event::Keepalive,
-            Ok(Message::RouteRefresh(refresh)) => Event::RouteRefresh(refresh),
-            Ok(Message::Update(update)) => {
-                if let Some(negotiated) = negotiated {
-                    self.report.update_received(&update, negotiated);
-                }
-                Event::Update
-            }
-            Ok(Message::Notification(notification)) => {
-                self.report.notification_received(&notification);
-                Event::Notification(notification)
-            }
-            Err(error) => Event::Malformed(error),
-        })
     }
 
     /// Sends what there is, as far as the neighbour takes it.

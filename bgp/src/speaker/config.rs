@@ -85,7 +85,55 @@ pub struct PeerConfig {
     pub graceful_restart: bool,
 }
 
+/// Why a peer cannot be run as it is configured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PeerConfigError {
+    /// There is nothing to talk about.
+    #[error("it has no address family; configure ipv4, ipv6 or both")]
+    NoFamily,
+    /// Nobody can be reached there.
+    #[error("{0} is no neighbour's address; configure the address of one router")]
+    Address(IpAddr),
+    /// Port 0 cannot be dialled.
+    #[error("port 0 cannot be dialled; configure {BGP_PORT} or the router's own")]
+    Port,
+    /// The two ends are of different families.
+    #[error(
+        "its address {remote} cannot be dialled from {local}; configure a local address of the same family"
+    )]
+    LocalFamily {
+        /// The neighbour's address.
+        remote: IpAddr,
+        /// Ours.
+        local: IpAddr,
+    },
+    /// A packet that may make no hop goes nowhere.
+    #[error("multihop 0 lets no packet leave; configure 1-255")]
+    Multihop,
+}
+
 impl PeerConfig {
+    /// Whether the speaker can run this peer; names are the owner's business. The speaker refuses one that fails,
+    /// with [`SpeakerEvent::PeerRefused`](crate::SpeakerEvent::PeerRefused).
+    pub fn validate(&self) -> Result<(), PeerConfigError> {
+        if self.families.is_empty() {
+            return Err(PeerConfigError::NoFamily);
+        }
+        if self.address.is_unspecified() || self.address.is_multicast() {
+            return Err(PeerConfigError::Address(self.address));
+        }
+        if self.port == 0 {
+            return Err(PeerConfigError::Port);
+        }
+        match self.local_address {
+            Some(local) if local.is_ipv4() != self.address.is_ipv4() => {
+                return Err(PeerConfigError::LocalFamily { remote: self.address, local });
+            }
+            Some(_) | None => {}
+        }
+        if self.multihop == Some(0) { Err(PeerConfigError::Multihop) } else { Ok(()) }
+    }
+
     /// A neighbour with both families, graceful restart and the defaults for everything else.
     pub fn new(name: impl Into<String>, address: IpAddr, remote_asn: Asn) -> Self {
         Self {
@@ -102,6 +150,32 @@ impl PeerConfig {
             multihop: None,
             gtsm: false,
             graceful_restart: true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_that_cannot_be_run_is_refused_with_what_to_configure() {
+        let peer = PeerConfig::new("r1", Ipv4Addr::LOCALHOST.into(), Asn::new(65_001).unwrap());
+        assert_eq!(peer.validate(), Ok(()));
+        let local = Some(Ipv6Addr::LOCALHOST.into());
+        let wrong = [
+            (PeerConfig { families: BTreeSet::new(), ..peer.clone() }, "configure ipv4, ipv6 or both"),
+            (
+                PeerConfig { address: Ipv4Addr::UNSPECIFIED.into(), ..peer.clone() },
+                "0.0.0.0 is no neighbour's",
+            ),
+            (PeerConfig { port: 0, ..peer.clone() }, "configure 179"),
+            (PeerConfig { local_address: local, ..peer.clone() }, "127.0.0.1 cannot be dialled from ::1"),
+            (PeerConfig { multihop: Some(0), ..peer.clone() }, "1-255"),
+        ];
+        for (peer, words) in wrong {
+            let error = peer.validate().unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
         }
     }
 }

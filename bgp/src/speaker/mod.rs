@@ -27,7 +27,9 @@ use tokio::{
     task::JoinHandle,
 };
 
-pub use config::{BGP_PORT, DEFAULT_CONNECT_RETRY, DEFAULT_RESTART_TIME, PeerConfig, SpeakerConfig};
+pub use config::{
+    BGP_PORT, DEFAULT_CONNECT_RETRY, DEFAULT_RESTART_TIME, PeerConfig, PeerConfigError, SpeakerConfig,
+};
 pub use event::SpeakerEvent;
 pub(crate) use outlet::Outlet;
 pub use status::{PeerCounters, PeerStatus, SessionStatus, Statuses, Withheld};
@@ -86,7 +88,8 @@ impl Speaker {
 
     /// Runs exactly these peers. Returns at once; a peer whose configuration is unchanged is left alone, one that
     /// changed is reset (Cease, Other Configuration Change), one that is gone has its routes withdrawn and is
-    /// told (Cease, Peer De-configured). A second peer with the same name or address is refused with an event.
+    /// told (Cease, Peer De-configured). A peer that cannot
+    /// be run ([`PeerConfig::validate`]), or a second one with the same name or address, is refused with an event.
     pub fn set_peers(&self, peers: Vec<PeerConfig>) {
         self.control.send_modify(|control| control.peers = peers);
     }

@@ -48,6 +48,7 @@ pub(super) struct Supervisor {
     running: BTreeMap<String, Running>,
     /// Dropping it aborts every session.
     tasks: JoinSet<()>,
+    started: Instant,
     listener: Option<TcpListener>,
     listen_again: Option<Instant>,
     /// A session task died; peers that do not run are started again then, not at once.
@@ -78,6 +79,7 @@ impl Supervisor {
             outlet,
             running: BTreeMap::new(),
             tasks: JoinSet::new(),
+            started: Instant::now(),
             listener: None,
             listen_again: None,
             restart_at: None,
@@ -143,12 +145,14 @@ impl Supervisor {
         }
     }
 
-    /// The peers by name, without those whose name or address another has already.
+    /// The peers by name, without those that cannot be run, or whose name or address another has already.
     fn wanted(&mut self, peers: Vec<PeerConfig>) -> BTreeMap<String, PeerConfig> {
         let mut wanted = BTreeMap::<String, PeerConfig>::new();
         let mut refused = BTreeSet::new();
         for peer in peers {
-            let reason = if wanted.contains_key(&peer.name) {
+            let reason = if let Err(error) = peer.validate() {
+                error.to_string()
+            } else if wanted.contains_key(&peer.name) {
                 "another peer has the same name".to_owned()
             } else if let Some(other) = wanted.values().find(|other| other.address == peer.address) {
                 format!("its address {} is that of peer {}", peer.address, other.name)
@@ -173,7 +177,8 @@ impl Supervisor {
             asn: self.config.asn,
             router_id: self.config.router_id,
             restart_time: self.config.restart_time,
-            restarting: self.config.restarting,
+            // Routers have given up on our restart by then (RFC 4724 §4.2).
+            restarting: self.config.restarting && self.started.elapsed() < self.config.restart_time,
         };
         let wiring = Wiring {
             routes: self.routes.clone(),

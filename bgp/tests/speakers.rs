@@ -1,0 +1,209 @@
+//! Speakers against each other, over loopback addresses: who dials, who listens, and what a changed configuration
+//! does.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
+    time::Duration,
+};
+
+use bgp::{
+    Asn, Family, PeerConfig, PeerStatus, Prefix, Route, RouteSet, Speaker, SpeakerConfig, SpeakerEvent,
+    StateName,
+};
+use tokio::sync::mpsc;
+
+/// How long anything may take on a busy machine; nothing waits for it to pass.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+type Events = mpsc::Receiver<SpeakerEvent>;
+
+fn asn(number: u32) -> Asn {
+    Asn::new(number).expect("a private AS")
+}
+
+/// A free port of an address.
+fn port(address: IpAddr) -> u16 {
+    TcpListener::bind((address, 0)).and_then(|socket| socket.local_addr()).expect("a free port").port()
+}
+
+struct End {
+    asn: Asn,
+    address: IpAddr,
+    port: u16,
+}
+
+impl End {
+    fn new(number: u32, address: &str) -> Self {
+        let address = address.parse().expect("an address");
+        Self { asn: asn(number), address, port: port(address) }
+    }
+
+    /// This end's configuration towards another.
+    fn towards(&self, name: &str, other: &Self) -> PeerConfig {
+        let mut peer = PeerConfig::new(name, other.address, other.asn);
+        peer.port = other.port;
+        peer.local_address = Some(self.address);
+        peer.connect_retry = Duration::from_secs(1);
+        peer.next_hop_v4 = Some(Ipv4Addr::new(192, 0, 2, 1));
+        peer.next_hop_v6 = "2001:db8::1".parse().ok();
+        peer
+    }
+
+    fn spawn(&self, peers: Vec<PeerConfig>, listens: bool) -> (Speaker, Events) {
+        let router_id = Ipv4Addr::from_bits(0x0a00_0000 + (self.asn.get() & 0xffff));
+        let listen = listens.then(|| SocketAddr::new(self.address, self.port));
+        Speaker::spawn(SpeakerConfig { listen, peers, ..SpeakerConfig::new(self.asn, router_id) })
+    }
+}
+
+async fn status(speaker: &Speaker, peer: &str, what: impl Fn(&PeerStatus) -> bool) -> PeerStatus {
+    let mut status = speaker.status();
+    let found = status.wait_for(|all| all.get(peer).is_some_and(&what));
+    let found = tokio::time::timeout(PATIENCE, found).await.map(|found| found.map(|all| all[peer].clone()));
+    match found {
+        Ok(Ok(status)) => status,
+        _ => panic!("the status does not come; it is {:?}", speaker.status().borrow().get(peer)),
+    }
+}
+
+async fn established(speaker: &Speaker, peer: &str) -> PeerStatus {
+    status(speaker, peer, |status| status.state == StateName::Established).await
+}
+
+async fn event<T>(events: &mut Events, pick: impl Fn(SpeakerEvent) -> Option<T>) -> T {
+    let found = async {
+        loop {
+            let event = events.recv().await.expect("the speaker lives");
+            if let Some(found) = pick(event) {
+                return found;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, found).await.expect("the event comes")
+}
+
+async fn notification(events: &mut Events) -> String {
+    event(events, |event| match event {
+        SpeakerEvent::NotificationReceived { notification, .. } => Some(notification),
+        _ => None,
+    })
+    .await
+}
+
+fn routes(prefixes: &[&str]) -> RouteSet {
+    prefixes.iter().map(|prefix| Route::new(prefix.parse::<Prefix>().expect("a prefix"))).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_speakers_that_dial_each_other_end_with_one_session_over_ipv4_and_ipv6() {
+    for (left, right) in [("127.0.0.1", "127.0.0.2"), ("::1", "::1")] {
+        let (left, right) = (End::new(64_600, left), End::new(65_001, right));
+        let (one, _events) = left.spawn(vec![left.towards("right", &right)], true);
+        let (two, _events2) = right.spawn(vec![right.towards("left", &left)], true);
+        one.set_routes(routes(&["198.51.100.1/32", "2001:db8::5/128"]));
+        let both = |status: &PeerStatus| status.received.values().eq([&1, &1]);
+        status(&two, "left", both).await;
+        let (seen, other) = (established(&one, "right").await, established(&two, "left").await);
+        let (seen, other) = (seen.session.expect("a session"), other.session.expect("a session"));
+        assert_eq!((seen.local, seen.remote), (other.remote, other.local), "it is the same connection");
+        two.shutdown("done").await;
+        one.shutdown("done").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_internal_session_with_gtsm_comes_up_when_both_ends_have_it() {
+    let (left, right) = (End::new(64_600, "127.0.0.1"), End::new(64_600, "127.0.0.2"));
+    let gtsm = |mut peer: PeerConfig| {
+        peer.gtsm = true;
+        peer
+    };
+    let (one, _events) = left.spawn(vec![gtsm(left.towards("right", &right))], false);
+    let router_id = Ipv4Addr::new(192, 0, 2, 77);
+    let (two, _events2) = Speaker::spawn(SpeakerConfig {
+        listen: Some(SocketAddr::new(right.address, right.port)),
+        peers: vec![gtsm(right.towards("left", &left))],
+        ..SpeakerConfig::new(right.asn, router_id)
+    });
+    // It only listens: nobody is at the port that it dials.
+    one.set_routes(routes(&["198.51.100.1/32"]));
+    status(&two, "left", |status| status.received.get(&Family::Ipv4) == Some(&1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_changed_configuration_resets_the_peer_that_changed_and_no_other() {
+    let us = End::new(64_600, "127.0.0.1");
+    let (a, b) = (End::new(65_001, "127.0.0.2"), End::new(65_002, "127.0.0.3"));
+    let (speaker, _events) = us.spawn(vec![us.towards("a", &a), us.towards("b", &b)], false);
+    let (router_a, mut events_a) = a.spawn(vec![a.towards("us", &us)], true);
+    let (router_b, mut events_b) = b.spawn(vec![b.towards("us", &us)], true);
+    speaker.set_routes(routes(&["198.51.100.1/32"]));
+    for router in [&router_a, &router_b] {
+        status(router, "us", |status| status.received.get(&Family::Ipv4) == Some(&1)).await;
+    }
+    let before = established(&speaker, "a").await;
+
+    let mut changed = us.towards("b", &b);
+    changed.next_hop_v4 = Some(Ipv4Addr::new(192, 0, 2, 9));
+    speaker.set_peers(vec![us.towards("a", &a), changed.clone()]);
+    assert_eq!(notification(&mut events_b).await, "Cease/Other Configuration Change");
+    let again = |status: &PeerStatus| status.counters.established == 2 && !status.received.is_empty();
+    status(&router_b, "us", again).await;
+    let after = established(&speaker, "a").await;
+    assert_eq!((before.since, before.session), (after.since, after.session), "a was left alone");
+
+    speaker.set_peers(vec![changed]);
+    assert_eq!(notification(&mut events_a).await, "Cease/Peer De-configured");
+    let gone = async {
+        let mut status = speaker.status();
+        status.wait_for(|all| !all.contains_key("a")).await.map(drop)
+    };
+    assert!(tokio::time::timeout(PATIENCE, gone).await.is_ok(), "a is forgotten");
+    established(&speaker, "b").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_peer_with_the_same_name_or_address_is_refused_by_name() {
+    let (us, router) = (End::new(64_600, "127.0.0.1"), End::new(65_001, "127.0.0.2"));
+    let peers = vec![us.towards("r1", &router), us.towards("r2", &router)];
+    let (speaker, mut events) = us.spawn(peers, false);
+    let (name, reason) = event(&mut events, |event| match event {
+        SpeakerEvent::PeerRefused { peer, reason } => Some((peer, reason)),
+        _ => None,
+    })
+    .await;
+    assert_eq!(name, "r2");
+    assert!(reason.contains("127.0.0.2") && reason.contains("r1"), "{reason}");
+    speaker.shutdown("done").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_that_cannot_be_listened_on_is_named_and_dialling_goes_on() {
+    let (us, router) = (End::new(64_600, "127.0.0.1"), End::new(65_001, "127.0.0.2"));
+    let taken = TcpListener::bind((us.address, us.port)).expect("the port is free");
+    let (speaker, mut events) = us.spawn(vec![us.towards("r1", &router)], true);
+    let address = event(&mut events, |event| match event {
+        SpeakerEvent::ListenFailed { address, .. } => Some(address),
+        _ => None,
+    })
+    .await;
+    assert_eq!(address, SocketAddr::new(us.address, us.port));
+    let (_router, _events) = router.spawn(vec![router.towards("us", &us)], true);
+    established(&speaker, "r1").await;
+    drop(taken);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_and_statuses_are_plain_data() {
+    let (us, router) = (End::new(64_600, "127.0.0.1"), End::new(65_001, "127.0.0.2"));
+    let (speaker, mut events) = us.spawn(vec![us.towards("r1", &router)], false);
+    let (_router, _events) = router.spawn(vec![router.towards("us", &us)], true);
+    speaker.set_routes(routes(&["198.51.100.1/32"]));
+    let up = event(&mut events, |event| matches!(event, SpeakerEvent::PeerUp { .. }).then_some(event)).await;
+    let json = serde_json::to_string(&up).expect("it serializes");
+    assert!(json.starts_with(r#"{"event":"peer_up","peer":"r1""#), "{json}");
+    assert_eq!(serde_json::from_str::<SpeakerEvent>(&json).expect("it comes back"), up);
+    let status = established(&speaker, "r1").await;
+    let json = serde_json::to_string(&status).expect("it serializes");
+    assert_eq!(serde_json::from_str::<PeerStatus>(&json).expect("it comes back"), status);
+}
