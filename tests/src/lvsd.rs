@@ -34,6 +34,15 @@ impl Lvsd {
         Ok(lvsd)
     }
 
+    /// The same with a configuration of other words than [`Configuration`]'s.
+    pub fn start_with(host: &Host, text: &str) -> Result<Self> {
+        let mut lvsd = Self { host: host.clone(), process: None };
+        let file = lvsd.configuration_file();
+        fs::write(&file, text).with_context(|| format!("write {}", file.display()))?;
+        lvsd.start_again()?;
+        Ok(lvsd)
+    }
+
     /// Writes another configuration, to be taken at the next start or reload.
     pub fn configure(&self, configuration: &Configuration) -> Result<()> {
         let file = self.configuration_file();
@@ -135,9 +144,14 @@ impl Lvsd {
         http(&self.host, path)
     }
 
+    /// Its process id, in the lab's own process table.
+    pub fn pid(&self) -> Result<u32> {
+        Ok(self.process.as_ref().context("lvsd does not run")?.pid())
+    }
+
     /// Resident memory in kB.
     pub fn resident_kilobytes(&self) -> Result<u64> {
-        let pid = self.process.as_ref().context("lvsd does not run")?.pid();
+        let pid = self.pid()?;
         let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
         line.split_whitespace().next().and_then(|word| word.parse().ok()).context("VmRSS is no number")

@@ -12,8 +12,8 @@ use super::Record;
 /// A request that takes longer is called slow, though it did not fail.
 const SLOW: Duration = Duration::from_secs(1);
 
-/// Failures that are told one by one.
-const TOLD: usize = 10;
+/// Failures of a phase that are told one by one.
+const TOLD: usize = 5;
 
 /// One request that has ended.
 #[derive(Clone, Debug)]
@@ -61,6 +61,8 @@ pub struct Report {
     pub requests: Vec<Request>,
     /// The phases in order.
     pub phases: Vec<Phase>,
+    /// The index of each request's phase.
+    phase_of: Vec<usize>,
     /// Over all phases.
     pub totals: Totals,
     /// How often a kept connection was found closed and opened again.
@@ -76,12 +78,13 @@ impl Report {
         };
         let mut phases: Vec<_> = record.phases.iter().map(phase).collect();
         let mut totals = Totals::default();
-        for request in &record.requests {
+        let phase_of: Vec<_> =
+            record.requests.iter().map(|request| phase_of(request, &record.phases)).collect();
+        for (request, phase) in record.requests.iter().zip(&phase_of) {
             totals.count(request);
-            let index = phase_of(request, &record.phases);
-            phases[index].totals.count(request);
+            phases[*phase].totals.count(request);
         }
-        Self { requests: record.requests.clone(), phases, totals, reconnects: record.reconnects }
+        Self { requests: record.requests.clone(), phases, phase_of, totals, reconnects: record.reconnects }
     }
 
     /// An error that tells the failures, unless there is none.
@@ -128,14 +131,16 @@ impl fmt::Display for Totals {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}; {} reconnects", self.totals, self.reconnects)?;
-        for phase in &self.phases {
+        for (index, phase) in self.phases.iter().enumerate() {
             writeln!(f, "  {:>7.3} s  {}: {}", phase.began.as_secs_f64(), phase.name, phase.totals)?;
-        }
-        for request in self.requests.iter().filter(|request| request.answer.is_err()).take(TOLD) {
-            let kept = if request.kept { ", kept connection" } else { "" };
-            let reason = request.answer.as_ref().err().map_or("", String::as_str);
-            let (at, took) = (request.at.as_secs_f64(), request.took.as_secs_f64());
-            writeln!(f, "  {at:>7.3} s  {}{kept}: {reason} after {took:.3} s", request.target)?;
+            let its = self.requests.iter().zip(&self.phase_of).filter(|(_, phase)| **phase == index);
+            for (request, reason) in
+                its.filter_map(|(request, _)| Some((request, request.answer.as_ref().err()?))).take(TOLD)
+            {
+                let kept = if request.kept { ", kept connection" } else { "" };
+                let (at, took) = (request.at.as_secs_f64(), request.took.as_secs_f64());
+                writeln!(f, "    {at:>7.3} s  {}{kept}: {reason} after {took:.3} s", request.target)?;
+            }
         }
         Ok(())
     }
