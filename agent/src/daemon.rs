@@ -4,7 +4,7 @@ use crate::api::{self, Context, control};
 use crate::config::{self, Config};
 use crate::core::Event;
 use crate::engine::{Engine, Executors, Inbox};
-use crate::exec::{addresses, checks, ipvs, routes, state_file};
+use crate::exec::{addresses, checks, ipvs, routes, saver, state_file};
 use crate::metrics::Metrics;
 use crate::notify;
 use crate::reload::Reloader;
@@ -45,7 +45,7 @@ pub async fn run(path: &Path, config: Config) -> anyhow::Result<()> {
         files: files::Handle::spawn(inbox.clone())?,
         names: names::Handle::spawn(config.daemon.resolve_interval, inbox.clone()),
         routes,
-        state_file: state_path,
+        saver: saver::Handle::spawn(state_path),
     };
     let reloader = Reloader::new(path.into(), Arc::clone(&config), inbox.clone(), Arc::clone(&metrics));
     let context = Context {

@@ -15,8 +15,11 @@ use std::sync::Arc;
 /// order within one step matters: what must be on disk before the kernel knows it comes first.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    /// Write the state file.
+    /// Write the state file. Replies that follow wait until it is written.
     Save(Saved),
+    /// Write the state file, and wait until it is written before anything else: the kernel must not hold an entry
+    /// that a crash would leave without an owner.
+    SaveFirst(Saved),
     /// Bring our part of the kernel's IPVS table to this.
     SyncIpvs(WantedTable),
     /// Read the kernel's IPVS table again, repair it, and report.

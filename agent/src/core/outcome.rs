@@ -58,7 +58,7 @@ pub(super) fn conclude(state: &mut State, mut dirty: Dirty, now: Timestamp) -> V
     }
     let save = own(state, &dirty);
     if save == Save::First {
-        actions.push(Action::Save(state.saved.clone()));
+        actions.push(Action::SaveFirst(state.saved.clone()));
     }
     if state.kernel.is_read && state.config.is_some() {
         addresses(state, &dirty, &mut actions);

@@ -1,26 +1,27 @@
 //! The engine: the sole owner of the core's state.
 //!
 //! One task takes inputs one at a time, steps the core, and hands the actions to the executors. It never waits for
-//! an executor: their wanted states are watch channels. The only I/O that it does itself is writing the state
-//! file, whose place in the order of actions matters.
+//! an executor, as their wanted states are watch channels; but for the state file when the kernel must not hear of a
+//! service before the disk has.
 
 mod clock;
 mod inbox;
+mod replies;
 
 pub use clock::Clock;
+use replies::Replies;
+
 pub use inbox::{Gone, INBOX, Inbox, Input, Query};
 
-use crate::core::action::{Answer, Level, Notice};
+use crate::core::action::{Level, Notice};
 use crate::core::event::Request;
 use crate::core::{Action, Event, State, step, view};
-use crate::exec::{addresses, checks, ipvs, routes, state_file};
+use crate::exec::{addresses, checks, ipvs, routes, saver};
 use crate::metrics::Metrics;
 use crate::sources::{files, names};
-use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 /// Everything that acts for the engine.
 #[derive(Debug)]
@@ -37,8 +38,8 @@ pub struct Executors {
     pub files: files::Handle,
     /// The host names.
     pub names: names::Handle,
-    /// Where the state file is.
-    pub state_file: PathBuf,
+    /// The state file.
+    pub saver: saver::Handle,
 }
 
 /// The engine before it runs.
@@ -49,11 +50,7 @@ pub struct Engine {
     inbox: mpsc::Receiver<Input>,
     executors: Executors,
     metrics: Arc<Metrics>,
-    /// Operators who wait for an answer, by request.
-    waiting: BTreeMap<u64, oneshot::Sender<Answer>>,
-    requests: u64,
-    /// Why the state file could not be written, as of the last attempt.
-    unsaved: Option<String>,
+    replies: Replies,
 }
 
 impl Engine {
@@ -65,29 +62,29 @@ impl Engine {
             inbox,
             executors,
             metrics,
-            waiting: BTreeMap::new(),
-            requests: 0,
-            unsaved: None,
+            replies: Replies::default(),
         }
     }
 
     /// Runs until the core says that all is done, then stops the executors. What is in the kernel stays there.
     pub async fn run(mut self) {
         loop {
-            let input = match self.wait_time() {
-                None => self.inbox.recv().await,
-                // A receive that is dropped has taken nothing.
-                Some(pause) => match tokio::time::timeout(pause, self.inbox.recv()).await {
-                    Ok(input) => input,
-                    Err(_) => Some(Input::Event(Event::Tick)),
-                },
+            let wait_time = self.wait_time();
+            // Every branch can be dropped at any point: a receive that is dropped has taken nothing.
+            let input = tokio::select! {
+                input = self.inbox.recv() => input,
+                written = self.executors.saver.progress() => {
+                    self.replies.written(&written);
+                    continue;
+                }
+                () = sleep_or_wait(wait_time) => Some(Input::Event(Event::Tick)),
             };
             let Some(input) = input else { break };
             if self.take(input).await == Flow::Exit {
                 break;
             }
         }
-        let Executors { ipvs, addresses, routes, checks, files, names, .. } = self.executors;
+        let Executors { ipvs, addresses, routes, checks, files, names, saver } = self.executors;
         checks.stop();
         files.stop();
         names.stop();
@@ -96,6 +93,7 @@ impl Engine {
         }
         ipvs.stop();
         addresses.stop();
+        saver.finish().await;
     }
 
     fn wait_time(&self) -> Option<Duration> {
@@ -107,9 +105,7 @@ impl Engine {
         match input {
             Input::Event(event) => self.event(event).await,
             Input::Operate { who, command, reply } => {
-                self.requests += 1;
-                let id = self.requests;
-                self.waiting.insert(id, reply);
+                let id = self.replies.expect(reply);
                 self.event(Event::Operator(Request { id, who, command })).await
             }
             Input::Query(query) => {
@@ -138,19 +134,12 @@ impl Engine {
     async fn act(&mut self, action: Action, since: Instant) -> Flow {
         match action {
             Action::Save(saved) => {
-                let path = self.executors.state_file.clone();
-                let saved = tokio::task::spawn_blocking(move || state_file::save(&path, &saved)).await;
-                self.unsaved = match saved {
-                    Ok(Ok(())) => None,
-                    Ok(Err(error)) => Some(error.to_string()),
-                    Err(error) => Some(error.to_string()),
-                };
-                if let Some(error) = &self.unsaved {
-                    tracing::error!(
-                        error,
-                        "the state file could not be written: a restart would forget this change"
-                    );
-                }
+                let number = self.executors.saver.save(saved).await;
+                self.replies.hold(number);
+            }
+            Action::SaveFirst(saved) => {
+                let number = self.executors.saver.save(saved).await;
+                self.executors.saver.wait(number).await;
             }
             Action::SyncIpvs(table) => self.executors.ipvs.set(table, since),
             Action::ReadKernel => {
@@ -165,24 +154,11 @@ impl Engine {
             Action::SetChecks(checks) => self.executors.checks.set(checks),
             Action::WatchFiles(files) => self.executors.files.set(files),
             Action::ResolveHosts(names) => self.executors.names.set(names),
-            Action::Reply { id, answer } => self.reply(id, answer),
+            Action::Reply { id, answer } => self.replies.answer(id, answer),
             Action::Notice(notice) => self.log(&notice),
             Action::Exit => return Flow::Exit,
         }
         Flow::Go
-    }
-
-    fn reply(&mut self, id: u64, answer: Answer) {
-        let answer = answer.map(|mut done| {
-            if let Some(error) = &self.unsaved {
-                done.message += &format!("; but it will be forgotten by a restart: {error}");
-            }
-            done
-        });
-        if let Some(waiting) = self.waiting.remove(&id) {
-            // Who asked may have gone; what was done is done and logged.
-            drop(waiting.send(answer));
-        }
     }
 
     fn log(&self, notice: &Notice) {
@@ -204,6 +180,13 @@ impl Engine {
             Query::Why { host, reply } => drop(reply.send(view::why(&self.state, &host))),
             Query::Ready { reply } => drop(reply.send(self.state.is_ready())),
         }
+    }
+}
+
+async fn sleep_or_wait(pause: Option<Duration>) {
+    match pause {
+        Some(pause) => tokio::time::sleep(pause).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -7,6 +7,7 @@ pub mod addresses;
 pub mod checks;
 pub mod ipvs;
 pub mod routes;
+pub mod saver;
 pub mod state_file;
 
 use std::time::Duration;

@@ -113,7 +113,7 @@ impl World {
 
     fn act(&mut self, action: Action) {
         match action {
-            Action::Save(saved) => {
+            Action::Save(saved) | Action::SaveFirst(saved) => {
                 self.saves += 1;
                 self.saved = saved;
             }
