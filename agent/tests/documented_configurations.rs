@@ -1,5 +1,7 @@
-//! The configurations that README.md and docs/ show are configurations that lvsd takes.
+//! The configurations that README.md and docs/ show are configurations that lvsd takes; every setting and every metric
+//! has its place in docs/.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -17,6 +19,18 @@ fn pages() -> Vec<PathBuf> {
     pages.push(root.join("README.md"));
     pages.sort();
     pages
+}
+
+fn read(path: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The names of metrics between two marks in a text.
+fn metrics(text: &str, mark: char) -> BTreeSet<String> {
+    let is_name =
+        |word: &&str| word.starts_with("lvsd_") && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+    text.split(mark).filter(is_name).map(ToOwned::to_owned).collect()
 }
 
 /// The fenced blocks of a language in a page, each with the line at which its text begins.
@@ -86,4 +100,45 @@ fn a_configuration_that_is_wrong_is_found_at_its_place_in_the_page() {
     assert_eq!(found.len(), 1);
     let errors = errors(Path::new("page.md"), found[0].0, &found[0].1);
     assert_eq!(errors, ["page.md:6:1: lvsd.drain_timout: unknown key; did you mean `drain_timeout`?"]);
+}
+
+#[test]
+fn every_metric_is_documented_and_every_documented_metric_exists() {
+    let made = metrics(&(read("src/metrics.rs") + &read("src/metrics/gauges.rs")), '"');
+    assert!(made.len() > 20, "{made:?}");
+    assert_eq!(made, metrics(&read("../docs/metrics.md"), '`'));
+}
+
+#[test]
+fn every_setting_is_documented() {
+    // An unknown key is answered with the known ones.
+    let probes = [
+        "[lvsd]\nx = 1\n",
+        "[bgp]\nx = 1\n",
+        "[bgp]\n[[bgp.peer]]\nx = 1\n",
+        "[service.a]\nx = 1\n",
+        "[service.a]\nbackends = [{ x = 1 }]\n",
+        "[service.a]\nchecks = [{ type = \"http\", x = 1 }]\n",
+    ];
+    let page = read("../docs/configuration.md");
+    let documented: BTreeSet<&str> = page
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .filter_map(|line| line.split('|').nth(1))
+        .flat_map(|cell| cell.split(',').map(|key| key.trim().trim_matches('`')))
+        .collect();
+    let mut known = 0;
+    for probe in probes {
+        let errors =
+            lvsd::config::parse(&[(PathBuf::from("a.toml"), probe.to_owned())]).expect_err("x is unknown");
+        let keys = errors.iter().find_map(|error| match &error.problem {
+            lvsd::config::Problem::Unknown { known, .. } => Some(*known),
+            _ => None,
+        });
+        for key in keys.expect("the known keys").iter().filter(|key| **key != "peer") {
+            known += 1;
+            assert!(documented.contains(key), "{probe:?}: {key} has no row in docs/configuration.md");
+        }
+    }
+    assert!(known > 40, "{known}");
 }

@@ -16,14 +16,12 @@ use std::time::Duration;
 /// left drain. `serving` is what the kernel serves or is to serve now.
 pub fn relist(service: &mut ServiceState, inventory: &Inventory, serving: &Serving<'_>, now: Timestamp) {
     let listed = match inventory.listing(&service.config) {
-        Listing::Waiting(reason) => {
-            service.waiting = Some(reason);
-            return;
-        }
-        Listing::Known(listed) => listed,
+        Listing::Waiting(reason) => Err(reason),
+        Listing::Known(listed) => scaled(&service.config, listed),
     };
-    let listed = match scaled(&service.config, listed) {
+    let listed = match listed {
         Ok(listed) => listed,
+        // With members, those go on, and so does their health; without, the kernel keeps what it has.
         Err(reason) if service.pools.is_empty() => {
             service.waiting = Some(reason);
             return;

@@ -201,3 +201,14 @@ fn weights_for_sh_are_divided_and_a_sum_that_does_not_fit_is_refused() {
     world.down(&["10.64.0.11"]);
     assert_eq!(world.weight(V4, "10.64.0.11:80"), Some(0), "health goes on with the last good pool");
 }
+
+#[test]
+fn a_service_that_moves_to_a_broken_pool_file_keeps_its_pool_and_its_health() {
+    let mut world = running();
+    world.configure(&with_pool_file());
+    world.pool_file("{");
+    world.down(&["10.64.0.11"]);
+    assert_eq!(world.weight(V4, "10.64.0.11:80"), Some(0));
+    assert_eq!(world.weight(V4, "10.64.0.12:80"), Some(10));
+    assert!(world.is_announced("192.0.2.10"));
+}
