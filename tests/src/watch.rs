@@ -10,8 +10,11 @@ use crate::bird::Bird;
 use crate::host::Host;
 use crate::table::{self, Table};
 
-/// Between two looks; a look at the kernel's table takes some 50 µs.
+/// Shortest time between two looks; a look at the kernel's table takes some 50 µs.
 const PAUSE: Duration = Duration::from_micros(500);
+
+/// A watcher rests so many times as long as it looks: the guest has one processor, and what is watched needs it.
+const REST: u32 = 8;
 
 /// Looks until a deadline; it is given the words for what it looks for.
 type Look<'a> = Box<dyn FnOnce(&str, Instant) -> Result<Instant> + Send + 'a>;
@@ -72,12 +75,13 @@ pub fn reaction(
 
 fn poll(what: &str, deadline: Instant, mut holds: impl FnMut() -> bool) -> Result<Instant> {
     loop {
+        let begin = Instant::now();
         if holds() {
             return Ok(Instant::now());
         }
         if Instant::now() > deadline {
             bail!("waited in vain for: {what}");
         }
-        thread::sleep(PAUSE);
+        thread::sleep(PAUSE.max(begin.elapsed() * REST));
     }
 }

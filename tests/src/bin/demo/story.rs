@@ -95,14 +95,14 @@ impl Story {
             "lvsctl depool rs2",
             true,
             "lvsctl depool rs2, on lb1, then on lb2",
-            "rs2 has weight 0, each",
+            "rs2 has weight 0, each (the start of lvsctl included)",
             |story| story.on_each_balancer(&["depool", "rs2", "--reason", "demo"], 12, 0),
         )?;
         self.event(
             "lvsctl pool rs2",
             true,
             "lvsctl pool rs2, on lb1, then on lb2",
-            "rs2 has its weight again, each",
+            "rs2 has its weight again, each (the start of lvsctl included)",
             |story| story.on_each_balancer(&["pool", "rs2"], 12, WEIGHT),
         )
     }

@@ -21,6 +21,12 @@ const BOTTOM: f64 = 470.0;
 const ROWS: usize = 5;
 const ROW_HEIGHT: f64 = 24.0;
 
+/// The background, and the halo of what is written over lines.
+const PAPER: &str = "#fbfcfd";
+
+/// About the width of a letter.
+const LETTER: f64 = 7.0;
+
 /// About so many marks on an axis.
 const MARKS: f64 = 5.0;
 
@@ -50,7 +56,7 @@ pub(crate) fn draw(report: &traffic::Report, events: &[Event]) -> String {
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{HEIGHT}\" \
          viewBox=\"0 0 {WIDTH} {HEIGHT}\" font-family=\"system-ui, sans-serif\" font-size=\"13\" fill=\"#334155\">\n\
-         <rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"#fbfcfd\"/>\n\
+         <rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"{PAPER}\"/>\n\
          <text x=\"{LEFT}\" y=\"30\" font-size=\"19\" font-weight=\"600\" fill=\"#0f172a\">\
          {} requests, {} failed</text>\n",
         report.totals.requests, report.totals.failed
@@ -164,20 +170,28 @@ fn bars(svg: &mut String, scale: &Scale, failures: &[usize]) {
 }
 
 fn marks(svg: &mut String, scale: &Scale, events: &[Event]) {
+    let mut labels = String::new();
     for (index, event) in events.iter().enumerate() {
         let x = scale.x(event.at.as_secs_f64());
         let y = 62.0 + (index % ROWS) as f64 * ROW_HEIGHT;
         let colour = if event.planned { "#475569" } else { "#b45309" };
-        // What stands at the right edge is written to the left of its line.
-        let (anchor, offset) = if x > RIGHT - 230.0 { ("end", -6.0) } else { ("start", 6.0) };
+        let label = format!("{} · {:.0} ms", event.name, event.reaction.as_secs_f64() * 1000.0);
+        // What would not fit is written to the left of its line.
+        let fits = x + label.chars().count() as f64 * LETTER < RIGHT;
+        let (anchor, offset) = if fits { ("start", 6.0) } else { ("end", -6.0) };
         let _ = writeln!(
             svg,
-            "<line x1=\"{x:.1}\" y1=\"{:.1}\" x2=\"{x:.1}\" y2=\"{BOTTOM}\" stroke=\"{colour}\" stroke-dasharray=\"4 3\"/>\
-             <text x=\"{:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" fill=\"{colour}\">{} · {:.0} ms</text>",
-            y - 10.0,
-            x + offset,
-            event.name,
-            event.reaction.as_secs_f64() * 1000.0
+            "<line x1=\"{x:.1}\" y1=\"{:.1}\" x2=\"{x:.1}\" y2=\"{BOTTOM}\" stroke=\"{colour}\" \
+             stroke-dasharray=\"4 3\"/>",
+            y - 10.0
+        );
+        let _ = writeln!(
+            labels,
+            "<text x=\"{:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" fill=\"{colour}\" stroke=\"{PAPER}\" \
+             stroke-width=\"5\" paint-order=\"stroke\">{label}</text>",
+            x + offset
         );
     }
+    // Above all lines.
+    svg.push_str(&labels);
 }
