@@ -359,3 +359,24 @@ async fn a_hold_time_of_zero_keeps_a_silent_session() {
     let status = status(&speaker, |status| status.in_sync).await;
     assert_eq!(status.session.map(|session| session.hold_time.as_secs()), Some(0));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_restart_bit_stays_until_everything_was_sent_again_and_no_longer() {
+    let listener = listener();
+    let asn = Asn::new(64_600).expect("a private AS");
+    let config = SpeakerConfig::new(asn, Ipv4Addr::new(192, 0, 2, 1));
+    let (speaker, _events) =
+        Speaker::spawn(SpeakerConfig { restarting: true, peers: vec![peer(&listener)], ..config });
+    let restarting = |open: Open| open.graceful_restart().expect("it is offered").restarting;
+    let (neighbour, open) = Neighbour::establish(&listener, 90);
+    assert!(restarting(open));
+    drop(neighbour);
+    let (mut neighbour, open) = Neighbour::establish(&listener, 90);
+    assert!(restarting(open), "nothing was sent yet");
+    speaker.set_routes(routes(&["198.51.100.1/32"]));
+    while neighbour.hear() != Heard::EndOfRib(Family::Ipv6) {}
+    status(&speaker, |status| status.in_sync).await;
+    drop(neighbour);
+    let (_neighbour, open) = Neighbour::establish(&listener, 90);
+    assert!(!restarting(open), "this is a lost connection, not a restart");
+}

@@ -195,7 +195,7 @@ impl Session {
             Action::SessionUp(negotiated) => self.session_up(side, &negotiated),
             Action::Refresh(family) => {
                 let published = self.routes.borrow().clone();
-                if let (Some(outbound), Some(published)) = (&mut self.outbound, published) {
+                if let (Some(outbound), Some(published), None) = (&mut self.outbound, published, &self.stop) {
                     outbound.refresh(family, &published.routes, now());
                 }
             }
