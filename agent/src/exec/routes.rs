@@ -3,15 +3,15 @@
 use crate::config::{Bgp, Family, Peer};
 use anyhow::Context;
 use bgp::speaker::Statuses;
-use bgp::{Asn, HoldTime, PeerConfig, RouteSet, Speaker, SpeakerConfig, SpeakerEvent};
+use bgp::{Asn, HoldTime, PeerConfig, RouteSet, Speaker, SpeakerConfig};
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// The speaker and the task that logs what it tells.
+/// The speaker, and the task that takes what it tells.
 #[derive(Debug)]
 pub struct Handle {
     speaker: Speaker,
-    logger: tokio::task::JoinHandle<()>,
+    listener: tokio::task::JoinHandle<()>,
 }
 
 impl Handle {
@@ -23,12 +23,13 @@ impl Handle {
         let asn = Asn::try_from(bgp.local_asn).context("bgp.local_asn")?;
         let config = SpeakerConfig { restarting, ..SpeakerConfig::new(asn, bgp.router_id) };
         let (speaker, mut events) = Speaker::spawn(config);
-        let logger = tokio::spawn(async move {
+        let listener = tokio::spawn(async move {
             while let Some(event) = events.recv().await {
-                log(&event);
+                // The library has logged what people need, repetitions left out; this is the whole of it.
+                tracing::debug!(?event, "BGP");
             }
         });
-        Ok(Self { speaker, logger })
+        Ok(Self { speaker, listener })
     }
 
     /// Keeps sessions with exactly the routers of this section, with its settings; a session that neither concerns
@@ -57,7 +58,7 @@ impl Handle {
     /// Withdraws what is left, says Cease with this text and closes.
     pub async fn shutdown(self, text: &str) {
         self.speaker.shutdown(text).await;
-        self.logger.abort();
+        self.listener.abort();
     }
 }
 
@@ -84,31 +85,5 @@ fn family_of(family: Family) -> bgp::Family {
     match family {
         Family::Ipv4 => bgp::Family::Ipv4,
         Family::Ipv6 => bgp::Family::Ipv6,
-    }
-}
-
-fn log(event: &SpeakerEvent) {
-    match event {
-        SpeakerEvent::PeerUp { peer, router_id, hold_time, families, graceful_restart } => {
-            tracing::info!(peer, %router_id, %hold_time, ?families, graceful_restart, "BGP session established");
-        }
-        SpeakerEvent::PeerDown { peer, reason } => tracing::error!(peer, reason, "BGP session lost"),
-        SpeakerEvent::PeerFailed { peer, reason } => {
-            tracing::warn!(peer, reason, "BGP session not established")
-        }
-        SpeakerEvent::PeerRefused { peer, reason } => tracing::error!(peer, reason, "BGP peer is not run"),
-        SpeakerEvent::RoutesSent { peer, announced, withdrawn, elapsed } => {
-            let elapsed_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
-            tracing::info!(peer, announced, withdrawn, elapsed_us, "routes sent");
-        }
-        SpeakerEvent::NotificationSent { peer, notification } => {
-            tracing::warn!(peer, notification, "BGP NOTIFICATION sent");
-        }
-        SpeakerEvent::NotificationReceived { peer, notification } => {
-            tracing::error!(peer, notification, "BGP NOTIFICATION received");
-        }
-        SpeakerEvent::ListenFailed { address, error } => {
-            tracing::error!(%address, error, "cannot listen for BGP")
-        }
     }
 }
