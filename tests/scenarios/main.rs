@@ -51,6 +51,7 @@ const SCENARIOS: &[Scenario] = &named![
     operator::a_depool_that_would_break_the_threshold_is_refused,
     restarts::lvsd_killed_and_started_again_fails_no_request,
     restarts::a_balancer_that_is_stopped_and_returns_fails_no_request,
+    restarts::connections_placed_while_a_server_was_out_survive_their_balancer,
     reloads::a_reload_adds_and_removes_a_service_and_the_other_goes_on,
     reloads::a_configuration_with_errors_is_refused_and_the_old_one_goes_on,
     kernel_table::what_was_changed_by_hand_is_repaired_and_foreign_services_are_left_alone,

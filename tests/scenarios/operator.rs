@@ -1,7 +1,6 @@
 //! What an operator says with lvsctl.
 
 use anyhow::{Result, ensure};
-use lab::lvsd::Lvsd;
 use lab::network::FIRST;
 use lab::site::{LIMIT, SERVERS, Site, WEIGHT};
 use lab::traffic::{Load, Traffic};
@@ -14,10 +13,10 @@ pub(crate) fn depool_and_pool_fail_no_request(world: &World) -> Result<()> {
     let site = Site::start(world)?;
     let traffic = Traffic::start(&site.lab.client, &Load::usual(&FIRST))?;
     traffic.let_pass(200)?;
-    on_both(&site, &["depool", "rs2", "--reason", "new disk"])?;
+    site.on_each_balancer(&["depool", "rs2", "--reason", "new disk"])?;
     site.expect_weight(SERVERS[1], 0)?;
     traffic.let_pass(400)?;
-    on_both(&site, &["pool", "rs2"])?;
+    site.on_each_balancer(&["pool", "rs2"])?;
     site.expect_weight(SERVERS[1], WEIGHT)?;
     traffic.let_pass(400)?;
     traffic.stop()?.expect_no_failure()
@@ -25,7 +24,7 @@ pub(crate) fn depool_and_pool_fail_no_request(world: &World) -> Result<()> {
 
 pub(crate) fn a_depool_is_kept_over_a_restart_with_its_reason(world: &World) -> Result<()> {
     let mut site = Site::start(world)?;
-    on_both(&site, &["depool", "rs3", "--reason", "new disk"])?;
+    site.on_each_balancer(&["depool", "rs3", "--reason", "new disk"])?;
     site.expect_weight(SERVERS[2], 0)?;
     let lvsd = &mut site.balancers[0];
     lvsd.stop(LIMIT)?;
@@ -52,8 +51,4 @@ pub(crate) fn a_depool_that_would_break_the_threshold_is_refused(world: &World) 
     ensure!(!unknown.status.success() && said.contains("rs3"), "no near name for rs33: {said}");
     lvsd.ctl(&["depool", "rs3", "--force"])?;
     Ok(())
-}
-
-fn on_both(site: &Site, command: &[&str]) -> Result<()> {
-    site.balancers.iter().try_for_each(|lvsd: &Lvsd| lvsd.ctl(command).map(drop))
 }

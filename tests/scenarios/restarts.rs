@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use lab::network::FIRST;
-use lab::site::{LIMIT, Site, both, only, web};
+use lab::site::{LIMIT, SERVERS, Site, WEIGHT, both, only, web};
 use lab::table;
 use lab::traffic::{Load, Traffic};
 use lab::wait::wait_until;
@@ -59,5 +59,29 @@ pub(crate) fn a_balancer_that_is_stopped_and_returns_fails_no_request(world: &Wo
     site.balancers[0].start_again()?;
     site.expect_routes(&FIRST, &both())?;
     traffic.let_pass(300)?;
+    traffic.stop()?.expect_no_failure()
+}
+
+/// A kept connection whose first server was out went to another one, and must stay there when its first server is
+/// back and its balancer leaves.
+pub(crate) fn connections_placed_while_a_server_was_out_survive_their_balancer(world: &World) -> Result<()> {
+    let mut site = Site::start(world)?;
+    site.on_each_balancer(&["depool", "rs1"])?;
+    site.expect_weight(SERVERS[0], 0)?;
+    let traffic = Traffic::start(&site.lab.client, &Load { kept_alive: 40, ..Load::usual(&FIRST) })?;
+    traffic.let_pass(500)?;
+    site.on_each_balancer(&["pool", "rs1"])?;
+    site.expect_weight(SERVERS[0], WEIGHT)?;
+    for leaving in 0..2 {
+        let lvsd = &mut site.balancers[leaving];
+        lvsd.ask_to_stop()?;
+        lvsd.wait_stopped(LIMIT)?;
+        let staying = if leaving == 0 { only(2) } else { only(1) };
+        site.expect_routes(&FIRST, &staying)?;
+        traffic.let_pass(500)?;
+        site.balancers[leaving].start_again()?;
+        site.expect_routes(&FIRST, &both())?;
+        traffic.let_pass(500)?;
+    }
     traffic.stop()?.expect_no_failure()
 }

@@ -87,6 +87,9 @@ impl Lab {
         for (name, last) in SEGMENT {
             batch(Some(name), &on_segment(name, last))?;
         }
+        for balancer in &lab.balancers {
+            balancer.run(&["sh", "-ec", &share_connections()])?;
+        }
         Ok(lab)
     }
 
@@ -198,6 +201,14 @@ fn interface(name: &str, v4: &str, v6: &str, last: u16) -> String {
         "link set lo up\nlink set {name} up\naddr add {v4}.{last}/24 dev {name}\n\
          addr add {v6}::{last}/64 dev {name} nodad\n"
     )
+}
+
+/// The kernel's own connection sync, both ways: a connection that was placed while its first server was out is known
+/// to the other balancer, which by its hash alone would send it elsewhere once that server is back.
+fn share_connections() -> String {
+    ["master", "backup"]
+        .map(|role| format!("ipvsadm --start-daemon {role} --mcast-interface eth0 --syncid 1\n"))
+        .concat()
 }
 
 /// Feeds lines to one `ip -batch`: a process costs 14-30 ms in the guest, a line next to nothing.

@@ -62,6 +62,11 @@ impl Site {
         Ok(site)
     }
 
+    /// Runs lvsctl with these words on one balancer after the other.
+    pub fn on_each_balancer(&self, command: &[&str]) -> Result<()> {
+        self.balancers.iter().try_for_each(|lvsd| lvsd.ctl(command).map(drop))
+    }
+
     /// Waits until [`routes`] holds.
     pub fn expect_routes(&self, vips: &[IpAddr], hops: &[IpAddr]) -> Result<Duration> {
         reaction(LIMIT, routes(&self.routers, vips, hops), || Ok(()))

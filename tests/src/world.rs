@@ -17,7 +17,7 @@ use crate::{evidence, kernel};
 pub(crate) const VERDICT: &str = "verdict.json";
 
 /// What the lab needs beside what is built in: IPVS with all its schedulers, and the parts of the network.
-const MODULES: [&str; 19] = [
+const MODULES: [&str; 17] = [
     "ip_vs",
     "ip_vs_rr",
     "ip_vs_wrr",
@@ -35,8 +35,6 @@ const MODULES: [&str; 19] = [
     "veth",
     "bridge",
     "dummy",
-    "sch_netem",
-    "macvlan",
 ];
 
 /// How a run ended.
