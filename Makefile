@@ -4,10 +4,10 @@
 
 SHELL := /bin/bash
 CARGO ?= cargo
-PACKAGES := bird2 curl gcc ipvsadm iproute2 kmod libc6-dev nginx-light tcpdump user-mode-linux
+PACKAGES := bird2 ca-certificates curl gcc ipvsadm iproute2 kmod libc6-dev nginx-light tcpdump user-mode-linux
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build test demo lab lint clean
+.PHONY: help deps build test demo lab bench lint clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,12 +22,16 @@ test: deps build ## run every test, unit tests to lab (root); ends with "N passe
 	@tests/run-everything
 
 demo: deps ## watch a balancer's day under continuous traffic (root); leaves target/demo/
-	$(CARGO) build --quiet --workspace --bins
+	$(CARGO) build -p lvsd -p lab --bin lvsd --bin lvsctl --bin demo
 	@"$${CARGO_TARGET_DIR:-target}"/debug/demo
 
 lab: deps ## a shell in the demo's network, lvsd running (root)
-	$(CARGO) build --quiet --workspace --bins
+	$(CARGO) build -p lvsd -p lab --bin lvsd --bin lvsctl --bin shell
 	@"$${CARGO_TARGET_DIR:-target}"/debug/shell
+
+bench: deps ## measure how soon lvsd acts and what it costs (root); leaves target/bench/agent.json
+	$(CARGO) build --quiet --release -p lvsd -p lab --bin lvsd --bin lvsctl --bin bench
+	@"$${CARGO_TARGET_DIR:-target}"/release/bench
 
 lint: ## formatting, clippy without warnings, licences and sources of dependencies
 	$(CARGO) fmt --all --check

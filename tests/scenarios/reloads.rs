@@ -39,12 +39,14 @@ pub(crate) fn a_reload_adds_and_removes_a_service_and_the_other_goes_on(world: &
 pub(crate) fn a_configuration_with_errors_is_refused_and_the_old_one_goes_on(world: &World) -> Result<()> {
     let mut site = Site::start(world)?;
     let lvsd = &mut site.balancers[0];
+    ensure!(lvsd.check_configuration()?.status.success(), "check-config refuses what lvsd runs with");
     let file = lvsd.configuration_file();
     let text = fs::read_to_string(&file)?;
     fs::write(&file, text.replace("port = 80", "port = 80000").replace("[lvsd]", "[lvsd]\nhtpp = \"off\""))?;
     let refused = lvsd.ctl_output(&["reload"])?;
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     ensure!(!refused.status.success(), "a wrong configuration was taken");
+    ensure!(lvsd.check_configuration()?.status.code() == Some(1), "check-config takes a wrong configuration");
     for word in ["lvsd.toml:", "80000", "htpp"] {
         ensure!(said.contains(word), "the refusal does not name {word}: {said}");
     }

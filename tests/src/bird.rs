@@ -215,3 +215,31 @@ fn session(name: &str, family: &str, own: IpAddr, own_asn: u32, peer: IpAddr, as
 "#
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<String> {
+        answer(&mut text.lines().map(|line| Ok(line.to_owned())))
+    }
+
+    #[test]
+    fn an_answer_of_several_codes_and_continued_lines_is_read_to_its_end() {
+        let text = "1007-Table master4:\n 192.0.2.10/32 unicast\n \tvia 10.64.0.1 on eth0\n0000 \nnot read\n";
+        let answer = read(text).expect("an answer");
+        assert_eq!(answer, "Table master4:\n192.0.2.10/32 unicast\n\tvia 10.64.0.1 on eth0\n\n");
+        assert_eq!(addresses_after_via(&answer), ["10.64.0.1".parse::<IpAddr>().unwrap()]);
+    }
+
+    #[test]
+    fn an_error_of_bird_is_an_error_in_its_words() {
+        let error = read("8001 Network not found\n").expect_err("an error");
+        assert_eq!(error.to_string(), "Network not found");
+    }
+
+    #[test]
+    fn a_socket_that_closes_in_the_middle_is_an_error() {
+        assert!(read("1007-Table master4:\n").is_err());
+    }
+}

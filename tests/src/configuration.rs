@@ -49,10 +49,10 @@ impl Configuration {
         Self { asn, shutdown_delay: "1s", resync_interval: "2s", services: vec![Service::new("web", &FIRST)] }
     }
 
-    /// The same and a second service on the second addresses.
+    /// The same and a second service on the second addresses, whose servers are asked for a connection only.
     #[must_use]
     pub fn and_second(mut self) -> Self {
-        self.services.push(Service::new("second", &SECOND));
+        self.services.push(Service { check: Check::Tcp, ..Service::new("second", &SECOND) });
         self
     }
 

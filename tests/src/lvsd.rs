@@ -112,6 +112,12 @@ impl Lvsd {
         self.process.as_ref().context("lvsd does not run")?.signal(Signal::SIGHUP)
     }
 
+    /// `lvsd check-config` of its configuration, whatever its exit status.
+    pub fn check_configuration(&self) -> Result<Output> {
+        let (program, file) = (built("lvsd")?, self.configuration_file());
+        self.host.output(&[&program.to_string_lossy(), "check-config", &file.to_string_lossy()])
+    }
+
     /// Runs lvsctl here; an error when it fails.
     pub fn ctl(&self, arguments: &[&str]) -> Result<String> {
         let output = self.ctl_output(arguments)?;

@@ -50,14 +50,6 @@ impl Nginx {
         self.process.take().context("nginx does not run")?.kill()
     }
 
-    /// Stops it as an operator would, requests under way first.
-    pub fn stop(&mut self) -> Result<()> {
-        let mut process = self.process.take().context("nginx does not run")?;
-        process.signal(nix::sys::signal::Signal::SIGQUIT)?;
-        process.wait(Duration::from_secs(10))?;
-        Ok(())
-    }
-
     /// Switches the health page between 200 and 503; all other pages go on answering.
     pub fn set_healthy(&self, healthy: bool) -> Result<()> {
         let flag = self.health_file();
@@ -65,11 +57,6 @@ impl Nginx {
             return fs::write(&flag, "").with_context(|| format!("write {}", flag.display()));
         }
         fs::remove_file(&flag).with_context(|| format!("remove {}", flag.display()))
-    }
-
-    /// The host it runs on.
-    pub fn host(&self) -> &Host {
-        &self.host
     }
 
     fn configuration_file(&self) -> PathBuf {
