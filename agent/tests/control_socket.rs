@@ -268,8 +268,8 @@ async fn http_tells_monitoring_what_it_asks() {
     assert!(ready.starts_with("HTTP/1.1 503") && ready.contains("waiting for"), "{ready}");
     let metrics = daemon.get("/metrics").await;
     for line in [
-        "lvsd_backend_weight{backend=\"rs1\",family=\"v4\",service=\"web\"} 1",
-        "lvsd_pool_serving{family=\"v4\",service=\"web\"} 2",
+        "lvsd_backend_weight{backend=\"rs1\",family=\"ipv4\",service=\"web\"} 1",
+        "lvsd_pool_serving{family=\"ipv4\",service=\"web\"} 2",
         "# TYPE lvsd_reloads_total counter",
         "lvsd_ready 0",
     ] {

@@ -3,10 +3,10 @@
 //! Root and lvsd's own user may do everything; anyone else who can open the socket may look.
 
 use super::Context;
-use super::messages::{DepoolRequest, PoolRequest, Problem, ProblemKind};
+use super::messages::{PoolRequest, Problem, ProblemKind, TakeOutRequest, WeightRequest};
 use crate::config::Daemon;
 use crate::core::action::{Answer, Refusal};
-use crate::core::event::Command;
+use crate::core::event::{Command, Note, TakenOut};
 use anyhow::{Context as _, bail};
 use axum::extract::connect_info::{ConnectInfo, Connected};
 use axum::extract::rejection::JsonRejection;
@@ -19,6 +19,7 @@ use axum::{Json, Router};
 use nix::unistd::{Gid, Group, Uid, User, chown};
 use serde::Deserialize;
 use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
 use tokio::net::{UnixListener, UnixStream};
 
 /// Who is at the other end of a connection.
@@ -87,6 +88,9 @@ pub async fn serve(listener: UnixListener, context: Context) -> std::io::Result<
         .route("/v1/status", get(status))
         .route("/v1/why/{host}", get(why))
         .route("/v1/depool", post(depool))
+        .route("/v1/drain", post(drain))
+        .route("/v1/inactive", post(inactive))
+        .route("/v1/weight", post(weight))
         .route("/v1/pool", post(pool))
         .route("/v1/reload", post(reload))
         .with_state(context);
@@ -148,19 +152,57 @@ async fn why(State(context): State<Context>, Path(host): Path<String>) -> Result
     Ok(Json(context.inbox.why(host).await??).into_response())
 }
 
+type Body<T> = Result<Json<T>, JsonRejection>;
+
 async fn depool(
     State(context): State<Context>,
     ConnectInfo(peer): ConnectInfo<Peer>,
-    request: Result<Json<DepoolRequest>, JsonRejection>,
+    request: Body<TakeOutRequest>,
 ) -> Result<Response, Problem> {
-    let Json(DepoolRequest { host, reason, force }) = request?;
-    operate(&context, peer, Command::Depool { host, reason, force }).await
+    take_out(&context, peer, request?.0, TakenOut::Depooled).await
+}
+
+async fn drain(
+    State(context): State<Context>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    request: Body<TakeOutRequest>,
+) -> Result<Response, Problem> {
+    take_out(&context, peer, request?.0, TakenOut::Drained).await
+}
+
+async fn inactive(
+    State(context): State<Context>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    request: Body<TakeOutRequest>,
+) -> Result<Response, Problem> {
+    take_out(&context, peer, request?.0, TakenOut::Inactive).await
+}
+
+async fn take_out(
+    context: &Context,
+    peer: Peer,
+    request: TakeOutRequest,
+    to: TakenOut,
+) -> Result<Response, Problem> {
+    let TakeOutRequest { host, reason, force, lasts } = request;
+    let note = Note { reason, force, lasts: lasts.map(Duration::from_secs) };
+    operate(context, peer, Command::TakeOut { host, to, note }).await
+}
+
+async fn weight(
+    State(context): State<Context>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    request: Body<WeightRequest>,
+) -> Result<Response, Problem> {
+    let Json(WeightRequest { host, weight, reason, force, lasts }) = request?;
+    let note = Note { reason, force, lasts: lasts.map(Duration::from_secs) };
+    operate(&context, peer, Command::Weigh { host, to: weight, note }).await
 }
 
 async fn pool(
     State(context): State<Context>,
     ConnectInfo(peer): ConnectInfo<Peer>,
-    request: Result<Json<PoolRequest>, JsonRejection>,
+    request: Body<PoolRequest>,
 ) -> Result<Response, Problem> {
     let Json(PoolRequest { host }) = request?;
     operate(&context, peer, Command::Pool { host }).await

@@ -1,11 +1,12 @@
 //! What goes over the control socket, besides the views of [`crate::core::view`]: plain data, both ways.
 
+use crate::core::saved::SetWeight;
 use serde::{Deserialize, Serialize};
 
-/// `POST /v1/depool`.
+/// `POST /v1/depool`, `/v1/drain` and `/v1/inactive`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct DepoolRequest {
+pub struct TakeOutRequest {
     /// The backend's host name.
     pub host: String,
     /// Why.
@@ -14,6 +15,29 @@ pub struct DepoolRequest {
     /// Also when a pool falls below its threshold.
     #[serde(default)]
     pub force: bool,
+    /// For how long, in seconds; for good when absent.
+    #[serde(default)]
+    pub lasts: Option<u64>,
+}
+
+/// `POST /v1/weight`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WeightRequest {
+    /// The backend's host name.
+    pub host: String,
+    /// The weight; the source's again when absent.
+    #[serde(default)]
+    pub weight: Option<SetWeight>,
+    /// Why.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// Also when a pool falls below its threshold.
+    #[serde(default)]
+    pub force: bool,
+    /// For how long, in seconds; for good when absent.
+    #[serde(default)]
+    pub lasts: Option<u64>,
 }
 
 /// `POST /v1/pool`.

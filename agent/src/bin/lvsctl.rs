@@ -1,8 +1,11 @@
 //! lvsctl: asks lvsd, and tells it.
 
-use clap::{Parser, Subcommand, ValueEnum};
-use lvsd::api::messages::{DepoolRequest, PoolRequest, ProblemKind};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use ipvs::Weight;
+use lvsd::api::messages::{PoolRequest, ProblemKind, TakeOutRequest, WeightRequest};
+use lvsd::config;
 use lvsd::core::action::Done;
+use lvsd::core::saved::SetWeight;
 use lvsd::core::view::{Status, Why};
 use lvsd::ctl::client::{Client, ClientError};
 use lvsd::ctl::render;
@@ -58,23 +61,36 @@ enum Command {
     },
     /// Take a backend out of every pool: no new connections, those it has finish. Kept over restarts.
     #[command(
-        after_help = "Examples:\n  lvsctl depool cp1075 --reason 'disk, T12345'\n  lvsctl depool cp1075 --force"
+        after_help = "Examples:\n  lvsctl depool cp1075 --reason 'disk, T12345'\n  lvsctl depool cp1075 --for 2h\n  lvsctl depool cp1075 --force"
     )]
-    Depool {
-        /// The backend's host name.
-        host: String,
-        /// Why, for whoever asks later.
-        #[arg(long)]
-        reason: Option<String>,
-        /// Also when a pool falls below its depool threshold.
-        #[arg(long)]
-        force: bool,
-    },
-    /// Take a depool back; the backend's checks decide from then on.
+    Depool(TakeOut),
+    /// Drain a backend: weight 0, its connections finish; it stays in the kernel's table.
+    #[command(after_help = "Example:\n  lvsctl drain cp1075 --reason 'kernel upgrade' --for 30m")]
+    Drain(TakeOut),
+    /// Make a backend no part of its pools: it does not count for the depool threshold, and is deleted once drained.
+    #[command(after_help = "Example:\n  lvsctl inactive cp1075 --reason 'decommissioned'")]
+    Inactive(TakeOut),
+    /// Take a depool, drain or inactive back; the backend's checks decide from then on.
     #[command(after_help = "Example:\n  lvsctl pool cp1075")]
     Pool {
         /// The backend's host name.
         host: String,
+    },
+    /// Give a backend another weight than its source does, or its source's again.
+    #[command(
+        after_help = "Examples:\n  lvsctl weight cp1075 1 --reason canary\n  lvsctl weight cp1075 10% --for 1h\n  lvsctl weight cp1075 --reset"
+    )]
+    Weight {
+        /// The backend's host name.
+        host: String,
+        /// A weight of 0 to 65535, or a share of its source's weight like 10%.
+        #[arg(value_parser = set_weight, required_unless_present = "reset")]
+        weight: Option<SetWeight>,
+        /// The weight of its source again.
+        #[arg(long, conflicts_with = "weight")]
+        reset: bool,
+        #[command(flatten)]
+        note: Note,
     },
     /// Say why a backend is in or out, and since when.
     #[command(after_help = "Example:\n  lvsctl why cp1075")]
@@ -85,6 +101,42 @@ enum Command {
     /// Have lvsd read its configuration again; one with errors is refused and the old one goes on.
     #[command(after_help = "Example:\n  lvsctl reload")]
     Reload,
+}
+
+#[derive(Debug, Args)]
+struct TakeOut {
+    /// The backend's host name.
+    host: String,
+    #[command(flatten)]
+    note: Note,
+}
+
+#[derive(Debug, Args)]
+struct Note {
+    /// Why, for whoever asks later.
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// For how long, like 30m or 2h; it ends by itself.
+    #[arg(long = "for", value_name = "TIME", value_parser = seconds)]
+    lasts: Option<u64>,
+    /// Also when a pool falls below its depool threshold.
+    #[arg(long)]
+    force: bool,
+}
+
+fn seconds(text: &str) -> Result<u64, String> {
+    let duration = config::duration(text).filter(|duration| duration.as_secs() > 0);
+    duration.map(|duration| duration.as_secs()).ok_or_else(|| "expected a time like 90s, 30m or 2h".into())
+}
+
+fn set_weight(text: &str) -> Result<SetWeight, String> {
+    let share = text.strip_suffix('%').map(|share| share.parse().ok().filter(|share| *share <= 100));
+    let weight = || text.parse::<u16>().ok().and_then(|weight| Weight::new(weight.into()).ok());
+    match share {
+        Some(share) => share.map(SetWeight::Percent),
+        None => weight().map(SetWeight::Absolute),
+    }
+    .ok_or_else(|| "expected a weight of 0 to 65535, or a share of 0% to 100%".into())
 }
 
 fn main() -> ExitCode {
@@ -118,9 +170,14 @@ async fn run(arguments: &Arguments) -> Result<String, ClientError> {
             let status: Status = client.status(service.as_deref()).await?;
             show(output, &status, |status| render::status(status, paint))
         }
-        Command::Depool { host, reason, force } => {
-            let request = DepoolRequest { host: host.clone(), reason: reason.clone(), force: *force };
-            let done: Done = client.post("/v1/depool", &request).await?;
+        Command::Depool(out) => take_out(&client, "/v1/depool", out, output).await,
+        Command::Drain(out) => take_out(&client, "/v1/drain", out, output).await,
+        Command::Inactive(out) => take_out(&client, "/v1/inactive", out, output).await,
+        Command::Weight { host, weight, note, .. } => {
+            let Note { reason, force, lasts } = note;
+            let (host, reason) = (host.clone(), reason.clone());
+            let request = WeightRequest { host, weight: *weight, reason, force: *force, lasts: *lasts };
+            let done: Done = client.post("/v1/weight", &request).await?;
             show(output, &done, render::done)
         }
         Command::Pool { host } => {
@@ -136,6 +193,13 @@ async fn run(arguments: &Arguments) -> Result<String, ClientError> {
             show(output, &reloaded, render::reloaded)
         }
     }
+}
+
+async fn take_out(client: &Client, path: &str, out: &TakeOut, output: Output) -> Result<String, ClientError> {
+    let TakeOut { host, note: Note { reason, force, lasts } } = out;
+    let request = TakeOutRequest { host: host.clone(), reason: reason.clone(), force: *force, lasts: *lasts };
+    let done: Done = client.post(path, &request).await?;
+    show(output, &done, render::done)
 }
 
 fn show<T: Serialize>(

@@ -35,6 +35,7 @@ pub use model::{Admin, Backend, Bgp, CheckTemplate, Config, Daemon, Family, Peer
 pub use parse::parse;
 pub use sh::{ShWeights, sh_divisor};
 pub use threshold::{Threshold, ThresholdError};
+pub use value::read_duration as duration;
 
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,7 @@
 use super::{Place, Threshold};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU16;
 use std::path::PathBuf;
@@ -88,6 +89,21 @@ impl Family {
     }
 }
 
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl From<ipvs::Family> for Family {
+    fn from(family: ipvs::Family) -> Self {
+        match family {
+            ipvs::Family::V4 => Self::Ipv4,
+            ipvs::Family::V6 => Self::Ipv6,
+        }
+    }
+}
+
 /// One router that VIPs are announced to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Peer {
@@ -164,6 +180,8 @@ pub enum Admin {
     /// It is to serve: `true` or `"yes"`.
     #[default]
     Pooled,
+    /// It is to get no new connections; those that it has finish. An operator's word only.
+    Drained,
     /// It is to get no new connections: `false` or `"no"`.
     Depooled,
     /// It is no part of the pool: `"inactive"`.
@@ -171,6 +189,16 @@ pub enum Admin {
 }
 
 impl Admin {
+    /// The state in a word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pooled => "pooled",
+            Self::Drained => "drained",
+            Self::Depooled => "depooled",
+            Self::Inactive => "inactive",
+        }
+    }
+
     /// The states as sources spell them.
     pub(crate) const WORDS: &str = "true, false, \"yes\", \"no\" or \"inactive\"";
 

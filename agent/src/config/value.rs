@@ -40,8 +40,8 @@ pub(super) fn duration_or(
     section.get(key).and_then(|node| duration(&node, limits)).unwrap_or(default)
 }
 
-/// Reads a whole number and one unit.
-fn read_duration(text: &str) -> Option<Duration> {
+/// Reads a duration as the configuration spells it: a whole number and `ms`, `s`, `m` or `h`.
+pub fn read_duration(text: &str) -> Option<Duration> {
     let (digits, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit())?);
     let number: u64 = digits.parse().ok()?;
     let milliseconds = match unit {

@@ -7,6 +7,7 @@ use health::Check;
 use ipvs::{ServiceKey, Table};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -127,4 +128,14 @@ pub struct Notice {
     pub what: String,
     /// Why.
     pub reason: String,
+}
+
+/// Whom it is about, what happened, and why: `web: rs1 (10.64.0.11): down (was pooled): connection refused`.
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for about in self.service.iter().chain(&self.subject) {
+            write!(f, "{about}: ")?;
+        }
+        write!(f, "{}: {}", self.what, self.reason)
+    }
 }

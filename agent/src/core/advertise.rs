@@ -4,7 +4,7 @@
 //! there on its own merit, not only held for the threshold's sake. It is withdrawn when no service on it can,
 //! after a hold. It is never announced before the kernel has confirmed both the VIP's address and a service on it.
 
-use super::member::Pool;
+use super::pool::Standing;
 use super::state::{Kernel, ServiceState};
 use ipvs::{Family, ServiceKey, Weight};
 use std::net::IpAddr;
@@ -20,13 +20,18 @@ pub enum Prospect {
     Failing(String),
 }
 
-/// Judges one VIP by the services on it.
-pub fn prospect(vip: IpAddr, services: &[(&str, &ServiceState)], kernel: &Kernel) -> Prospect {
+/// Judges one VIP by the services on it. `is_trusted`: what the kernel served before this process began counts.
+pub fn prospect(
+    vip: IpAddr,
+    services: &[(&str, &ServiceState)],
+    kernel: &Kernel,
+    is_trusted: bool,
+) -> Prospect {
     let mut unconfirmed = None;
     let mut failing = Vec::new();
     for (name, service) in services {
         let Some((_, key)) = service.keys().find(|(address, _)| *address == vip) else { continue };
-        match serving(service, Family::of(vip), &key, kernel) {
+        match serving(service, Family::of(vip), &key, kernel, is_trusted) {
             Ok(how) if !has_address(vip, kernel) => {
                 unconfirmed = Some(format!("{name}: {how}, but the address is not on its device yet"));
             }
@@ -53,23 +58,27 @@ fn serving(
     family: Family,
     key: &ServiceKey,
     kernel: &Kernel,
+    is_trusted: bool,
 ) -> Result<String, String> {
     if let Some(reason) = &service.waiting {
         let adopted = kernel.table.get(key).map_or(0, |entry| {
             entry.destinations.values().filter(|destination| destination.weight > Weight::ZERO).count()
         });
-        return if adopted > 0 {
+        return if adopted > 0 && is_trusted {
             Ok(format!("{adopted} backends serve as the kernel has them; {reason}"))
         } else {
             Err(reason.clone())
         };
     }
-    let counts = service.pools.get(&family).map(|pool: &Pool| pool.counts(service.config.depool_threshold));
-    match counts {
-        Some(counts) if counts.serving > 0 => {
-            Ok(format!("{} of {} backends can serve", counts.serving, counts.total))
-        }
-        Some(counts) => Err(format!("none of {} backends can serve", counts.total)),
-        None => Err("no pool in this family".into()),
+    let Some(pool) = service.pools.get(&family) else { return Err("no pool in this family".into()) };
+    let total = pool.counts(service.config.depool_threshold).total;
+    let standings = pool.members.values().filter(|member| member.decision.weight > Weight::ZERO);
+    let can_serve = standings.map(|member| member.decision.standing).filter(|standing| match standing {
+        Standing::Adopted => is_trusted,
+        other => other.can_serve(),
+    });
+    match can_serve.count() {
+        0 => Err(format!("none of {total} backends can serve")),
+        count => Ok(format!("{count} of {total} backends can serve")),
     }
 }

@@ -4,6 +4,7 @@ use super::Timestamp;
 use super::inventory::{Inventory, Listed, Listing};
 use super::member::{Draining, Member, Pool, address_in, checks_for};
 use super::operator::source_of;
+use super::saved::Saved;
 use super::state::{DRAIN_POLL, ServiceState, service_keys};
 use crate::config::{Admin, Service, sh_divisor};
 use ipvs::{Destination, DestinationKey, Entry, Family, Protocol, Scheduler, ServiceKey, Table, Weight};
@@ -13,11 +14,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Takes over what the sources say about a service's members. What is known of those that stay is kept; those that
-/// left drain. `serving` is what the kernel serves or is to serve now.
-pub fn relist(service: &mut ServiceState, inventory: &Inventory, serving: &Serving<'_>, now: Timestamp) {
-    let listed = match inventory.listing(&service.config) {
+/// left drain.
+pub fn relist(service: &mut ServiceState, given: &Given<'_>, now: Timestamp) {
+    let listed = match given.inventory.listing(&service.config) {
         Listing::Waiting(reason) => Err(reason),
-        Listing::Known(listed) => scaled(&service.config, listed),
+        Listing::Known(listed) => scaled(&service.config, weighed(listed, given.saved)),
     };
     let listed = match listed {
         Ok(listed) => listed,
@@ -38,9 +39,9 @@ pub fn relist(service: &mut ServiceState, inventory: &Inventory, serving: &Servi
     service.pools.retain(|family, _| families.contains(family));
     for family in families {
         let is_first = !service.pools.contains_key(&family);
-        let adopted = if is_first { serving.weights(&service.config, family) } else { BTreeMap::new() };
+        let adopted = if is_first { given.serving.weights(&service.config, family) } else { BTreeMap::new() };
         let pool = service.pools.entry(family).or_default();
-        let mut former = relist_pool(pool, &service.config, &listed, family, &adopted, now);
+        let mut former = relist_pool(pool, &service.config, &listed, given.saved, (family, &adopted), now);
         former.extend(adopted.into_keys());
         for (host, error) in duplicates(pool) {
             pool.members.remove(&host);
@@ -65,7 +66,29 @@ fn scaled(service: &Service, mut listed: Vec<Listed>) -> Result<Vec<Listed>, Str
     Ok(listed)
 }
 
+/// What a listing is made from.
+#[derive(Debug)]
+pub struct Given<'a> {
+    /// What the sources say.
+    pub inventory: &'a Inventory,
+    /// What operators say.
+    pub saved: &'a Saved,
+    /// What the kernel serves, or is to serve.
+    pub serving: Serving<'a>,
+}
+
+/// The backends with operators' weights in place of their sources'.
+fn weighed(mut listed: Vec<Listed>, saved: &Saved) -> Vec<Listed> {
+    for Listed { backend, .. } in &mut listed {
+        if let Some(set) = saved.weights.get(&backend.host) {
+            backend.weight = set.to.apply(backend.weight);
+        }
+    }
+    listed
+}
+
 /// What the kernel serves, or is to serve, of the services.
+#[derive(Debug)]
 pub struct Serving<'a> {
     /// What we want.
     pub wanted: &'a Table,
@@ -104,25 +127,27 @@ fn relist_pool(
     pool: &mut Pool,
     service: &Service,
     listed: &[Listed],
-    family: Family,
-    adopted: &BTreeMap<IpAddr, Weight>,
+    saved: &Saved,
+    (family, adopted): (Family, &BTreeMap<IpAddr, Weight>),
     now: Timestamp,
 ) -> Vec<IpAddr> {
     let mut old = std::mem::take(&mut pool.members);
     let mut former = Vec::new();
     for Listed { backend, addresses } in listed {
         let known = old.remove(&backend.host);
+        let by_operator = saved.admin.get(&backend.host).map_or(Admin::Pooled, |change| change.to);
+        let admin = backend.pooled.max(by_operator);
         let current = known.as_ref().map(|member| member.address);
         let address = addresses.as_ref().ok().and_then(|all| address_in(family, all, current));
-        former
-            .extend(current.filter(|current| Some(*current) != address || backend.pooled == Admin::Inactive));
+        former.extend(current.filter(|current| Some(*current) != address || admin == Admin::Inactive));
         let Some(address) = address else { continue };
         let checks = checks_for(&service.checks, address, service.port);
         let mut member = match known {
             Some(member) if member.address == address => member.with_checks(checks),
             Some(_) | None => Member::new(address, checks, adopted.get(&address).copied(), now),
         };
-        member.admin = backend.pooled;
+        member.by_source = backend.pooled;
+        member.admin = admin;
         member.weight = backend.weight;
         pool.members.insert(backend.host.clone(), member);
     }

@@ -1,7 +1,7 @@
 //! What can happen: plain data, everything that the core ever learns.
 
-use super::saved::Saved;
-use crate::config::{Backend, Config};
+use super::saved::{Saved, SetWeight};
+use crate::config::{Admin, Backend, Config};
 use health::{Check, Verdict};
 use ipvs::{DestinationKey, ServiceKey, Table};
 use serde::{Deserialize, Serialize};
@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// One thing that happened. Events are all that changes the core's state, so a file of them replays it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -97,17 +98,61 @@ pub struct Request {
 #[serde(rename_all = "snake_case")]
 pub enum Command {
     /// Take a backend out of every pool that it is in.
-    Depool {
+    TakeOut {
         /// The backend's host name.
         host: String,
-        /// Why, for whoever asks later.
-        reason: Option<String>,
-        /// Also when a pool falls below its threshold.
-        force: bool,
+        /// How far out.
+        to: TakenOut,
+        /// Why, and for how long.
+        note: Note,
     },
-    /// Take an operator's depool back.
+    /// Take an operator's taking out back.
     Pool {
         /// The backend's host name.
         host: String,
     },
+    /// Give a backend another weight than its source does.
+    Weigh {
+        /// The backend's host name.
+        host: String,
+        /// The weight; none takes an operator's weight back.
+        to: Option<SetWeight>,
+        /// Why, and for how long.
+        note: Note,
+    },
+}
+
+/// How far out of its pools a backend is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TakenOut {
+    /// No new connections, as if its weight were 0; those that it has finish.
+    Drained,
+    /// The same, said of a backend that is not to be used.
+    Depooled,
+    /// No part of the pool any more: it does not count in the threshold's denominator, and is deleted once its
+    /// connections are gone.
+    Inactive,
+}
+
+impl TakenOut {
+    /// The administrative state that it comes to.
+    pub fn admin(self) -> Admin {
+        match self {
+            Self::Drained => Admin::Drained,
+            Self::Depooled => Admin::Depooled,
+            Self::Inactive => Admin::Inactive,
+        }
+    }
+}
+
+/// What an operator says beside the change itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Note {
+    /// Why.
+    pub reason: Option<String>,
+    /// Also when a pool falls below its threshold.
+    pub force: bool,
+    /// How long it holds; for good when absent.
+    pub lasts: Option<Duration>,
 }

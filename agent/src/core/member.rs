@@ -70,8 +70,10 @@ pub struct Member {
     /// Its address in the pool's family.
     pub address: IpAddr,
     /// What the source says.
+    pub by_source: Admin,
+    /// What the source and the operator say, the stricter of the two.
     pub admin: Admin,
-    /// The weight that the source gives it.
+    /// The weight that it is to have when pooled: the source's, or an operator's.
     pub weight: Weight,
     /// Its checks.
     pub checks: Vec<Arc<Check>>,
@@ -94,6 +96,7 @@ impl Member {
     pub fn new(address: IpAddr, checks: Vec<Arc<Check>>, adopted: Option<Weight>, now: Timestamp) -> Self {
         Self {
             address,
+            by_source: Admin::Pooled,
             admin: Admin::Pooled,
             weight: Weight::ZERO,
             checks,
@@ -152,14 +155,8 @@ pub struct Change {
 }
 
 impl Pool {
-    /// Decides the pool anew from what is known. `is_depooled` says whether an operator has depooled a host.
-    pub fn decide(
-        &mut self,
-        threshold: Threshold,
-        verdicts: &Verdicts,
-        is_depooled: impl Fn(&str) -> bool,
-        now: Timestamp,
-    ) -> Vec<Change> {
+    /// Decides the pool anew from what is known.
+    pub fn decide(&mut self, threshold: Threshold, verdicts: &Verdicts, now: Timestamp) -> Vec<Change> {
         for member in self.members.values_mut() {
             member.health = verdicts.together(&member.checks, member.born);
             member.is_checked = member.checks.iter().all(|check| verdicts.get(check).is_some());
@@ -167,7 +164,7 @@ impl Pool {
                 member.adopted = None;
             }
         }
-        let candidates = self.candidates(&is_depooled);
+        let candidates = self.candidates();
         let decisions = pool::decide(&candidates, threshold);
         let mut changes = Vec::new();
         for ((host, member), decision) in self.members.iter_mut().zip(decisions) {
@@ -183,15 +180,12 @@ impl Pool {
     }
 
     /// The members as candidates, in the order of their names.
-    fn candidates(&self, is_depooled: impl Fn(&str) -> bool) -> Vec<Candidate> {
+    fn candidates(&self) -> Vec<Candidate> {
         self.members
             .iter()
             .map(|(host, member)| Candidate {
                 host: host.clone(),
-                admin: match member.admin {
-                    Admin::Pooled if is_depooled(host) => Admin::Depooled,
-                    admin @ (Admin::Pooled | Admin::Depooled | Admin::Inactive) => admin,
-                },
+                admin: member.admin,
                 weight: member.weight,
                 health: member.health,
                 adopted: member.adopted,

@@ -2,79 +2,117 @@
 
 use super::Timestamp;
 use super::action::{Answer, Done, Refusal};
-use super::event::{Command, Request};
+use super::event::{Command, Note, Request, TakenOut};
 use super::member::Pool;
-use super::pool::Standing;
-use super::saved::Depool;
+use super::saved::{Change, SetWeight};
 use super::state::State;
-use crate::config::{Admin, Pool as PoolSource, Service, Threshold};
+use crate::config::{Admin, Family, Pool as PoolSource, Service, Threshold};
 use crate::suggest::suggest;
 use ipvs::Weight;
 use std::net::IpAddr;
 
-/// Carries a request out. The answer says what was done; the services of [`Done`] have to be decided anew.
+/// Carries a request out. The answer says what was done; the services of [`Done`] have to be listed anew.
 pub fn command(state: &mut State, request: &Request, now: Timestamp) -> Answer {
     match &request.command {
-        Command::Depool { host, reason, force } => {
-            depool(state, &request.who, &canonical(host), reason.as_deref(), *force, now)
+        Command::TakeOut { host, to, note } => {
+            let change = change(*to, &request.who, note, now);
+            take_out(state, &canonical(host), change, note.force)
         }
         Command::Pool { host } => pool(state, &canonical(host)),
+        Command::Weigh { host, to: Some(weight), note } => {
+            let change = change(*weight, &request.who, note, now);
+            weigh(state, &canonical(host), change, note.force)
+        }
+        Command::Weigh { host, to: None, .. } => unweigh(state, &canonical(host)),
     }
 }
 
-fn depool(
-    state: &mut State,
-    who: &str,
-    host: &str,
-    reason: Option<&str>,
-    force: bool,
-    now: Timestamp,
-) -> Answer {
+fn change<T>(to: T, who: &str, note: &Note, now: Timestamp) -> Change<T> {
+    let until = note.lasts.map(|lasts| now + lasts);
+    Change { to, who: who.into(), at: now, reason: note.reason.clone(), until }
+}
+
+fn take_out(state: &mut State, host: &str, change: Change<TakenOut>, force: bool) -> Answer {
     let services = services_of(state, host)?;
+    let leaves_denominator = change.to == TakenOut::Inactive;
+    check_threshold(state, host, &services, leaves_denominator, force)?;
+    let admin = change.to.admin();
+    let message = format!("{host} is {}", admin.as_str());
+    let Change { who, at, reason, until, .. } = change;
+    let message = match state.saved.admin.insert(host.into(), Change { to: admin, who, at, reason, until }) {
+        Some(before) => format!("{message}; it was {} {before}", before.to.as_str()),
+        None => message,
+    };
+    Ok(Done { host: host.into(), services, message })
+}
+
+fn pool(state: &mut State, host: &str) -> Answer {
+    let was_out = state.saved.admin.contains_key(host);
+    let services = match services_of(state, host) {
+        // An operator's word outlives its backend's absence, and must be removable then as well.
+        Err(_) if was_out => Vec::new(),
+        other => other?,
+    };
+    let source = out_by_source(state, host, &services);
+    if let (Some(message), false) = (&source, was_out) {
+        return Err(Refusal::NotOurs { message: message.clone() });
+    }
+    state.saved.admin.remove(host);
+    let message = match source {
+        Some(source) => format!("the operator's word on {host} is taken back, but {source}"),
+        None if was_out => format!("{host} may be pooled again; its checks decide"),
+        None => format!("{host} was not taken out"),
+    };
+    Ok(Done { host: host.into(), services, message })
+}
+
+fn weigh(state: &mut State, host: &str, change: Change<SetWeight>, force: bool) -> Answer {
+    let services = services_of(state, host)?;
+    if matches!(change.to, SetWeight::Absolute(Weight::ZERO) | SetWeight::Percent(0)) {
+        check_threshold(state, host, &services, false, force)?;
+    }
+    let message = format!("{host} gets the weight {}", change.to);
+    state.saved.weights.insert(host.into(), change);
+    Ok(Done { host: host.into(), services, message })
+}
+
+fn unweigh(state: &mut State, host: &str) -> Answer {
+    let was_set = state.saved.weights.remove(host).is_some();
+    let services = match services_of(state, host) {
+        Err(_) if was_set => Vec::new(),
+        other => other?,
+    };
+    let message =
+        if was_set { "gets the weight of its source again" } else { "had the weight of its source" };
+    Ok(Done { host: host.into(), services, message: format!("{host} {message}") })
+}
+
+/// Refuses what would leave a pool with fewer serving backends than its threshold asks for.
+fn check_threshold(
+    state: &State,
+    host: &str,
+    services: &[String],
+    leaves_denominator: bool,
+    force: bool,
+) -> Result<(), Refusal> {
     let broken: Vec<String> = services
         .iter()
         .filter_map(|name| state.services.get(name).map(|service| (name, service)))
         .flat_map(|(name, service)| {
             service.pools.iter().filter_map(move |(family, pool)| {
-                shortfall(pool, service.config.depool_threshold, host)
-                    .map(|numbers| format!("{name} ({family}): {numbers}"))
+                let numbers = shortfall(pool, service.config.depool_threshold, host, leaves_denominator)?;
+                Some(format!("{name} ({}): {numbers}", Family::from(*family)))
             })
         })
         .collect();
-    if !force && !broken.is_empty() {
-        return Err(Refusal::BelowThreshold {
-            message: format!(
-                "depooling {host} would break the depool threshold of {}; --force does it all the same",
-                broken.join("; ")
-            ),
-        });
+    if force || broken.is_empty() {
+        return Ok(());
     }
-    let depool = Depool { who: who.into(), at: now, reason: reason.map(Into::into) };
-    let again = state.saved.depools.insert(host.into(), depool).is_some();
     let message = format!(
-        "{host} {}",
-        if again { "was depooled already; who, when and why are new" } else { "is depooled" }
+        "without {host} the depool threshold would be broken in {}; --force does it all the same",
+        broken.join("; ")
     );
-    Ok(Done { host: host.into(), services, message })
-}
-
-fn pool(state: &mut State, host: &str) -> Answer {
-    let was_depooled = state.saved.depools.contains_key(host);
-    let services = match services_of(state, host) {
-        // A depool outlives its backend's absence, and must be removable then as well.
-        Err(_) if was_depooled => Vec::new(),
-        other => other?,
-    };
-    if let Some(message) = depooled_by_source(state, host, &services).filter(|_| !was_depooled) {
-        return Err(Refusal::NotOurs { message });
-    }
-    state.saved.depools.remove(host);
-    let message = match depooled_by_source(state, host, &services) {
-        Some(source) => format!("the operator's depool of {host} is taken back, but {source}"),
-        None if was_depooled => format!("{host} may be pooled again; its checks decide"),
-        None => format!("{host} was not depooled"),
-    };
-    Ok(Done { host: host.into(), services, message })
+    Err(Refusal::BelowThreshold { message })
 }
 
 /// A host name as the configuration holds it: in lower case, an address in its canonical form.
@@ -104,28 +142,25 @@ pub fn services_of(state: &State, host: &str) -> Result<Vec<String>, Refusal> {
 
 /// The numbers, when the pool serves with fewer than its threshold asks for once `host` is gone. A backend that does
 /// not serve on its own merit is no loss.
-fn shortfall(pool: &Pool, threshold: Threshold, host: &str) -> Option<String> {
+fn shortfall(pool: &Pool, threshold: Threshold, host: &str, leaves_denominator: bool) -> Option<String> {
     let member = pool.members.get(host)?;
     if !member.decision.standing.can_serve() || member.decision.weight == Weight::ZERO {
         return None;
     }
     let counts = pool.counts(threshold);
     let left = counts.serving - 1;
-    (left < counts.needed).then(|| {
-        format!("{left} of {} backends would be left serving, {} are needed", counts.total, counts.needed)
-    })
+    let total = counts.total - usize::from(leaves_denominator);
+    let needed = threshold.needed(total);
+    (left < needed).then(|| format!("{left} of {total} backends would be left serving, {needed} are needed"))
 }
 
-/// Says which source has depooled a host, if one has.
-fn depooled_by_source(state: &State, host: &str, services: &[String]) -> Option<String> {
+/// Says which source has taken a host out, if one has.
+fn out_by_source(state: &State, host: &str, services: &[String]) -> Option<String> {
     services.iter().filter_map(|name| state.services.get(name)).find_map(|service| {
         let member = service.pools.values().find_map(|pool| pool.members.get(host))?;
-        let word = match member.admin {
-            Admin::Pooled => return None,
-            Admin::Depooled => Standing::Depooled.as_str(),
-            Admin::Inactive => Standing::Inactive.as_str(),
-        };
-        Some(format!("{host} is {word} in {}: change it there", source_of(&service.config)))
+        let word = member.by_source.as_str();
+        let source = source_of(&service.config);
+        (member.by_source != Admin::Pooled).then(|| format!("{host} is {word} in {source}: change it there"))
     })
 }
 

@@ -2,7 +2,7 @@
 
 use super::action::{Action, Level, Notice};
 use super::advertise::{Prospect, prospect};
-use super::desired::{self, Serving};
+use super::desired::{self, Given, Serving};
 use super::inventory::Inventory;
 use super::member::Change;
 use super::pool::Standing;
@@ -33,8 +33,8 @@ pub(super) struct Dirty {
     pub(super) sources: bool,
     /// The wanted table, other than through a service's decision.
     pub(super) table: bool,
-    /// The operators' depools.
-    pub(super) depools: bool,
+    /// What operators want.
+    pub(super) operators: bool,
     /// Which services are in the kernel.
     pub(super) ownership: bool,
 }
@@ -69,7 +69,7 @@ pub(super) fn conclude(state: &mut State, mut dirty: Dirty, now: Timestamp) -> V
     vips(state, &dirty, now);
     start(state, now);
     routes(state, &mut actions);
-    if save == Save::Last {
+    if remember_withdrawn(state) || save == Save::Last {
         actions.push(Action::Save(state.saved.clone()));
     }
     actions
@@ -96,10 +96,14 @@ fn sources(state: &mut State, dirty: &Dirty, actions: &mut Vec<Action>) {
 }
 
 fn relist(state: &mut State, dirty: &mut Dirty, now: Timestamp) {
-    let serving = Serving { wanted: &state.wanted.table, read: &state.kernel.table };
+    let given = Given {
+        inventory: &state.inventory,
+        saved: &state.saved,
+        serving: Serving { wanted: &state.wanted.table, read: &state.kernel.table },
+    };
     for name in std::mem::take(&mut dirty.relist) {
         if let Some(service) = state.services.get_mut(&name) {
-            desired::relist(service, &state.inventory, &serving, now);
+            desired::relist(service, &given, now);
             dirty.decide.insert(name);
             dirty.sources = true;
         }
@@ -112,9 +116,8 @@ fn decide(state: &mut State, dirty: &mut Dirty, now: Timestamp) {
         let Some(service) = state.services.get_mut(name) else { continue };
         let mut changes = Vec::new();
         for (family, pool) in &mut service.pools {
-            let is_depooled = |host: &str| state.saved.depools.contains_key(host);
             let threshold = service.config.depool_threshold;
-            let changed = pool.decide(threshold, &state.verdicts, is_depooled, now);
+            let changed = pool.decide(threshold, &state.verdicts, now);
             changes.extend(changed.into_iter().map(|change| (*family, change)));
         }
         match service.pools.values().any(|pool| !pool.draining.is_empty()) {
@@ -138,7 +141,7 @@ fn tell(state: &mut State, name: &str, changes: Vec<(Family, Change)>) {
     for (family, change) in changes {
         let level = match change.to {
             Standing::Pooled | Standing::Adopted | Standing::AwaitingChecks => Level::Info,
-            Standing::Depooled | Standing::Inactive => Level::Info,
+            Standing::Drained | Standing::Depooled | Standing::Inactive => Level::Info,
             Standing::Down => Level::Warn,
             Standing::HeldThoughDown => Level::Error,
         };
@@ -208,7 +211,7 @@ fn own(state: &mut State, dirty: &Dirty) -> Save {
     if is_new {
         state.saved.owned.clone_from(&state.wanted.owned);
     }
-    match (has_grown, is_new || dirty.depools) {
+    match (has_grown, is_new || dirty.operators) {
         (true, _) => Save::First,
         (false, true) => Save::Last,
         (false, false) => Save::No,
@@ -254,7 +257,8 @@ fn vips(state: &mut State, dirty: &Dirty, now: Timestamp) {
         let Some(users) = state.vip_users.get(&vip) else { continue };
         let services: Vec<_> =
             users.iter().filter_map(|name| Some((name.as_str(), state.services.get(name)?))).collect();
-        let prospect = prospect(vip, &services, &state.kernel);
+        let is_trusted = !state.saved.withdrawn.contains(&vip);
+        let prospect = prospect(vip, &services, &state.kernel, is_trusted);
         let entry = state.vips.entry(vip).or_insert_with(|| Vip::new(now));
         if entry.judge(prospect, hold, now) {
             state.notices.push(Notice {
@@ -329,6 +333,19 @@ fn start(state: &mut State, now: Timestamp) {
         let level = if is_settled { Level::Info } else { Level::Warn };
         state.notices.push(Notice { level, service: None, subject: None, what: "ready".into(), reason });
     }
+}
+
+/// Records which VIPs nothing can serve, for the next process; true when that changed.
+fn remember_withdrawn(state: &mut State) -> bool {
+    if !state.is_ready() {
+        return false;
+    }
+    let is_withdrawn = |vip: &&Vip| !vip.announced && !vip.is_unconfirmed;
+    let withdrawn =
+        state.vips.iter().filter(|(_, vip)| is_withdrawn(vip)).map(|(address, _)| *address).collect();
+    let changed = state.saved.withdrawn != withdrawn;
+    state.saved.withdrawn = withdrawn;
+    changed
 }
 
 /// What the routers are to hear.

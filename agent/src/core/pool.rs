@@ -64,6 +64,8 @@ pub enum Standing {
     Down,
     /// Its checks have not spoken yet.
     AwaitingChecks,
+    /// Drained by an operator: its connections finish.
+    Drained,
     /// Depooled by an operator or by its source.
     Depooled,
     /// Inactive by its source.
@@ -75,7 +77,7 @@ impl Standing {
     pub fn is_pooled(self) -> bool {
         match self {
             Self::Pooled | Self::Adopted | Self::HeldThoughDown => true,
-            Self::Down | Self::AwaitingChecks | Self::Depooled | Self::Inactive => false,
+            Self::Down | Self::AwaitingChecks | Self::Drained | Self::Depooled | Self::Inactive => false,
         }
     }
 
@@ -83,9 +85,12 @@ impl Standing {
     pub fn can_serve(self) -> bool {
         match self {
             Self::Pooled | Self::Adopted => true,
-            Self::HeldThoughDown | Self::Down | Self::AwaitingChecks | Self::Depooled | Self::Inactive => {
-                false
-            }
+            Self::HeldThoughDown
+            | Self::Down
+            | Self::AwaitingChecks
+            | Self::Drained
+            | Self::Depooled
+            | Self::Inactive => false,
         }
     }
 
@@ -97,6 +102,7 @@ impl Standing {
             Self::HeldThoughDown => "held-though-down",
             Self::Down => "down",
             Self::AwaitingChecks => "awaiting-checks",
+            Self::Drained => "drained",
             Self::Depooled => "depooled",
             Self::Inactive => "inactive",
         }
@@ -131,6 +137,7 @@ fn on_own_merit(candidate: &Candidate) -> Decision {
     match (candidate.admin, candidate.health) {
         (Admin::Inactive, _) => refused(Standing::Inactive),
         (Admin::Depooled, _) => refused(Standing::Depooled),
+        (Admin::Drained, _) => refused(Standing::Drained),
         (Admin::Pooled, Health::Up { .. }) => {
             Decision { weight: candidate.weight, standing: Standing::Pooled }
         }

@@ -1,27 +1,63 @@
 //! What outlives the process: operators' changes, and which kernel entries are ours.
 
 use super::Timestamp;
-use ipvs::ServiceKey;
+use crate::config::Admin;
+use ipvs::{ServiceKey, Weight};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::IpAddr;
 
 /// The content of the state file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Saved {
-    /// Operators' depools by host name.
+    /// Backends that operators have taken out, by host name.
     #[serde(default)]
-    pub depools: BTreeMap<String, Depool>,
+    pub admin: BTreeMap<String, Change<Admin>>,
+    /// Weights that operators have set, by host name.
+    #[serde(default)]
+    pub weights: BTreeMap<String, Change<SetWeight>>,
+    /// VIPs that were withdrawn because nothing could serve: what the kernel has for them is held for the threshold's
+    /// sake, and is not to be announced before checks have spoken.
+    #[serde(default)]
+    pub withdrawn: BTreeSet<IpAddr>,
     /// Services that we put, or were about to put, into the kernel: known before the kernel knows them, so that
     /// one that the configuration lost while lvsd was down is still ours to remove.
     #[serde(default)]
     pub owned: BTreeSet<ServiceKey>,
 }
 
-/// An operator's depool.
+impl Saved {
+    /// Takes out the operators' changes that are over. Gives the hosts that they were about.
+    pub fn expire(&mut self, now: Timestamp) -> BTreeSet<String> {
+        let mut hosts = BTreeSet::new();
+        hosts.extend(expire(&mut self.admin, now));
+        hosts.extend(expire(&mut self.weights, now));
+        hosts
+    }
+
+    /// When the next change is over.
+    pub fn next_expiry(&self) -> Option<Timestamp> {
+        let admin = self.admin.values().filter_map(|change| change.until);
+        admin.chain(self.weights.values().filter_map(|change| change.until)).min()
+    }
+}
+
+fn expire<T>(changes: &mut BTreeMap<String, Change<T>>, now: Timestamp) -> Vec<String> {
+    let is_over = |change: &Change<T>| change.until.is_some_and(|until| until <= now);
+    let over: Vec<String> =
+        changes.iter().filter(|(_, change)| is_over(change)).map(|(host, _)| host.clone()).collect();
+    over.iter().for_each(|host| drop(changes.remove(host)));
+    over
+}
+
+/// An operator's change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Depool {
+pub struct Change<T> {
+    /// What is wanted.
+    pub to: T,
     /// Who did it.
     pub who: String,
     /// When.
@@ -29,4 +65,66 @@ pub struct Depool {
     /// Why, as the operator said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Until when; for good when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+}
+
+/// Who, when, until when and why: `by root at 2026-02-03T04:05:06.789Z until …: "disk"`.
+impl<T> fmt::Display for Change<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "by {} at {}", self.who, self.at)?;
+        if let Some(until) = self.until {
+            write!(f, " until {until}")?;
+        }
+        match &self.reason {
+            Some(reason) => write!(f, ": {reason:?}"),
+            None => f.write_str(": no reason was given"),
+        }
+    }
+}
+
+/// A weight that an operator sets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SetWeight {
+    /// This one.
+    Absolute(Weight),
+    /// A share of the weight that the source gives, 0 to 100; a share above zero is never rounded down to nothing.
+    Percent(u8),
+}
+
+impl SetWeight {
+    /// The weight that follows from the source's.
+    pub fn apply(self, source: Weight) -> Weight {
+        match self {
+            Self::Absolute(weight) => weight,
+            Self::Percent(percent) => {
+                let share = u64::from(source.get()) * u64::from(percent.min(100));
+                // At most the source's weight, so it is one.
+                u32::try_from(share.div_ceil(100)).ok().and_then(|w| Weight::new(w).ok()).unwrap_or(source)
+            }
+        }
+    }
+}
+
+impl fmt::Display for SetWeight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Absolute(weight) => write!(f, "{weight}"),
+            Self::Percent(percent) => write!(f, "{percent}%"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_of_a_weight_is_rounded_up_and_zero_is_zero() {
+        let ten = Weight::new(10).unwrap();
+        let apply = |percent| SetWeight::Percent(percent).apply(ten).get();
+        assert_eq!([apply(0), apply(1), apply(10), apply(55), apply(100)], [0, 1, 1, 6, 10]);
+    }
 }

@@ -167,6 +167,7 @@ impl State {
         let hold = config.bgp.as_ref().map_or(Duration::ZERO, |bgp| bgp.withdraw_hold);
         let vips = self.vips.values().filter_map(|vip| vip.failing_since).map(|since| since + hold).min();
         let leaving = self.leaving.values().min().copied();
-        [resync, drain, phase, vips, leaving].into_iter().flatten().min()
+        let operators = self.saved.next_expiry();
+        [resync, drain, phase, vips, leaving, operators].into_iter().flatten().min()
     }
 }

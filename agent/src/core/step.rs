@@ -188,8 +188,8 @@ fn operate(state: &mut State, request: &Request, dirty: &mut Dirty, now: Timesta
     let answer = operator::command(state, request, now);
     match &answer {
         Ok(done) => {
-            dirty.decide.extend(done.services.iter().cloned());
-            dirty.depools = true;
+            dirty.relist.extend(done.services.iter().cloned());
+            dirty.operators = true;
             state.notices.push(Notice {
                 level: Level::Info,
                 service: None,
@@ -218,6 +218,7 @@ fn tick(state: &mut State, dirty: &mut Dirty, now: Timestamp) -> Option<Action> 
         dirty.table = true;
     }
     dirty.vips.extend(state.vips.iter().filter(|(_, vip)| vip.failing_since.is_some()).map(|(vip, _)| *vip));
+    expire(state, dirty, now);
     // Nothing was read: a drain ends now only when its time is over.
     end_drains(state, dirty, now, |_, _| 1);
     let config = state.config.as_ref()?;
@@ -227,6 +228,21 @@ fn tick(state: &mut State, dirty: &mut Dirty, now: Timestamp) -> Option<Action> 
         state.kernel.last_read = now;
         Action::ReadKernel
     })
+}
+
+/// Takes operators' changes back whose time is over.
+fn expire(state: &mut State, dirty: &mut Dirty, now: Timestamp) {
+    for host in state.saved.expire(now) {
+        dirty.relist.extend(operator::services_of(state, &host).unwrap_or_default());
+        dirty.operators = true;
+        state.notices.push(Notice {
+            level: Level::Info,
+            service: None,
+            subject: Some(host),
+            what: "an operator's change is over".into(),
+            reason: "its time has passed".into(),
+        });
+    }
 }
 
 fn stop(state: &mut State, now: Timestamp) {

@@ -3,7 +3,7 @@
 use super::operator::{canonical, services_of, source_of};
 use super::state::{Phase, ServiceState, State};
 use super::{Timestamp, action::Refusal, member::Member, why};
-use ipvs::Family;
+use crate::config::Family;
 use serde::{Deserialize, Serialize};
 
 /// The whole daemon.
@@ -227,7 +227,7 @@ fn service_view(state: &State, name: &str, service: &ServiceState) -> ServiceVie
         pools: service
             .pools
             .iter()
-            .map(|(family, pool)| pool_view(state, name, service, *family, pool))
+            .map(|(family, pool)| pool_view(state, name, service, (*family).into(), pool))
             .collect(),
         unusable: service
             .unusable
@@ -264,6 +264,6 @@ fn backend_view(state: &State, service: &str, host: &str, member: &Member) -> Ba
         standing: member.decision.standing.as_str().into(),
         health: why::health_word(member.health).into(),
         since: member.since,
-        reason: why::reason(state, service, Family::of(member.address), host),
+        reason: why::reason(state, service, ipvs::Family::of(member.address), host),
     }
 }

@@ -4,7 +4,6 @@ use super::member::Member;
 use super::operator::source_of;
 use super::pool::{Health, Standing};
 use super::state::{ServiceState, State};
-use crate::config::Admin;
 use health::Verdict;
 use ipvs::Family;
 
@@ -36,23 +35,19 @@ pub fn reason(state: &State, service: &str, family: Family, host: &str) -> Strin
                 counts.total
             )
         }
-        Standing::Depooled => depooled(state, service, host, member),
-        Standing::Inactive => format!("inactive in {}", source_of(&service.config)),
+        Standing::Drained | Standing::Depooled | Standing::Inactive => {
+            taken_out(state, service, host, member)
+        }
     }
 }
 
-fn depooled(state: &State, service: &ServiceState, host: &str, member: &Member) -> String {
-    if member.admin == Admin::Depooled {
-        return format!("depooled in {}", source_of(&service.config));
+/// Who has taken a backend out, and why.
+fn taken_out(state: &State, service: &ServiceState, host: &str, member: &Member) -> String {
+    if member.admin == member.by_source {
+        return format!("{} in {}", member.by_source.as_str(), source_of(&service.config));
     }
-    match state.saved.depools.get(host) {
-        Some(depool) => {
-            let why =
-                depool.reason.as_deref().map_or_else(|| "no reason was given".into(), |r| format!("\"{r}\""));
-            format!("depooled by {} at {}: {why}", depool.who, depool.at)
-        }
-        None => "depooled".into(),
-    }
+    let change = state.saved.admin.get(host).map_or_else(String::new, |change| format!(" {change}"));
+    format!("{}{change}", member.admin.as_str())
 }
 
 fn failed_checks(state: &State, member: &Member) -> String {

@@ -163,11 +163,11 @@ impl Engine {
 
     fn log(&self, notice: &Notice) {
         self.metrics.notice(notice);
-        let Notice { level, service, subject, what, reason } = notice;
-        match level {
-            Level::Info => tracing::info!(service, subject, reason, "{what}"),
-            Level::Warn => tracing::warn!(service, subject, reason, "{what}"),
-            Level::Error => tracing::error!(service, subject, reason, "{what}"),
+        let (service, subject) = (notice.service.as_deref(), notice.subject.as_deref());
+        match notice.level {
+            Level::Info => tracing::info!(service, subject, "{notice}"),
+            Level::Warn => tracing::warn!(service, subject, "{notice}"),
+            Level::Error => tracing::error!(service, subject, "{notice}"),
         }
     }
 

@@ -17,7 +17,7 @@ pub enum StateFileError {
         source: std::io::Error,
     },
     /// The content is no state.
-    #[error("{}: {source}; move it away to start without operators' depools and ownership", path.display())]
+    #[error("{}: {source}; move it away to start without operators' changes and ownership", path.display())]
     Content {
         /// The file.
         path: PathBuf,
@@ -58,8 +58,9 @@ pub fn save(path: &Path, saved: &Saved) -> Result<(), StateFileError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Admin;
     use crate::core::Timestamp;
-    use crate::core::saved::Depool;
+    use crate::core::saved::Change;
 
     #[test]
     fn what_is_saved_is_loaded_again() {
@@ -67,9 +68,8 @@ mod tests {
         let path = path(&directory.path().join("made/on/the/way"));
         let mut saved = Saved::default();
         let reason = Some("disk".into());
-        saved
-            .depools
-            .insert("rs1".into(), Depool { who: "root".into(), at: Timestamp::from_micros(7), reason });
+        let (to, who, at) = (Admin::Depooled, "root".into(), Timestamp::from_micros(7));
+        saved.admin.insert("rs1".into(), Change { to, who, at, reason, until: None });
         saved.owned.insert("tcp 192.0.2.10:80".parse().unwrap());
         save(&path, &saved).unwrap();
         assert_eq!(load(&path).unwrap(), saved);
@@ -87,7 +87,7 @@ mod tests {
     fn a_broken_file_is_said_with_its_path_and_place() {
         let directory = tempfile::tempdir().unwrap();
         let path = path(directory.path());
-        std::fs::write(&path, "{\"depools\":\n 7}").unwrap();
+        std::fs::write(&path, "{\"admin\":\n 7}").unwrap();
         let error = load(&path).unwrap_err().to_string();
         assert!(error.contains("state.json") && error.contains("line 2"), "{error}");
     }

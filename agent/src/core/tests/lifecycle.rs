@@ -254,3 +254,23 @@ fn a_kernel_that_does_not_answer_delays_the_first_announcement() {
     world.pass(Duration::from_secs(10));
     assert!(!world.is_announced("192.0.2.10"), "announced without a service in the kernel");
 }
+
+#[test]
+fn what_is_only_held_though_down_is_not_announced_by_a_restart_or_a_change_of_its_checks() {
+    let mut world = running();
+    world.down(&["10.64.0.11", "10.64.0.12", "10.64.0.13"]);
+    assert!(!world.is_announced("192.0.2.10"));
+    let other_checks = WEB.replace("{ type = \"tcp\" }", "{ type = \"tcp\", interval = \"7s\" }");
+    world.configure(&other_checks);
+    assert!(!world.is_announced("192.0.2.10"), "announced by a reload");
+    assert_eq!(world.weight(V4, "10.64.0.11:80"), Some(10), "it is held until the new checks have spoken");
+    world.restart(WEB);
+    assert!(
+        world.is_announced("2001:db8::10") && !world.is_announced("192.0.2.10"),
+        "announced by a restart"
+    );
+    world.up(&["10.64.0.11"]);
+    assert!(world.is_announced("192.0.2.10"));
+    world.restart(WEB);
+    assert!(world.is_announced("192.0.2.10"), "trust comes back");
+}

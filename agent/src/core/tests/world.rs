@@ -2,7 +2,7 @@
 
 use crate::config::{self, Config};
 use crate::core::action::{Answer, Notice, WantedTable};
-use crate::core::event::{Command, ConnectionCount, Request};
+use crate::core::event::{Command, ConnectionCount, Note, Request, TakenOut};
 use crate::core::saved::Saved;
 use crate::core::view::{self, BackendView, Status};
 use crate::core::{Action, Event, State, Timestamp, step};
@@ -193,7 +193,8 @@ impl World {
     }
 
     pub(super) fn depool(&mut self, host: &str) -> Answer {
-        self.operate(Command::Depool { host: host.into(), reason: Some("disk".into()), force: false })
+        let note = Note { reason: Some("disk".into()), ..Note::default() };
+        self.operate(Command::TakeOut { host: host.into(), to: TakenOut::Depooled, note })
     }
 
     pub(super) fn pool(&mut self, host: &str) -> Answer {
