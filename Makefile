@@ -31,7 +31,7 @@ lab: deps ## a shell in the demo's network, lvsd running (root)
 
 bench: deps ## measure how soon lvsd acts and what it costs (root); leaves target/bench/agent.json
 	$(CARGO) build --quiet --release -p lvsd -p lab --bin lvsd --bin lvsctl --bin bench
-	@"$${CARGO_TARGET_DIR:-target}"/release/bench
+	@chrt --rr 1 taskset --cpu-list 0 "$${CARGO_TARGET_DIR:-target}"/release/bench
 
 lint: ## formatting, clippy without warnings, licences and sources of dependencies
 	$(CARGO) fmt --all --check

@@ -59,7 +59,8 @@ pub fn connections_ever(host: &Host, service: SocketAddr) -> Result<u64> {
     line.split_whitespace().nth(2).and_then(|word| word.parse().ok()).context("no count of connections")
 }
 
-fn parse(text: &str) -> Result<Table> {
+/// Reads what the kernel shows.
+pub fn parse(text: &str) -> Result<Table> {
     let mut table = Table::new();
     let mut current = None;
     // The first three lines are headings.

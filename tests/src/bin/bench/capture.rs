@@ -19,6 +19,10 @@ const ETHERNET: usize = 14;
 const IPV6: usize = 40;
 const BGP: usize = 19;
 
+/// How long the kernel may keep packets before tcpdump gets them (its buffer timeout is 1 s); what it still has when
+/// tcpdump ends is lost.
+const BLOCK: Duration = Duration::from_millis(1500);
+
 /// The file's magic number for times in microseconds, in this machine's byte order.
 const MICROSECONDS: u32 = 0xa1b2_c3d4;
 
@@ -63,6 +67,7 @@ impl Capture {
 
     /// Ends it and gives the withdrawals in it, in their order.
     pub(crate) fn withdrawals(mut self) -> Result<Vec<Withdrawal>> {
+        std::thread::sleep(BLOCK);
         self.process.terminate(Duration::from_secs(5))?;
         let bytes = std::fs::read(&self.file).with_context(|| format!("read {}", self.file.display()))?;
         ensure!(word(&bytes, 0) == Some(MICROSECONDS), "{} is no capture", self.file.display());

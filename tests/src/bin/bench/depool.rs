@@ -37,6 +37,8 @@ struct Times {
     answer: Vec<f64>,
     /// Between the look at the table that saw it and the one before.
     look: Vec<f64>,
+    /// Part of the time until the kernel had it in which the kernel stood still.
+    stalled: Vec<f64>,
 }
 
 /// Measures it.
@@ -73,7 +75,9 @@ pub(crate) fn measure(ground: &Ground, report: &mut Report) -> Result<()> {
         Required::Nothing,
     )?;
     depool.look.extend(pool.look);
-    report.latency("resolution: from one look at the table to the next", depool.look, Required::Nothing)
+    report.latency("resolution: from one look at the table to the next", depool.look, Required::Nothing)?;
+    depool.stalled.extend(pool.stalled);
+    report.latency("noise: the kernel stood still meanwhile", depool.stalled, Required::Nothing)
 }
 
 /// What lvsd's own histogram says: bounds of buckets, not samples.
@@ -98,7 +102,10 @@ fn once(
     command()?;
     times.answer.push(Moment::now().since(begin));
     let changes = watch.wait(mark, &addresses(SERVER), weight)?;
-    times.kernel.extend(changes.iter().map(|change| change.at.since(begin)).reduce(f64::max));
+    if let Some(last) = changes.iter().map(|change| change.at).max() {
+        times.kernel.push(last.since(begin));
+        times.stalled.push(watch.stalled(begin, last));
+    }
     times.look.extend(changes.iter().map(|change| change.at.since(change.before)));
     Ok(())
 }

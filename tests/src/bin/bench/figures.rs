@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use lab::traffic;
 use serde::Serialize;
 
 /// The report's file in the benchmark's directory.
@@ -107,10 +108,22 @@ impl Report {
         self.values.push(value);
     }
 
-    /// What became of the client's requests.
-    pub(crate) fn traffic(&mut self, requests: usize, failed: usize) {
-        self.value("client: requests", requests as f64, "", Required::Nothing);
-        self.value("client: failed requests", failed as f64, "", Required::AtMost(0.0));
+    /// What became of the client's requests. No depool may fail one; what a server or VIP that fails costs is told.
+    pub(crate) fn traffic(&mut self, traffic: &traffic::Report) {
+        println!("the client:");
+        for (index, phase) in traffic.phases.iter().enumerate().skip(1) {
+            let required = if index == 1 { Required::AtMost(0.0) } else { Required::Nothing };
+            self.value(
+                &format!("requests during {}", phase.name),
+                phase.totals.requests as f64,
+                "",
+                Required::Nothing,
+            );
+            self.value(&format!("failed during {}", phase.name), phase.totals.failed as f64, "", required);
+        }
+        if traffic.totals.failed > 0 {
+            println!("{traffic}");
+        }
     }
 
     /// Writes agent.json.

@@ -52,12 +52,9 @@ impl Ground {
         let pages = lab.servers.iter().map(HealthPage::start).collect::<Result<Vec<_>>>()?;
         let router = |index: usize| Bird::start(&lab.routers[index], &Settings::of_router(index, BALANCERS));
         let routers = [router(0)?, router(1)?];
-        // lb1's state is on the machine's own file system, so that writing it costs what it costs there.
-        let state = world.directory().join("lb1.state").display().to_string();
         let [lb1, lb2] = &lab.balancers;
-        let measured = daemon(lb1, BALANCERS[0], &state) + &web(health_page::PORT, "/");
-        let other =
-            daemon(lb2, BALANCERS[1], &lb2.files().join("state").display().to_string()) + &web(80, HEALTH);
+        let measured = daemon(lb1, BALANCERS[0]) + &web(health_page::PORT, "/");
+        let other = daemon(lb2, BALANCERS[1]) + &web(80, HEALTH);
         let balancers = [Lvsd::start_with(lb1, &measured)?, Lvsd::start_with(lb2, &other)?];
         let mut ground = Self { lab, pages, routers, balancers, _servers: servers };
         for balancer in &mut ground.balancers {
@@ -98,12 +95,13 @@ pub(crate) fn addresses(index: usize) -> [IpAddr; 2] {
 
 /// The part of the configuration that is not about services: defaults, and a session of each family with each
 /// router.
-pub(crate) fn daemon(host: &Host, asn: u32, state: &str) -> String {
+pub(crate) fn daemon(host: &Host, asn: u32) -> String {
     let last = if host.name() == "lb1" { 1 } else { 2 };
+    let files = host.files();
+    let files = files.display();
     let mut text = format!(
-        "[lvsd]\nstate_dir = \"{state}\"\ncontrol_socket = \"{}/control.sock\"\nhttp = \"127.0.0.1:9090\"\n\n\
+        "[lvsd]\nstate_dir = \"{files}/state\"\ncontrol_socket = \"{files}/control.sock\"\nhttp = \"127.0.0.1:9090\"\n\n\
          [bgp]\nlocal_asn = {asn}\nrouter_id = \"{}\"\n",
-        host.files().display(),
         v4(last)
     );
     for (name, asn, router) in [("r1", 65001, 251), ("r2", 65002, 252)] {

@@ -40,8 +40,7 @@ fn measure_with(ground: &Ground, report: &mut Report, families: Families) -> Res
     };
     println!("idle for {} s, {SERVICES} services with {BACKENDS} backends each, {name}:", IDLE.as_secs());
     let host = &ground.lab.balancers[0];
-    let state = host.files().join(format!("state{factor}"));
-    let text = daemon(host, BALANCERS[0], &state.display().to_string()) + &many::configuration(families);
+    let text = daemon(host, BALANCERS[0]) + &many::configuration(families);
     let mut lvsd = Lvsd::start_with(host, &text)?;
     let ready = lvsd.wait_ready(LIMIT)?;
     let wanted = usize::from(SERVICES) * usize::from(BACKENDS) * factor;

@@ -64,11 +64,14 @@ fn inside(world: &World) -> Result<()> {
     println!("{}; 2 routers (BIRD), 2 balancers (lvsd), 3 servers, a client", report.machine());
     let mut ground = Ground::start(world)?;
     let traffic = ground.traffic()?;
+    traffic.phase("depool and pool");
     depool::measure(&ground, &mut report)?;
+    traffic.phase("deaths and returns");
     verdict::measure(&ground, &mut report)?;
+    traffic.phase("withdrawals");
     withdraw::measure(&ground, &mut report)?;
     let traffic = traffic.stop()?;
-    report.traffic(traffic.totals.requests, traffic.totals.failed);
+    report.traffic(&traffic);
     idle::measure(&mut ground, &mut report)?;
     report.write(world.directory())?;
     println!("\n{}", report.table());

@@ -14,7 +14,7 @@ pub(crate) const SERVICES: u16 = 100;
 pub(crate) const BACKENDS: u16 = 10;
 
 /// The first service's port.
-const FIRST_PORT: u16 = 8000;
+const FIRST_PORT: u16 = 10_000;
 
 /// Which addresses services and backends have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

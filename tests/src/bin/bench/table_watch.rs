@@ -1,21 +1,30 @@
 //! A watch on the kernel's IPVS table: every change of a weight, and when it was first seen.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::net::IpAddr;
+use std::os::unix::fs::FileExt;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use lab::host::Host;
 use lab::site::LIMIT;
 use lab::table;
 
 use crate::clock::Moment;
 
-/// Between two looks. A look takes some 50 µs, so the table is seen about five times a millisecond.
-const PAUSE: Duration = Duration::from_micros(100);
+/// Between two looks; with the look itself the table is seen about five times a millisecond.
+const PAUSE: Duration = Duration::from_micros(150);
+
+/// A look that is later than this, in milliseconds, was held up: nothing in the lab's kernel goes before the watch.
+const STALL: f64 = 1.0;
+
+/// More than the table of two services with three servers is long. The kernel gives a page at most for one read.
+const LONGEST: usize = 4096;
 
 /// A weight that is not what it was at the look before.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +42,8 @@ pub(crate) struct Change {
 #[derive(Debug, Default)]
 struct Shared {
     changes: Mutex<Vec<Change>>,
+    /// Looks that were late, as beginning and end of the time without one.
+    stalls: Mutex<Vec<(Moment, Moment)>>,
     changed: Condvar,
     is_over: AtomicBool,
 }
@@ -72,6 +83,14 @@ impl TableWatch {
         all(&changes).with_context(|| format!("{servers:?} did not come to weight {weight}"))
     }
 
+    /// How long, between two moments, nobody could look: the whole kernel stood still, for its processor was taken
+    /// away by the machine that it runs on or it waited for that machine's disk; milliseconds.
+    pub(crate) fn stalled(&self, from: Moment, to: Moment) -> f64 {
+        let stalls = self.shared.stalls.lock().unwrap_or_else(PoisonError::into_inner);
+        let within = |(begin, end): &(Moment, Moment)| (*end).min(to).since((*begin).max(from)).max(0.0);
+        stalls.iter().map(within).sum()
+    }
+
     fn changes(&self) -> MutexGuard<'_, Vec<Change>> {
         self.shared.changes.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -88,13 +107,18 @@ impl Drop for TableWatch {
 }
 
 fn look(shared: &Shared) -> Result<()> {
-    let mut known = weights()?;
+    ahead_of_everything()?;
+    let mut table = OpenTable::new()?;
+    let mut known = table.weights()?.unwrap_or_default();
     let mut before = Moment::now();
     while !shared.is_over.load(Ordering::Relaxed) {
         std::thread::sleep(PAUSE);
-        let now = weights()?;
+        let now = table.weights()?;
         let at = Moment::now();
-        if now != known {
+        if at.since(before) > STALL {
+            shared.stalls.lock().unwrap_or_else(PoisonError::into_inner).push((before, at));
+        }
+        if let Some(now) = now {
             let is_new = |server: &IpAddr, weight: &u32| known.get(server) != Some(weight);
             let changes = now.iter().filter(|(server, weight)| is_new(server, weight));
             let changes =
@@ -108,7 +132,39 @@ fn look(shared: &Shared) -> Result<()> {
     Ok(())
 }
 
-fn weights() -> Result<BTreeMap<IpAddr, u32>> {
-    let table = table::here()?;
-    Ok(table.values().flatten().map(|(server, destination)| (server.ip(), destination.weight)).collect())
+/// Looks are on time, whoever else wants the processor: the calling thread gets the lowest real-time priority. It
+/// needs the processor for a small part of the time only.
+fn ahead_of_everything() -> Result<()> {
+    let thread = nix::unistd::gettid().to_string();
+    let status = Command::new("chrt").args(["--fifo", "--pid", "1", &thread]).status().context("run chrt")?;
+    ensure!(status.success(), "chrt (util-linux): {status}");
+    Ok(())
+}
+
+/// The table's file, opened once: a look is one system call, and what has not changed is not read.
+struct OpenTable {
+    file: File,
+    text: Vec<u8>,
+    known: Vec<u8>,
+}
+
+impl OpenTable {
+    fn new() -> Result<Self> {
+        // /proc/net belongs to the process, this to the thread.
+        let file = File::open("/proc/thread-self/net/ip_vs").context("the kernel's IPVS table")?;
+        Ok(Self { file, text: vec![0; LONGEST], known: Vec::new() })
+    }
+
+    /// Each server's weight; none when the table has not changed.
+    fn weights(&mut self) -> Result<Option<BTreeMap<IpAddr, u32>>> {
+        let length = self.file.read_at(&mut self.text, 0).context("read the kernel's IPVS table")?;
+        ensure!(length < LONGEST, "the IPVS table is longer than {LONGEST} bytes");
+        let text = &self.text[..length];
+        if text == self.known {
+            return Ok(None);
+        }
+        self.known = text.to_vec();
+        let table = table::parse(&String::from_utf8_lossy(text))?;
+        Ok(Some(table.values().flatten().map(|(server, entry)| (server.ip(), entry.weight)).collect()))
+    }
 }

@@ -27,6 +27,8 @@ struct Sample {
     cause: Moment,
     /// The answer that decided was about to be written: the verdict comes after it.
     deciding: Moment,
+    /// How long the kernel stood still from then on; milliseconds.
+    stalled: f64,
 }
 
 /// Measures it.
@@ -36,7 +38,7 @@ pub(crate) fn measure(ground: &Ground, report: &mut Report) -> Result<()> {
     let mut journal = Journal::from_now(ground.lvsd().host())?;
     let before = Exposition::of(ground.lvsd())?;
     let page = &ground.pages[SERVER];
-    let mut change = |status: u16, weight: u32, results: usize| -> Result<Vec<Sample>> {
+    let change = |status: u16, weight: u32, results: usize| -> Result<Vec<Sample>> {
         let mark = watch.mark();
         let cause = Moment::now();
         let answers = page.set(status);
@@ -44,7 +46,8 @@ pub(crate) fn measure(ground: &Ground, report: &mut Report) -> Result<()> {
         let sample = |change: &crate::table_watch::Change| {
             let deciding = page.nth_since(answers, change.server.is_ipv4(), results);
             let deciding = deciding.context("the kernel changed before its checks could decide")?;
-            Ok(Sample { server: change.server, kernel: change.at, cause, deciding })
+            let stalled = watch.stalled(deciding, change.at);
+            Ok(Sample { server: change.server, kernel: change.at, cause, deciding, stalled })
         };
         changes.iter().map(sample).collect()
     };
@@ -69,6 +72,8 @@ pub(crate) fn measure(ground: &Ground, report: &mut Report) -> Result<()> {
             Required::Nothing,
         )?;
     }
+    let stalled = deaths.iter().chain(&returns).map(|sample| sample.stalled).collect();
+    report.latency("noise: the kernel stood still after the answer", stalled, Required::Nothing)?;
     own_words(report, "verdicts", &programmed);
     Ok(())
 }

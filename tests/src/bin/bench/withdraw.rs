@@ -63,7 +63,7 @@ pub(crate) fn measure(ground: &Ground, report: &mut Report) -> Result<()> {
         // A session that has just written may not have said so yet.
         std::thread::sleep(PAUSE);
         own.extend(Exposition::of(ground.lvsd())?.last_withdraws().into_values());
-        ground.pages.iter().for_each(|page| drop(page.set(200)));
+        ground.pages.iter().for_each(|page| _ = page.set(200));
         wait_lines(&mut journal, "VIP can be announced")?;
         std::thread::sleep(PAUSE);
     }
