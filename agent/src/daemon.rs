@@ -4,7 +4,7 @@ use crate::api::{self, Context, control};
 use crate::config::{self, Config};
 use crate::core::Event;
 use crate::engine::{Engine, Executors, Inbox};
-use crate::exec::{addresses, checks, ipvs, routes, saver, state_file};
+use crate::exec::{addresses, checks, ipvs, routes, saver, snapshots, state_file};
 use crate::metrics::Metrics;
 use crate::notify;
 use crate::reload::Reloader;
@@ -27,6 +27,8 @@ pub async fn run(path: &Path, config: Config) -> anyhow::Result<()> {
     let (inbox, engine_inbox) = Inbox::new();
     let state_path = state_file::path(&config.daemon.state_dir);
     let saved = state_file::load(&state_path)?;
+    let snapshot_directory = snapshots::directory(&config.daemon.state_dir);
+    let earlier = snapshots::load(&snapshot_directory);
     let socket = control::listen(&config.daemon).await?;
     let http = match config.daemon.http {
         Some(address) => {
@@ -46,6 +48,7 @@ pub async fn run(path: &Path, config: Config) -> anyhow::Result<()> {
         names: names::Handle::spawn(config.daemon.resolve_interval, inbox.clone()),
         routes,
         saver: saver::Handle::spawn(state_path),
+        snapshots: snapshots::Handle::spawn(snapshot_directory),
     };
     let reloader = Reloader::new(path.into(), Arc::clone(&config), inbox.clone(), Arc::clone(&metrics));
     let context = Context {
@@ -56,7 +59,7 @@ pub async fn run(path: &Path, config: Config) -> anyhow::Result<()> {
         checks: executors.checks.watcher(),
     };
     let engine = Engine::new(engine_inbox, executors, metrics);
-    inbox.event(Event::Restored(saved)).await;
+    inbox.event(Event::Restored { saved, snapshots: earlier }).await;
     inbox.event(Event::Configured(config)).await;
     let mut around = JoinSet::new();
     around.spawn(served("the control socket", control::serve(socket, context.clone())));

@@ -3,7 +3,7 @@
 //! Root and lvsd's own user may do everything; anyone else who can open the socket may look.
 
 use super::Context;
-use super::messages::{PoolRequest, Problem, ProblemKind, TakeOutRequest, WeightRequest};
+use super::messages::{ConfirmRequest, PoolRequest, Problem, ProblemKind, TakeOutRequest, WeightRequest};
 use crate::config::Daemon;
 use crate::core::action::{Answer, Refusal};
 use crate::core::event::{Command, Note, TakenOut};
@@ -92,6 +92,7 @@ pub async fn serve(listener: UnixListener, context: Context) -> std::io::Result<
         .route("/v1/inactive", post(inactive))
         .route("/v1/weight", post(weight))
         .route("/v1/pool", post(pool))
+        .route("/v1/confirm", post(confirm))
         .route("/v1/reload", post(reload))
         .with_state(context);
     axum::serve(listener, router.into_make_service_with_connect_info::<Peer>()).await
@@ -120,8 +121,10 @@ impl From<crate::engine::Gone> for Problem {
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let kind = match refusal {
-            Refusal::UnknownHost { .. } => ProblemKind::NotFound,
-            Refusal::BelowThreshold { .. } | Refusal::NotOurs { .. } => ProblemKind::Refused,
+            Refusal::UnknownHost { .. } | Refusal::UnknownService { .. } => ProblemKind::NotFound,
+            Refusal::BelowThreshold { .. } | Refusal::NotOurs { .. } | Refusal::Nothing { .. } => {
+                ProblemKind::Refused
+            }
         };
         Self { kind, message: refusal.to_string() }
     }
@@ -206,6 +209,15 @@ async fn pool(
 ) -> Result<Response, Problem> {
     let Json(PoolRequest { host }) = request?;
     operate(&context, peer, Command::Pool { host }).await
+}
+
+async fn confirm(
+    State(context): State<Context>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    request: Body<ConfirmRequest>,
+) -> Result<Response, Problem> {
+    let Json(ConfirmRequest { service }) = request?;
+    operate(&context, peer, Command::Confirm { service }).await
 }
 
 async fn operate(context: &Context, peer: Peer, command: Command) -> Result<Response, Problem> {

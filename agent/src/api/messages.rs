@@ -48,6 +48,14 @@ pub struct PoolRequest {
     pub host: String,
 }
 
+/// `POST /v1/confirm`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConfirmRequest {
+    /// The service whose source is to be obeyed.
+    pub service: String,
+}
+
 /// The body of every answer that is not a success.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {

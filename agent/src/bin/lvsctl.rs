@@ -2,7 +2,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipvs::Weight;
-use lvsd::api::messages::{PoolRequest, ProblemKind, TakeOutRequest, WeightRequest};
+use lvsd::api::messages::{ConfirmRequest, PoolRequest, ProblemKind, TakeOutRequest, WeightRequest};
 use lvsd::config;
 use lvsd::core::action::Done;
 use lvsd::core::saved::SetWeight;
@@ -91,6 +91,12 @@ enum Command {
         reset: bool,
         #[command(flatten)]
         note: Note,
+    },
+    /// Let through a change of a service's source that was held back for taking out too much at once.
+    #[command(after_help = "Example:\n  lvsctl confirm web")]
+    Confirm {
+        /// The service.
+        service: String,
     },
     /// Say why a backend is in or out, and since when.
     #[command(after_help = "Example:\n  lvsctl why cp1075")]
@@ -182,6 +188,11 @@ async fn run(arguments: &Arguments) -> Result<String, ClientError> {
         }
         Command::Pool { host } => {
             let done: Done = client.post("/v1/pool", &PoolRequest { host: host.clone() }).await?;
+            show(output, &done, render::done)
+        }
+        Command::Confirm { service } => {
+            let request = ConfirmRequest { service: service.clone() };
+            let done: Done = client.post("/v1/confirm", &request).await?;
             show(output, &done, render::done)
         }
         Command::Why { host } => {

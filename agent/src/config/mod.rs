@@ -27,11 +27,14 @@ mod sh;
 mod threshold;
 mod twice;
 pub(crate) mod value;
+mod vip;
 pub(crate) mod walk;
 
 pub use error::{ConfigError, Place, Problem};
 pub use load::load;
-pub use model::{Admin, Backend, Bgp, CheckTemplate, Config, Daemon, Family, Peer, Pool, Service};
+pub use model::{
+    Admin, Announce, Backend, Bgp, CheckTemplate, Config, Daemon, Family, Peer, Pool, Service, Vip,
+};
 pub use parse::parse;
 pub use sh::{ShWeights, sh_divisor};
 pub use threshold::{Threshold, ThresholdError};

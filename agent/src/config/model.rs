@@ -18,6 +18,32 @@ pub struct Config {
     pub bgp: Option<Bgp>,
     /// The balanced services by name, `[service.NAME]`.
     pub services: BTreeMap<String, Service>,
+    /// How VIPs are announced, `[vip."ADDRESS"]`; those that are not here have [`Vip::default`].
+    pub vips: BTreeMap<IpAddr, Vip>,
+}
+
+/// How one VIP is announced.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vip {
+    /// When.
+    pub announce: Announce,
+    /// How long it stays announced when nothing on it can serve any more; [`Bgp::withdraw_hold`] when absent.
+    pub withdraw_hold: Option<Duration>,
+    /// How long something on it must have been able to serve before it is announced again.
+    pub announce_hold: Duration,
+}
+
+/// When a VIP is announced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Announce {
+    /// While any service on it can serve: one that fails takes no other down.
+    #[default]
+    Any,
+    /// While all services on it can serve.
+    All,
+    /// Whether they can serve or not, once the kernel has it.
+    Always,
 }
 
 /// The daemon's own settings.
@@ -142,6 +168,10 @@ pub struct Service {
     pub scheduler: ipvs::Service,
     /// The share of its backends that health never depools.
     pub depool_threshold: Threshold,
+    /// The share of a pool that one push of its source may take out; more is held back until it is confirmed.
+    pub max_change: Threshold,
+    /// How long a backend that comes back takes to its full weight; zero: none.
+    pub slow_start: Duration,
     /// Where the backends come from.
     pub pool: Pool,
     /// Hosts whose addresses are given and not looked up; keys as in [`Backend::host`].

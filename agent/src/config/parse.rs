@@ -5,11 +5,12 @@ use super::model::{Config, Daemon};
 use super::service::Listeners;
 use super::twice::Seen;
 use super::walk::{Errors, Node, root};
-use super::{ConfigError, bgp, daemon, service};
+use super::{ConfigError, bgp, daemon, service, vip};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use toml::de::DeValue;
 
-const KEYS: &[&str] = &["lvsd", "bgp", "service"];
+const KEYS: &[&str] = &["lvsd", "bgp", "service", "vip"];
 
 /// Parses and validates the files' text as one configuration. Each file is given with the name that errors and
 /// relative paths are to have; the first is the main one, which only the order of errors shows.
@@ -27,9 +28,12 @@ pub fn parse(files: &[(PathBuf, String)]) -> Result<Config, Vec<ConfigError>> {
         })
         .collect();
     let mut reader = Reader::default();
+    let mut vips = Vec::new();
     for (document, table) in &tables {
-        reader.file(&root(document, table, &errors));
+        vips.extend(reader.file(&root(document, table, &errors)));
     }
+    vip::check_strangers(&reader.config, &vips);
+    drop(vips);
     let mut errors = errors.into_inner();
     if errors.is_empty() {
         return Ok(reader.config);
@@ -48,23 +52,31 @@ struct Reader {
     tables: Seen<&'static str>,
     services: Seen<String>,
     listeners: Listeners,
+    vips: Seen<IpAddr>,
 }
 
 impl Default for Reader {
     fn default() -> Self {
         Self {
-            config: Config { daemon: Daemon::default(), bgp: None, services: Default::default() },
+            config: Config {
+                daemon: Daemon::default(),
+                bgp: None,
+                services: Default::default(),
+                vips: Default::default(),
+            },
             tables: Seen::default(),
             services: Seen::default(),
             listeners: Seen::default(),
+            vips: Seen::default(),
         }
     }
 }
 
 impl Reader {
-    fn file(&mut self, root: &Node<'_>) {
+    /// Reads a file; gives the tables of VIPs in it, to be held against the services of all files.
+    fn file<'a>(&mut self, root: &Node<'a>) -> Vec<(IpAddr, Node<'a>)> {
         let Some(section) = root.section(KEYS) else {
-            return;
+            return Vec::new();
         };
         if let Some(node) = section.get("lvsd").filter(|node| self.alone(node, "lvsd")) {
             self.config.daemon = daemon::read(&node);
@@ -78,6 +90,15 @@ impl Reader {
                 self.config.services.extend(service.map(|service| (name.to_owned(), service)));
             }
         }
+        let mut vips = Vec::new();
+        for (name, node) in section.get("vip").and_then(|node| node.entries()).unwrap_or_default() {
+            let Some((address, vip)) = vip::read(&node, name) else { continue };
+            if self.vips.first_key(&node, &address, || format!("VIP {address}")) {
+                self.config.vips.insert(address, vip);
+                vips.push((address, node));
+            }
+        }
+        vips
     }
 
     fn alone(&mut self, node: &Node<'_>, table: &'static str) -> bool {

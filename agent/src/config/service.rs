@@ -3,11 +3,12 @@
 use super::model::Service;
 use super::threshold::Threshold;
 use super::twice::Seen;
-use super::value::{is_name, port, vip};
+use super::value::{duration_or, is_name, port, vip};
 use super::walk::{Node, Section};
 use super::{Problem, check, pool};
 use ipvs::{Protocol, Scheduler, SchedulerFlags};
 use std::net::IpAddr;
+use std::time::Duration;
 
 const KEYS: &[&str] = &[
     "vips",
@@ -16,6 +17,8 @@ const KEYS: &[&str] = &[
     "scheduler",
     "scheduler_flags",
     "depool_threshold",
+    "max_change",
+    "slow_start",
     "pool_file",
     "backends",
     "checks",
@@ -26,7 +29,11 @@ const NAME: &str = "a name of 1 to 64 of a-z, 0-9, \"_\", \".\" and \"-\", the f
 const VIPS: &str = "an array of one or more addresses, such as [\"192.0.2.10\", \"2001:db8::10\"]";
 const PROTOCOL: &str = "\"tcp\", \"udp\" or \"sctp\"";
 const FLAGS: &str = "an array of \"fallback\" and \"port\"";
+const MAX_CHANGE: &str = "a share of the backends from 0 to 1, such as 0.5; 1 lets every change through";
 const THRESHOLD: &str = "a share of the backends from 0 to 1, such as 0.5";
+
+/// A backend that takes longer to its full weight is a canary, which has a weight of its own.
+const MOST_SLOW_START: Duration = Duration::from_secs(24 * 3600);
 
 /// What the services of all files listen on.
 pub(super) type Listeners = Seen<(IpAddr, u16, Protocol)>;
@@ -43,7 +50,8 @@ pub(super) fn read(node: &Node<'_>, name: &str, listeners: &mut Listeners) -> Op
     let listener = port.zip(protocol);
     let vips = section.required("vips", VIPS).and_then(|node| vips(&node, listener, listeners));
     let scheduler = scheduler(&section);
-    let threshold = section.get("depool_threshold").and_then(|node| threshold(&node));
+    let threshold = section.get("depool_threshold").and_then(|node| share(&node, THRESHOLD));
+    let max_change = section.get("max_change").and_then(|node| share(&node, MAX_CHANGE));
     let addresses = pool::addresses(&section);
     let pool = pool::read(&section, scheduler.as_ref(), addresses);
     let checks = check::read(&section);
@@ -55,6 +63,8 @@ pub(super) fn read(node: &Node<'_>, name: &str, listeners: &mut Listeners) -> Op
         protocol: protocol?,
         scheduler: scheduler?,
         depool_threshold: threshold.unwrap_or(Threshold::HALF),
+        max_change: max_change.unwrap_or(Threshold::HALF),
+        slow_start: duration_or(&section, "slow_start", Duration::ZERO..=MOST_SLOW_START, Duration::ZERO),
         pool,
         addresses,
         checks: checks?,
@@ -128,9 +138,9 @@ fn flags(node: &Node<'_>) -> Option<SchedulerFlags> {
     Some(flags)
 }
 
-fn threshold(node: &Node<'_>) -> Option<Threshold> {
+fn share(node: &Node<'_>, expected: &str) -> Option<Threshold> {
     node.as_number().and_then(Threshold::from_share).or_else(|| {
-        node.unexpected(THRESHOLD);
+        node.unexpected(expected);
         None
     })
 }

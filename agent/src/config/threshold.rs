@@ -46,6 +46,15 @@ impl Threshold {
     }
 }
 
+impl Threshold {
+    /// This share of `total`, rounded down.
+    pub fn rounded_down(self, total: usize) -> usize {
+        let share = total as u128 * u128::from(self.0) / u128::from(Self::WHOLE);
+        // share ≤ total, as the threshold is at most the whole.
+        usize::try_from(share).unwrap_or(total)
+    }
+}
+
 impl TryFrom<u16> for Threshold {
     type Error = ThresholdError;
 

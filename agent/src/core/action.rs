@@ -1,5 +1,6 @@
 //! What is to be done: whole desired states for the executors, and answers.
 
+use super::inventory::Snapshots;
 use super::saved::Saved;
 use crate::config::Bgp;
 use bgp::RouteSet;
@@ -21,6 +22,8 @@ pub enum Action {
     /// Write the state file, and wait until it is written before anything else: the kernel must not hold an entry
     /// that a crash would leave without an owner.
     SaveFirst(Saved),
+    /// Keep exactly these contents of pool files for a later process.
+    KeepSnapshots(Snapshots),
     /// Bring our part of the kernel's IPVS table to this.
     SyncIpvs(WantedTable),
     /// Read the kernel's IPVS table again, repair it, and report.
@@ -65,7 +68,7 @@ pub type Answer = Result<Done, Refusal>;
 /// What was done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Done {
-    /// The host that was asked for.
+    /// The host that was asked for, or the service.
     pub host: String,
     /// The services that it concerns.
     pub services: Vec<String>,
@@ -89,6 +92,20 @@ pub enum Refusal {
     #[error("{message}")]
     BelowThreshold {
         /// The numbers, pool by pool.
+        message: String,
+    },
+    /// There is no such service.
+    #[error("there is no service {service}{}", did_you_mean(.near))]
+    UnknownService {
+        /// What was asked for.
+        service: String,
+        /// Names that are near.
+        near: Vec<String>,
+    },
+    /// There is nothing to be done.
+    #[error("{message}")]
+    Nothing {
+        /// Why not.
         message: String,
     },
     /// The truth is elsewhere.

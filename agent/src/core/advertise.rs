@@ -1,11 +1,12 @@
 //! Which VIPs the routers are to hear of.
 //!
-//! A VIP is announced while at least one service on it can serve: its pool has a backend with a weight that is
+//! A VIP is announced while at least one service on it can serve (or all, or whether or not): its pool has a backend with a weight that is
 //! there on its own merit, not only held for the threshold's sake. It is withdrawn when no service on it can,
 //! after a hold. It is never announced before the kernel has confirmed both the VIP's address and a service on it.
 
 use super::pool::Standing;
 use super::state::{Kernel, ServiceState};
+use crate::config::Announce;
 use ipvs::{Family, ServiceKey, Weight};
 use std::net::IpAddr;
 
@@ -25,26 +26,36 @@ pub fn prospect(
     vip: IpAddr,
     services: &[(&str, &ServiceState)],
     kernel: &Kernel,
-    is_trusted: bool,
+    (announce, is_trusted): (Announce, bool),
 ) -> Prospect {
-    let mut unconfirmed = None;
-    let mut failing = Vec::new();
+    let (mut serving, mut unconfirmed, mut failing) = (Vec::new(), Vec::new(), Vec::new());
     for (name, service) in services {
         let Some((_, key)) = service.keys().find(|(address, _)| *address == vip) else { continue };
-        match serving(service, Family::of(vip), &key, kernel, is_trusted) {
-            Ok(how) if !has_address(vip, kernel) => {
-                unconfirmed = Some(format!("{name}: {how}, but the address is not on its device yet"));
+        let how = match (serves(service, Family::of(vip), &key, kernel, is_trusted), announce) {
+            (Ok(how), _) => how,
+            (Err(why), Announce::Always) => format!("announced always, though {why}"),
+            (Err(why), Announce::Any | Announce::All) => {
+                failing.push(format!("{name}: {why}"));
+                continue;
             }
-            Ok(how) if !kernel.services.contains(&key) => {
-                unconfirmed = Some(format!("{name}: {how}, but IPVS does not have the service yet"));
-            }
-            Ok(how) => return Prospect::Serving(format!("{name}: {how}")),
-            Err(why) => failing.push(format!("{name}: {why}")),
+        };
+        if !has_address(vip, kernel) {
+            unconfirmed.push(format!("{name}: {how}, but the address is not on its device yet"));
+        } else if !kernel.services.contains(&key) {
+            unconfirmed.push(format!("{name}: {how}, but IPVS does not have the service yet"));
+        } else {
+            serving.push(format!("{name}: {how}"));
         }
     }
-    match unconfirmed {
-        Some(why) => Prospect::Unconfirmed(why),
-        None => Prospect::Failing(failing.join("; ")),
+    let needs_all = announce == Announce::All;
+    if needs_all && !failing.is_empty() {
+        return Prospect::Failing(failing.join("; "));
+    }
+    match (serving.as_slice(), unconfirmed.is_empty()) {
+        ([], true) => Prospect::Failing(failing.join("; ")),
+        ([_, ..], true) => Prospect::Serving(serving.swap_remove(0)),
+        ([_, ..], false) if !needs_all => Prospect::Serving(serving.swap_remove(0)),
+        (_, false) => Prospect::Unconfirmed(unconfirmed.join("; ")),
     }
 }
 
@@ -53,7 +64,7 @@ fn has_address(vip: IpAddr, kernel: &Kernel) -> bool {
 }
 
 /// How a service serves in a family, or why it does not.
-fn serving(
+fn serves(
     service: &ServiceState,
     family: Family,
     key: &ServiceKey,

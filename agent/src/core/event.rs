@@ -1,5 +1,6 @@
 //! What can happen: plain data, everything that the core ever learns.
 
+use super::inventory::Snapshots;
 use super::saved::{Saved, SetWeight};
 use crate::config::{Admin, Backend, Config};
 use health::{Check, Verdict};
@@ -15,8 +16,13 @@ use std::time::Duration;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Event {
-    /// What the state file holds; the first event of a process.
-    Restored(Saved),
+    /// What earlier processes have left; the first event of a process.
+    Restored {
+        /// What the state file holds.
+        saved: Saved,
+        /// The last good content of each pool file.
+        snapshots: Snapshots,
+    },
     /// A validated configuration, whole: at start, and for each reload that was accepted.
     Configured(Arc<Config>),
     /// A pool file was read, whole, or could not be: then the message, which names file and place.
@@ -110,6 +116,11 @@ pub enum Command {
     Pool {
         /// The backend's host name.
         host: String,
+    },
+    /// Let through what the guard against large changes holds back of a service's source.
+    Confirm {
+        /// The service.
+        service: String,
     },
     /// Give a backend another weight than its source does.
     Weigh {

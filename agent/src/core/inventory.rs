@@ -1,10 +1,10 @@
 //! What the sources say: which backends each service has, and at which addresses.
 
-use super::Timestamp;
-use crate::config::{Backend, Config, Pool as PoolSource, Service};
+use super::{Timestamp, guard};
+use crate::config::{Backend, Config, Pool as PoolSource, Service, Threshold};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The last word of each source.
@@ -12,19 +12,38 @@ use std::sync::Arc;
 pub struct Inventory {
     files: BTreeMap<PathBuf, PoolFile>,
     names: BTreeMap<String, Name>,
+    /// What an earlier process had read of files that were not read yet.
+    earlier: Snapshots,
 }
 
-/// A pool file: its last good content and, if the last read failed, why.
+/// The last good content of pool files.
+pub type Snapshots = BTreeMap<PathBuf, Arc<Vec<Backend>>>;
+
+/// A pool file: its last good content and, if the last read failed or was held back, why.
 #[derive(Clone, Debug, Default)]
 pub struct PoolFile {
     /// The last good content; none until the first.
     pub backends: Option<Arc<Vec<Backend>>>,
-    /// Why the last read failed; the last good content goes on.
+    /// What the file says but is not obeyed yet, because it takes too much out at once.
+    pub held: Option<Arc<Vec<Backend>>>,
+    /// Why the last read failed or was held back; the last good content goes on.
     pub error: Option<String>,
-    /// Reads that failed, since start.
+    /// Whether the content is that of an earlier process, because the file could not be read since.
+    pub is_stale: bool,
+    /// Reads that failed or were held back, since start.
     pub errors: u64,
     /// When the content last changed.
     pub since: Timestamp,
+}
+
+impl PoolFile {
+    fn obey(&mut self, backends: Arc<Vec<Backend>>, now: Timestamp) {
+        (self.error, self.held, self.is_stale) = (None, None, false);
+        if self.backends.as_ref() != Some(&backends) {
+            self.backends = Some(backends);
+            self.since = now;
+        }
+    }
 }
 
 /// A host name: its last good addresses and, if the last look-up failed, why.
@@ -55,30 +74,62 @@ pub struct Listed {
 }
 
 impl Inventory {
-    /// Takes a pool file's content or failure. True when the backends changed.
+    /// Begins with what an earlier process had read. It is used when the source fails, and is what its first
+    /// content is held against.
+    pub fn restore(&mut self, snapshots: Snapshots) {
+        for (path, backends) in snapshots {
+            self.earlier.insert(path, backends);
+        }
+    }
+
+    /// Takes a pool file's content or failure. Content that takes out more than `max_change` of the pool is held
+    /// back.
     pub fn pool_read(
         &mut self,
-        path: PathBuf,
+        path: &Path,
         outcome: Result<Vec<Backend>, String>,
+        max_change: Threshold,
         now: Timestamp,
-    ) -> bool {
-        let file = self.files.entry(path).or_default();
-        match outcome {
-            Ok(backends) => {
-                file.error = None;
-                let changed = file.backends.as_ref().is_none_or(|old| **old != backends);
-                if changed {
-                    file.backends = Some(Arc::new(backends));
-                    file.since = now;
+    ) {
+        let earlier = self.earlier.remove(path);
+        let file = self.files.entry(path.into()).or_default();
+        let outcome = outcome.and_then(|backends| {
+            let before = file.backends.as_ref().or(earlier.as_ref());
+            match before.and_then(|before| guard::too_much(before, &backends, max_change)) {
+                None => Ok(Arc::new(backends)),
+                Some(numbers) => {
+                    file.held = Some(Arc::new(backends));
+                    Err(format!("{}: held back: {numbers}", path.display()))
                 }
-                changed
             }
+        });
+        match outcome {
+            Ok(backends) => file.obey(backends, now),
             Err(error) => {
                 file.errors += 1;
                 file.error = Some(error);
-                false
+                if let (None, Some(earlier)) = (&file.backends, earlier) {
+                    file.backends = Some(earlier);
+                    file.is_stale = true;
+                    file.since = now;
+                }
             }
         }
+    }
+
+    /// Lets what is held back of a pool file through. False when nothing is.
+    pub fn confirm(&mut self, path: &Path, now: Timestamp) -> bool {
+        let Some(file) = self.files.get_mut(path) else { return false };
+        let Some(held) = file.held.take() else { return false };
+        file.obey(held, now);
+        true
+    }
+
+    /// The content that each pool file is obeyed with, for a later process.
+    pub fn snapshots(&self) -> Snapshots {
+        let files = self.files.iter().filter_map(|(path, file)| Some((path.clone(), file.backends.clone()?)));
+        let unread = self.earlier.iter().map(|(path, backends)| (path.clone(), Arc::clone(backends)));
+        unread.chain(files).collect()
     }
 
     /// Takes a name's addresses or failure. True when something a service may wait for or use changed.
@@ -101,7 +152,7 @@ impl Inventory {
     }
 
     /// A pool file's state, if it was ever read.
-    pub fn file(&self, path: &PathBuf) -> Option<&PoolFile> {
+    pub fn file(&self, path: &Path) -> Option<&PoolFile> {
         self.files.get(path)
     }
 
@@ -172,6 +223,7 @@ impl Inventory {
     /// Forgets files and names that nobody wants any more.
     pub fn forget_others(&mut self, files: &BTreeSet<PathBuf>, names: &BTreeSet<String>) {
         self.files.retain(|path, _| files.contains(path));
+        self.earlier.retain(|path, _| files.contains(path));
         self.names.retain(|name, _| names.contains(name));
     }
 

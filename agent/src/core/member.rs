@@ -2,12 +2,14 @@
 
 use super::Timestamp;
 use super::pool::{self, Candidate, Decision, Health, Standing};
-use crate::config::{Admin, CheckTemplate, Threshold};
+use super::ramp::{Ramp, ramp};
+use crate::config::{Admin, CheckTemplate, Service, Threshold};
 use health::{Check, Verdict};
 use ipvs::{Family, Weight};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The verdicts of all checks, as they last were reported.
 #[derive(Clone, Debug, Default)]
@@ -89,6 +91,8 @@ pub struct Member {
     pub decision: Decision,
     /// Since when it has this standing.
     pub since: Timestamp,
+    /// Since when its weight rises to the full one, if it does.
+    pub rising_since: Option<Timestamp>,
 }
 
 impl Member {
@@ -106,6 +110,33 @@ impl Member {
             is_checked: false,
             decision: Decision { weight: Weight::ZERO, standing: Standing::AwaitingChecks },
             since: now,
+            rising_since: None,
+        }
+    }
+
+    /// Takes a decision over; true when the standing changed. A backend that joins the pool starts slowly.
+    fn take(&mut self, decision: Decision, slow_start: Duration, now: Timestamp) -> bool {
+        let before = std::mem::replace(&mut self.decision, decision).standing;
+        if before != decision.standing {
+            self.since = now;
+        }
+        match decision.standing {
+            Standing::Pooled if !before.is_pooled() => self.rising_since = Some(now),
+            Standing::Pooled => {}
+            _ => self.rising_since = None,
+        }
+        match self.rising_since.map(|since| ramp(decision.weight, since, slow_start, now)) {
+            Some(Ramp::Rising { weight, .. }) => self.decision.weight = weight,
+            Some(Ramp::Done) | None => self.rising_since = None,
+        }
+        before != decision.standing
+    }
+
+    /// When its weight rises next.
+    fn rises_at(&self, slow_start: Duration, now: Timestamp) -> Option<Timestamp> {
+        match ramp(self.weight, self.rising_since?, slow_start, now) {
+            Ramp::Rising { next, .. } => Some(next),
+            Ramp::Done => None,
         }
     }
 
@@ -156,7 +187,7 @@ pub struct Change {
 
 impl Pool {
     /// Decides the pool anew from what is known.
-    pub fn decide(&mut self, threshold: Threshold, verdicts: &Verdicts, now: Timestamp) -> Vec<Change> {
+    pub fn decide(&mut self, service: &Service, verdicts: &Verdicts, now: Timestamp) -> Vec<Change> {
         for member in self.members.values_mut() {
             member.health = verdicts.together(&member.checks, member.born);
             member.is_checked = member.checks.iter().all(|check| verdicts.get(check).is_some());
@@ -165,18 +196,21 @@ impl Pool {
             }
         }
         let candidates = self.candidates();
-        let decisions = pool::decide(&candidates, threshold);
+        let decisions = pool::decide(&candidates, service.depool_threshold);
         let mut changes = Vec::new();
         for ((host, member), decision) in self.members.iter_mut().zip(decisions) {
             let from = member.decision.standing;
-            if from != decision.standing {
-                member.since = now;
+            if member.take(decision, service.slow_start, now) {
                 let (host, address) = (host.clone(), member.address);
                 changes.push(Change { host, address, from, to: decision.standing });
             }
-            member.decision = decision;
         }
         changes
+    }
+
+    /// When a weight rises next.
+    pub fn rises_at(&self, slow_start: Duration, now: Timestamp) -> Option<Timestamp> {
+        self.members.values().filter_map(|member| member.rises_at(slow_start, now)).min()
     }
 
     /// The members as candidates, in the order of their names.

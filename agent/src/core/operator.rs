@@ -24,6 +24,7 @@ pub fn command(state: &mut State, request: &Request, now: Timestamp) -> Answer {
             weigh(state, &canonical(host), change, note.force)
         }
         Command::Weigh { host, to: None, .. } => unweigh(state, &canonical(host)),
+        Command::Confirm { service } => confirm(state, service, now),
     }
 }
 
@@ -85,6 +86,27 @@ fn unweigh(state: &mut State, host: &str) -> Answer {
     let message =
         if was_set { "gets the weight of its source again" } else { "had the weight of its source" };
     Ok(Done { host: host.into(), services, message: format!("{host} {message}") })
+}
+
+/// Lets through what is held back of a service's source, for all services that share it.
+fn confirm(state: &mut State, name: &str, now: Timestamp) -> Answer {
+    let Some(service) = state.services.get(name) else {
+        let near = suggest(name, state.services.keys().map(String::as_str));
+        let near = near.into_iter().map(Into::into).collect();
+        return Err(Refusal::UnknownService { service: name.into(), near });
+    };
+    let PoolSource::File(path) = service.config.pool.clone() else {
+        return Err(Refusal::Nothing {
+            message: format!("{name} has its backends in the configuration itself"),
+        });
+    };
+    if !state.inventory.confirm(&path, now) {
+        return Err(Refusal::Nothing { message: format!("nothing of {} is held back", path.display()) });
+    }
+    let shares = |other: &&String| state.services[*other].config.pool == PoolSource::File(path.clone());
+    let services = state.services.keys().filter(shares).cloned().collect();
+    let message = format!("what {} says is obeyed now", path.display());
+    Ok(Done { host: name.into(), services, message })
 }
 
 /// Refuses what would leave a pool with fewer serving backends than its threshold asks for.

@@ -1,12 +1,13 @@
 //! After an event: what has to be looked at again, and which states the executors get.
 
 use super::action::{Action, Level, Notice};
-use super::advertise::{Prospect, prospect};
+use super::advertise::prospect;
 use super::desired::{self, Given, Serving};
 use super::inventory::Inventory;
 use super::member::Change;
 use super::pool::Standing;
-use super::state::{Phase, START_GRACE, State, Vip, service_keys};
+use super::state::{Phase, START_GRACE, State, service_keys};
+use super::vip::{Holds, Vip};
 use super::{Timestamp, why};
 use crate::config::{Bgp, Pool as PoolSource, Service};
 use bgp::{Prefix, RouteAttributes, RouteSet};
@@ -16,7 +17,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// What an event may have changed.
 #[derive(Debug, Default)]
@@ -89,6 +89,11 @@ fn sources(state: &mut State, dirty: &Dirty, actions: &mut Vec<Action>) {
         actions.push(Action::ResolveHosts(names.clone()));
         state.emitted.names = Some(names);
     }
+    let snapshots = state.inventory.snapshots();
+    if state.emitted.snapshots != snapshots {
+        actions.push(Action::KeepSnapshots(snapshots.clone()));
+        state.emitted.snapshots = snapshots;
+    }
     if state.emitted.bgp != config.bgp {
         state.emitted.bgp.clone_from(&config.bgp);
         actions.extend(config.bgp.clone().map(Action::SetPeers));
@@ -116,13 +121,17 @@ fn decide(state: &mut State, dirty: &mut Dirty, now: Timestamp) {
         let Some(service) = state.services.get_mut(name) else { continue };
         let mut changes = Vec::new();
         for (family, pool) in &mut service.pools {
-            let threshold = service.config.depool_threshold;
-            let changed = pool.decide(threshold, &state.verdicts, now);
+            let changed = pool.decide(&service.config, &state.verdicts, now);
             changes.extend(changed.into_iter().map(|change| (*family, change)));
         }
         match service.pools.values().any(|pool| !pool.draining.is_empty()) {
             true => state.draining.insert(name.clone()),
             false => state.draining.remove(name),
+        };
+        let slow_start = service.config.slow_start;
+        match service.pools.values().filter_map(|pool| pool.rises_at(slow_start, now)).min() {
+            Some(next) => state.rising.insert(name.clone(), next),
+            None => state.rising.remove(name),
         };
         dirty.vips.extend(service.config.vips.iter().copied());
         let serving = Serving { wanted: &state.wanted.table, read: &state.kernel.table };
@@ -247,8 +256,7 @@ fn addresses(state: &mut State, dirty: &Dirty, actions: &mut Vec<Action>) {
 
 /// Judges the VIPs that something has happened to.
 fn vips(state: &mut State, dirty: &Dirty, now: Timestamp) {
-    let hold =
-        state.config.as_ref().and_then(|c| c.bgp.as_ref()).map_or(Duration::ZERO, |bgp| bgp.withdraw_hold);
+    let Some(config) = state.config.as_ref().map(Arc::clone) else { return };
     let judged: Vec<IpAddr> = match dirty.every_vip {
         true => state.vip_users.keys().copied().collect(),
         false => dirty.vips.iter().copied().collect(),
@@ -257,10 +265,11 @@ fn vips(state: &mut State, dirty: &Dirty, now: Timestamp) {
         let Some(users) = state.vip_users.get(&vip) else { continue };
         let services: Vec<_> =
             users.iter().filter_map(|name| Some((name.as_str(), state.services.get(name)?))).collect();
+        let policy = config.vips.get(&vip).cloned().unwrap_or_default();
         let is_trusted = !state.saved.withdrawn.contains(&vip);
-        let prospect = prospect(vip, &services, &state.kernel, is_trusted);
+        let prospect = prospect(vip, &services, &state.kernel, (policy.announce, is_trusted));
         let entry = state.vips.entry(vip).or_insert_with(|| Vip::new(now));
-        if entry.judge(prospect, hold, now) {
+        if entry.judge(prospect, &Holds::of(&policy, &config), now) {
             state.notices.push(Notice {
                 level: if entry.announced { Level::Info } else { Level::Error },
                 service: None,
@@ -269,39 +278,6 @@ fn vips(state: &mut State, dirty: &Dirty, now: Timestamp) {
                 reason: entry.reason.clone(),
             });
         }
-    }
-}
-
-impl Vip {
-    fn new(now: Timestamp) -> Self {
-        let reason = "nothing is known of it yet".into();
-        Self { announced: false, since: now, reason, failing_since: None, is_unconfirmed: false }
-    }
-
-    /// Takes a prospect in; true when it is announced or withdrawn by it.
-    fn judge(&mut self, prospect: Prospect, hold: Duration, now: Timestamp) -> bool {
-        self.is_unconfirmed = matches!(prospect, Prospect::Unconfirmed(_));
-        let (announced, reason) = match prospect {
-            Prospect::Serving(reason) => {
-                self.failing_since = None;
-                (true, reason)
-            }
-            // What was announced stays so: the kernel is being repaired, not the pool failing.
-            Prospect::Unconfirmed(reason) => (self.announced, reason),
-            Prospect::Failing(reason) => {
-                let since = self.failing_since.unwrap_or(now);
-                let is_held = self.announced && now.since(since) < hold;
-                self.failing_since = is_held.then_some(since);
-                (is_held, reason)
-            }
-        };
-        let changed = announced != self.announced;
-        self.announced = announced;
-        self.reason = reason;
-        if changed {
-            self.since = now;
-        }
-        changed
     }
 }
 

@@ -5,6 +5,7 @@ use super::action::{Notice, WantedTable};
 use super::inventory::Inventory;
 use super::member::{Pool, Verdicts};
 use super::saved::Saved;
+use super::vip::Vip;
 use crate::config::{Config, Service};
 use health::Check;
 use ipvs::{Family, ServiceKey, Table};
@@ -40,6 +41,8 @@ pub struct State {
     pub(super) wanted: WantedTable,
     /// Services in which a destination drains.
     pub(super) draining: BTreeSet<String>,
+    /// Services in which a weight rises, and when it does next.
+    pub(super) rising: BTreeMap<String, Timestamp>,
     /// Services that the configuration lost, and until when they serve: the routers need time to move traffic.
     pub(super) leaving: BTreeMap<ServiceKey, Timestamp>,
     pub(super) phase: Phase,
@@ -98,21 +101,6 @@ pub fn service_keys(service: &Service) -> impl Iterator<Item = (IpAddr, ServiceK
     })
 }
 
-/// A VIP towards the routers.
-#[derive(Clone, Debug)]
-pub struct Vip {
-    /// Whether it is announced.
-    pub announced: bool,
-    /// Since when.
-    pub since: Timestamp,
-    /// Why.
-    pub reason: String,
-    /// Since when nothing behind it can serve, while it is still announced.
-    pub failing_since: Option<Timestamp>,
-    /// Whether something could serve but the kernel has not confirmed it.
-    pub is_unconfirmed: bool,
-}
-
 /// What the kernel said.
 #[derive(Debug, Default)]
 pub struct Kernel {
@@ -141,6 +129,7 @@ pub struct Emitted {
     pub(super) names: Option<BTreeSet<String>>,
     pub(super) routes: Option<bgp::RouteSet>,
     pub(super) bgp: Option<crate::config::Bgp>,
+    pub(super) snapshots: super::inventory::Snapshots,
 }
 
 impl State {
@@ -164,10 +153,10 @@ impl State {
             Phase::Stopping { until } => Some(until),
             Phase::Running { .. } | Phase::Stopped => None,
         };
-        let hold = config.bgp.as_ref().map_or(Duration::ZERO, |bgp| bgp.withdraw_hold);
-        let vips = self.vips.values().filter_map(|vip| vip.failing_since).map(|since| since + hold).min();
+        let vips = self.vips.values().filter_map(|vip| vip.due).min();
         let leaving = self.leaving.values().min().copied();
         let operators = self.saved.next_expiry();
-        [resync, drain, phase, vips, leaving, operators].into_iter().flatten().min()
+        let rising = self.rising.values().min().copied();
+        [resync, drain, phase, vips, leaving, operators, rising].into_iter().flatten().min()
     }
 }

@@ -1,15 +1,15 @@
 //! One event, its consequences, and what is to be done about them.
 
 use super::action::{Action, Level, Notice};
-use super::event::{ConnectionCount, Event, Request};
+use super::event::{Command, ConnectionCount, Event, Request};
 use super::outcome::{self, Dirty};
 use super::state::{DRAIN_POLL, Phase, ServiceState, State, service_keys};
 use super::{Timestamp, desired, operator};
-use crate::config::{Backend, Config, Service};
+use crate::config::{Backend, Config, Service, Threshold};
 use ipvs::{DestinationKey, Table};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,9 +19,10 @@ pub fn step(state: &mut State, event: Event, now: Timestamp) -> Vec<Action> {
     let mut dirty = Dirty::default();
     let mut last = Vec::new();
     match event {
-        Event::Restored(saved) => {
+        Event::Restored { saved, snapshots } => {
             state.wanted.owned.extend(saved.owned.iter().copied());
             state.saved = saved;
+            state.inventory.restore(snapshots);
         }
         Event::Configured(config) => configure(state, config, &mut dirty, now),
         Event::PoolRead { path, outcome } => pool_read(state, path, outcome, &mut dirty, now),
@@ -63,6 +64,8 @@ fn configure(state: &mut State, config: Arc<Config>, dirty: &mut Dirty, now: Tim
     if state.config.is_none() {
         state.configured_at = now;
     }
+    state.rising.retain(|name, _| config.services.contains_key(name));
+    state.draining.retain(|name| config.services.contains_key(name));
     let mut old = std::mem::take(&mut state.services);
     for (name, service) in &config.services {
         let service = Arc::new(service.clone());
@@ -115,10 +118,23 @@ fn pool_read(
         }
     }
     let users = state.services.values().filter(|s| outcome::pool_file(&s.config) == Some(&path));
-    let users: Vec<String> = users.map(|service| service.config.name.clone()).collect();
+    // Services that share a file share its content: the strictest of them guards it.
+    let max_change = users.map(|service| service.config.max_change).min().unwrap_or(Threshold::HALF);
+    let held = state.inventory.file(&path).and_then(|file| file.held.clone());
     // Also after a failure: a service that waited for this file may now be told why.
-    state.inventory.pool_read(path, outcome, now);
-    dirty.relist.extend(users);
+    state.inventory.pool_read(&path, outcome, max_change, now);
+    if let Some(file) = state.inventory.file(&path).filter(|file| file.held.is_some() && file.held != held) {
+        let reason = file.error.clone().unwrap_or_default();
+        complain(state, "a large change is held back; the pool goes on as it is", &reason);
+    }
+    source_changed(state, &path, dirty);
+}
+
+/// The services of a pool file have to be listed anew.
+fn source_changed(state: &State, path: &Path, dirty: &mut Dirty) {
+    let users =
+        state.services.values().filter(|s| outcome::pool_file(&s.config).is_some_and(|file| file == path));
+    dirty.relist.extend(users.map(|service| service.config.name.clone()));
     dirty.sources = true;
 }
 
@@ -189,6 +205,7 @@ fn operate(state: &mut State, request: &Request, dirty: &mut Dirty, now: Timesta
     match &answer {
         Ok(done) => {
             dirty.relist.extend(done.services.iter().cloned());
+            dirty.sources |= matches!(request.command, Command::Confirm { .. });
             dirty.operators = true;
             state.notices.push(Notice {
                 level: Level::Info,
@@ -217,8 +234,9 @@ fn tick(state: &mut State, dirty: &mut Dirty, now: Timestamp) -> Option<Action> 
         state.kernel.table.remove(&key);
         dirty.table = true;
     }
-    dirty.vips.extend(state.vips.iter().filter(|(_, vip)| vip.failing_since.is_some()).map(|(vip, _)| *vip));
+    dirty.vips.extend(state.vips.iter().filter(|(_, vip)| vip.due.is_some()).map(|(vip, _)| *vip));
     expire(state, dirty, now);
+    dirty.decide.extend(state.rising.iter().filter(|(_, next)| **next <= now).map(|(name, _)| name.clone()));
     // Nothing was read: a drain ends now only when its time is over.
     end_drains(state, dirty, now, |_, _| 1);
     let config = state.config.as_ref()?;

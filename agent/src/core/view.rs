@@ -44,6 +44,10 @@ pub struct ServiceView {
     pub source: String,
     /// Why the last reading of the source failed; the last good one goes on.
     pub source_error: Option<String>,
+    /// Whether the backends are those of an earlier process, because the source could not be read since.
+    pub source_stale: bool,
+    /// Whether a large change of the source is held back.
+    pub source_held: bool,
     /// How often the source could not be read since it was first wanted.
     pub source_errors: u64,
     /// Why its backends are not known yet.
@@ -222,6 +226,8 @@ fn service_view(state: &State, name: &str, service: &ServiceState) -> ServiceVie
         scheduler: service.config.scheduler.scheduler().to_string(),
         source: source_of(&service.config),
         source_error: file.and_then(|file| file.error.clone()).or_else(|| service.refused.clone()),
+        source_stale: file.is_some_and(|file| file.is_stale),
+        source_held: file.is_some_and(|file| file.held.is_some()),
         source_errors: file.map_or(0, |file| file.errors),
         waiting: service.waiting.clone(),
         pools: service

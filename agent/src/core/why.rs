@@ -16,11 +16,7 @@ pub fn reason(state: &State, service: &str, family: Family, host: &str) -> Strin
     };
     let Some((service, pool, member)) = found() else { return "it is not a backend of this service".into() };
     match member.decision.standing {
-        Standing::Pooled => match member.checks.len() {
-            0 => "it has no checks and is taken for up".into(),
-            1 => "its check passes".into(),
-            several => format!("all of its {several} checks pass"),
-        },
+        Standing::Pooled => healthy(member),
         Standing::Adopted => "it served before its present checks began; they have not spoken yet".into(),
         Standing::AwaitingChecks => {
             format!("waiting for the first result of {}", silent_checks(state, member))
@@ -38,6 +34,18 @@ pub fn reason(state: &State, service: &str, family: Family, host: &str) -> Strin
         Standing::Drained | Standing::Depooled | Standing::Inactive => {
             taken_out(state, service, host, member)
         }
+    }
+}
+
+fn healthy(member: &Member) -> String {
+    let passes = match member.checks.len() {
+        0 => "it has no checks and is taken for up".into(),
+        1 => "its check passes".into(),
+        several => format!("all of its {several} checks pass"),
+    };
+    match member.rising_since {
+        Some(since) => format!("{passes}; slow start since {since}, its full weight is {}", member.weight),
+        None => passes,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::api::messages::Problem;
 use crate::core::view::{Status, Why};
+use crate::ctl::escape;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
@@ -115,28 +116,5 @@ impl Client {
         } else {
             Err(ClientError::Problem(serde_json::from_slice(&body).map_err(ClientError::Json)?))
         }
-    }
-}
-
-/// A name as a part of a path or query (RFC 3986 §2.1).
-fn escape(name: &str) -> String {
-    name.bytes().fold(String::with_capacity(name.len()), |mut text, byte| {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            text.push(char::from(byte));
-        } else {
-            text.push_str(&format!("%{byte:02X}"));
-        }
-        text
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::escape;
-
-    #[test]
-    fn a_name_cannot_leave_its_place_in_the_path() {
-        assert_eq!(escape("cp1075.example.org"), "cp1075.example.org");
-        assert_eq!(escape("../a b?c#d\r\n"), "..%2Fa%20b%3Fc%23d%0D%0A");
     }
 }

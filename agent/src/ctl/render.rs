@@ -86,6 +86,10 @@ fn service_text(text: &mut String, service: &ServiceView, paint: Paint) {
     for problem in service.source_error.iter().chain(&service.waiting) {
         line(text, format_args!("  {} {problem}", paint.bad("!")));
     }
+    if service.source_stale {
+        let stale = "its backends are those of before the last start: the source could not be read since";
+        line(text, format_args!("  {} {stale}", paint.odd("!")));
+    }
     for unusable in &service.unusable {
         line(text, format_args!("  {} {}: {}", paint.bad("!"), unusable.host, unusable.reason));
     }

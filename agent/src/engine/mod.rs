@@ -16,7 +16,7 @@ pub use inbox::{Gone, INBOX, Inbox, Input, Query};
 use crate::core::action::{Level, Notice};
 use crate::core::event::Request;
 use crate::core::{Action, Event, State, step, view};
-use crate::exec::{addresses, checks, ipvs, routes, saver};
+use crate::exec::{addresses, checks, ipvs, routes, saver, snapshots};
 use crate::metrics::Metrics;
 use crate::sources::{files, names};
 use std::sync::Arc;
@@ -40,6 +40,8 @@ pub struct Executors {
     pub names: names::Handle,
     /// The state file.
     pub saver: saver::Handle,
+    /// The last good content of pool files.
+    pub snapshots: snapshots::Handle,
 }
 
 /// The engine before it runs.
@@ -84,7 +86,7 @@ impl Engine {
                 break;
             }
         }
-        let Executors { ipvs, addresses, routes, checks, files, names, saver } = self.executors;
+        let Executors { ipvs, addresses, routes, checks, files, names, saver, snapshots } = self.executors;
         checks.stop();
         files.stop();
         names.stop();
@@ -94,6 +96,7 @@ impl Engine {
         ipvs.stop();
         addresses.stop();
         saver.finish().await;
+        snapshots.finish().await;
     }
 
     fn wait_time(&self) -> Option<Duration> {
@@ -141,6 +144,7 @@ impl Engine {
                 let number = self.executors.saver.save(saved).await;
                 self.executors.saver.wait(number).await;
             }
+            Action::KeepSnapshots(snapshots) => self.executors.snapshots.set(snapshots),
             Action::SyncIpvs(table) => self.executors.ipvs.set(table, since),
             Action::ReadKernel => {
                 self.executors.ipvs.read();

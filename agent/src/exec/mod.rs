@@ -8,6 +8,7 @@ pub mod checks;
 pub mod ipvs;
 pub mod routes;
 pub mod saver;
+pub mod snapshots;
 pub mod state_file;
 
 use std::time::Duration;

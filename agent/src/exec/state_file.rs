@@ -1,6 +1,7 @@
 //! The state file: read at start, replaced as a whole.
 
 use crate::core::saved::Saved;
+use serde::Serialize;
 use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -41,15 +42,20 @@ pub fn load(path: &Path) -> Result<Saved, StateFileError> {
     serde_json::from_slice(&text).map_err(|source| StateFileError::Content { path: path.into(), source })
 }
 
-/// Replaces the file: written beside it, synced, renamed over it, so that a crash leaves the old or the new one.
+/// Replaces the state file.
 pub fn save(path: &Path, saved: &Saved) -> Result<(), StateFileError> {
+    replace(path, saved)
+}
+
+/// Replaces a file: written beside it, synced, renamed over it, so that a crash leaves the old or the new one.
+pub(super) fn replace(path: &Path, content: &impl Serialize) -> Result<(), StateFileError> {
     let io = |source| StateFileError::Io { path: path.into(), source };
-    let content = |source| StateFileError::Content { path: path.into(), source };
+    let wrong = |source| StateFileError::Content { path: path.into(), source };
     let directory = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(directory).map_err(io)?;
     let beside = path.with_extension("json.new");
     let mut file = File::create(&beside).map_err(io)?;
-    serde_json::to_writer_pretty(&mut file, saved).map_err(content)?;
+    serde_json::to_writer_pretty(&mut file, content).map_err(wrong)?;
     file.write_all(b"\n").and_then(|()| file.sync_all()).map_err(io)?;
     std::fs::rename(&beside, path).map_err(io)?;
     File::open(directory).and_then(|directory| directory.sync_all()).map_err(io)

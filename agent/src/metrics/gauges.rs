@@ -93,6 +93,16 @@ fn pools(make: &Make, status: &Status) -> Result<(), Error> {
         "Whether the last reading of the service's source failed.",
         &["service"],
     )?;
+    let source_held = make.many(
+        "lvsd_source_held",
+        "Whether a large change of the service's source is held back.",
+        &["service"],
+    )?;
+    let old = make.many(
+        "lvsd_source_stale",
+        "Whether the backends are those of an earlier process.",
+        &["service"],
+    )?;
     let errors = make.counters(
         "lvsd_source_errors_total",
         "Readings of the service's source that failed since it was first read.",
@@ -104,6 +114,8 @@ fn pools(make: &Make, status: &Status) -> Result<(), Error> {
         make.many("lvsd_backend_weight", "The weight that the backend is to have in the kernel.", &backend)?;
     for service in &status.services {
         stale.with_label_values(&[&service.name]).set(f64::from(u8::from(service.source_error.is_some())));
+        source_held.with_label_values(&[&service.name]).set(f64::from(u8::from(service.source_held)));
+        old.with_label_values(&[&service.name]).set(f64::from(u8::from(service.source_stale)));
         count(&errors, &[&service.name], service.source_errors);
         for pool in &service.pools {
             let family = pool.family.to_string();

@@ -1,7 +1,7 @@
 //! The full example: every setting is read, and none can be wrong without a word.
 
 use super::{errors, good};
-use crate::config::{Admin, Config, Family, Pool};
+use crate::config::{Admin, Announce, Config, Family, Pool, Vip};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -41,12 +41,30 @@ fn bgp_is_read_in_full() {
 }
 
 #[test]
+fn a_vip_is_read_in_full() {
+    let vips = good(FULL).vips;
+    let hold = Duration::from_secs;
+    let (withdraw_hold, announce_hold) = (Some(hold(7)), hold(60));
+    let vip = Vip { announce: Announce::All, withdraw_hold, announce_hold };
+    assert_eq!(vips.into_iter().collect::<Vec<_>>(), [("192.0.2.10".parse().unwrap(), vip)]);
+}
+
+#[test]
+fn a_vip_that_no_service_has_or_that_is_no_address_is_an_error() {
+    let text = format!("{FULL}\n[vip.\"192.0.2.77\"]\n[vip.web]\n");
+    let said = errors(&text).join("\n");
+    assert!(said.contains("no service has the VIP 192.0.2.77"), "{said}");
+    assert!(said.contains("expected an IPv4 or IPv6 address, found \"web\""), "{said}");
+}
+
+#[test]
 fn a_service_is_read_in_full() {
     let web = good(FULL).services.remove("web").expect("there is a service web");
     assert_eq!(web.vips.iter().map(ToString::to_string).collect::<Vec<_>>(), ["192.0.2.10", "2001:db8::10"]);
     assert_eq!((web.port, web.protocol), (80, ipvs::Protocol::Sctp));
     assert_eq!(web.scheduler.to_string(), "scheduler mh (fallback)");
-    assert_eq!(web.depool_threshold.permille(), 667);
+    assert_eq!((web.depool_threshold.permille(), web.max_change.permille()), (667, 250));
+    assert_eq!(web.slow_start, Duration::from_secs(30));
     let Pool::Inline(backends) = &web.pool else { panic!("the backends are inline") };
     let backends: Vec<_> = backends.iter().map(|b| (b.host.as_str(), b.weight.get(), b.pooled)).collect();
     assert_eq!(

@@ -274,3 +274,78 @@ fn what_is_only_held_though_down_is_not_announced_by_a_restart_or_a_change_of_it
     world.restart(WEB);
     assert!(world.is_announced("192.0.2.10"), "trust comes back");
 }
+
+/// `WEB` with something said of its IPv4 VIP.
+fn with_policy(policy: &str) -> String {
+    format!("{WEB}\n{OTHER}\n[vip.\"192.0.2.10\"]\n{policy}\n").replace("\"192.0.2.11\"", "\"192.0.2.10\"")
+}
+
+fn fail_port(world: &mut World, port: u16, verdict: Verdict) {
+    for check in world.checks.clone().into_iter().filter(|check| check.target.port() == port) {
+        let failure = Some("timeout".into());
+        world.event(crate::core::Event::Checked { check, verdict, failure });
+    }
+}
+
+#[test]
+fn a_vip_with_the_policy_all_needs_every_service_on_it() {
+    let mut world = World::with(&with_policy("announce = \"all\""));
+    world.up(&ALL);
+    assert!(world.is_announced("192.0.2.10"));
+    fail_port(&mut world, 443, Verdict::Down);
+    assert!(!world.is_announced("192.0.2.10"));
+    fail_port(&mut world, 443, Verdict::Up);
+    assert!(world.is_announced("192.0.2.10"));
+}
+
+#[test]
+fn a_vip_with_the_policy_always_is_announced_even_when_nothing_can_serve() {
+    let mut world = World::with(&with_policy("announce = \"always\""));
+    world.down(&ALL);
+    world.pass(Duration::from_secs(20));
+    assert!(world.is_announced("192.0.2.10"));
+    assert!(!world.is_announced("2001:db8::10"));
+}
+
+#[test]
+fn a_vip_that_was_withdrawn_waits_for_its_announce_hold() {
+    let mut world = World::with(&with_policy("announce_hold = \"30s\""));
+    world.up(&ALL);
+    assert!(world.is_announced("192.0.2.10"), "the first announcement waits for nothing");
+    world.down(&ALL);
+    assert!(!world.is_announced("192.0.2.10"));
+    world.up(&ALL);
+    world.pass(Duration::from_millis(29_999));
+    assert!(!world.is_announced("192.0.2.10"));
+    world.pass(Duration::from_millis(1));
+    assert!(world.is_announced("192.0.2.10"));
+}
+
+#[test]
+fn a_backend_that_comes_back_starts_slowly_when_configured_so() {
+    let mut world = World::with(&WEB.replace("port = 80\n", "port = 80\nslow_start = \"10s\"\n"));
+    world.up(&ALL);
+    world.pass(Duration::from_secs(10));
+    assert_eq!(world.weight(V4, "10.64.0.12:80"), Some(10));
+    world.down(&["10.64.0.12"]);
+    world.up(&["10.64.0.12"]);
+    assert_eq!(world.weight(V4, "10.64.0.12:80"), Some(1));
+    assert!(world.backend("rs2").reason.contains("its full weight is 10"), "{}", world.backend("rs2").reason);
+    world.pass(Duration::from_secs(5));
+    assert_eq!(world.weight(V4, "10.64.0.12:80"), Some(6));
+    world.pass(Duration::from_secs(5));
+    assert_eq!(world.weight(V4, "10.64.0.12:80"), Some(10));
+    assert_eq!(world.backend("rs2").reason, "its check passes");
+}
+
+#[test]
+fn a_restart_does_not_start_slowly_what_served_already() {
+    let text = WEB.replace("port = 80\n", "port = 80\nslow_start = \"10s\"\n");
+    let mut world = World::with(&text);
+    world.up(&ALL);
+    world.pass(Duration::from_secs(10));
+    world.writes.clear();
+    world.restart(&text);
+    world.up(&ALL);
+    assert_eq!(world.writes, []);
+}

@@ -3,7 +3,7 @@
 use super::world::World;
 use super::{V4, WEB, running, with_pool_file};
 use crate::core::Event;
-use crate::core::event::ConnectionCount;
+use crate::core::event::{Command, ConnectionCount};
 use crate::pool_file;
 use std::path::Path;
 use std::time::Duration;
@@ -211,4 +211,56 @@ fn a_service_that_moves_to_a_broken_pool_file_keeps_its_pool_and_its_health() {
     assert_eq!(world.weight(V4, "10.64.0.11:80"), Some(0));
     assert_eq!(world.weight(V4, "10.64.0.12:80"), Some(10));
     assert!(world.is_announced("192.0.2.10"));
+}
+
+#[test]
+fn a_push_that_takes_out_too_much_is_held_back_until_it_is_confirmed() {
+    let mut world = from_file();
+    world.pool_file(r#"{"10.64.0.11": {"weight": 10}}"#);
+    assert_eq!(world.writes, []);
+    let service = world.status().services[0].clone();
+    assert!(service.source_held);
+    let error = service.source_error.unwrap();
+    assert!(
+        error.contains("takes out 2 of 3 backends at once") && error.contains("lvsctl confirm"),
+        "{error}"
+    );
+    let confirm = |service: &str| Command::Confirm { service: service.into() };
+    assert!(world.operate(confirm("wbe")).unwrap_err().to_string().contains("did you mean web"));
+    world.operate(confirm("web")).unwrap();
+    assert_eq!(world.weight(V4, "10.64.0.12:80"), Some(0));
+    assert_eq!(world.status().services[0].source_error, None);
+    assert!(world.operate(confirm("web")).is_err(), "nothing is held back any more");
+}
+
+#[test]
+fn a_source_that_calms_down_is_obeyed_without_confirmation() {
+    let mut world = from_file();
+    world.pool_file(r#"{"10.64.0.11": {"weight": 10}}"#);
+    world.pool_file(&THREE.replacen("10}", "25}", 1));
+    assert_eq!(world.weight(V4, "10.64.0.11:80"), Some(25));
+    assert!(!world.status().services[0].source_held);
+}
+
+#[test]
+fn what_an_earlier_process_read_serves_when_the_source_is_broken_at_start_and_is_marked_stale() {
+    let mut world = from_file();
+    world.kernel = ipvs::Table::new();
+    world.restart(&with_pool_file());
+    world.pool_file("{");
+    world.up(&["10.64.0.11", "10.64.0.12", "10.64.0.13"]);
+    assert_eq!(world.weight(V4, "10.64.0.11:80"), Some(10));
+    assert!(world.status().services[0].source_stale);
+    world.pool_file(THREE);
+    assert!(!world.status().services[0].source_stale);
+}
+
+#[test]
+fn the_first_content_after_a_restart_is_held_against_what_was_there_before() {
+    let mut world = from_file();
+    world.restart(&with_pool_file());
+    world.pool_file(r#"{"10.64.0.11": {"weight": 10}}"#);
+    world.up(&["10.64.0.11", "10.64.0.12", "10.64.0.13"]);
+    assert_eq!(world.writes, []);
+    assert!(world.status().services[0].source_held);
 }

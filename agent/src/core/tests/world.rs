@@ -3,6 +3,7 @@
 use crate::config::{self, Config};
 use crate::core::action::{Answer, Notice, WantedTable};
 use crate::core::event::{Command, ConnectionCount, Note, Request, TakenOut};
+use crate::core::inventory::Snapshots;
 use crate::core::saved::Saved;
 use crate::core::view::{self, BackendView, Status};
 use crate::core::{Action, Event, State, Timestamp, step};
@@ -32,6 +33,7 @@ pub(super) struct World {
     pub(super) names: BTreeSet<String>,
     pub(super) saved: Saved,
     pub(super) saves: usize,
+    pub(super) snapshots: Snapshots,
     pub(super) notices: Vec<Notice>,
     pub(super) answers: Vec<Answer>,
     pub(super) has_exited: bool,
@@ -58,6 +60,7 @@ impl World {
             names: BTreeSet::new(),
             saved: Saved::default(),
             saves: 0,
+            snapshots: Snapshots::new(),
             notices: Vec::new(),
             answers: Vec::new(),
             has_exited: false,
@@ -76,7 +79,8 @@ impl World {
 
     /// Starts the daemon's core on this world.
     pub(super) fn start(&mut self, text: &str) {
-        self.event(Event::Restored(self.saved.clone()));
+        let (saved, snapshots) = (self.saved.clone(), self.snapshots.clone());
+        self.event(Event::Restored { saved, snapshots });
         self.configure(text);
         self.read_kernel();
         let (present, failures) = (self.addresses.clone(), Vec::new());
@@ -117,6 +121,7 @@ impl World {
                 self.saves += 1;
                 self.saved = saved;
             }
+            Action::KeepSnapshots(snapshots) => self.snapshots = snapshots,
             Action::SyncIpvs(wanted) => self.sync(&wanted),
             Action::ReadKernel => {
                 let (table, connections) = (self.kernel.clone(), self.connections.clone());

@@ -1,0 +1,53 @@
+//! `[vip."ADDRESS"]`: how one VIP is announced.
+
+use super::Problem;
+use super::model::{Announce, Config, Vip};
+use super::value::duration;
+use super::walk::Node;
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+const KEYS: &[&str] = &["announce", "withdraw_hold", "announce_hold"];
+
+const ANNOUNCE: &str = "\"any\", \"all\" or \"always\"";
+
+/// What is held longer than an hour is configured, not held.
+const HOLD: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(3600);
+
+/// Reads the table of one VIP; what is wrong with it is reported.
+pub(super) fn read(node: &Node<'_>, name: &str) -> Option<(IpAddr, Vip)> {
+    let Ok(address) = name.parse::<IpAddr>() else {
+        let (expected, found) =
+            ("an IPv4 or IPv6 address".to_owned(), format!("{:?}", super::walk::shortened(name)));
+        node.report_key(Problem::Expected { expected, found });
+        return None;
+    };
+    let section = node.section(KEYS)?;
+    let hold = |key: &str| section.get(key).and_then(|node| duration(&node, HOLD));
+    let announce = section.get("announce").and_then(|node| announce(&node));
+    let vip = Vip {
+        announce: announce.unwrap_or_default(),
+        withdraw_hold: hold("withdraw_hold"),
+        announce_hold: hold("announce_hold").unwrap_or_default(),
+    };
+    Some((address, vip))
+}
+
+fn announce(node: &Node<'_>) -> Option<Announce> {
+    node.parsed(ANNOUNCE, |text| match text {
+        "any" => Some(Announce::Any),
+        "all" => Some(Announce::All),
+        "always" => Some(Announce::Always),
+        _ => None,
+    })
+}
+
+/// Reports tables of addresses on which no service is: a slip of the pen that would change nothing.
+pub(super) fn check_strangers(config: &Config, nodes: &[(IpAddr, Node<'_>)]) {
+    for (address, node) in nodes {
+        if !config.services.values().any(|service| service.vips.contains(address)) {
+            node.report_key(Problem::Conflict(format!("no service has the VIP {address}")));
+        }
+    }
+}
