@@ -1,17 +1,18 @@
 //! Strategies for generated tests: what a caller can want. The pools are small, so that tables overlap.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::num::NonZeroU32;
+use std::num::{NonZeroU8, NonZeroU16, NonZeroU32};
 
 use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use crate::diff::Op;
+use crate::diff::{Control, Op};
 use crate::model::{
-    Destination, DestinationKey, Entry, Family, Forward, Persistence, Protocol, Scheduler, SchedulerFlags,
-    Service, ServiceKey, Table, Tunnel, TunnelKind, Weight,
+    Daemon, DaemonRole, Destination, DestinationKey, Entry, Family, Forward, Persistence, Protocol,
+    Scheduler, SchedulerFlags, Service, ServiceKey, Settings, SyncGroup, SyncMaxLen, Table, TimeoutSeconds,
+    Timeouts, Tunnel, TunnelKind, Weight,
 };
 
 pub(crate) fn address() -> impl Strategy<Value = IpAddr> {
@@ -111,5 +112,60 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
             destination
         }),
         (service_key(), destination_key()).prop_map(|(service, key)| Op::DeleteDestination { service, key }),
+    ]
+}
+
+pub(crate) fn timeouts() -> impl Strategy<Value = Timeouts> {
+    let timeout = || {
+        let seconds = prop_oneof![1..4u32, 1..=TimeoutSeconds::MAX.get()];
+        option::of(seconds.prop_map(|seconds| TimeoutSeconds::new(seconds).expect("within the limits")))
+    };
+    (timeout(), timeout(), timeout()).prop_map(|(tcp, tcp_fin, udp)| Timeouts { tcp, tcp_fin, udp })
+}
+
+pub(crate) fn daemon() -> impl Strategy<Value = Daemon> {
+    let group = prop_oneof![
+        2 => Just(SyncGroup::DEFAULT.address()),
+        1 => (224..240u8, any::<[u8; 3]>()).prop_map(|(a, [b, c, d])| Ipv4Addr::new(a, b, c, d).into()),
+        1 => any::<u16>().prop_map(|last| Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, last).into()),
+    ];
+    let max_len = option::of(
+        (SyncMaxLen::MIN.get()..=SyncMaxLen::MAX.get())
+            .prop_map(|bytes| SyncMaxLen::new(bytes).expect("within the limits")),
+    );
+    ("[a-z]{1,15}", 0..3u8, group, max_len, any::<NonZeroU16>(), any::<NonZeroU8>()).prop_map(
+        |(interface, sync_id, group, max_len, port, ttl)| {
+            let interface = interface.parse().expect("letters make a name");
+            let group = SyncGroup::new(group).expect("the ranges are multicast");
+            let daemon = Daemon::new(interface, sync_id).with_group(group).with_port(port).with_ttl(ttl);
+            match max_len {
+                Some(max_len) => daemon.with_max_len(max_len),
+                None => daemon,
+            }
+        },
+    )
+}
+
+pub(crate) fn settings() -> impl Strategy<Value = Settings> {
+    // Seldom other than one of two, so that two settings have daemons in common.
+    let daemon = || {
+        option::of(prop_oneof![3 => (0..2u8).prop_map(|id| {
+        Daemon::new("eth0".parse().expect("a name"), id)
+    }), 1 => daemon()])
+    };
+    (timeouts(), daemon(), daemon()).prop_map(|(timeouts, master, backup)| Settings {
+        timeouts,
+        master,
+        backup,
+    })
+}
+
+pub(crate) fn control() -> impl Strategy<Value = Control> {
+    let role = || select(vec![DaemonRole::Master, DaemonRole::Backup]);
+    prop_oneof![
+        timeouts().prop_map(Control::SetTimeouts),
+        (role(), daemon()).prop_map(|(role, daemon)| Control::StartDaemon { role, daemon }),
+        role().prop_map(|role| Control::StopDaemon { role }),
+        option::of(service_key()).prop_map(|service| Control::ZeroStatistics { service }),
     ]
 }

@@ -21,10 +21,12 @@ pub mod wire;
 #[cfg(test)]
 mod arbitrary;
 
-pub use diff::{Op, diff, foreign};
+pub use diff::{Control, Op, diff, diff_settings, foreign};
 pub use model::{
-    Connections, Destination, DestinationKey, Entry, Family, Forward, KeyError, Persistence, Protocol,
-    Scheduler, SchedulerFlags, Service, ServiceError, ServiceKey, Snapshot, Statistics, Table, Tunnel,
-    TunnelKind, UnknownScheduler, Weight, WeightError,
+    Connections, Daemon, DaemonError, DaemonRole, Destination, DestinationError, DestinationKey, Entry,
+    Family, Forward, Info, InterfaceName, KeyError, Persistence, Protocol, Scheduler, SchedulerFlags,
+    Service, ServiceError, ServiceKey, Settings, Snapshot, Statistics, SyncGroup, SyncMaxLen, Table,
+    TimeoutError, TimeoutSeconds, Timeouts, Tunnel, TunnelChecksum, TunnelKind, UnknownScheduler, Weight,
+    WeightError,
 };
 pub use netlink::{Error, ErrorKind, Ipvs, OpError, Options, Refusal};

@@ -9,10 +9,13 @@ use serde::{Deserialize, Serialize};
 use crate::model::{Destination, DestinationKey, Entry, Service, ServiceKey, Table};
 
 mod record;
+mod settings;
 #[cfg(test)]
 mod tests;
 
-/// One write to the kernel. Its text says what is done, for logs and errors.
+pub use settings::{Control, diff_settings};
+
+/// One write to the kernel's table. Its text says what is done, for logs and errors.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Op {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{Destination, DestinationKey, Service, ServiceKey};
+use super::{Destination, DestinationError, DestinationKey, Service, ServiceKey};
 
 /// One service and its destinations.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -20,6 +20,21 @@ impl Entry {
     /// A service without destinations.
     pub fn new(service: Service) -> Self {
         Self { service, destinations: BTreeMap::new() }
+    }
+
+    /// Puts in a destination that the kernel will take, in place of the one that was there, which is given back. `key`
+    /// is that of this entry's service.
+    ///
+    /// # Errors
+    /// See [`Destination::check`].
+    pub fn add(
+        &mut self,
+        key: &ServiceKey,
+        destination_key: DestinationKey,
+        destination: Destination,
+    ) -> Result<Option<Destination>, DestinationError> {
+        destination.check(key, &destination_key)?;
+        Ok(self.destinations.insert(destination_key, destination))
     }
 }
 

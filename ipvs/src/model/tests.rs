@@ -112,6 +112,95 @@ fn destinations_say_how_packets_get_there() {
 }
 
 #[test]
+fn a_destination_of_the_other_family_is_reached_by_a_tunnel_only() {
+    let weight = Weight::new(1).unwrap();
+    let port = 6080.try_into().unwrap();
+    let tunnels = [Tunnel::IPIP, Tunnel::gue(port, TunnelChecksum::Remote), Tunnel::gre(true)];
+    for (service, destination) in [("tcp 192.0.2.10:80", "[2001:db8::7]:80"), ("fwmark 7 v6", "10.0.0.7:80")]
+    {
+        let (service, key) = (service.parse().unwrap(), destination.parse().unwrap());
+        let mut entry = Entry::new(Service::new(Scheduler::Mh, SchedulerFlags::NONE).unwrap());
+        for forward in [Forward::Masquerade, Forward::Local, Forward::DirectRouting] {
+            let error = entry.add(&service, key, Destination::new(forward, weight)).unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                format!(
+                    "{key} is of another family than {service}: only a tunnel gets packets there, not {forward}"
+                )
+            );
+        }
+        for tunnel in tunnels {
+            entry.add(&service, key, Destination::new(Forward::Tunnel(tunnel), weight)).unwrap();
+        }
+        assert_eq!(entry.destinations.len(), 1);
+    }
+}
+
+#[test]
+fn limits_and_tunnels_that_a_kernel_would_not_heed_are_refused() {
+    let service = "tcp 192.0.2.10:80".parse().unwrap();
+    let key = "10.0.0.7:80".parse().unwrap();
+    let direct = Destination::direct_routing(Weight::ZERO);
+    assert!(direct.with_thresholds(5, 5).is_ok());
+    let error = direct.with_thresholds(5, 6).unwrap_err();
+    assert_eq!(error.to_string(), "lower threshold 6 above upper threshold 5");
+    let crossed = Destination { lower_threshold: 6, ..direct };
+    assert_eq!(crossed.check(&service, &key), Err(DestinationError::Thresholds { upper: 0, lower: 6 }));
+    let tunnel = |kind, port, flags| {
+        Destination { forward: Forward::Tunnel(Tunnel { kind, port, flags }), ..direct }.check(&service, &key)
+    };
+    for (kind, port, flags, is_taken) in [
+        (TunnelKind::Ipip, 0, 0, true),
+        (TunnelKind::Ipip, 0, 1, false),
+        (TunnelKind::Ipip, 6080, 0, false),
+        (TunnelKind::Gue, 6080, 2, true),
+        (TunnelKind::Gue, 6080, 3, false),
+        (TunnelKind::Gue, 0, 0, false),
+        (TunnelKind::Gre, 0, 1, true),
+        (TunnelKind::Gre, 0, 2, false),
+        (TunnelKind::Gre, 6080, 0, false),
+        (TunnelKind::Other(3), 0, 0, false),
+    ] {
+        assert_eq!(tunnel(kind, port, flags).is_ok(), is_taken, "{kind} {port} {flags}");
+    }
+    let error = tunnel(TunnelKind::Gue, 0, 0).unwrap_err().to_string();
+    assert!(error.starts_with("a gue tunnel: gue has a port"), "{error}");
+}
+
+#[test]
+fn timeouts_begin_at_a_second_and_end_where_the_kernels_int_does() {
+    assert!(TimeoutSeconds::new(1).is_ok());
+    assert!(TimeoutSeconds::new(2_147_483).is_ok());
+    for seconds in [0, 2_147_484] {
+        let error = TimeoutSeconds::new(seconds).unwrap_err().to_string();
+        assert_eq!(error, format!("timeout of {seconds} s: expected 1 to 2147483 s"));
+    }
+    assert!(serde_json::from_str::<Timeouts>(r#"{"tcp":0,"tcp_fin":null,"udp":null}"#).is_err());
+}
+
+#[test]
+fn a_sync_daemon_is_on_an_interface_and_in_a_group() {
+    for name in ["", ".", "..", "a/b", "a b", "a:1", "sixteen-is-a-lot", "a\0"] {
+        assert!(InterfaceName::new(name).is_err(), "{name:?}");
+    }
+    assert!(InterfaceName::new("fifteen-is-fine").is_ok());
+    let group = |text: &str| SyncGroup::new(text.parse().unwrap());
+    assert!(group("239.1.2.3").is_ok() && group("ff02::81").is_ok());
+    assert_eq!(
+        group("10.0.0.1").unwrap_err().to_string(),
+        "sync group 10.0.0.1: expected a multicast address (like 224.0.0.81 or ff02::81)"
+    );
+    for (bytes, is_taken) in [(1023, false), (1024, true), (65_487, true), (65_488, false)] {
+        assert_eq!(SyncMaxLen::new(bytes).is_ok(), is_taken, "{bytes}");
+    }
+    let daemon = Daemon::new("eth0".parse().unwrap(), 7).with_max_len(SyncMaxLen::MIN);
+    assert_eq!(
+        daemon.to_string(),
+        "on eth0, sync id 7, group 224.0.0.81 port 8848 ttl 1, messages up to 1024 bytes"
+    );
+}
+
+#[test]
 fn a_recorded_weight_beyond_the_limit_is_refused() {
     assert!(serde_json::from_str::<Weight>("2147483647").is_ok());
     let error = serde_json::from_str::<Weight>("2147483648").unwrap_err().to_string();
@@ -123,6 +212,12 @@ proptest! {
     fn keys_read_back_from_their_texts(service in arbitrary::service_key(), destination in arbitrary::destination_key()) {
         prop_assert_eq!(service.to_string().parse::<ServiceKey>(), Ok(service));
         prop_assert_eq!(destination.to_string().parse::<DestinationKey>(), Ok(destination));
+    }
+
+    #[test]
+    fn settings_read_back_from_json(settings in arbitrary::settings()) {
+        let json = serde_json::to_string(&settings).unwrap();
+        prop_assert_eq!(serde_json::from_str::<Settings>(&json).unwrap(), settings);
     }
 
     #[test]

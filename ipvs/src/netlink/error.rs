@@ -1,5 +1,6 @@
 //! What can go wrong between this program and the kernel.
 
+use std::fmt;
 use std::io;
 use std::time::Duration;
 
@@ -157,6 +158,21 @@ pub enum Refusal {
          service's without a tunnel, or a tunnel without its port (EINVAL)"
     )]
     Invalid,
+    /// ENODEV on a sync daemon.
+    #[error("there is no such interface (ENODEV)")]
+    NoInterface,
+    /// ESRCH on a sync daemon.
+    #[error("no such sync daemon is running (ESRCH)")]
+    NoDaemon,
+    /// EINVAL on a sync daemon.
+    #[error(
+        "the kernel finds it invalid: the sync protocol cannot carry services with destinations of both families, \
+         or a group is not multicast (EINVAL)"
+    )]
+    MixedFamilies,
+    /// EINVAL on timeouts.
+    #[error("a timeout is longer than this kernel can count (EINVAL)")]
+    Timeout,
     /// EAFNOSUPPORT.
     #[error("the kernel does not balance this address family (EAFNOSUPPORT)")]
     Family,
@@ -171,36 +187,23 @@ pub enum Refusal {
     Other(Errno),
 }
 
-/// An operation that was not done, and why.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("cannot {op}: {refusal}")]
-pub struct OpError {
-    /// What was to be done.
-    pub op: Box<Op>,
-    /// Why it was not.
-    pub refusal: Refusal,
+impl Refusal {
+    /// What an errno means whatever was being done.
+    pub(super) fn of_anything(errno: Errno) -> Self {
+        match errno {
+            Errno::EAFNOSUPPORT => Self::Family,
+            Errno::EPERM => Self::Permission,
+            other => Self::Other(other),
+        }
+    }
 }
 
-impl OpError {
-    pub(super) fn new(op: Op, refusal: Refusal) -> Self {
-        Self { op: Box::new(op), refusal }
-    }
-
-    /// From the errno of the operation's acknowledgement.
-    pub(super) fn from_errno(op: Op, errno: Errno) -> Self {
-        let of_service =
-            matches!(op, Op::NewService { .. } | Op::SetService { .. } | Op::DeleteService { .. });
-        let refusal = match errno {
-            Errno::EEXIST => Refusal::Exists,
-            Errno::ESRCH => Refusal::NoService,
-            Errno::ENOENT if of_service => Refusal::NoScheduler,
-            Errno::ENOENT => Refusal::NoDestination,
-            Errno::ERANGE => Refusal::Range,
-            Errno::EINVAL => Refusal::Invalid,
-            Errno::EAFNOSUPPORT => Refusal::Family,
-            Errno::EPERM => Refusal::Permission,
-            other => Refusal::Other(other),
-        };
-        Self::new(op, refusal)
-    }
+/// A write that was not done, and why. `O` is [`Op`] for a write to the table, [`crate::Control`] for one beside it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("cannot {op}: {refusal}")]
+pub struct OpError<O: fmt::Debug + fmt::Display = Op> {
+    /// What was to be done.
+    pub op: Box<O>,
+    /// Why it was not.
+    pub refusal: Refusal,
 }

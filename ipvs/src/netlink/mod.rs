@@ -8,7 +8,9 @@
 
 mod engine;
 mod error;
+mod read;
 mod socket;
+mod write;
 
 #[cfg(test)]
 mod tests;
@@ -19,8 +21,8 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::diff::Op;
-use crate::model::Snapshot;
+use crate::diff::{Control, Op};
+use crate::model::{Info, Settings, Snapshot};
 use engine::{Command, Engine};
 pub use error::{Error, ErrorKind, OpError, Refusal};
 
@@ -97,6 +99,35 @@ impl Ipvs {
     /// When the connection fails on the way; then any of them may have been done. See [`Error::kind`].
     pub async fn apply(&self, ops: Vec<Op>) -> Result<Vec<Result<(), OpError>>, Error> {
         self.request(|reply| Command::Apply(ops, reply)).await
+    }
+
+    /// Reads timeouts and sync daemons.
+    ///
+    /// Cancel-safe: it only reads.
+    ///
+    /// # Errors
+    /// See [`Error::kind`].
+    pub async fn settings(&self) -> Result<Settings, Error> {
+        self.request(Command::Settings).await
+    }
+
+    /// Asks which IPVS this is.
+    ///
+    /// Cancel-safe: it only reads.
+    ///
+    /// # Errors
+    /// See [`Error::kind`].
+    pub async fn info(&self) -> Result<Info, Error> {
+        self.request(Command::Info).await
+    }
+
+    /// Does writes beside the table in order and gives a result for each, as [`Ipvs::apply`] does for those to the
+    /// table, and no more cancel-safe.
+    ///
+    /// # Errors
+    /// As [`Ipvs::apply`].
+    pub async fn control(&self, controls: Vec<Control>) -> Result<Vec<Result<(), OpError<Control>>>, Error> {
+        self.request(|reply| Command::Control(controls, reply)).await
     }
 
     async fn request<T>(

@@ -6,8 +6,9 @@ use std::thread::{self, JoinHandle};
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, socketpair};
 
-use super::engine::{BATCH, apply, dump};
+use super::read::table as dump;
 use super::socket::Connection;
+use super::write::{BATCH, Write, all as apply};
 use super::*;
 use crate::model::{Scheduler, SchedulerFlags, Service, ServiceKey};
 use crate::wire::{Body, DecodeError, Messages, Request};
@@ -129,7 +130,7 @@ fn an_operation_that_no_message_can_say_fails_alone() {
 #[test]
 fn nothing_to_do_asks_nothing_of_the_kernel() {
     let (mut connection, kernel) = played(|_| Vec::new());
-    assert_eq!(apply(&mut connection, Vec::new()).unwrap(), []);
+    assert_eq!(apply(&mut connection, Vec::<Op>::new()).unwrap(), []);
     drop(connection);
     assert_eq!(kernel.join().unwrap(), [0; 0]);
 }
@@ -142,7 +143,7 @@ fn a_kernel_that_says_nothing_is_a_timeout_and_a_resync() {
     let error = apply(&mut connection, deletions(3)).unwrap_err();
     assert!(matches!(error, Error::Timeout { .. }), "{error:?}");
     assert_eq!(error.kind(), ErrorKind::Resync);
-    assert_eq!(error.to_string(), "cannot write to the IPVS table: the kernel did not answer within 200ms");
+    assert_eq!(error.to_string(), "cannot write to IPVS: the kernel did not answer within 200ms");
 }
 
 #[test]
@@ -207,10 +208,10 @@ fn a_refusal_says_what_the_errno_means_for_what_was_being_done() {
         (&on_destination, Errno::ENOMEM, Refusal::Other(Errno::ENOMEM)),
     ];
     for (op, errno, refusal) in cases {
-        assert_eq!(OpError::from_errno(op.clone(), errno).refusal, refusal, "{errno} of {op}");
+        assert_eq!(op.refusal(errno), refusal, "{errno} of {op}");
     }
     assert_eq!(
-        OpError::from_errno(on_destination, Errno::ENOENT).to_string(),
+        OpError { op: Box::new(on_destination), refusal: Refusal::NoDestination }.to_string(),
         "cannot delete destination 10.0.0.7:80 of tcp 192.0.2.1:80: there is no such destination (ENOENT)"
     );
 }

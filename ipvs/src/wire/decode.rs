@@ -14,7 +14,7 @@ use super::{
     service_attribute as service_attr, service_flag, tunnel_type,
 };
 use crate::model::{
-    Connections, Destination, DestinationKey, Family, Forward, Persistence, Protocol, Scheduler,
+    Connections, DaemonError, Destination, DestinationKey, Family, Forward, Persistence, Protocol, Scheduler,
     SchedulerFlags, Service, ServiceKey, Statistics, Tunnel, TunnelKind, Weight, WeightError,
 };
 
@@ -57,6 +57,9 @@ pub enum DecodeError {
     /// A weight that a kernel does not hold.
     #[error("the kernel's answer has an impossible weight")]
     Weight(#[from] WeightError),
+    /// A sync daemon that a kernel does not run.
+    #[error("the kernel's answer has an impossible sync daemon")]
+    Daemon(#[from] DaemonError),
     /// Well formed, but nothing that the model has words for.
     #[error("{name} {value} is nothing that this program knows")]
     Unsupported {
@@ -272,7 +275,7 @@ fn address(bytes: [u8; 16], family: Family) -> IpAddr {
     }
 }
 
-fn missing(name: &'static str) -> DecodeError {
+pub(super) fn missing(name: &'static str) -> DecodeError {
     DecodeError::Missing { name }
 }
 
@@ -286,7 +289,7 @@ impl Attributes {
             .map_err(|source| DecodeError::Attributes { what, source })
     }
 
-    fn get(&self, kind: u16) -> Option<&[u8]> {
+    pub(super) fn get(&self, kind: u16) -> Option<&[u8]> {
         let found = self.0.iter().find(|attribute| *attribute.nla_type().nla_type() == kind)?;
         Some(found.nla_payload().as_ref())
     }
@@ -295,7 +298,7 @@ impl Attributes {
         Self::parse(what, self.get(kind).ok_or(missing(what))?)
     }
 
-    fn optional<const N: usize>(
+    pub(super) fn optional<const N: usize>(
         &self,
         kind: u16,
         name: &'static str,
@@ -305,7 +308,11 @@ impl Attributes {
         payload.try_into().map(Some).map_err(|_| wrong)
     }
 
-    fn required<const N: usize>(&self, kind: u16, name: &'static str) -> Result<[u8; N], DecodeError> {
+    pub(super) fn required<const N: usize>(
+        &self,
+        kind: u16,
+        name: &'static str,
+    ) -> Result<[u8; N], DecodeError> {
         self.optional(kind, name)?.ok_or(missing(name))
     }
 
@@ -313,12 +320,12 @@ impl Attributes {
         self.required(kind, name).map(u16::from_ne_bytes)
     }
 
-    fn u32(&self, kind: u16, name: &'static str) -> Result<u32, DecodeError> {
+    pub(super) fn u32(&self, kind: u16, name: &'static str) -> Result<u32, DecodeError> {
         self.required(kind, name).map(u32::from_ne_bytes)
     }
 
     /// Up to the first NUL. The kernel's names are ASCII; what is not is shown as well as can be.
-    fn string(&self, kind: u16) -> Option<String> {
+    pub(super) fn string(&self, kind: u16) -> Option<String> {
         let payload = self.get(kind)?;
         let text = payload.split(|byte| *byte == 0).next().unwrap_or_default();
         Some(String::from_utf8_lossy(text).into_owned())

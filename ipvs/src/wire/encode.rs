@@ -12,13 +12,13 @@ use neli::{Size, ToBytes};
 
 use super::{
     FAMILY_NAME, FAMILY_VERSION, command, command_attribute, destination_attribute as destination_attr,
-    forward, number, service_attribute as service_attr, service_flag, tunnel_type,
+    forward, number, service_attribute as service_attr, service_flag, settings, tunnel_type,
 };
-use crate::diff::Op;
+use crate::diff::{Control, Op};
 use crate::model::{Destination, DestinationKey, Family, Forward, Protocol, Service, ServiceKey, TunnelKind};
 
-type Attribute = Nlattr<u16, Buffer>;
-type Attributes = GenlBuffer<u16, Buffer>;
+pub(super) type Attribute = Nlattr<u16, Buffer>;
+pub(super) type Attributes = GenlBuffer<u16, Buffer>;
 
 /// Version of the generic netlink controller's protocol.
 const CONTROLLER_VERSION: u8 = 2;
@@ -59,8 +59,14 @@ pub enum Request<'a> {
     DumpServices,
     /// All destinations of a service, as a dump; empty when there is no such service.
     DumpDestinations(&'a ServiceKey),
-    /// A write. Answered by an acknowledgement.
+    /// The timeouts. Answered by a message and an acknowledgement.
+    GetTimeouts,
+    /// The sync daemons, as a dump.
+    DumpDaemons,
+    /// A write to the table. Answered by an acknowledgement.
     Write(&'a Op),
+    /// A write beside the table. Answered by an acknowledgement.
+    Control(&'a Control),
 }
 
 impl Request<'_> {
@@ -82,8 +88,14 @@ impl Request<'_> {
             Self::GetService(key) => (command::GET_SERVICE, acked, list([naming(key)])),
             Self::DumpServices => (command::GET_SERVICE, dump, Attributes::new()),
             Self::DumpDestinations(key) => (command::GET_DESTINATION, dump, list([naming(key)])),
+            Self::GetTimeouts => (command::GET_CONFIG, acked, Attributes::new()),
+            Self::DumpDaemons => (command::GET_DAEMON, dump, Attributes::new()),
             Self::Write(op) => {
                 let (command, attributes) = write(op)?;
+                (command, acked, attributes)
+            }
+            Self::Control(control) => {
+                let (command, attributes) = settings::control(control);
                 (command, acked, attributes)
             }
         };
@@ -111,7 +123,7 @@ fn write(op: &Op) -> Result<(u8, Attributes), EncodeError> {
 }
 
 /// The service attribute where it only says which: ipvsadm fills the rest with nothing.
-fn naming(key: &ServiceKey) -> Attribute {
+pub(super) fn naming(key: &ServiceKey) -> Attribute {
     let whole_address = key.family().max_prefix_len();
     nest(
         command_attribute::SERVICE,
@@ -258,15 +270,15 @@ fn address_bytes(address: IpAddr) -> [u8; 16] {
     }
 }
 
-fn list(attributes: impl IntoIterator<Item = Attribute>) -> Attributes {
+pub(super) fn list(attributes: impl IntoIterator<Item = Attribute>) -> Attributes {
     attributes.into_iter().collect()
 }
 
-fn attribute(kind: u16, payload: impl Size + ToBytes) -> Attribute {
+pub(super) fn attribute(kind: u16, payload: impl Size + ToBytes) -> Attribute {
     build(kind, false, payload)
 }
 
-fn nest(kind: u16, attributes: Attributes) -> Attribute {
+pub(super) fn nest(kind: u16, attributes: Attributes) -> Attribute {
     build(kind, true, attributes)
 }
 

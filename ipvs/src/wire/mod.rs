@@ -6,10 +6,12 @@
 mod decode;
 mod encode;
 mod message;
+mod settings;
 
 pub use decode::{DecodeError, DestinationRecord, ServiceRecord, destination, family_id, service};
 pub use encode::{EncodeError, Request};
 pub use message::{Body, Message, Messages};
+pub use settings::{daemon, info, timeouts};
 
 #[cfg(test)]
 mod tests;
@@ -30,13 +32,48 @@ mod command {
     pub(super) const SET_DESTINATION: u8 = 6;
     pub(super) const DELETE_DESTINATION: u8 = 7;
     pub(super) const GET_DESTINATION: u8 = 8;
+    pub(super) const NEW_DAEMON: u8 = 9;
+    pub(super) const DELETE_DAEMON: u8 = 10;
+    pub(super) const GET_DAEMON: u8 = 11;
+    pub(super) const SET_CONFIG: u8 = 12;
+    pub(super) const GET_CONFIG: u8 = 13;
     pub(super) const GET_INFO: u8 = 15;
+    pub(super) const ZERO: u8 = 16;
 }
 
 /// Attributes of a command (`IPVS_CMD_ATTR_*`).
 mod command_attribute {
     pub(super) const SERVICE: u16 = 1;
     pub(super) const DESTINATION: u16 = 2;
+    pub(super) const DAEMON: u16 = 3;
+    pub(super) const TIMEOUT_TCP: u16 = 4;
+    pub(super) const TIMEOUT_TCP_FIN: u16 = 5;
+    pub(super) const TIMEOUT_UDP: u16 = 6;
+}
+
+/// Attributes of the answer to GET_INFO (`IPVS_INFO_ATTR_*`).
+mod info_attribute {
+    pub(super) const VERSION: u16 = 1;
+    pub(super) const CONNECTION_TABLE_SIZE: u16 = 2;
+}
+
+/// Attributes of a sync daemon (`IPVS_DAEMON_ATTR_*`).
+mod daemon_attribute {
+    pub(super) const STATE: u16 = 1;
+    pub(super) const INTERFACE: u16 = 2;
+    pub(super) const SYNC_ID: u16 = 3;
+    pub(super) const MAX_LEN: u16 = 4;
+    pub(super) const GROUP: u16 = 5;
+    pub(super) const GROUP_V6: u16 = 6;
+    /// In host order, unlike every other port.
+    pub(super) const PORT: u16 = 7;
+    pub(super) const TTL: u16 = 8;
+}
+
+/// What a sync daemon is for (`IP_VS_STATE_*`).
+mod daemon_state {
+    pub(super) const MASTER: u32 = 1;
+    pub(super) const BACKUP: u32 = 2;
 }
 
 /// Attributes of a service (`IPVS_SVC_ATTR_*`).

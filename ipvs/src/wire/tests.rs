@@ -259,6 +259,9 @@ fn read_in_every_way(bytes: &[u8]) {
         let _ = service(attributes);
         let _ = destination(attributes, Family::V4);
         let _ = destination(attributes, Family::V6);
+        let _ = daemon(attributes);
+        let _ = timeouts(attributes);
+        let _ = info(attributes);
     }
 }
 
