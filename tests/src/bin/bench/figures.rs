@@ -188,5 +188,6 @@ fn judged(value: f64, limit: Option<f64>, unit: &str) -> String {
 
 /// To microseconds, the resolution of the clocks.
 fn rounded(value: f64) -> f64 {
-    (value * 1000.0).round() / 1000.0
+    // Adding nothing makes a zero of a zero below zero.
+    (value * 1000.0).round() / 1000.0 + 0.0
 }

@@ -6,7 +6,6 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use lab::lvsd::Lvsd;
 use lab::site::{BALANCERS, LIMIT};
-use lab::table;
 
 use crate::figures::{Report, Required};
 use crate::ground::{Ground, daemon};
@@ -45,8 +44,9 @@ fn measure_with(ground: &Ground, report: &mut Report, families: Families) -> Res
     let ready = lvsd.wait_ready(LIMIT)?;
     let wanted = usize::from(SERVICES) * usize::from(BACKENDS) * factor;
     let pooled = || -> Result<usize> {
-        let table = table::read(host)?;
-        Ok(table.values().flatten().filter(|(_, destination)| destination.weight > 0).count())
+        // Over netlink: thousands of destinations in one dump.
+        let table = host.run(&["ipvsadm", "-Ln"])?;
+        Ok(table.lines().filter(|line| line.split_whitespace().nth(3) == Some("10")).count())
     };
     lab::wait::wait_until("every backend is pooled", LIMIT, || pooled().is_ok_and(|count| count == wanted))?;
     let before = processor_seconds(&lvsd)?;
