@@ -1,9 +1,11 @@
 //! The IPVS table as the kernel shows it in /proc/net/ip_vs: cheap enough to be watched twice a millisecond.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 
 use crate::host::Host;
 
@@ -24,6 +26,11 @@ pub type ServiceKey = (String, SocketAddr);
 /// All services and their destinations.
 pub type Table = BTreeMap<ServiceKey, BTreeMap<SocketAddr, Destination>>;
 
+/// Enough for all that the kernel shows in one go, a page. It must be one go: between two, the kernel (6.1,
+/// `ip_vs_info_array` and `ip_vs_info_seq_next`) counts by other rules where it was, and leaves services out when
+/// other namespaces have some too.
+const AT_ONCE: usize = 65_536;
+
 /// Reads the table of `host`.
 pub fn read(host: &Host) -> Result<Table> {
     host.enter(here)?
@@ -32,7 +39,12 @@ pub fn read(host: &Host) -> Result<Table> {
 /// Reads the table of the namespace that the calling thread is in.
 pub fn here() -> Result<Table> {
     // /proc/net belongs to the process, this to the thread.
-    let text = std::fs::read_to_string("/proc/thread-self/net/ip_vs").context("the kernel's IPVS table")?;
+    let mut file = File::open("/proc/thread-self/net/ip_vs").context("the kernel's IPVS table")?;
+    let mut text = vec![0; AT_ONCE];
+    let length = file.read(&mut text).context("read the kernel's IPVS table")?;
+    ensure!(file.read(&mut [0; 1])? == 0, "the IPVS table is longer than the kernel shows at once");
+    text.truncate(length);
+    let text = String::from_utf8(text).context("the kernel's IPVS table")?;
     parse(&text)
 }
 
