@@ -96,7 +96,10 @@ fn help_names_every_command_and_the_exit_codes() {
     for word in ["status", "depool", "pool", "why", "reload", "Exit codes:", "  3  lvsd does not run"] {
         assert!(help.contains(word), "{word} is missing in\n{help}");
     }
-    for command in ["status", "depool", "pool", "why", "reload"] {
+    for command in [
+        "status", "depool", "drain", "inactive", "weight", "pool", "confirm", "why", "plan", "simulate",
+        "diff", "resync", "reload",
+    ] {
         let help = text(&run(LVSCTL, &[command, "--help"]).stdout);
         assert!(help.contains(&format!("lvsctl {command}")) && help.contains("Example"), "{help}");
     }

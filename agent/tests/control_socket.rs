@@ -4,7 +4,7 @@
 
 use lvsd::api::{Context, control, http};
 use lvsd::config;
-use lvsd::core::{Action, Event, State, Timestamp, step, view};
+use lvsd::core::{Action, Event, State, Timestamp, plan, step, view};
 use lvsd::engine::{Inbox, Input, Query};
 use lvsd::exec::checks;
 use lvsd::metrics::Metrics;
@@ -51,6 +51,13 @@ async fn turn(mut inbox: mpsc::Receiver<Input>) {
                 drop(reply.send(view::status(&state, service.as_deref())));
             }
             Input::Query(Query::Why { host, reply }) => drop(reply.send(view::why(&state, &host))),
+            Input::Query(Query::Plan { config, reply }) => {
+                drop(reply.send(plan::plan(&state, config, now())));
+            }
+            Input::Query(Query::Simulate { down, reply }) => {
+                drop(reply.send(plan::simulate(&state, &down, now())));
+            }
+            Input::Query(Query::Kernel { reply, .. }) => drop(reply.send(Err("no kernel here".into()))),
             Input::Query(Query::Ready { reply }) => drop(reply.send(state.is_ready())),
         }
     }
@@ -276,4 +283,37 @@ async fn http_tells_monitoring_what_it_asks() {
         assert!(metrics.contains(line), "{line} is missing in\n{metrics}");
     }
     assert!(daemon.get("/nowhere").await.starts_with("HTTP/1.1 404"));
+}
+
+#[tokio::test]
+async fn a_plan_shows_what_would_change_and_changes_nothing() {
+    let daemon = Daemon::start().await;
+    let file = daemon.directory.path().join("lvsd.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let other = daemon.directory.path().join("other.toml");
+    std::fs::write(&other, &text).unwrap();
+    let path = other.display().to_string();
+    assert_eq!(out(&daemon.lvsctl(&["plan", &path]).await), "nothing would change\n");
+    std::fs::write(&other, text.replace("10.64.0.12", "10.64.0.22") + "\n[service.dns]\nvips = [\"192.0.2.53\"]\nport = 53\nchecks = []\nbackends = [{ host = \"10.64.0.11\" }]\n").unwrap();
+    let said = out(&daemon.lvsctl(&["plan", &path]).await);
+    for line in [
+        "add service tcp 192.0.2.53:53",
+        "add destination 10.64.0.22:80 to tcp 192.0.2.10:80, weight 1",
+        "addresses added:\n  192.0.2.53\n",
+    ] {
+        assert!(said.contains(line), "{line} is missing in\n{said}");
+    }
+    std::fs::write(&other, text.replace("port = 80", "port = 0")).unwrap();
+    assert_eq!(daemon.lvsctl(&["plan", &path]).await.status.code(), Some(7));
+    assert!(out(&daemon.lvsctl(&["status"]).await).contains("10.64.0.12"));
+}
+
+#[tokio::test]
+async fn a_simulation_shows_who_would_be_held() {
+    let daemon = Daemon::start().await;
+    let said = out(&daemon.lvsctl(&["simulate", "--down", "rs1,rs2,rs9"]).await);
+    assert!(said.contains("no pool has a backend named rs9"), "{said}");
+    assert!(said.contains("web ipv4: 0 of 2 would serve, threshold 1"), "{said}");
+    assert!(said.contains("rs1      1       1     held-though-down"), "{said}");
+    assert!(out(&daemon.lvsctl(&["why", "rs1"]).await).contains("is pooled"));
 }

@@ -3,14 +3,17 @@
 //! Root and lvsd's own user may do everything; anyone else who can open the socket may look.
 
 use super::Context;
-use super::messages::{ConfirmRequest, PoolRequest, Problem, ProblemKind, TakeOutRequest, WeightRequest};
-use crate::config::Daemon;
+use super::messages::{
+    ConfirmRequest, PoolRequest, Problem, ProblemKind, SimulateRequest, TakeOutRequest, WeightRequest,
+};
+use crate::config::{Config, Daemon};
 use crate::core::action::{Answer, Refusal};
 use crate::core::event::{Command, Note, TakenOut};
+use crate::exec::ipvs::Comparison;
 use anyhow::{Context as _, bail};
 use axum::extract::connect_info::{ConnectInfo, Connected};
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -19,8 +22,12 @@ use axum::{Json, Router};
 use nix::unistd::{Gid, Group, Uid, User, chown};
 use serde::Deserialize;
 use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{UnixListener, UnixStream};
+
+/// The largest configuration that a plan is made for, in bytes of JSON: 10,000 services with 10 backends each take 15 MB.
+const MAX_PLAN: usize = 64 << 20;
 
 /// Who is at the other end of a connection.
 #[derive(Clone, Copy, Debug)]
@@ -92,6 +99,10 @@ pub async fn serve(listener: UnixListener, context: Context) -> std::io::Result<
         .route("/v1/inactive", post(inactive))
         .route("/v1/weight", post(weight))
         .route("/v1/pool", post(pool))
+        .route("/v1/diff", get(diff))
+        .route("/v1/resync", post(resync))
+        .route("/v1/simulate", post(simulate))
+        .route("/v1/plan", post(plan).layer(DefaultBodyLimit::max(MAX_PLAN)))
         .route("/v1/confirm", post(confirm))
         .route("/v1/reload", post(reload))
         .with_state(context);
@@ -107,6 +118,7 @@ impl IntoResponse for Problem {
             ProblemKind::Denied => StatusCode::FORBIDDEN,
             ProblemKind::BadConfiguration => StatusCode::UNPROCESSABLE_ENTITY,
             ProblemKind::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+            ProblemKind::Kernel => StatusCode::BAD_GATEWAY,
         };
         (status, Json(self)).into_response()
     }
@@ -218,6 +230,37 @@ async fn confirm(
 ) -> Result<Response, Problem> {
     let Json(ConfirmRequest { service }) = request?;
     operate(&context, peer, Command::Confirm { service }).await
+}
+
+async fn diff(State(context): State<Context>) -> Result<Response, Problem> {
+    compared(context.inbox.kernel(false).await?)
+}
+
+async fn resync(
+    State(context): State<Context>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+) -> Result<Response, Problem> {
+    let who = peer.may_write()?;
+    tracing::info!(who, "resync asked for");
+    compared(context.inbox.kernel(true).await?)
+}
+
+fn compared(comparison: Result<Comparison, String>) -> Result<Response, Problem> {
+    match comparison {
+        Ok(comparison) => Ok(Json(comparison).into_response()),
+        Err(message) => Err(Problem { kind: ProblemKind::Kernel, message }),
+    }
+}
+
+async fn simulate(
+    State(context): State<Context>,
+    request: Body<SimulateRequest>,
+) -> Result<Response, Problem> {
+    Ok(Json(context.inbox.simulate(request?.0.down).await?).into_response())
+}
+
+async fn plan(State(context): State<Context>, request: Body<Config>) -> Result<Response, Problem> {
+    Ok(Json(context.inbox.plan(Arc::new(request?.0)).await?).into_response())
 }
 
 async fn operate(context: &Context, peer: Peer, command: Command) -> Result<Response, Problem> {

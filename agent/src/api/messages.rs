@@ -56,6 +56,14 @@ pub struct ConfirmRequest {
     pub service: String,
 }
 
+/// `POST /v1/simulate`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SimulateRequest {
+    /// Host names of backends that are to be thought down.
+    pub down: Vec<String>,
+}
+
 /// The body of every answer that is not a success.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
@@ -81,4 +89,6 @@ pub enum ProblemKind {
     BadConfiguration,
     /// lvsd is stopping.
     Stopping,
+    /// The kernel did not do what was asked of it.
+    Kernel,
 }

@@ -2,13 +2,17 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipvs::Weight;
-use lvsd::api::messages::{ConfirmRequest, PoolRequest, ProblemKind, TakeOutRequest, WeightRequest};
+use lvsd::api::messages::{
+    ConfirmRequest, PoolRequest, Problem, ProblemKind, SimulateRequest, TakeOutRequest, WeightRequest,
+};
 use lvsd::config;
 use lvsd::core::action::Done;
+use lvsd::core::plan::{Plan, Simulation};
 use lvsd::core::saved::SetWeight;
 use lvsd::core::view::{Status, Why};
 use lvsd::ctl::client::{Client, ClientError};
 use lvsd::ctl::render;
+use lvsd::exec::ipvs::Comparison;
 use lvsd::reload::Reloaded;
 use serde::Serialize;
 use std::io::{IsTerminal, Write};
@@ -39,7 +43,8 @@ Exit codes:
   4  there is no such host or service
   5  refused: the depool threshold would be broken, or the source says otherwise
   6  permission denied
-  7  the configuration has errors, the old one goes on";
+  7  the configuration has errors, the old one goes on
+  9  the kernel is not as lvsd wants it (lvsctl diff)";
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Output {
@@ -104,6 +109,25 @@ enum Command {
         /// The backend's host name.
         host: String,
     },
+    /// Show what a new configuration would change in the kernel, addresses, routes and checks; nothing is done.
+    #[command(after_help = "Example:\n  lvsctl plan /etc/lvsd/lvsd.toml")]
+    Plan {
+        /// The configuration; conf.d/*.toml beside it belongs to it.
+        file: PathBuf,
+    },
+    /// Show what the pools would be if backends were down; nothing is done.
+    #[command(after_help = "Example:\n  lvsctl simulate --down cp1075,cp1076")]
+    Simulate {
+        /// Host names, separated by commas.
+        #[arg(long, value_name = "HOST,…", value_delimiter = ',', required = true)]
+        down: Vec<String>,
+    },
+    /// Compare the kernel's IPVS table with what lvsd wants; nothing is changed. Exits with 9 when they differ.
+    #[command(after_help = "Example:\n  lvsctl diff")]
+    Diff,
+    /// Have the kernel's IPVS table read and repaired now, rather than at the next resync interval.
+    #[command(after_help = "Example:\n  lvsctl resync")]
+    Resync,
     /// Have lvsd read its configuration again; one with errors is refused and the old one goes on.
     #[command(after_help = "Example:\n  lvsctl reload")]
     Reload,
@@ -156,6 +180,10 @@ fn main() -> ExitCode {
             // A reader that has seen enough, as in `lvsctl status | head`, is no failure.
             Ok(()) | Err(_) => ExitCode::SUCCESS,
         },
+        Err(ClientError::Differs(text)) => {
+            print!("{text}");
+            ExitCode::from(9)
+        }
         Err(error) => fail(&error.to_string(), exit_code(&error)),
     }
 }
@@ -199,6 +227,29 @@ async fn run(arguments: &Arguments) -> Result<String, ClientError> {
             let why: Why = client.why(host).await?;
             show(output, &why, |why| render::why(why, paint))
         }
+        Command::Plan { file } => {
+            let config = config::load(file).map_err(|errors| {
+                let message = errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  ");
+                let message = format!("the configuration has errors:\n  {message}");
+                ClientError::Problem(Problem { kind: ProblemKind::BadConfiguration, message })
+            })?;
+            let plan: Plan = client.post("/v1/plan", &config).await?;
+            show(output, &plan, render::plan)
+        }
+        Command::Simulate { down } => {
+            let request = SimulateRequest { down: down.clone() };
+            let simulation: Simulation = client.post("/v1/simulate", &request).await?;
+            show(output, &simulation, |simulation| render::simulation(simulation, paint))
+        }
+        Command::Diff => {
+            let comparison = client.diff().await?;
+            let text = show(output, &comparison, render::comparison)?;
+            if comparison.differences.is_empty() { Ok(text) } else { Err(ClientError::Differs(text)) }
+        }
+        Command::Resync => {
+            let comparison: Comparison = client.post("/v1/resync", &()).await?;
+            show(output, &comparison, render::comparison)
+        }
         Command::Reload => {
             let reloaded: Reloaded = client.post("/v1/reload", &()).await?;
             show(output, &reloaded, render::reloaded)
@@ -229,8 +280,9 @@ fn exit_code(error: &ClientError) -> u8 {
         ClientError::NotRunning { .. } => 3,
         ClientError::Permission { .. } => 6,
         ClientError::Http(_) | ClientError::Json(_) => 1,
+        ClientError::Differs(_) => 9,
         ClientError::Problem(problem) => match problem.kind {
-            ProblemKind::BadRequest => 1,
+            ProblemKind::BadRequest | ProblemKind::Kernel => 1,
             ProblemKind::NotFound => 4,
             ProblemKind::Refused => 5,
             ProblemKind::Denied => 6,

@@ -208,6 +208,15 @@ impl Pool {
         changes
     }
 
+    /// The decisions as they would be if these hosts had just gone down, in the order of the members.
+    pub fn decide_as_if(&self, service: &Service, down: &BTreeSet<String>, now: Timestamp) -> Vec<Decision> {
+        let mut candidates = self.candidates();
+        for candidate in candidates.iter_mut().filter(|candidate| down.contains(&candidate.host)) {
+            candidate.health = Health::Down { since: now };
+        }
+        pool::decide(&candidates, service.depool_threshold)
+    }
+
     /// When a weight rises next.
     pub fn rises_at(&self, slow_start: Duration, now: Timestamp) -> Option<Timestamp> {
         self.members.values().filter_map(|member| member.rises_at(slow_start, now)).min()

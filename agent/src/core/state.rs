@@ -23,7 +23,7 @@ pub const START_GRACE: Duration = Duration::from_secs(10);
 pub const DRAIN_POLL: Duration = Duration::from_secs(1);
 
 /// Everything that the core knows and wants.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct State {
     pub(super) config: Option<Arc<Config>>,
     pub(super) configured_at: Timestamp,
@@ -71,7 +71,7 @@ pub enum Phase {
 }
 
 /// A service, what its sources say and what was decided.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ServiceState {
     /// Its configuration.
     pub config: Arc<Service>,
@@ -102,7 +102,7 @@ pub fn service_keys(service: &Service) -> impl Iterator<Item = (IpAddr, ServiceK
 }
 
 /// What the kernel said.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Kernel {
     /// The table as it was last read; empty until the first reading.
     pub table: Table,
@@ -121,7 +121,7 @@ pub struct Kernel {
 }
 
 /// The states that were last handed to executors, so that only changes are.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Emitted {
     pub(super) addresses: Option<BTreeSet<IpAddr>>,
     pub(super) checks: Option<BTreeSet<Arc<Check>>>,

@@ -3,6 +3,7 @@
 use crate::api::messages::Problem;
 use crate::core::view::{Status, Why};
 use crate::ctl::escape;
+use crate::exec::ipvs::Comparison;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
@@ -38,6 +39,9 @@ pub enum ClientError {
     /// The answer is not what this version expects.
     #[error("lvsd's answer cannot be understood (another version?): {0}")]
     Json(#[source] serde_json::Error),
+    /// The kernel is not as it is to be; this says how.
+    #[error("{0}")]
+    Differs(String),
     /// lvsd said no.
     #[error("{}", .0.message)]
     Problem(Problem),
@@ -70,6 +74,14 @@ impl Client {
     /// See [`ClientError`]; an unknown host is a problem of kind not found.
     pub async fn why(&self, host: &str) -> Result<Why, ClientError> {
         self.ask(Method::GET, &format!("/v1/why/{}", escape(host)), Bytes::new()).await
+    }
+
+    /// The kernel's table against what is wanted.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn diff(&self) -> Result<Comparison, ClientError> {
+        self.ask(Method::GET, "/v1/diff", Bytes::new()).await
     }
 
     /// Asks for a change.

@@ -4,7 +4,9 @@ mod table;
 
 use crate::core::Timestamp;
 use crate::core::action::Done;
+use crate::core::plan::{Plan, SimulatedBackend, SimulatedPool, Simulation};
 use crate::core::view::{BackendView, PeerView, PoolView, ServiceView, Status, VipView, Why};
+use crate::exec::ipvs::Comparison;
 use crate::reload::Reloaded;
 use std::time::SystemTime;
 use table::Table;
@@ -207,6 +209,67 @@ pub fn reloaded(reloaded: &Reloaded) -> String {
     } else {
         format!("reloaded: {}\n", parts.join("; "))
     }
+}
+
+/// `lvsctl plan FILE`.
+pub fn plan(plan: &Plan) -> String {
+    let mut text = String::new();
+    let mut part = |title: &str, lines: &[String]| {
+        if !lines.is_empty() {
+            line(&mut text, format_args!("{title}:"));
+            lines.iter().for_each(|each| line(&mut text, format_args!("  {each}")));
+        }
+    };
+    part("kernel, at once", &plan.kernel);
+    part("kernel, once the routers have moved the traffic", &plan.kernel_later);
+    part("addresses added", &plan.addresses_added);
+    part("addresses removed", &plan.addresses_removed);
+    part("routes announced", &plan.routes_announced);
+    part("routes withdrawn", &plan.routes_withdrawn);
+    part("checks started", &plan.checks_started);
+    part("checks stopped", &plan.checks_stopped);
+    part("to know", &plan.notes);
+    if text.is_empty() { "nothing would change\n".into() } else { text }
+}
+
+/// `lvsctl simulate`.
+pub fn simulation(simulation: &Simulation, paint: Paint) -> String {
+    let mut text = String::new();
+    for host in &simulation.unknown {
+        line(&mut text, format_args!("{} no pool has a backend named {host}", paint.bad("!")));
+    }
+    for pool in &simulation.pools {
+        let SimulatedPool { service, family, serving, needed, backends } = pool;
+        line(
+            &mut text,
+            format_args!(
+                "{service} {family}: {serving} of {} would serve, threshold {needed}",
+                backends.len()
+            ),
+        );
+        let mut table = Table::new(["  BACKEND", "WEIGHT", "THEN", "STATE THEN"]);
+        for SimulatedBackend { host, weight_now, weight, standing } in backends {
+            let standing = paint.standing(standing.as_str());
+            table.row([format!("  {host}"), weight_now.to_string(), weight.to_string(), standing]);
+        }
+        text.push_str(&table.to_string());
+    }
+    text
+}
+
+/// `lvsctl diff` and `lvsctl resync`.
+pub fn comparison(comparison: &Comparison) -> String {
+    let mut text = String::new();
+    let Comparison { differences, repaired, failures, foreign } = comparison;
+    match (differences.len(), repaired) {
+        (0, _) => line(&mut text, format_args!("the kernel is as lvsd wants it")),
+        (count, true) => line(&mut text, format_args!("{count} differences, repaired:")),
+        (count, false) => line(&mut text, format_args!("{count} differences; what lvsd would do:")),
+    }
+    differences.iter().for_each(|each| line(&mut text, format_args!("  {each}")));
+    failures.iter().for_each(|each| line(&mut text, format_args!("! the kernel refused: {each}")));
+    foreign.iter().for_each(|each| line(&mut text, format_args!("  not lvsd's, left alone: {each}")));
+    text
 }
 
 fn line(text: &mut String, arguments: std::fmt::Arguments<'_>) {

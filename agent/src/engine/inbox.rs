@@ -1,9 +1,13 @@
 //! The way into the engine.
 
+use crate::config::Config;
 use crate::core::Event;
 use crate::core::action::{Answer, Refusal};
 use crate::core::event::Command;
+use crate::core::plan::{Plan, Simulation};
 use crate::core::view::{Status, Why};
+use crate::exec::ipvs::Comparison;
+use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 /// Inputs that may wait. A pool of thousands that fails at once fits; beyond it reporters wait, and a check's
@@ -44,6 +48,27 @@ pub enum Query {
         host: String,
         /// Where the answer goes.
         reply: oneshot::Sender<Result<Why, Refusal>>,
+    },
+    /// What would a configuration change?
+    Plan {
+        /// The configuration.
+        config: Arc<Config>,
+        /// Where the answer goes.
+        reply: oneshot::Sender<Plan>,
+    },
+    /// What would the pools be if hosts were down?
+    Simulate {
+        /// The hosts.
+        down: Vec<String>,
+        /// Where the answer goes.
+        reply: oneshot::Sender<Simulation>,
+    },
+    /// Read the kernel's table now; compare it with what is wanted, and repair it if asked to.
+    Kernel {
+        /// Whether to repair it.
+        repair: bool,
+        /// Where the answer goes.
+        reply: oneshot::Sender<Result<Comparison, String>>,
     },
     /// Have routes been set? Also the proof that the engine still turns.
     Ready {
@@ -86,6 +111,22 @@ impl Inbox {
     /// Asks why a host is in or out.
     pub async fn why(&self, host: String) -> Result<Result<Why, Refusal>, Gone> {
         self.ask(|reply| Input::Query(Query::Why { host, reply })).await
+    }
+
+    /// Asks what a configuration would change.
+    pub async fn plan(&self, config: Arc<Config>) -> Result<Plan, Gone> {
+        self.ask(|reply| Input::Query(Query::Plan { config, reply })).await
+    }
+
+    /// Asks what the pools would be if hosts were down.
+    pub async fn simulate(&self, down: Vec<String>) -> Result<Simulation, Gone> {
+        self.ask(|reply| Input::Query(Query::Simulate { down, reply })).await
+    }
+
+    /// Has the kernel's table read and compared with what is wanted, and repaired if asked to. An inner error is the
+    /// kernel's.
+    pub async fn kernel(&self, repair: bool) -> Result<Result<Comparison, String>, Gone> {
+        self.ask(|reply| Input::Query(Query::Kernel { repair, reply })).await
     }
 
     /// Asks whether routes have been set.

@@ -15,7 +15,7 @@ pub use inbox::{Gone, INBOX, Inbox, Input, Query};
 
 use crate::core::action::{Level, Notice};
 use crate::core::event::Request;
-use crate::core::{Action, Event, State, step, view};
+use crate::core::{Action, Event, State, plan, step, view};
 use crate::exec::{addresses, checks, ipvs, routes, saver, snapshots};
 use crate::metrics::Metrics;
 use crate::sources::{files, names};
@@ -182,6 +182,16 @@ impl Engine {
                 drop(reply.send(view::status(&self.state, service.as_deref())))
             }
             Query::Why { host, reply } => drop(reply.send(view::why(&self.state, &host))),
+            Query::Plan { config, reply } => {
+                drop(reply.send(plan::plan(&self.state, config, self.clock.now())));
+            }
+            Query::Simulate { down, reply } => {
+                drop(reply.send(plan::simulate(&self.state, &down, self.clock.now())));
+            }
+            Query::Kernel { repair, reply } => {
+                self.executors.addresses.read();
+                self.executors.ipvs.compare(repair, reply);
+            }
             Query::Ready { reply } => drop(reply.send(self.state.is_ready())),
         }
     }

@@ -10,11 +10,12 @@ use crate::core::event::ConnectionCount;
 use crate::engine::Inbox;
 use crate::metrics::Metrics;
 use ipvs::{Ipvs, ServiceKey, Snapshot, Table, Weight, diff};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 /// The handles by which the engine drives the executor.
 #[derive(Debug)]
@@ -23,6 +24,7 @@ pub struct Handle {
     /// How many wanted tables are in the kernel, or were refused by it.
     done: Arc<AtomicU64>,
     read: Arc<Notify>,
+    asks: mpsc::Sender<Ask>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -42,8 +44,9 @@ impl Handle {
             is_first: true,
             backoff: Backoff::new(),
         };
-        let task = tokio::spawn(executor.run(wanted_rx, Arc::clone(&read)));
-        Self { wanted, done, read, task }
+        let (asks, asks_rx) = mpsc::channel(ASKS);
+        let task = tokio::spawn(executor.run(wanted_rx, Arc::clone(&read), asks_rx));
+        Self { wanted, done, read, asks, task }
     }
 
     /// Wants this table from now on. `since`: when what it follows from became known.
@@ -66,10 +69,42 @@ impl Handle {
         self.read.notify_one();
     }
 
+    /// Has the kernel read now and compared with what is wanted, and repaired if asked to.
+    pub fn compare(&self, repair: bool, reply: oneshot::Sender<Result<Comparison, String>>) {
+        if let Err(refused) = self.asks.try_send(Ask { repair, reply }) {
+            let (mpsc::error::TrySendError::Full(ask) | mpsc::error::TrySendError::Closed(ask)) = refused;
+            // Who asked may have gone.
+            drop(ask.reply.send(Err("the kernel is being asked by too many already: try again".into())));
+        }
+    }
+
     /// Ends the executor where it is: the kernel goes on with what it has.
     pub fn stop(&self) {
         self.task.abort();
     }
+}
+
+/// Comparisons that may wait for the kernel; each is a person or a script, and one more is told to try again.
+const ASKS: usize = 8;
+
+/// Somebody wants the kernel compared with what is wanted.
+#[derive(Debug)]
+struct Ask {
+    repair: bool,
+    reply: oneshot::Sender<Result<Comparison, String>>,
+}
+
+/// The kernel's table against the wanted one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// Operations that would bring the kernel to what is wanted, or have.
+    pub differences: Vec<String>,
+    /// Whether they were done.
+    pub repaired: bool,
+    /// What the kernel refused.
+    pub failures: Vec<String>,
+    /// Services that are not ours, and are left alone.
+    pub foreign: Vec<String>,
 }
 
 /// A table that is wanted.
@@ -96,7 +131,12 @@ struct Executor {
 }
 
 impl Executor {
-    async fn run(mut self, mut wanted: watch::Receiver<Option<Wanted>>, read: Arc<Notify>) {
+    async fn run(
+        mut self,
+        mut wanted: watch::Receiver<Option<Wanted>>,
+        read: Arc<Notify>,
+        mut asks: mpsc::Receiver<Ask>,
+    ) {
         let mut must_read = true;
         loop {
             let want = wanted.borrow_and_update().clone();
@@ -112,8 +152,14 @@ impl Executor {
                     Some(self.backoff.next())
                 }
             };
-            // Every branch can be dropped at any point: a watch, a permit and a timer lose nothing.
+            // Every branch can be dropped at any point: a watch, a permit, a queue and a timer lose nothing.
             must_read = tokio::select! {
+                Some(Ask { repair, reply }) = asks.recv() => {
+                    let compared = self.compare(want.as_ref(), repair).await;
+                    // Who asked may have gone.
+                    drop(reply.send(compared.map_err(|error| error.to_string())));
+                    false
+                }
                 changed = wanted.changed() => match changed {
                     Ok(()) => false,
                     Err(_) => return,
@@ -145,6 +191,29 @@ impl Executor {
             None => Ok(()),
             Some(first) => Err(Failed::Refused(first)),
         }
+    }
+
+    /// Reads the kernel, compares, and repairs if asked to.
+    async fn compare(&mut self, want: Option<&Wanted>, repair: bool) -> Result<Comparison, Failed> {
+        let snapshot = self.ipvs.dump().await?;
+        let Some(want) = want.map(|want| &want.table) else {
+            return Err(Failed::Refused("nothing is wanted yet: lvsd is starting".into()));
+        };
+        let is_foreign = |key: &&ServiceKey| !want.table.contains_key(key) && !want.owned.contains(key);
+        let ops = diff(&snapshot.table, &want.table, &want.owned);
+        let mut comparison = Comparison {
+            differences: ops.iter().map(ToString::to_string).collect(),
+            foreign: snapshot.table.keys().filter(is_foreign).map(ToString::to_string).collect(),
+            ..Comparison::default()
+        };
+        if repair {
+            let (have, failures) = self.apply(snapshot.table, want).await?;
+            self.have = failures.is_empty().then(|| have.clone());
+            comparison.repaired = failures.is_empty();
+            comparison.failures.clone_from(&failures);
+            self.report_synced(&have, want, failures).await;
+        }
+        Ok(comparison)
     }
 
     /// Sends what differs. Gives the table with what the kernel confirmed, and its refusals.
