@@ -33,6 +33,8 @@ pub(super) struct Dirty {
     pub(super) sources: bool,
     /// The wanted table, other than through a service's decision.
     pub(super) table: bool,
+    /// Which services are in the wanted table.
+    pub(super) keys: bool,
     /// What operators want.
     pub(super) operators: bool,
     /// Which services are in the kernel.
@@ -66,10 +68,12 @@ pub(super) fn conclude(state: &mut State, mut dirty: Dirty, now: Timestamp) -> V
             actions.push(Action::SyncIpvs(state.wanted.clone()));
         }
     }
-    vips(state, &dirty, now);
-    start(state, now);
-    routes(state, &mut actions);
-    if remember_withdrawn(state) || save == Save::Last {
+    let is_news = vips(state, &dirty, now) | start(state, now) | dirty.every_vip;
+    let is_stopping = matches!(state.phase, Phase::Stopping { .. });
+    if is_news || is_stopping {
+        routes(state, &mut actions);
+    }
+    if (is_news && remember_withdrawn(state)) || save == Save::Last {
         actions.push(Action::Save(state.saved.clone()));
     }
     actions
@@ -136,7 +140,9 @@ fn decide(state: &mut State, dirty: &mut Dirty, now: Timestamp) {
         dirty.vips.extend(service.config.vips.iter().copied());
         let serving = Serving { wanted: &state.wanted.table, read: &state.kernel.table };
         for (key, entry) in desired::entries(service, &serving) {
-            if state.wanted.table.get(&key) != Some(&entry) {
+            let before = state.wanted.table.get(&key);
+            dirty.keys |= before.is_none();
+            if before != Some(&entry) {
                 state.wanted.table.insert(key, entry);
                 dirty.table = true;
             }
@@ -199,7 +205,7 @@ enum Save {
 /// Keeps the record of what is ours in step with what is wanted and what the kernel has.
 fn own(state: &mut State, dirty: &Dirty) -> Save {
     let before = state.wanted.owned.len();
-    if dirty.table {
+    if dirty.keys {
         state.wanted.owned.extend(state.wanted.table.keys().copied());
     }
     let has_grown = state.wanted.owned.len() > before;
@@ -216,7 +222,7 @@ fn own(state: &mut State, dirty: &Dirty) -> Save {
             kernel.table.remove(&key);
         }
     }
-    let is_new = state.saved.owned != state.wanted.owned;
+    let is_new = (dirty.keys || dirty.ownership) && state.saved.owned != state.wanted.owned;
     if is_new {
         state.saved.owned.clone_from(&state.wanted.owned);
     }
@@ -230,7 +236,7 @@ fn own(state: &mut State, dirty: &Dirty) -> Save {
 /// Which addresses our device is to have: VIPs of services that have spoken, those that it has already, and those
 /// of services on their way out.
 fn addresses(state: &mut State, dirty: &Dirty, actions: &mut Vec<Action>) {
-    if !(dirty.every_vip || dirty.sources || dirty.table) {
+    if !(dirty.every_vip || dirty.sources || dirty.keys) {
         return;
     }
     let present = state.kernel.addresses.as_ref();
@@ -254,9 +260,10 @@ fn addresses(state: &mut State, dirty: &Dirty, actions: &mut Vec<Action>) {
     }
 }
 
-/// Judges the VIPs that something has happened to.
-fn vips(state: &mut State, dirty: &Dirty, now: Timestamp) {
-    let Some(config) = state.config.as_ref().map(Arc::clone) else { return };
+/// Judges the VIPs that something has happened to. True when one is announced, withdrawn or confirmed by that.
+fn vips(state: &mut State, dirty: &Dirty, now: Timestamp) -> bool {
+    let Some(config) = state.config.as_ref().map(Arc::clone) else { return false };
+    let mut is_news = false;
     let judged: Vec<IpAddr> = match dirty.every_vip {
         true => state.vip_users.keys().copied().collect(),
         false => dirty.vips.iter().copied().collect(),
@@ -269,7 +276,14 @@ fn vips(state: &mut State, dirty: &Dirty, now: Timestamp) {
         let is_trusted = !state.saved.withdrawn.contains(&vip);
         let prospect = prospect(vip, &services, &state.kernel, (policy.announce, is_trusted));
         let entry = state.vips.entry(vip).or_insert_with(|| Vip::new(now));
-        if entry.judge(prospect, &Holds::of(&policy, &config), now) {
+        let was_unconfirmed = entry.is_unconfirmed;
+        let changed = entry.judge(prospect, &Holds::of(&policy, &config), now);
+        is_news |= changed || entry.is_unconfirmed != was_unconfirmed;
+        match entry.due {
+            Some(due) => state.held_vips.insert(vip, due),
+            None => state.held_vips.remove(&vip),
+        };
+        if changed {
             state.notices.push(Notice {
                 level: if entry.announced { Level::Info } else { Level::Error },
                 service: None,
@@ -279,12 +293,13 @@ fn vips(state: &mut State, dirty: &Dirty, now: Timestamp) {
             });
         }
     }
+    is_news
 }
 
-/// From starting to running: when everything has spoken, or the grace is over.
-fn start(state: &mut State, now: Timestamp) {
+/// From starting to running: when everything has spoken, or the grace is over. True when that is now.
+fn start(state: &mut State, now: Timestamp) -> bool {
     if state.phase != Phase::Starting || state.config.is_none() {
-        return;
+        return false;
     }
     let is_late = now.since(state.configured_at) >= START_GRACE;
     let is_known = state.kernel.is_read && state.kernel.addresses.is_some();
@@ -309,6 +324,7 @@ fn start(state: &mut State, now: Timestamp) {
         let level = if is_settled { Level::Info } else { Level::Warn };
         state.notices.push(Notice { level, service: None, subject: None, what: "ready".into(), reason });
     }
+    is_settled || is_late
 }
 
 /// Records which VIPs nothing can serve, for the next process; true when that changed.

@@ -36,6 +36,8 @@ pub struct State {
     /// Which services are on a VIP.
     pub(super) vip_users: BTreeMap<IpAddr, BTreeSet<String>>,
     pub(super) vips: BTreeMap<IpAddr, Vip>,
+    /// VIPs that keep their state for now, and until when.
+    pub(super) held_vips: BTreeMap<IpAddr, Timestamp>,
     pub(super) kernel: Kernel,
     /// What the kernel's table is to hold of ours.
     pub(super) wanted: WantedTable,
@@ -153,7 +155,7 @@ impl State {
             Phase::Stopping { until } => Some(until),
             Phase::Running { .. } | Phase::Stopped => None,
         };
-        let vips = self.vips.values().filter_map(|vip| vip.due).min();
+        let vips = self.held_vips.values().min().copied();
         let leaving = self.leaving.values().min().copied();
         let operators = self.saved.next_expiry();
         let rising = self.rising.values().min().copied();

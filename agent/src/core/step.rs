@@ -83,6 +83,7 @@ fn configure(state: &mut State, config: Arc<Config>, dirty: &mut Dirty, now: Tim
     }
     state.vip_users = vip_users(&config);
     state.vips.retain(|vip, _| state.vip_users.contains_key(vip));
+    state.held_vips.retain(|vip, _| state.vip_users.contains_key(vip));
     let keys: BTreeSet<_> = config.services.values().flat_map(service_keys).map(|(_, key)| key).collect();
     let delay = if config.bgp.is_some() { config.daemon.shutdown_delay } else { Duration::ZERO };
     for key in state.wanted.table.keys().filter(|key| !keys.contains(key)) {
@@ -91,6 +92,7 @@ fn configure(state: &mut State, config: Arc<Config>, dirty: &mut Dirty, now: Tim
     state.leaving.retain(|key, _| !keys.contains(key));
     state.config = Some(config);
     dirty.every_vip = true;
+    dirty.keys = true;
     dirty.sources = true;
 }
 
@@ -233,8 +235,9 @@ fn tick(state: &mut State, dirty: &mut Dirty, now: Timestamp) -> Option<Action> 
         state.wanted.table.remove(&key);
         state.kernel.table.remove(&key);
         dirty.table = true;
+        dirty.keys = true;
     }
-    dirty.vips.extend(state.vips.iter().filter(|(_, vip)| vip.due.is_some()).map(|(vip, _)| *vip));
+    dirty.vips.extend(state.held_vips.keys().copied());
     expire(state, dirty, now);
     dirty.decide.extend(state.rising.iter().filter(|(_, next)| **next <= now).map(|(name, _)| name.clone()));
     // Nothing was read: a drain ends now only when its time is over.
