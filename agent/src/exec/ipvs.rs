@@ -9,7 +9,7 @@ use crate::core::action::WantedTable;
 use crate::core::event::ConnectionCount;
 use crate::engine::Inbox;
 use crate::metrics::Metrics;
-use ipvs::{Ipvs, ServiceKey, Snapshot, Table, Weight, diff};
+use ipvs::{Ipvs, Op, ServiceKey, Snapshot, Table, Weight, diff};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -172,20 +172,24 @@ impl Executor {
 
     /// Reads if asked to or if the table is unknown, then brings it to what is wanted.
     async fn round(&mut self, want: Option<&Wanted>, must_read: bool) -> Result<(), Failed> {
-        if must_read || self.have.is_none() {
+        let is_reread = must_read || self.have.is_none();
+        if is_reread {
             let snapshot = self.ipvs.dump().await?;
             self.report_read(&snapshot).await;
             self.have = Some(snapshot.table);
         }
         let (Some(want), Some(have)) = (want, self.have.take()) else { return Ok(()) };
-        let (have, failures) = self.apply(have, &want.table).await?;
+        let Applied { have, failures, is_new } = self.apply(have, &want.table).await?;
         if self.done.swap(want.number, Ordering::AcqRel) < want.number {
             self.metrics.ipvs_programmed(want.since.elapsed());
         }
         let want = &want.table;
         let is_done = failures.is_empty();
         let message = failures.first().cloned();
-        self.report_synced(&have, want, failures).await;
+        // Which services there are is worth telling only when that may have changed: it costs a look at each.
+        if is_reread || is_new || !is_done {
+            self.report_synced(&have, want, failures).await;
+        }
         self.have = is_done.then_some(have);
         match message {
             None => Ok(()),
@@ -207,7 +211,7 @@ impl Executor {
             ..Comparison::default()
         };
         if repair {
-            let (have, failures) = self.apply(snapshot.table, want).await?;
+            let Applied { have, failures, .. } = self.apply(snapshot.table, want).await?;
             self.have = failures.is_empty().then(|| have.clone());
             comparison.repaired = failures.is_empty();
             comparison.failures.clone_from(&failures);
@@ -216,12 +220,13 @@ impl Executor {
         Ok(comparison)
     }
 
-    /// Sends what differs. Gives the table with what the kernel confirmed, and its refusals.
-    async fn apply(&self, mut have: Table, want: &WantedTable) -> Result<(Table, Vec<String>), Failed> {
+    /// Sends what differs.
+    async fn apply(&self, mut have: Table, want: &WantedTable) -> Result<Applied, Failed> {
         let ops = diff(&have, &want.table, &want.owned);
         if ops.is_empty() {
-            return Ok((have, Vec::new()));
+            return Ok(Applied { have, failures: Vec::new(), is_new: false });
         }
+        let is_new = ops.iter().any(|op| matches!(op, Op::NewService { .. } | Op::DeleteService { .. }));
         let count = ops.len();
         let results = self.ipvs.apply(ops.clone()).await?;
         let mut failures = Vec::new();
@@ -233,7 +238,7 @@ impl Executor {
         }
         self.metrics.ipvs_operations(count - failures.len(), failures.len());
         tracing::debug!(operations = count, refused = failures.len(), "IPVS programmed");
-        Ok((have, failures))
+        Ok(Applied { have, failures, is_new })
     }
 
     async fn report_read(&mut self, snapshot: &Snapshot) {
@@ -279,6 +284,16 @@ async fn sleep_or_wait(pause: Option<Duration>) {
         Some(pause) => tokio::time::sleep(pause).await,
         None => std::future::pending().await,
     }
+}
+
+/// What came of sending operations.
+struct Applied {
+    /// The table with what the kernel confirmed.
+    have: Table,
+    /// The kernel's refusals.
+    failures: Vec<String>,
+    /// Whether services came or went.
+    is_new: bool,
 }
 
 /// Why a round did not succeed.
