@@ -26,6 +26,7 @@ pub struct Metrics {
     notices: IntCounterVec,
     ipvs_operations: IntCounterVec,
     ipvs_reads: IntCounter,
+    ipvs_repairs: IntCounter,
     reloads: IntCounterVec,
 }
 
@@ -63,6 +64,10 @@ impl Metrics {
                 "lvsd_ipvs_reads_total",
                 "Whole readings of the kernel's IPVS table.",
             )?,
+            ipvs_repairs: IntCounter::new(
+                "lvsd_ipvs_repairs_total",
+                "Operations that put right what others had changed in the kernel's IPVS table.",
+            )?,
             reloads: counters("lvsd_reloads_total", "Reloads of the configuration, by result.", "result")?,
         };
         metrics.registry.register(Box::new(metrics.step.clone()))?;
@@ -70,6 +75,7 @@ impl Metrics {
         metrics.registry.register(Box::new(metrics.notices.clone()))?;
         metrics.registry.register(Box::new(metrics.ipvs_operations.clone()))?;
         metrics.registry.register(Box::new(metrics.ipvs_reads.clone()))?;
+        metrics.registry.register(Box::new(metrics.ipvs_repairs.clone()))?;
         metrics.registry.register(Box::new(metrics.reloads.clone()))?;
         // A counter that is there at zero can be alerted on from the start.
         for level in [Level::Info, Level::Warn, Level::Error] {
@@ -106,6 +112,11 @@ impl Metrics {
     /// Counts a reading of the kernel's table.
     pub fn ipvs_read(&self) {
         self.ipvs_reads.inc();
+    }
+
+    /// Counts operations that put right what others had changed.
+    pub fn ipvs_repaired(&self, operations: usize) {
+        self.ipvs_repairs.inc_by(operations as u64);
     }
 
     /// Counts a reload.

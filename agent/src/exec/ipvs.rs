@@ -42,6 +42,7 @@ impl Handle {
             have: None,
             reported: None,
             is_first: true,
+            in_step: 0,
             backoff: Backoff::new(),
         };
         let (asks, asks_rx) = mpsc::channel(ASKS);
@@ -127,6 +128,8 @@ struct Executor {
     /// What was last reported: our services in the kernel, and refusals.
     reported: Option<(BTreeSet<ServiceKey>, Vec<String>)>,
     is_first: bool,
+    /// The number of the wanted table that the kernel was brought to last.
+    in_step: u64,
     backoff: Backoff,
 }
 
@@ -179,7 +182,12 @@ impl Executor {
             self.have = Some(snapshot.table);
         }
         let (Some(want), Some(have)) = (want, self.have.take()) else { return Ok(()) };
-        let Applied { have, failures, is_new } = self.apply(have, &want.table).await?;
+        let Applied { have, failures, is_new, done } = self.apply(have, &want.table).await?;
+        // What was in step before and is not as it was read was changed by somebody else.
+        if is_reread && want.number == self.in_step && !done.is_empty() {
+            self.repaired(&done);
+        }
+        self.in_step = want.number;
         if self.done.swap(want.number, Ordering::AcqRel) < want.number {
             self.metrics.ipvs_programmed(want.since.elapsed());
         }
@@ -211,7 +219,8 @@ impl Executor {
             ..Comparison::default()
         };
         if repair {
-            let Applied { have, failures, .. } = self.apply(snapshot.table, want).await?;
+            let Applied { have, failures, done, .. } = self.apply(snapshot.table, want).await?;
+            self.repaired(&done);
             self.have = failures.is_empty().then(|| have.clone());
             comparison.repaired = failures.is_empty();
             comparison.failures.clone_from(&failures);
@@ -224,21 +233,36 @@ impl Executor {
     async fn apply(&self, mut have: Table, want: &WantedTable) -> Result<Applied, Failed> {
         let ops = diff(&have, &want.table, &want.owned);
         if ops.is_empty() {
-            return Ok(Applied { have, failures: Vec::new(), is_new: false });
+            return Ok(Applied { have, failures: Vec::new(), is_new: false, done: Vec::new() });
         }
         let is_new = ops.iter().any(|op| matches!(op, Op::NewService { .. } | Op::DeleteService { .. }));
         let count = ops.len();
         let results = self.ipvs.apply(ops.clone()).await?;
-        let mut failures = Vec::new();
-        for (op, result) in ops.iter().zip(results) {
+        let (mut failures, mut done) = (Vec::new(), Vec::new());
+        for (op, result) in ops.into_iter().zip(results) {
             match result {
-                Ok(()) => have.record(op),
+                Ok(()) => {
+                    have.record(&op);
+                    done.push(op);
+                }
                 Err(error) => failures.push(error.to_string()),
             }
         }
         self.metrics.ipvs_operations(count - failures.len(), failures.len());
         tracing::debug!(operations = count, refused = failures.len(), "IPVS programmed");
-        Ok(Applied { have, failures, is_new })
+        Ok(Applied { have, failures, is_new, done })
+    }
+
+    /// Says what others had changed and is right again.
+    fn repaired(&self, done: &[Op]) {
+        if let Some(first) = done.first() {
+            self.metrics.ipvs_repaired(done.len());
+            tracing::warn!(
+                operations = done.len(),
+                %first,
+                "the kernel's IPVS table was changed by somebody else and has been repaired"
+            );
+        }
     }
 
     async fn report_read(&mut self, snapshot: &Snapshot) {
@@ -294,6 +318,8 @@ struct Applied {
     failures: Vec<String>,
     /// Whether services came or went.
     is_new: bool,
+    /// What the kernel confirmed.
+    done: Vec<Op>,
 }
 
 /// Why a round did not succeed.
