@@ -8,11 +8,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Destination, DestinationKey, Entry, Service, ServiceKey, Table};
 
+mod order;
 mod record;
 mod settings;
 #[cfg(test)]
 mod tests;
 
+pub use order::{keep_slots, reorder};
 pub use settings::{Control, diff_settings};
 
 /// One write to the kernel's table. Its text says what is done, for logs and errors.
@@ -100,8 +102,15 @@ impl fmt::Display for Op {
 /// that is there already is adopted: set where it differs, never deleted and added again.
 ///
 /// The order is part of the contract: services in the order of their keys; a new service, then its destinations in the
-/// order of theirs; for a changed service, the service itself, then additions and changes of destinations, then
+/// order of theirs, and, where it hashes (mh, sh), its scheduler only then; for a changed service, the service itself, then additions and changes of destinations, then
 /// deletions, so that a pool is never emptied in passing. Deleting a service takes its destinations with it.
+///
+/// A hashing scheduler comes last because a client must not be hashed over a part of the pool: with several balancers it
+/// would get to another destination than the one that holds its connection. It also spares the kernel to make the hash
+/// table anew for each destination, which takes several times as long as all the rest.
+///
+/// Destinations that are added to a service later are added last, wherever they sort: see [`reorder`] for what that does to
+/// mh, and [`keep_slots`] for those that begin at weight 0.
 pub fn diff(have: &Table, want: &Table, owned: &BTreeSet<ServiceKey>) -> Vec<Op> {
     let gone = owned.iter().filter(|key| !want.contains_key(key));
     let keys: BTreeSet<ServiceKey> = want.keys().chain(gone).copied().collect();
@@ -110,17 +119,24 @@ pub fn diff(have: &Table, want: &Table, owned: &BTreeSet<ServiceKey>) -> Vec<Op>
         match (have.get(&key), want.get(&key)) {
             (None, None) => {}
             (Some(_), None) => ops.push(Op::DeleteService { key }),
-            (None, Some(want)) => {
-                ops.push(Op::NewService { key, service: want.service.clone() });
-                ops.extend(want.destinations.iter().map(|(&destination_key, &destination)| {
-                    Op::NewDestination { service: key, key: destination_key, destination }
-                }));
-            }
+            (None, Some(want)) => create(key, want, &mut ops),
             (Some(have), Some(want)) if Arc::ptr_eq(have, want) => {}
             (Some(have), Some(want)) => change(key, have, want, &mut ops),
         }
     }
     ops
+}
+
+/// Adds one service and what is in it.
+fn create(service: ServiceKey, want: &Entry, ops: &mut Vec<Op>) {
+    let is_last = want.service.scheduler().takes_flags() && want.destinations.len() > 1;
+    let first = if is_last { want.service.clone().without_scheduler() } else { want.service.clone() };
+    ops.push(Op::NewService { key: service, service: first });
+    let destinations = want.destinations.iter();
+    ops.extend(destinations.map(|(&key, &destination)| Op::NewDestination { service, key, destination }));
+    if is_last {
+        ops.push(Op::SetService { key: service, service: want.service.clone() });
+    }
 }
 
 /// Brings one service that is there to what is wanted of it.

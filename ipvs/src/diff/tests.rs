@@ -111,6 +111,10 @@ proptest! {
             let key = match &op {
                 Op::NewService { .. } => { prop_assert!(there.is_none()); None }
                 Op::DeleteService { .. } => { prop_assert!(!after.contains_key(&service)); None }
+                Op::SetService { .. } if there.is_none() => {
+                    prop_assert!(touched.remove(&(service, None)), "the scheduler of a new service");
+                    None
+                }
                 Op::SetService { key, .. } => {
                     prop_assert_ne!(&before[key].service, &after[key].service);
                     None
@@ -139,6 +143,7 @@ proptest! {
         let order: Vec<_> = diff(&have, &want, &owned)
             .iter()
             .map(|op| match op {
+                Op::SetService { key, .. } if !have.contains_key(key) => (*key, 2, None),
                 Op::NewService { key, .. } | Op::SetService { key, .. } | Op::DeleteService { key } => (*key, 0, None),
                 Op::NewDestination { service, key, .. } | Op::SetDestination { service, key, .. } => {
                     (*service, 1, Some(*key))
@@ -156,6 +161,35 @@ proptest! {
         prop_assert_eq!(diff(&table, &table, &owned), vec![]);
         prop_assert_eq!(diff(&table, &read_again, &owned), vec![]);
     }
+}
+
+#[test]
+fn a_new_service_hashes_when_all_its_destinations_are_there() {
+    let service = key("tcp 192.0.2.10:80");
+    let flags = SchedulerFlags { port: true, ..SchedulerFlags::NONE };
+    let hashing = |destinations| {
+        let mut entry = entry(destinations);
+        entry.service = Service::new(Scheduler::Sh, flags)
+            .unwrap()
+            .with_persistence(crate::Persistence::default_for(crate::Family::V4));
+        Table::from_iter([(service, entry)])
+    };
+    assert_eq!(
+        texts(&Table::new(), &hashing(&[("10.0.0.1:80", 1), ("10.0.0.2:80", 1)]), &[]),
+        [
+            "add service tcp 192.0.2.10:80, scheduler none, persistent 300 s for /32",
+            "add destination 10.0.0.1:80 to tcp 192.0.2.10:80, weight 1, direct routing",
+            "add destination 10.0.0.2:80 to tcp 192.0.2.10:80, weight 1, direct routing",
+            "set service tcp 192.0.2.10:80, scheduler sh (port), persistent 300 s for /32",
+        ]
+    );
+    assert_eq!(texts(&Table::new(), &hashing(&[("10.0.0.1:80", 1)]), &[]).len(), 2);
+    // One that was left half done is finished.
+    let mut half = hashing(&[("10.0.0.1:80", 1)]);
+    let mut begun = half.remove(&service).unwrap().as_ref().clone();
+    begun.service = begun.service.without_scheduler();
+    half.insert(service, begun);
+    assert_eq!(texts(&half, &hashing(&[("10.0.0.1:80", 1), ("10.0.0.2:80", 1)]), &[]).len(), 2);
 }
 
 fn key(text: &str) -> ServiceKey {

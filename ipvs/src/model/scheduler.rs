@@ -35,6 +35,8 @@ pub enum Scheduler {
     Ovf,
     /// Maglev hashing (since Linux 4.18).
     Mh,
+    /// No scheduler: connections stay, new ones get no destination (since Linux 4.3).
+    None,
     /// A scheduler that another program chose, by the kernel's name. Read only: [`Service::new`] refuses it.
     ///
     /// [`Service::new`]: crate::Service::new
@@ -42,7 +44,7 @@ pub enum Scheduler {
 }
 
 impl Scheduler {
-    /// Every scheduler that a service can be given.
+    /// Every scheduler that balances; [`Scheduler::None`] does not.
     pub const KNOWN: [Self; 13] = [
         Self::Rr,
         Self::Wrr,
@@ -75,13 +77,17 @@ impl Scheduler {
             Self::Fo => "fo",
             Self::Ovf => "ovf",
             Self::Mh => "mh",
+            Self::None => "none",
             Self::Other(name) => name,
         }
     }
 
     /// The scheduler that the kernel calls so.
     pub(crate) fn from_kernel(name: &str) -> Self {
-        name.parse().unwrap_or_else(|_| Self::Other(name.to_owned()))
+        match name {
+            "none" => Self::None,
+            _ => name.parse().unwrap_or_else(|_| Self::Other(name.to_owned())),
+        }
     }
 
     /// Whether [`SchedulerFlags`] mean something to this scheduler.

@@ -148,6 +148,14 @@ impl Service {
         self
     }
 
+    /// The same without a scheduler and its flags: new connections get no destination.
+    #[must_use]
+    pub fn without_scheduler(mut self) -> Self {
+        self.scheduler = Scheduler::None;
+        self.scheduler_flags = SchedulerFlags::NONE;
+        self
+    }
+
     /// What tells clients apart instead of their addresses (`sip` is the kernel's only one).
     ///
     /// # Errors

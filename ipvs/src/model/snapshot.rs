@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{DestinationKey, ServiceKey, Table};
+use super::{DestinationKey, Scheduler, ServiceKey, Table};
 
 /// Connections of a destination at the time of reading.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -56,9 +56,28 @@ pub struct Snapshot {
     /// Counters of each destination.
     #[serde(with = "pairs")]
     pub destination_statistics: BTreeMap<(ServiceKey, DestinationKey), Statistics>,
+    /// Those services of scheduler mh whose destinations were not added in the order of their keys, each with its
+    /// destinations in the order in which they were, first to last. Their hash tables differ from that of a balancer
+    /// that was programmed afresh; see [`crate::diff::reorder`].
+    #[serde(default)]
+    pub unsorted: BTreeMap<ServiceKey, Vec<DestinationKey>>,
     /// Services and destinations that this crate has no words for (a protocol other than TCP, UDP and SCTP). They are
     /// another program's and are left alone.
     pub unsupported: usize,
+}
+
+impl Snapshot {
+    /// Takes over the order in which a service's destinations were added, if it matters and is not the sorted one.
+    pub(crate) fn insert_order(
+        &mut self,
+        service: ServiceKey,
+        scheduler: &Scheduler,
+        order: Vec<DestinationKey>,
+    ) {
+        if *scheduler == Scheduler::Mh && !order.is_sorted() {
+            self.unsorted.insert(service, order);
+        }
+    }
 }
 
 /// Maps whose keys are pairs, as lists: JSON has string keys only.

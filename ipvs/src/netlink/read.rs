@@ -55,15 +55,20 @@ fn dump_destinations(
     snapshot: &mut Snapshot,
 ) -> Result<(), Error> {
     let doing = "read the destinations of a service";
+    let mut newest_first = Vec::new();
     let outcome = connection.ask(doing, &wire::Request::DumpDestinations(service), |attributes| {
         if let Some(record) = supported(doing, wire::destination(attributes, service.family()), snapshot)? {
             snapshot.connections.insert((*service, record.key), record.connections);
             snapshot.destination_statistics.insert((*service, record.key), record.statistics);
             entry.destinations.insert(record.key, record.destination);
+            newest_first.push(record.key);
         }
         Ok(())
     })?;
-    finished(doing, outcome)
+    finished(doing, outcome)?;
+    newest_first.reverse();
+    snapshot.insert_order(*service, entry.service.scheduler(), newest_first);
+    Ok(())
 }
 
 fn exists(connection: &mut Connection, service: &ServiceKey) -> Result<bool, Error> {

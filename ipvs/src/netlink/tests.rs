@@ -20,13 +20,28 @@ const GET_DESTINATION: u8 = 8;
 /// Long for a machine that is busy, short for a test that waits it out once.
 const TIMEOUT: Duration = Duration::from_millis(200);
 
+/// A request that was received.
+#[derive(Clone, Copy, Debug)]
+struct Received {
+    sequence: u32,
+    command: u8,
+    wants_acknowledgement: bool,
+}
+
+impl Received {
+    /// The answer of a kernel, which says nothing of a success that it is not asked for.
+    fn answer(&self, errno: i32) -> Option<Vec<u8>> {
+        (errno != 0 || self.wants_acknowledgement).then(|| acknowledgement(self.sequence, errno))
+    }
+}
+
 /// What is sent back for one datagram: datagrams.
 type Answers = Vec<Vec<u8>>;
 
 /// A connection whose kernel answers each datagram so, until it is dropped. The thread gives the number of messages in
 /// each datagram that it got.
 fn played(
-    mut answer: impl FnMut(&[(u32, u8)]) -> Answers + Send + 'static,
+    mut answer: impl FnMut(&[Received]) -> Answers + Send + 'static,
 ) -> (Connection, JoinHandle<Vec<usize>>) {
     let (ours, kernel): (OwnedFd, OwnedFd) =
         socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC).unwrap();
@@ -38,13 +53,7 @@ fn played(
             if length == 0 {
                 return counts;
             }
-            let requests: Vec<(u32, u8)> = Messages::new(&buffer[..length])
-                .map(|message| message.unwrap())
-                .map(|message| match message.body {
-                    Body::Attributes { command, .. } => (message.sequence, command),
-                    other => panic!("{other:?}"),
-                })
-                .collect();
+            let requests = received(&buffer[..length]);
             counts.push(requests.len());
             for datagram in answer(&requests) {
                 send(kernel.as_raw_fd(), &datagram, MsgFlags::empty()).unwrap();
@@ -52,6 +61,18 @@ fn played(
         }
     });
     (Connection::over(ours, FAMILY, TIMEOUT), thread)
+}
+
+fn received(mut bytes: &[u8]) -> Vec<Received> {
+    let mut requests = Vec::new();
+    for message in Messages::new(bytes) {
+        let message = message.unwrap();
+        let Body::Attributes { command, .. } = message.body else { panic!("{message:?}") };
+        let wants_acknowledgement = bytes[6] & 4 != 0;
+        requests.push(Received { sequence: message.sequence, command, wants_acknowledgement });
+        bytes = &bytes[u32::from_ne_bytes(*bytes.first_chunk().unwrap()) as usize..];
+    }
+    requests
 }
 
 fn message(kind: u16, sequence: u32, payload: &[u8]) -> Vec<u8> {
@@ -84,15 +105,11 @@ fn service() -> Service {
 #[test]
 fn operations_go_in_batches_and_results_come_in_their_order() {
     let (mut connection, kernel) = played(|requests| {
-        // Every third is not there. Several acknowledgements to a datagram, the last request's first.
-        let acknowledgements: Vec<Vec<u8>> = requests
-            .iter()
-            .rev()
-            .map(|(sequence, _)| {
-                acknowledgement(*sequence, if sequence % 3 == 0 { Errno::ESRCH as i32 } else { 0 })
-            })
-            .collect();
-        acknowledgements.chunks(50).map(<[_]>::concat).collect()
+        // Every third is not there. Several answers to a datagram.
+        let errno = |sequence: u32| if sequence.is_multiple_of(3) { Errno::ESRCH as i32 } else { 0 };
+        let answers: Vec<Vec<u8>> =
+            requests.iter().filter_map(|request| request.answer(errno(request.sequence))).collect();
+        answers.chunks(50).map(<[_]>::concat).collect()
     });
     let ops = deletions(2 * BATCH + 1);
     let results = apply(&mut connection, ops.clone()).unwrap();
@@ -106,9 +123,57 @@ fn operations_go_in_batches_and_results_come_in_their_order() {
 }
 
 #[test]
+fn only_the_last_of_a_batch_asks_to_be_acknowledged() {
+    let (mut connection, kernel) = played(|requests| {
+        let asking: Vec<_> = requests.iter().filter(|request| request.wants_acknowledgement).collect();
+        assert_eq!(asking.len(), 1);
+        assert_eq!(asking[0].sequence, requests.last().unwrap().sequence);
+        vec![acknowledgement(asking[0].sequence, 0)]
+    });
+    // The last operation is one that no message can say, so the one before it asks.
+    let unsaid = Service { scheduler: Scheduler::Other("twos".to_owned()), ..service() };
+    let mut ops = deletions(2 * BATCH + 2);
+    ops.push(Op::SetService { key: key(2), service: unsaid });
+    let results = apply(&mut connection, ops).unwrap();
+    drop(connection);
+    assert_eq!(kernel.join().unwrap(), [BATCH, BATCH, 2]);
+    assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 2 * BATCH + 2);
+}
+
+#[test]
+fn writes_beside_the_table_get_their_own_refusals() {
+    let (mut connection, _kernel) = played(|requests| {
+        let errnos = [Errno::ESRCH, Errno::EEXIST, Errno::ENODEV, Errno::EINVAL, Errno::EINVAL, Errno::ESRCH];
+        let answers = requests.iter().zip(errnos).map(|(request, errno)| request.answer(errno as i32));
+        answers.flatten().collect()
+    });
+    let role = crate::DaemonRole::Backup;
+    let start = Control::StartDaemon { role, daemon: crate::Daemon::new("eth0".parse().unwrap(), 1) };
+    let controls = vec![
+        Control::StopDaemon { role },
+        start.clone(),
+        start.clone(),
+        start,
+        Control::SetTimeouts(crate::Timeouts::NONE),
+        Control::ZeroStatistics { service: Some(key(1)) },
+    ];
+    let results = apply(&mut connection, controls).unwrap();
+    let refusals: Vec<_> = results.into_iter().map(|result| result.unwrap_err().refusal).collect();
+    let expected = [
+        Refusal::NoDaemon,
+        Refusal::Exists,
+        Refusal::NoInterface,
+        Refusal::MixedFamilies,
+        Refusal::Timeout,
+        Refusal::NoService,
+    ];
+    assert_eq!(refusals, expected);
+}
+
+#[test]
 fn an_operation_that_no_message_can_say_fails_alone() {
     let (mut connection, kernel) =
-        played(|requests| requests.iter().map(|(sequence, _)| acknowledgement(*sequence, 0)).collect());
+        played(|requests| requests.iter().filter_map(|request| request.answer(0)).collect());
     let unsaid = Service { scheduler: Scheduler::Other("twos".to_owned()), ..service() };
     let ops = vec![
         Op::NewService { key: key(1), service: service() },
@@ -138,7 +203,11 @@ fn nothing_to_do_asks_nothing_of_the_kernel() {
 #[test]
 fn a_kernel_that_says_nothing_is_a_timeout_and_a_resync() {
     let (mut connection, _kernel) = played(|requests| {
-        requests.iter().skip(1).map(|(sequence, _)| acknowledgement(*sequence, 0)).collect()
+        requests
+            .iter()
+            .take(2)
+            .map(|request| acknowledgement(request.sequence, Errno::ESRCH as i32))
+            .collect()
     });
     let error = apply(&mut connection, deletions(3)).unwrap_err();
     assert!(matches!(error, Error::Timeout { .. }), "{error:?}");
@@ -148,7 +217,7 @@ fn a_kernel_that_says_nothing_is_a_timeout_and_a_resync() {
 
 #[test]
 fn an_answer_to_something_else_is_a_resync() {
-    let stray = |requests: &[(u32, u8)]| vec![acknowledgement(requests[0].0 + 1000, 0)];
+    let stray = |requests: &[Received]| vec![acknowledgement(requests[0].sequence + 1000, 0)];
     let (mut connection, _kernel) = played(stray);
     let error = apply(&mut connection, deletions(1)).unwrap_err();
     assert!(matches!(error, Error::Sequence { expected: 1, got: 1001, .. }), "{error:?}");
@@ -160,7 +229,8 @@ fn an_answer_to_something_else_is_a_resync() {
 
 #[test]
 fn an_operation_that_is_acknowledged_twice_is_a_resync() {
-    let (mut connection, _kernel) = played(|requests| vec![acknowledgement(requests[0].0, 0).repeat(2)]);
+    let (mut connection, _kernel) =
+        played(|requests| vec![acknowledgement(requests[0].sequence, 0).repeat(2)]);
     let error = apply(&mut connection, deletions(2)).unwrap_err();
     assert!(matches!(error, Error::Sequence { .. }), "{error:?}");
 }
@@ -172,7 +242,7 @@ fn answers_that_make_no_sense_are_a_resync() {
     assert!(matches!(error, Error::Decode { source: DecodeError::Truncated { .. }, .. }), "{error:?}");
     assert_eq!(error.kind(), ErrorKind::Resync);
     let (mut connection, _kernel) =
-        played(|requests| vec![message(FAMILY, requests[0].0, &[1, 1, 0, 0, 9, 0])]);
+        played(|requests| vec![message(FAMILY, requests[0].sequence, &[1, 1, 0, 0, 9, 0])]);
     let error = dump(&mut connection).unwrap_err();
     assert!(matches!(error, Error::Decode { source: DecodeError::Attributes { .. }, .. }), "{error:?}");
     assert_eq!(error.kind(), ErrorKind::Resync);
@@ -181,8 +251,9 @@ fn answers_that_make_no_sense_are_a_resync() {
 #[test]
 fn a_dump_that_ends_in_an_errno_says_what_it_means() {
     let ending = |errno: Errno| {
-        let (mut connection, _kernel) =
-            played(move |requests| vec![message(DONE, requests[0].0, &(-(errno as i32)).to_ne_bytes())]);
+        let (mut connection, _kernel) = played(move |requests| {
+            vec![message(DONE, requests[0].sequence, &(-(errno as i32)).to_ne_bytes())]
+        });
         dump(&mut connection).unwrap_err()
     };
     assert_eq!(ending(Errno::EPERM).kind(), ErrorKind::Fatal);
@@ -228,7 +299,7 @@ fn told(key: ServiceKey, sequence: u32) -> Vec<u8> {
 fn a_service_that_is_deleted_while_the_table_is_read_is_left_out() {
     let mut lookups = 0;
     let (mut connection, kernel) = played(move |requests| {
-        let (sequence, command) = requests[0];
+        let Received { sequence, command, .. } = requests[0];
         let done = message(DONE, sequence, &0i32.to_ne_bytes());
         match (sequence, command) {
             (1, _) => vec![[told(key(1), 1), told(key(2), 1)].concat(), done],
@@ -252,7 +323,7 @@ fn a_service_that_is_deleted_while_the_table_is_read_is_left_out() {
 #[test]
 fn an_entry_that_the_model_has_no_words_for_is_counted_and_the_rest_is_read() {
     let (mut connection, _kernel) = played(move |requests| {
-        let (sequence, command) = requests[0];
+        let Received { sequence, command, .. } = requests[0];
         let done = message(DONE, sequence, &0i32.to_ne_bytes());
         match (sequence, command) {
             (1, _) => {

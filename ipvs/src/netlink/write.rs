@@ -1,6 +1,5 @@
 //! What is told to the kernel, in batches.
 
-use std::collections::BTreeMap;
 use std::fmt::{Debug, Display};
 
 use nix::errno::Errno;
@@ -10,7 +9,7 @@ use super::engine::Results;
 use super::error::{OpError, Refusal};
 use super::socket::Connection;
 use crate::diff::{Control, Op};
-use crate::wire::{Body, Messages, Request};
+use crate::wire::{Body, Messages, Request, without_acknowledgement};
 
 /// Messages in one send. Their acknowledgements wait in the receive buffer until the send returns; the default buffer
 /// (where SO_RCVBUFFORCE is not permitted) holds about 240.
@@ -63,57 +62,67 @@ impl Write for Control {
     }
 }
 
-/// Does the operations in order, [`BATCH`] to a send, and gives a result for each. One that fails does not keep the
-/// kernel from the next.
+/// Does the writes in order, [`BATCH`] to a send, and gives a result for each. One that fails does not keep the kernel
+/// from the next.
 pub(super) fn all<O: Write>(connection: &mut Connection, ops: Vec<O>) -> Result<Results<O>, Error> {
     let mut results = Vec::with_capacity(ops.len());
     let mut ops = ops.into_iter().peekable();
+    let mut bytes = Vec::new();
     while ops.peek().is_some() {
         let batch: Vec<O> = ops.by_ref().take(BATCH).collect();
-        one_batch(connection, batch, &mut results)?;
+        let refusals = one_batch(connection, &batch, &mut bytes)?;
+        results.extend(batch.into_iter().zip(refusals).map(|(op, refusal)| match refusal {
+            None => Ok(()),
+            Some(refusal) => Err(OpError { op: Box::new(op), refusal }),
+        }));
     }
     Ok(results)
 }
 
+/// Sends a batch and gives each write's refusal, if there is one.
+///
+/// Only the last message asks to be acknowledged. The kernel takes the messages of a send in their order and answers
+/// each before the next, those that fail whether they asked or not: when the last one's answer is there, every failure's
+/// was before it. An answer that found no room is known by ENOBUFS (`netlink_overrun`).
 fn one_batch<O: Write>(
     connection: &mut Connection,
-    batch: Vec<O>,
-    results: &mut Results<O>,
-) -> Result<(), Error> {
+    batch: &[O],
+    bytes: &mut Vec<u8>,
+) -> Result<Vec<Option<Refusal>>, Error> {
     let doing = "write to IPVS";
-    let mut bytes = Vec::new();
-    let mut expected = None;
-    // The operation of each request number, with the place of its result.
-    let mut waiting = BTreeMap::new();
-    for op in batch {
-        let sequence = connection.take_sequence();
-        let place = results.len();
-        match op.request().encode(connection.family(), sequence, &mut bytes) {
+    let mut refusals = vec![None; batch.len()];
+    // Number and place of each write that was sent and not answered.
+    let mut waiting = Vec::with_capacity(batch.len());
+    let mut last_message = 0;
+    bytes.clear();
+    for (place, op) in batch.iter().enumerate() {
+        let (begin, sequence) = (bytes.len(), connection.take_sequence());
+        match op.request().encode(connection.family(), sequence, bytes) {
             Ok(()) => {
-                expected.get_or_insert(sequence);
-                waiting.insert(sequence, (place, op));
-                results.push(Ok(()));
+                without_acknowledgement(&mut bytes[last_message..begin]);
+                last_message = begin;
+                waiting.push((sequence, place));
             }
-            Err(error) => results.push(Err(refused(op, error.into()))),
+            Err(error) => refusals[place] = Some(error.into()),
         }
     }
-    let Some(expected) = expected else { return Ok(()) };
-    connection.send(doing, &bytes)?;
-    while !waiting.is_empty() {
+    let (Some(&(expected, _)), Some(&(last, _))) = (waiting.first(), waiting.last()) else {
+        return Ok(refusals);
+    };
+    connection.send(doing, bytes)?;
+    loop {
         for message in Messages::new(connection.receive(doing)?) {
             let message = message.map_err(|source| Error::Decode { doing, source })?;
             let Body::Acknowledgement(errno) = message.body else { continue };
+            let found = waiting.iter().position(|(sequence, _)| *sequence == message.sequence);
             let unasked = Error::Sequence { doing, expected, got: message.sequence };
-            let (place, op) = waiting.remove(&message.sequence).ok_or(unasked)?;
+            let (sequence, place) = waiting.remove(found.ok_or(unasked)?);
             if errno != 0 {
-                let refusal = op.refusal(Errno::from_raw(errno));
-                results[place] = Err(refused(op, refusal));
+                refusals[place] = Some(batch[place].refusal(Errno::from_raw(errno)));
+            }
+            if sequence == last {
+                return Ok(refusals);
             }
         }
     }
-    Ok(())
-}
-
-fn refused<O: Write>(op: O, refusal: Refusal) -> OpError<O> {
-    OpError { op: Box::new(op), refusal }
 }

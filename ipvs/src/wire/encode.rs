@@ -104,6 +104,16 @@ impl Request<'_> {
     }
 }
 
+/// Takes the wish for an acknowledgement (NLM_F_ACK) from an encoded message. The kernel then answers only if it fails.
+/// Nothing is done to less than a message's header.
+pub fn without_acknowledgement(message: &mut [u8]) {
+    const ACK: u16 = nix::libc::NLM_F_ACK as u16;
+    // `struct nlmsghdr`: u32 length, u16 type, u16 flags.
+    if let Some(flags) = message.get_mut(6..).and_then(<[u8]>::first_chunk_mut) {
+        *flags = (u16::from_ne_bytes(*flags) & !ACK).to_ne_bytes();
+    }
+}
+
 fn write(op: &Op) -> Result<(u8, Attributes), EncodeError> {
     Ok(match op {
         Op::NewService { key, service } => (command::NEW_SERVICE, list([setting(key, service)?])),

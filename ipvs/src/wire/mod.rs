@@ -9,7 +9,7 @@ mod message;
 mod settings;
 
 pub use decode::{DecodeError, DestinationRecord, ServiceRecord, destination, family_id, service};
-pub use encode::{EncodeError, Request};
+pub use encode::{EncodeError, Request, without_acknowledgement};
 pub use message::{Body, Message, Messages};
 pub use settings::{daemon, info, timeouts};
 
