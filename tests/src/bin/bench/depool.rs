@@ -41,43 +41,49 @@ struct Times {
     stalled: Vec<f64>,
 }
 
-/// Measures it.
+/// Measures it: first with lvsd as one process among all of the lab, then with the processor whenever it asks for
+/// it, as it stays from here on.
 pub(crate) fn measure(ground: &Ground, report: &mut Report) -> Result<()> {
     println!("depool and pool, {PAIRS} of each:");
     let control = Control::of(ground.lvsd().host());
-    let watch = ground.watch();
+    let watch = ground.watch()?;
+    let [depool, pool] = pairs(&watch, &control)?;
+    report.latency("depool among all others: request -> kernel", depool.kernel, IN_KERNEL)?;
+    report.latency("pool among all others: request -> kernel", pool.kernel, IN_KERNEL)?;
+    ground.put_lvsd_first()?;
     let question = (0..PAIRS).map(|_| timed(|| control.why(HOST))).collect::<Result<_>>()?;
     report.latency("control socket: a question and its answer", question, Required::Nothing)?;
     let before = Exposition::of(ground.lvsd())?;
-    let [mut depool, mut pool] = [Times::default(), Times::default()];
-    for _ in 0..PAIRS {
-        once(&watch, &mut depool, 0, || control.depool(HOST))?;
-        once(&watch, &mut pool, WEIGHT, || control.pool(HOST))?;
-    }
+    let [mut depool, pool] = pairs(&watch, &control)?;
     let programmed = Exposition::of(ground.lvsd())?.programmed_since(&before)?;
     report.latency("depool: request on the control socket -> kernel", depool.kernel, IN_KERNEL)?;
     report.latency("pool: request on the control socket -> kernel", pool.kernel, IN_KERNEL)?;
     report.latency("depool: request -> answer, state file synced", depool.answer, Required::Nothing)?;
     own_words(report, "depool and pool", &programmed);
-    let [mut depool_by_process, mut pool_by_process] = [Times::default(), Times::default()];
-    for _ in 0..LVSCTL_PAIRS {
-        once(&watch, &mut depool_by_process, 0, || ground.lvsd().ctl(&["depool", HOST]).map(drop))?;
-        once(&watch, &mut pool_by_process, WEIGHT, || ground.lvsd().ctl(&["pool", HOST]).map(drop))?;
-    }
-    report.latency(
-        "lvsctl depool: start of the process -> kernel",
-        depool_by_process.kernel,
-        Required::Nothing,
-    )?;
-    report.latency(
-        "lvsctl depool: start of the process -> its end",
-        depool_by_process.answer,
-        Required::Nothing,
-    )?;
+    by_lvsctl(ground, &watch, report)?;
     depool.look.extend(pool.look);
     report.latency("resolution: from one look at the table to the next", depool.look, Required::Nothing)?;
     depool.stalled.extend(pool.stalled);
     report.latency("noise: the kernel stood still meanwhile", depool.stalled, Required::Nothing)
+}
+
+fn pairs(watch: &TableWatch, control: &Control) -> Result<[Times; 2]> {
+    let [mut depool, mut pool] = [Times::default(), Times::default()];
+    for _ in 0..PAIRS {
+        once(watch, &mut depool, 0, || control.depool(HOST))?;
+        once(watch, &mut pool, WEIGHT, || control.pool(HOST))?;
+    }
+    Ok([depool, pool])
+}
+
+fn by_lvsctl(ground: &Ground, watch: &TableWatch, report: &mut Report) -> Result<()> {
+    let [mut depool, mut pool] = [Times::default(), Times::default()];
+    for _ in 0..LVSCTL_PAIRS {
+        once(watch, &mut depool, 0, || ground.lvsd().ctl(&["depool", HOST]).map(drop))?;
+        once(watch, &mut pool, WEIGHT, || ground.lvsd().ctl(&["pool", HOST]).map(drop))?;
+    }
+    report.latency("lvsctl depool: start of the process -> kernel", depool.kernel, Required::Nothing)?;
+    report.latency("lvsctl depool: start of the process -> its end", depool.answer, Required::Nothing)
 }
 
 /// What lvsd's own histogram says: bounds of buckets, not samples.

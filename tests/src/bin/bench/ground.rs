@@ -19,6 +19,7 @@ use lab::watch::reaction;
 use lab::world::World;
 
 use crate::health_page::{self, HealthPage};
+use crate::priority::{self, Rank};
 use crate::table_watch::TableWatch;
 
 /// Light traffic: the kernel has one processor, and it is lvsd that is measured.
@@ -77,8 +78,13 @@ impl Ground {
         &self.balancers[0]
     }
 
+    /// Gives it the processor whenever it asks for it, as a machine with a processor to spare does.
+    pub(crate) fn put_lvsd_first(&self) -> Result<()> {
+        priority::put_first(i32::try_from(self.lvsd().pid()?)?, Rank::Measured)
+    }
+
     /// A watch on its kernel table.
-    pub(crate) fn watch(&self) -> TableWatch {
+    pub(crate) fn watch(&self) -> Result<TableWatch> {
         TableWatch::start(self.lvsd().host())
     }
 

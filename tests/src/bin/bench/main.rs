@@ -17,6 +17,7 @@ mod health_page;
 mod idle;
 mod journal;
 mod many;
+mod priority;
 mod table_watch;
 mod verdict;
 mod withdraw;

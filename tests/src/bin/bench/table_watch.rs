@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::net::IpAddr;
 use std::os::unix::fs::FileExt;
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -16,6 +15,7 @@ use lab::site::LIMIT;
 use lab::table;
 
 use crate::clock::Moment;
+use crate::priority::{self, Rank};
 
 /// Between two looks; with the look itself the table is seen about five times a millisecond.
 const PAUSE: Duration = Duration::from_micros(150);
@@ -57,11 +57,12 @@ pub(crate) struct TableWatch {
 
 impl TableWatch {
     /// Watches the table of `host`. A server is expected in one service of its family only.
-    pub(crate) fn start(host: &Host) -> Self {
+    pub(crate) fn start(host: &Host) -> Result<Self> {
         let shared = Arc::new(Shared::default());
         let (host, its) = (host.clone(), Arc::clone(&shared));
-        let thread = std::thread::spawn(move || host.enter(|| look(&its))?);
-        Self { shared, thread: Some(thread) }
+        let thread = std::thread::Builder::new().name("table".into());
+        let thread = thread.spawn(move || host.enter(|| look(&its))?)?;
+        Ok(Self { shared, thread: Some(thread) })
     }
 
     /// How many changes there were so far.
@@ -107,7 +108,8 @@ impl Drop for TableWatch {
 }
 
 fn look(shared: &Shared) -> Result<()> {
-    ahead_of_everything()?;
+    // Looks are on time, whoever else wants the processor; they need it for a small part of the time only.
+    priority::put_first(nix::unistd::gettid().as_raw(), Rank::Watch)?;
     let mut table = OpenTable::new()?;
     let mut known = table.weights()?.unwrap_or_default();
     let mut before = Moment::now();
@@ -129,15 +131,6 @@ fn look(shared: &Shared) -> Result<()> {
         }
         before = at;
     }
-    Ok(())
-}
-
-/// Looks are on time, whoever else wants the processor: the calling thread gets the lowest real-time priority. It
-/// needs the processor for a small part of the time only.
-fn ahead_of_everything() -> Result<()> {
-    let thread = nix::unistd::gettid().to_string();
-    let status = Command::new("chrt").args(["--fifo", "--pid", "1", &thread]).status().context("run chrt")?;
-    ensure!(status.success(), "chrt (util-linux): {status}");
     Ok(())
 }
 

@@ -34,7 +34,7 @@ struct Sample {
 /// Measures it.
 pub(crate) fn measure(ground: &Ground, report: &mut Report) -> Result<()> {
     println!("a server dies and returns, {TIMES} times:");
-    let watch = ground.watch();
+    let watch = ground.watch()?;
     let mut journal = Journal::from_now(ground.lvsd().host())?;
     let before = Exposition::of(ground.lvsd())?;
     let page = &ground.pages[SERVER];
@@ -83,8 +83,10 @@ fn from_log(samples: &[Sample], lines: &[Line], message: &str) -> Result<Vec<f64
     let mut times = Vec::new();
     for server in addresses(SERVER) {
         let about = format!("({server})");
-        let said: Vec<_> =
-            lines.iter().filter(|line| line.message == message && line.subject.ends_with(&about)).collect();
+        let said: Vec<_> = lines
+            .iter()
+            .filter(|line| line.message.contains(message) && line.subject.ends_with(&about))
+            .collect();
         let changes: Vec<_> = samples.iter().filter(|sample| sample.server == server).collect();
         ensure!(
             said.len() == changes.len(),

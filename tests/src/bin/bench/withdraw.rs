@@ -86,7 +86,7 @@ fn wait_lines(journal: &mut Journal, message: &str) -> Result<Vec<Line>> {
     let mut failure = None;
     wait_until(&format!("{message}, of both"), LIMIT, || {
         match journal.new_lines() {
-            Ok(lines) => found.extend(lines.into_iter().filter(|line| line.message == message)),
+            Ok(lines) => found.extend(lines.into_iter().filter(|line| line.message.contains(message))),
             Err(error) => failure = Some(error),
         }
         found.len() >= FIRST.len() || failure.is_some()
