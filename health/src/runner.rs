@@ -35,6 +35,10 @@ pub const REPORTS: usize = 1024;
 /// Questions that wait for the task: more than that many askers at once wait for room.
 const QUESTIONS: usize = 16;
 
+/// Requests to look at once that wait for the task: more come only when it is far behind, and then they would be
+/// too late.
+const HASTES: usize = 64;
+
 /// How a runner is set up.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
@@ -76,6 +80,7 @@ pub struct Stopped;
 #[derive(Debug)]
 pub struct Runner {
     wanted: watch::Sender<Arc<BTreeSet<Arc<Check>>>>,
+    hastes: mpsc::Sender<BTreeSet<Arc<Check>>>,
     questions: mpsc::Sender<oneshot::Sender<Snapshot>>,
     task: JoinHandle<()>,
 }
@@ -88,10 +93,11 @@ impl Runner {
     /// Outside of a Tokio runtime.
     pub fn spawn(options: Options) -> (Self, mpsc::Receiver<Report>) {
         let (wanted, wanted_rx) = watch::channel(Arc::default());
+        let (hastes, hastes_rx) = mpsc::channel(HASTES);
         let (questions, questions_rx) = mpsc::channel(QUESTIONS);
         let (reports, reports_rx) = mpsc::channel(REPORTS);
-        let task = tokio::spawn(task::run(options, wanted_rx, questions_rx, reports));
-        (Self { wanted, questions, task }, reports_rx)
+        let task = tokio::spawn(task::run(options, (wanted_rx, hastes_rx, questions_rx), reports));
+        (Self { wanted, hastes, questions, task }, reports_rx)
     }
 
     /// Wants exactly these checks from now on. Unchanged checks keep their state; others stop, and are not
@@ -101,6 +107,15 @@ impl Runner {
     /// Of several sets in quick succession only the last may be seen; it is the whole truth.
     pub fn set(&self, checks: BTreeSet<Arc<Check>>) {
         self.wanted.send_replace(Arc::new(checks));
+    }
+
+    /// Lets these checks look at once, as something speaks against their targets: a word from elsewhere moves no
+    /// verdict, but it is a reason to look. A check looks no sooner than half an interval after its last probe
+    /// began; its later probes come when they would have come anyway. Checks that are not wanted are passed over.
+    ///
+    /// When the task is far behind, the request is dropped: the checks look in their own time.
+    pub fn hasten(&self, checks: BTreeSet<Arc<Check>>) {
+        drop(self.hastes.try_send(checks));
     }
 
     /// All states and counts, with every earlier [`set`](Self::set) obeyed. Cancel-safe.

@@ -21,6 +21,10 @@
 //! A new check does not wait for its grid: its first probe comes within [`FIRST_SPREAD`]. A schedule that runs
 //! late never catches up: slots that passed are skipped, and so is one that comes sooner than half a period
 //! after the last probe.
+//!
+//! Who knows of something that speaks against a target may have its check look sooner: at once, but never sooner
+//! than half an interval after the probe before. The slot that the check has been waiting for stands all the same,
+//! so such a probe is one more, a check makes at most twice as many, and no gap grows.
 
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -50,6 +54,8 @@ pub enum Probed {
     First,
     /// It was a later one, started at this time.
     Later(Duration),
+    /// It was hastened and started at this time, before the slot that it had waited for.
+    Hastened(Duration),
 }
 
 impl Schedule {
@@ -70,6 +76,23 @@ impl Schedule {
         let deadline = Grid::of(&check, self.seed).next_deadline(probed, now);
         self.due.insert((deadline, check));
         deadline
+    }
+
+    /// Lets a check look sooner that waits for `deadline` since its probe that began at `started`. Returns the new
+    /// deadline, unless it is not sooner.
+    pub fn hasten(
+        &mut self,
+        check: &Arc<Check>,
+        deadline: Duration,
+        started: Duration,
+        now: Duration,
+    ) -> Option<Duration> {
+        let sooner = now.max(started + check.timing.interval() / 2);
+        (sooner < deadline).then(|| {
+            self.cancel(check, deadline);
+            self.due.insert((sooner, Arc::clone(check)));
+            sooner
+        })
     }
 
     /// Takes out a check that waits for `deadline`.
@@ -119,6 +142,7 @@ impl Grid {
             Probed::Later(started) => {
                 self.slot_after(started + Duration::from_nanos(self.period / 2)).max(now)
             }
+            Probed::Hastened(started) => self.slot_after(started).max(now),
         }
     }
 

@@ -20,11 +20,17 @@ use crate::verdict::{Notice, State};
 /// The shortest time between two warnings that probes cannot be made: there may be thousands of them a second.
 const WARNING_GAP: Duration = Duration::from_secs(10);
 
+/// What a runner is asked for: the wanted checks, checks that are to look at once, snapshots.
+type Requests = (
+    watch::Receiver<Arc<BTreeSet<Arc<Check>>>>,
+    mpsc::Receiver<BTreeSet<Arc<Check>>>,
+    mpsc::Receiver<oneshot::Sender<Snapshot>>,
+);
+
 /// Runs until the runner or the reader of its reports is gone.
 pub(super) async fn run(
     options: Options,
-    mut wanted: watch::Receiver<Arc<BTreeSet<Arc<Check>>>>,
-    mut questions: mpsc::Receiver<oneshot::Sender<Snapshot>>,
+    (mut wanted, mut hastes, mut questions): Requests,
     reports: mpsc::Sender<Report>,
 ) {
     let mut task = Task::new(options);
@@ -40,6 +46,7 @@ pub(super) async fn run(
                 Ok(()) => { let set = Arc::clone(&wanted.borrow_and_update()); task.want(&set); }
                 Err(_) => return,
             },
+            Some(checks) = hastes.recv() => task.hasten(&checks),
             Some(answer) = questions.recv() => drop(answer.send(task.snapshot())),
             room = reports.reserve(), if !told => match (room, task.report.take()) {
                 (Ok(room), Some(report)) => room.send(report),
@@ -79,14 +86,16 @@ struct Task {
 struct Entry {
     status: Status,
     phase: Phase,
+    /// Whether it is to look once more as soon as it may when the probe under way has ended.
+    is_hastened: bool,
 }
 
 /// What a check is doing.
 enum Phase {
-    /// It waits in the schedule.
-    Waiting { deadline: Duration, probed: bool },
-    /// It is being probed.
-    Probing { probe: AbortHandle, probed: Probed },
+    /// It waits in the schedule. `started`: when its last probe began; none before its first.
+    Waiting { deadline: Duration, started: Option<Duration>, is_hastened: bool },
+    /// It is being probed, since `started`.
+    Probing { probe: AbortHandle, probed: Probed, started: Duration },
 }
 
 /// A probe that has ended.
@@ -158,13 +167,26 @@ impl Task {
             let lag = now.saturating_sub(deadline);
             self.lag.record(lag, now);
             self.late += u64::from(lag > LATE);
-            let is_first = matches!(entry.phase, Phase::Waiting { probed: false, .. });
-            let probed = if is_first { Probed::First } else { Probed::Later(now) };
+            let probed = match entry.phase {
+                Phase::Waiting { started: None, .. } => Probed::First,
+                Phase::Waiting { is_hastened: true, .. } => Probed::Hastened(now),
+                Phase::Waiting { .. } | Phase::Probing { .. } => Probed::Later(now),
+            };
             let probe = self.probes.spawn(async move {
                 let outcome = probe(&check).await;
                 Ended { check, outcome, at: SystemTime::now() }
             });
-            entry.phase = Phase::Probing { probe, probed };
+            entry.phase = Phase::Probing { probe, probed, started: now };
+        }
+    }
+
+    /// Lets these checks look as soon as they may.
+    fn hasten(&mut self, checks: &BTreeSet<Arc<Check>>) {
+        let now = self.now();
+        for check in checks {
+            if let Some(entry) = self.entries.get_mut(check) {
+                entry.hasten(check, &mut self.schedule, now);
+            }
         }
     }
 
@@ -183,12 +205,15 @@ impl Task {
         let Ended { check, outcome, at } = ended;
         // The check may have gone while its probe ended, or gone and come again with another probe.
         let Some(entry) = self.entries.get_mut(&check) else { return };
-        let probed = match &entry.phase {
-            Phase::Probing { probe, probed } if probe.id() == id => *probed,
+        let (probed, started) = match &entry.phase {
+            Phase::Probing { probe, probed, started } if probe.id() == id => (*probed, *started),
             Phase::Probing { .. } | Phase::Waiting { .. } => return,
         };
         let deadline = self.schedule.again(Arc::clone(&check), probed, now);
-        entry.phase = Phase::Waiting { deadline, probed: true };
+        entry.phase = Phase::Waiting { deadline, started: Some(started), is_hastened: false };
+        if std::mem::take(&mut entry.is_hastened) {
+            entry.hasten(&check, &mut self.schedule, now);
+        }
         let notice = entry.take_in(&check, &outcome, at);
         let verdict = entry.status.state.verdict();
         self.results.entry(check.kind.name()).or_default().count(&outcome);
@@ -242,7 +267,21 @@ impl Entry {
                 last: None,
                 results: Results::default(),
             },
-            phase: Phase::Waiting { deadline, probed: false },
+            phase: Phase::Waiting { deadline, started: None, is_hastened: false },
+            is_hastened: false,
+        }
+    }
+
+    /// Lets it look as soon as it may; a first probe comes soon anyway.
+    fn hasten(&mut self, check: &Arc<Check>, schedule: &mut Schedule, now: Duration) {
+        match &mut self.phase {
+            Phase::Waiting { deadline, started: Some(started), is_hastened: is_hastened @ false } => {
+                if let Some(sooner) = schedule.hasten(check, *deadline, *started, now) {
+                    (*deadline, *is_hastened) = (sooner, true);
+                }
+            }
+            Phase::Waiting { .. } => {}
+            Phase::Probing { .. } => self.is_hastened = true,
         }
     }
 

@@ -64,6 +64,33 @@ impl Loop {
     }
 }
 
+/// When one check's probes begin until `end`, when it is hastened at each of these times.
+fn starts_when_hastened(seed: u64, check: &Arc<Check>, at: &[Duration], end: Duration) -> Vec<Duration> {
+    let mut schedule = Schedule::new(seed);
+    let mut deadline = schedule.begin(Arc::clone(check), Duration::ZERO);
+    let (mut starts, mut is_hastened) = (Vec::new(), false);
+    let mut at = at.iter().copied().peekable();
+    loop {
+        while let Some(now) = at.next_if(|now| *now <= deadline) {
+            let waiting_since = starts.last().copied().filter(|_| !is_hastened);
+            let sooner = waiting_since.and_then(|started| schedule.hasten(check, deadline, started, now));
+            is_hastened |= sooner.is_some();
+            deadline = sooner.unwrap_or(deadline);
+        }
+        if deadline >= end {
+            return starts;
+        }
+        assert_eq!(schedule.pop(deadline), Some((deadline, Arc::clone(check))));
+        let probed = match (starts.is_empty(), std::mem::take(&mut is_hastened)) {
+            (true, _) => Probed::First,
+            (false, false) => Probed::Later(deadline),
+            (false, true) => Probed::Hastened(deadline),
+        };
+        starts.push(deadline);
+        deadline = schedule.again(Arc::clone(check), probed, deadline);
+    }
+}
+
 fn many(count: u32, interval: Duration) -> Vec<Arc<Check>> {
     (0..count).map(|number| check(number, interval)).collect()
 }
@@ -140,6 +167,27 @@ fn a_stalled_loop_starts_each_check_once_and_no_burst_follows() {
 }
 
 #[test]
+fn a_hastened_check_looks_at_once_when_its_last_probe_is_half_an_interval_ago() {
+    let check = check(1, SECOND * 10);
+    let plain = starts_when_hastened(7, &check, &[], SECOND * 60);
+    let now = plain[2] + SECOND * 5;
+    let starts = starts_when_hastened(7, &check, &[now], SECOND * 60);
+    assert_eq!(starts[3], now);
+    let too_soon = plain[2] + SECOND * 5 - Duration::from_nanos(1);
+    let starts = starts_when_hastened(7, &check, &[too_soon], SECOND * 60);
+    assert_eq!(starts[3], now, "and otherwise then");
+}
+
+#[test]
+fn a_check_that_is_due_sooner_is_not_hastened() {
+    let check = check(1, SECOND);
+    let mut schedule = Schedule::new(0);
+    let deadline = schedule.begin(Arc::clone(&check), Duration::ZERO);
+    assert_eq!(schedule.hasten(&check, deadline, Duration::ZERO, deadline), None);
+    assert_eq!(schedule.next(), Some(deadline));
+}
+
+#[test]
 fn a_cancelled_check_is_never_due_again() {
     let (one, other) = (check(1, SECOND), check(2, SECOND));
     let mut schedule = Schedule::new(0);
@@ -159,6 +207,22 @@ fn a_check_is_due_at_its_deadline_and_not_before() {
 }
 
 proptest! {
+    #[test]
+    fn hastening_adds_probes_takes_none_away_and_at_most_doubles_them(
+        seed: u64, number in 0u32..1000, mut at in prop::collection::vec(0u64..100_000, 0..200),
+    ) {
+        at.sort_unstable();
+        let at: Vec<_> = at.into_iter().map(Duration::from_millis).collect();
+        let check = check(number, SECOND * 10);
+        let plain = starts_when_hastened(seed, &check, &[], SECOND * 100);
+        let hastened = starts_when_hastened(seed, &check, &at, SECOND * 100);
+        prop_assert!(plain.iter().all(|start| hastened.contains(start)), "{plain:?} in {hastened:?}");
+        prop_assert!(hastened.len() <= 2 * plain.len());
+        for pair in hastened.windows(2).filter(|pair| !plain.contains(&pair[1])) {
+            prop_assert!(pair[1] - pair[0] >= SECOND * 5, "{pair:?}");
+        }
+    }
+
     #[test]
     fn no_gap_is_longer_than_the_interval_and_none_much_shorter(
         seed: u64, number in 0u32..1000, millis in 1u64..100_000,
@@ -237,7 +301,7 @@ proptest! {
         let check = check(u32::from(number), interval);
         let now = Duration::from_nanos(now);
         let grid = Grid::of(&check, seed);
-        for probed in [Probed::First, Probed::Later(now)] {
+        for probed in [Probed::First, Probed::Later(now), Probed::Hastened(now)] {
             let next = grid.next_deadline(probed, now);
             prop_assert!(next > now && next <= now + interval * 2);
         }

@@ -18,7 +18,7 @@ impl Task {
         self.schedule.cancel(check, deadline);
         let probe = self.probes.spawn(probe);
         self.entries.get_mut(check).expect("an entry").phase =
-            Phase::Probing { probe, probed: Probed::First };
+            Phase::Probing { probe, probed: Probed::First, started: Duration::ZERO };
     }
 
     /// Takes in the next probe that ends.
@@ -77,4 +77,47 @@ async fn a_report_for_which_there_was_no_room_goes_with_its_check() {
     assert!(task.report.is_some());
     task.want(&BTreeSet::new());
     assert_eq!(task.report, None);
+}
+
+/// A task whose check has been probed at the origin and waits for its slot, and when that is.
+async fn waiting_task() -> (Task, Arc<Check>, BTreeSet<Arc<Check>>, Duration) {
+    let (mut task, check, wanted) = task();
+    let result = refused(&check);
+    task.probe_by(&check, async { result });
+    task.take_in().await;
+    task.report = None;
+    let slot = task.schedule.next().expect("it waits");
+    assert!(slot > Duration::from_secs(1), "{slot:?}: this seed leaves room to hasten");
+    (task, check, wanted, slot)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hastened_check_is_probed_after_half_an_interval_and_again_at_its_slot() {
+    let (mut task, check, wanted, slot) = waiting_task().await;
+    task.hasten(&wanted);
+    task.hasten(&wanted);
+    assert_eq!(task.schedule.next(), Some(Duration::from_secs(1)));
+    tokio::time::advance(Duration::from_secs(1)).await;
+    task.start_due();
+    let Phase::Probing { probed, started, .. } = task.entries[&check].phase else { panic!("it is probed") };
+    assert_eq!((probed, started), (Probed::Hastened(Duration::from_secs(1)), Duration::from_secs(1)));
+    assert_eq!(task.schedule.again(check, probed, started), slot);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_that_is_hastened_while_it_is_probed_looks_again_soon() {
+    let (mut task, check, wanted) = task();
+    let result = refused(&check);
+    task.probe_by(&check, async { result });
+    task.hasten(&wanted);
+    task.take_in().await;
+    assert_eq!(task.schedule.next(), Some(Duration::from_secs(1)));
+}
+
+#[tokio::test]
+async fn a_check_that_is_not_wanted_is_not_hastened() {
+    let (mut task, _, wanted) = task();
+    task.want(&BTreeSet::new());
+    task.hasten(&wanted);
+    assert_eq!(task.schedule.next(), None);
 }
