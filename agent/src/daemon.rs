@@ -4,7 +4,7 @@ use crate::api::{self, Context, control};
 use crate::config::{self, Config};
 use crate::core::Event;
 use crate::engine::{Engine, Executors, Inbox};
-use crate::exec::{addresses, checks, ipvs, routes, saver, snapshots, state_file};
+use crate::exec::{addresses, checks, ipvs, paths, routes, saver, snapshots, state_file};
 use crate::metrics::Metrics;
 use crate::notify;
 use crate::reload::Reloader;
@@ -44,6 +44,7 @@ pub async fn run(path: &Path, config: Config) -> anyhow::Result<()> {
         ipvs: ipvs::Handle::spawn(kernel, inbox.clone(), Arc::clone(&metrics)),
         addresses: addresses::Handle::spawn(config.daemon.device.clone(), inbox.clone())?,
         checks: checks::Handle::spawn(seed(), inbox.clone()),
+        paths: paths::Handle::spawn(inbox.clone()),
         files: files::Handle::spawn(inbox.clone())?,
         names: names::Handle::spawn(config.daemon.resolve_interval, inbox.clone()),
         routes,

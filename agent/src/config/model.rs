@@ -172,6 +172,8 @@ pub struct Service {
     pub max_change: Threshold,
     /// How long a backend that comes back takes to its full weight; zero: none.
     pub slow_start: Duration,
+    /// Whether only backends on a link of the balancer's own are pooled: direct routing reaches no others.
+    pub require_on_link: bool,
     /// Where the backends come from.
     pub pool: Pool,
     /// Hosts whose addresses are given and not looked up; keys as in [`Backend::host`].

@@ -3,7 +3,7 @@
 use super::model::Service;
 use super::threshold::Threshold;
 use super::twice::Seen;
-use super::value::{duration_or, is_name, port, vip};
+use super::value::{boolean, duration_or, is_name, port, vip};
 use super::walk::{Node, Section};
 use super::{Problem, check, pool};
 use ipvs::{Protocol, Scheduler, SchedulerFlags};
@@ -19,6 +19,7 @@ const KEYS: &[&str] = &[
     "depool_threshold",
     "max_change",
     "slow_start",
+    "require_on_link",
     "pool_file",
     "backends",
     "checks",
@@ -52,6 +53,7 @@ pub(super) fn read(node: &Node<'_>, name: &str, listeners: &mut Listeners) -> Op
     let scheduler = scheduler(&section);
     let threshold = section.get("depool_threshold").and_then(|node| share(&node, THRESHOLD));
     let max_change = section.get("max_change").and_then(|node| share(&node, MAX_CHANGE));
+    let require_on_link = section.get("require_on_link").and_then(|node| boolean(&node));
     let addresses = pool::addresses(&section);
     let pool = pool::read(&section, scheduler.as_ref(), addresses);
     let checks = check::read(&section);
@@ -65,6 +67,7 @@ pub(super) fn read(node: &Node<'_>, name: &str, listeners: &mut Listeners) -> Op
         depool_threshold: threshold.unwrap_or(Threshold::HALF),
         max_change: max_change.unwrap_or(Threshold::HALF),
         slow_start: duration_or(&section, "slow_start", Duration::ZERO..=MOST_SLOW_START, Duration::ZERO),
+        require_on_link: require_on_link.unwrap_or(true),
         pool,
         addresses,
         checks: checks?,

@@ -36,6 +36,10 @@ pub enum Action {
     SetPeers(Bgp),
     /// Run exactly these checks.
     SetChecks(BTreeSet<Arc<Check>>),
+    /// Let these of them look at once, as something speaks against their targets.
+    Hasten(BTreeSet<Arc<Check>>),
+    /// Watch the ways to exactly these addresses.
+    WatchPaths(BTreeSet<IpAddr>),
     /// Watch exactly these pool files.
     WatchFiles(BTreeSet<PathBuf>),
     /// Look exactly these names up, now and periodically.

@@ -1,6 +1,7 @@
 //! What can happen: plain data, everything that the core ever learns.
 
 use super::inventory::Snapshots;
+use super::path::PathSeen;
 use super::saved::{Saved, SetWeight};
 use crate::config::{Admin, Backend, Config};
 use health::{Check, Verdict};
@@ -69,6 +70,10 @@ pub enum Event {
         /// What the kernel refused.
         failures: Vec<String>,
     },
+    /// The ways to the watched addresses, as far as they are known.
+    PathsSeen(Vec<PathSeen>),
+    /// Watched addresses were asked for on their link (ARP, ND) and did not answer.
+    NeighboursFailed(BTreeSet<IpAddr>),
     /// An operator asks for something.
     Operator(Request),
     /// Time has passed; sent when [`super::State::next_wakeup`] asked for it.

@@ -1,6 +1,7 @@
 //! A service's pools, one for each address family: members, what is known of each, and what was decided.
 
 use super::Timestamp;
+use super::path::{PathSeen, Paths, is_off_link};
 use super::pool::{self, Candidate, Decision, Health, Standing};
 use super::ramp::{Ramp, ramp};
 use crate::config::{Admin, CheckTemplate, Service, Threshold};
@@ -85,6 +86,8 @@ pub struct Member {
     pub born: Timestamp,
     /// What its checks say together.
     pub health: Health,
+    /// The way to its address, once it was looked at.
+    pub path: Option<PathSeen>,
     /// Whether each of its checks has had a result, if only a first failure.
     pub is_checked: bool,
     /// What was decided.
@@ -107,6 +110,7 @@ impl Member {
             adopted,
             born: now,
             health: Health::Unknown,
+            path: None,
             is_checked: false,
             decision: Decision { weight: Weight::ZERO, standing: Standing::AwaitingChecks },
             since: now,
@@ -150,9 +154,14 @@ impl Member {
         Self { adopted: serves.then_some(self.decision.weight), checks, ..self }
     }
 
-    /// Whether waiting longer would tell more: its checks have spoken, or the kernel speaks for it meanwhile.
-    pub fn is_settled(&self) -> bool {
-        self.is_checked || self.adopted.is_some() || self.decision.standing != Standing::AwaitingChecks
+    /// Whether waiting longer would tell more: its checks have spoken, or the kernel speaks for it meanwhile; and
+    /// the way to it is known, if that matters to its service.
+    pub fn is_settled(&self, service: &Service) -> bool {
+        let has_path = self.path.is_some() || !service.require_on_link;
+        has_path
+            && (self.is_checked
+                || self.adopted.is_some()
+                || self.decision.standing != Standing::AwaitingChecks)
     }
 }
 
@@ -187,15 +196,21 @@ pub struct Change {
 
 impl Pool {
     /// Decides the pool anew from what is known.
-    pub fn decide(&mut self, service: &Service, verdicts: &Verdicts, now: Timestamp) -> Vec<Change> {
+    pub fn decide(
+        &mut self,
+        service: &Service,
+        (verdicts, paths): (&Verdicts, &Paths),
+        now: Timestamp,
+    ) -> Vec<Change> {
         for member in self.members.values_mut() {
             member.health = verdicts.together(&member.checks, member.born);
+            member.path = paths.get(member.address).cloned();
             member.is_checked = member.checks.iter().all(|check| verdicts.get(check).is_some());
             if member.health != Health::Unknown {
                 member.adopted = None;
             }
         }
-        let candidates = self.candidates();
+        let candidates = self.candidates(service);
         let decisions = pool::decide(&candidates, service.depool_threshold);
         let mut changes = Vec::new();
         for ((host, member), decision) in self.members.iter_mut().zip(decisions) {
@@ -210,7 +225,7 @@ impl Pool {
 
     /// The decisions as they would be if these hosts had just gone down, in the order of the members.
     pub fn decide_as_if(&self, service: &Service, down: &BTreeSet<String>, now: Timestamp) -> Vec<Decision> {
-        let mut candidates = self.candidates();
+        let mut candidates = self.candidates(service);
         for candidate in candidates.iter_mut().filter(|candidate| down.contains(&candidate.host)) {
             candidate.health = Health::Down { since: now };
         }
@@ -223,7 +238,7 @@ impl Pool {
     }
 
     /// The members as candidates, in the order of their names.
-    fn candidates(&self) -> Vec<Candidate> {
+    fn candidates(&self, service: &Service) -> Vec<Candidate> {
         self.members
             .iter()
             .map(|(host, member)| Candidate {
@@ -232,6 +247,7 @@ impl Pool {
                 weight: member.weight,
                 health: member.health,
                 adopted: member.adopted,
+                is_off_link: is_off_link(service, member.path.as_ref()),
             })
             .collect()
     }

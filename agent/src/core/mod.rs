@@ -20,6 +20,7 @@ pub mod inventory;
 pub mod member;
 pub mod operator;
 mod outcome;
+pub mod path;
 pub mod plan;
 pub mod pool;
 pub mod ramp;

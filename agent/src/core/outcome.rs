@@ -5,6 +5,7 @@ use super::advertise::prospect;
 use super::desired::{self, Given, Serving};
 use super::inventory::Inventory;
 use super::member::Change;
+use super::path;
 use super::pool::Standing;
 use super::state::{Phase, START_GRACE, State, service_keys};
 use super::vip::{Holds, Vip};
@@ -57,6 +58,9 @@ pub(super) fn conclude(state: &mut State, mut dirty: Dirty, now: Timestamp) -> V
         relist(state, &mut dirty, now);
         decide(state, &mut dirty, now);
         checks(state, &dirty, &mut actions);
+        if dirty.sources {
+            path::watch(state, &mut actions);
+        }
     }
     let save = own(state, &dirty);
     if save == Save::First {
@@ -125,7 +129,7 @@ fn decide(state: &mut State, dirty: &mut Dirty, now: Timestamp) {
         let Some(service) = state.services.get_mut(name) else { continue };
         let mut changes = Vec::new();
         for (family, pool) in &mut service.pools {
-            let changed = pool.decide(&service.config, &state.verdicts, now);
+            let changed = pool.decide(&service.config, (&state.verdicts, &state.paths), now);
             changes.extend(changed.into_iter().map(|change| (*family, change)));
         }
         match service.pools.values().any(|pool| !pool.draining.is_empty()) {
@@ -157,7 +161,7 @@ fn tell(state: &mut State, name: &str, changes: Vec<(Family, Change)>) {
         let level = match change.to {
             Standing::Pooled | Standing::Adopted | Standing::AwaitingChecks => Level::Info,
             Standing::Drained | Standing::Depooled | Standing::Inactive => Level::Info,
-            Standing::Down => Level::Warn,
+            Standing::Down | Standing::OffLink => Level::Warn,
             Standing::HeldThoughDown => Level::Error,
         };
         state.notices.push(Notice {
@@ -306,7 +310,8 @@ fn start(state: &mut State, now: Timestamp) -> bool {
     let speaks = |service: &super::state::ServiceState| match service.waiting {
         Some(_) => state.inventory.has_failed(&service.config),
         None => {
-            service.pools.values().flat_map(|pool| pool.members.values()).all(|member| member.is_settled())
+            let mut members = service.pools.values().flat_map(|pool| pool.members.values());
+            members.all(|member| member.is_settled(&service.config))
         }
     };
     let is_settled =

@@ -11,6 +11,8 @@
 //!    backends that are down stay pooled until the threshold is met or nobody enabled is left. Those that
 //!    failed latest stay first; among equals the name decides.
 //! 5. The threshold never pools a backend against an operator's or a source's word.
+//! 6. A backend that is not on a link of the balancer's own gets nothing and is not held either: direct routing never
+//!    reaches it. As long as that is not known, it changes nothing.
 
 use super::Timestamp;
 use crate::config::{Admin, Threshold};
@@ -48,6 +50,8 @@ pub struct Candidate {
     pub health: Health,
     /// The weight that the kernel gave it before this process started.
     pub adopted: Option<Weight>,
+    /// Whether it is known not to be on a link of the balancer's own, and has to be.
+    pub is_off_link: bool,
 }
 
 /// Why a backend has the weight that it has.
@@ -70,6 +74,8 @@ pub enum Standing {
     Depooled,
     /// Inactive by its source.
     Inactive,
+    /// Not on a link of the balancer's own, where direct routing would reach it.
+    OffLink,
 }
 
 impl Standing {
@@ -77,7 +83,12 @@ impl Standing {
     pub fn is_pooled(self) -> bool {
         match self {
             Self::Pooled | Self::Adopted | Self::HeldThoughDown => true,
-            Self::Down | Self::AwaitingChecks | Self::Drained | Self::Depooled | Self::Inactive => false,
+            Self::Down
+            | Self::AwaitingChecks
+            | Self::Drained
+            | Self::Depooled
+            | Self::Inactive
+            | Self::OffLink => false,
         }
     }
 
@@ -90,7 +101,8 @@ impl Standing {
             | Self::AwaitingChecks
             | Self::Drained
             | Self::Depooled
-            | Self::Inactive => false,
+            | Self::Inactive
+            | Self::OffLink => false,
         }
     }
 
@@ -105,6 +117,7 @@ impl Standing {
             Self::Drained => "drained",
             Self::Depooled => "depooled",
             Self::Inactive => "inactive",
+            Self::OffLink => "off-link",
         }
     }
 }
@@ -138,6 +151,7 @@ fn on_own_merit(candidate: &Candidate) -> Decision {
         (Admin::Inactive, _) => refused(Standing::Inactive),
         (Admin::Depooled, _) => refused(Standing::Depooled),
         (Admin::Drained, _) => refused(Standing::Drained),
+        (Admin::Pooled, _) if candidate.is_off_link => refused(Standing::OffLink),
         (Admin::Pooled, Health::Up { .. }) => {
             Decision { weight: candidate.weight, standing: Standing::Pooled }
         }
@@ -154,7 +168,7 @@ fn latest_to_fail(candidates: &[Candidate]) -> Vec<usize> {
     let mut down: Vec<(std::cmp::Reverse<Timestamp>, &str, usize)> = candidates
         .iter()
         .enumerate()
-        .filter(|(_, c)| c.admin == Admin::Pooled && c.weight > Weight::ZERO)
+        .filter(|(_, c)| c.admin == Admin::Pooled && c.weight > Weight::ZERO && !c.is_off_link)
         .filter_map(|(index, c)| match c.health {
             Health::Down { since } => Some((std::cmp::Reverse(since), c.host.as_str(), index)),
             Health::Unknown | Health::Up { .. } => None,

@@ -4,6 +4,7 @@ use super::Timestamp;
 use super::action::{Notice, WantedTable};
 use super::inventory::Inventory;
 use super::member::{Pool, Verdicts};
+use super::path::Paths;
 use super::saved::Saved;
 use super::vip::Vip;
 use crate::config::{Config, Service};
@@ -30,6 +31,7 @@ pub struct State {
     pub(super) saved: Saved,
     pub(super) inventory: Inventory,
     pub(super) verdicts: Verdicts,
+    pub(super) paths: Paths,
     pub(super) services: BTreeMap<String, ServiceState>,
     /// Which services a check decides about.
     pub(super) check_users: BTreeMap<Arc<Check>, BTreeSet<String>>,
@@ -127,6 +129,7 @@ pub struct Kernel {
 pub struct Emitted {
     pub(super) addresses: Option<BTreeSet<IpAddr>>,
     pub(super) checks: Option<BTreeSet<Arc<Check>>>,
+    pub(super) paths: Option<BTreeSet<IpAddr>>,
     pub(super) files: Option<BTreeSet<std::path::PathBuf>>,
     pub(super) names: Option<BTreeSet<String>>,
     pub(super) routes: Option<bgp::RouteSet>,

@@ -4,7 +4,7 @@ use super::action::{Action, Level, Notice};
 use super::event::{Command, ConnectionCount, Event, Request};
 use super::outcome::{self, Dirty};
 use super::state::{DRAIN_POLL, Phase, ServiceState, State, service_keys};
-use super::{Timestamp, desired, operator};
+use super::{Timestamp, desired, operator, path};
 use crate::config::{Backend, Config, Service, Threshold};
 use ipvs::{DestinationKey, Table};
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,6 +45,8 @@ pub fn step(state: &mut State, event: Event, now: Timestamp) -> Vec<Action> {
             failures.iter().for_each(|failure| complain(state, "an address could not be set", failure));
             state.kernel.addresses = Some(present);
         }
+        Event::PathsSeen(paths) => path::seen(state, paths, &mut dirty),
+        Event::NeighboursFailed(addresses) => last.extend(path::neighbours_failed(state, &addresses)),
         Event::Operator(request) => last.push(operate(state, &request, &mut dirty, now)),
         Event::Tick => last.extend(tick(state, &mut dirty, now)),
         Event::Stop => stop(state, now),

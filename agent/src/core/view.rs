@@ -94,6 +94,10 @@ pub struct BackendView {
     pub since: Timestamp,
     /// Why.
     pub reason: String,
+    /// Where its packets go, in a sentence.
+    pub path: String,
+    /// Whether it is on a link of the balancer's own; none until that was looked at.
+    pub on_link: Option<bool>,
 }
 
 /// A backend without a usable address.
@@ -271,5 +275,7 @@ fn backend_view(state: &State, service: &str, host: &str, member: &Member) -> Ba
         health: why::health_word(member.health).into(),
         since: member.since,
         reason: why::reason(state, service, ipvs::Family::of(member.address), host),
+        path: why::way(member),
+        on_link: member.path.as_ref().map(|seen| seen.path.is_on_link()),
     }
 }

@@ -15,7 +15,7 @@ pub fn reason(state: &State, service: &str, family: Family, host: &str) -> Strin
         Some((service, pool, pool.members.get(host)?))
     };
     let Some((service, pool, member)) = found() else { return "it is not a backend of this service".into() };
-    match member.decision.standing {
+    let reason = match member.decision.standing {
         Standing::Pooled => healthy(member),
         Standing::Adopted => "it served before its present checks began; they have not spoken yet".into(),
         Standing::AwaitingChecks => {
@@ -34,7 +34,23 @@ pub fn reason(state: &State, service: &str, family: Family, host: &str) -> Strin
         Standing::Drained | Standing::Depooled | Standing::Inactive => {
             taken_out(state, service, host, member)
         }
+        Standing::OffLink => {
+            let needed = "direct routing reaches only servers on a link of the balancer's own";
+            return format!("{}, and {needed}; `require_on_link = false` pools it all the same", way(member));
+        }
+    };
+    match &member.path {
+        Some(seen) if !seen.path.is_on_link() => format!("{reason}; but {}", way(member)),
+        Some(_) | None => reason,
     }
+}
+
+/// Where a backend's packets go, in a sentence.
+pub fn way(member: &Member) -> String {
+    member.path.as_ref().map_or_else(
+        || "where its packets go is not known yet".into(),
+        |seen| format!("its packets go {seen}"),
+    )
 }
 
 fn healthy(member: &Member) -> String {

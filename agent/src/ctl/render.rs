@@ -40,7 +40,7 @@ impl Paint {
     fn standing(self, standing: &str) -> String {
         match standing {
             "pooled" => self.good(standing),
-            "down" | "held-though-down" => self.bad(standing),
+            "down" | "held-though-down" | "off-link" => self.bad(standing),
             _ => self.odd(standing),
         }
     }
@@ -167,7 +167,7 @@ pub fn why(why: &Why, paint: Paint) -> String {
         if let Some(unusable) = &service.unusable {
             line(&mut text, format_args!("{} is not used in {}: {unusable}", why.host, service.service));
         }
-        for BackendView { address, weight, standing, since, reason, .. } in &service.backends {
+        for BackendView { address, weight, standing, since, reason, path, .. } in &service.backends {
             line(
                 &mut text,
                 format_args!(
@@ -178,6 +178,7 @@ pub fn why(why: &Why, paint: Paint) -> String {
                     ago(*since)
                 ),
             );
+            line(&mut text, format_args!("  {path}"));
         }
     }
     text

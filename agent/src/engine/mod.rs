@@ -16,7 +16,7 @@ pub use inbox::{Gone, INBOX, Inbox, Input, Query};
 use crate::core::action::{Level, Notice};
 use crate::core::event::Request;
 use crate::core::{Action, Event, State, plan, step, view};
-use crate::exec::{addresses, checks, ipvs, routes, saver, snapshots};
+use crate::exec::{addresses, checks, ipvs, paths, routes, saver, snapshots};
 use crate::metrics::Metrics;
 use crate::sources::{files, names};
 use std::sync::Arc;
@@ -34,6 +34,8 @@ pub struct Executors {
     pub routes: Option<routes::Handle>,
     /// The health checks.
     pub checks: checks::Handle,
+    /// The ways to the backends.
+    pub paths: paths::Handle,
     /// The pool files.
     pub files: files::Handle,
     /// The host names.
@@ -86,8 +88,10 @@ impl Engine {
                 break;
             }
         }
-        let Executors { ipvs, addresses, routes, checks, files, names, saver, snapshots } = self.executors;
+        let Executors { ipvs, addresses, routes, checks, paths, files, names, saver, snapshots } =
+            self.executors;
         checks.stop();
+        paths.stop();
         files.stop();
         names.stop();
         if let Some(routes) = routes {
@@ -149,6 +153,7 @@ impl Engine {
             Action::ReadKernel => {
                 self.executors.ipvs.read();
                 self.executors.addresses.read();
+                self.executors.paths.read();
             }
             Action::SetAddresses(addresses) => self.executors.addresses.set(addresses),
             Action::SetRoutes(routes) => {
@@ -156,6 +161,8 @@ impl Engine {
             }
             Action::SetPeers(bgp) => self.executors.routes.iter().for_each(|e| e.set_peers(&bgp)),
             Action::SetChecks(checks) => self.executors.checks.set(checks),
+            Action::Hasten(checks) => self.executors.checks.hasten(checks),
+            Action::WatchPaths(addresses) => self.executors.paths.set(addresses),
             Action::WatchFiles(files) => self.executors.files.set(files),
             Action::ResolveHosts(names) => self.executors.names.set(names),
             Action::Reply { id, answer } => self.replies.answer(id, answer),

@@ -35,6 +35,11 @@ impl Handle {
         self.runner.set(checks);
     }
 
+    /// Lets these look at once.
+    pub fn hasten(&self, checks: BTreeSet<Arc<Check>>) {
+        self.runner.hasten(checks);
+    }
+
     /// For those who only want to look.
     pub fn watcher(&self) -> Watcher {
         Watcher(Arc::downgrade(&self.runner))

@@ -6,6 +6,7 @@
 pub mod addresses;
 pub mod checks;
 pub mod ipvs;
+pub mod paths;
 pub mod routes;
 pub mod saver;
 pub mod snapshots;

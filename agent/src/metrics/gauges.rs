@@ -112,6 +112,11 @@ fn pools(make: &Make, status: &Status) -> Result<(), Error> {
     let up = make.many("lvsd_backend_up", "Whether the backend's checks pass.", &backend)?;
     let weight =
         make.many("lvsd_backend_weight", "The weight that the backend is to have in the kernel.", &backend)?;
+    let on_link = make.many(
+        "lvsd_backend_on_link",
+        "Whether the backend is on a link of the balancer's own.",
+        &backend,
+    )?;
     for service in &status.services {
         stale.with_label_values(&[&service.name]).set(f64::from(u8::from(service.source_error.is_some())));
         source_held.with_label_values(&[&service.name]).set(f64::from(u8::from(service.source_held)));
@@ -126,18 +131,21 @@ fn pools(make: &Make, status: &Status) -> Result<(), Error> {
             total.with_label_values(&labels).set(pool.total as f64);
             draining.with_label_values(&labels).set(pool.draining.len() as f64);
             held.with_label_values(&labels).set((pool.pooled - pool.serving) as f64);
-            backends(service, pool, &up, &weight);
+            backends(service, pool, [&up, &weight, &on_link]);
         }
     }
     Ok(())
 }
 
-fn backends(service: &ServiceView, pool: &PoolView, up: &GaugeVec, weight: &GaugeVec) {
+fn backends(service: &ServiceView, pool: &PoolView, [up, weight, on_link]: [&GaugeVec; 3]) {
     let family = pool.family.to_string();
     for backend in &pool.backends {
         let labels = [service.name.as_str(), family.as_str(), backend.host.as_str()];
         up.with_label_values(&labels).set(f64::from(u8::from(backend.health == "up")));
         weight.with_label_values(&labels).set(f64::from(backend.weight));
+        if let Some(is_on_link) = backend.on_link {
+            on_link.with_label_values(&labels).set(f64::from(u8::from(is_on_link)));
+        }
     }
 }
 

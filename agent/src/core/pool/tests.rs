@@ -10,7 +10,14 @@ fn at(second: u64) -> Timestamp {
 }
 
 fn backend(host: &str, health: Health) -> Candidate {
-    Candidate { host: host.into(), admin: Admin::Pooled, weight: weight(10), health, adopted: None }
+    Candidate {
+        host: host.into(),
+        admin: Admin::Pooled,
+        weight: weight(10),
+        health,
+        adopted: None,
+        is_off_link: false,
+    }
 }
 
 fn up(host: &str) -> Candidate {
@@ -63,6 +70,20 @@ fn a_depooled_backend_is_not_held_for_the_threshold() {
 }
 
 #[test]
+fn a_backend_off_link_is_neither_pooled_nor_held_nor_taken_over() {
+    let off = |mut candidate: Candidate| {
+        candidate.is_off_link = true;
+        candidate
+    };
+    let mut adopted = off(backend("c", Health::Unknown));
+    adopted.adopted = Some(weight(7));
+    assert_eq!(
+        standings(&[off(up("a")), off(down("b", 9)), adopted, down("d", 5)]),
+        [Standing::OffLink, Standing::OffLink, Standing::OffLink, Standing::HeldThoughDown]
+    );
+}
+
+#[test]
 fn inactive_backends_do_not_count_in_the_denominator() {
     let mut inactive = up("a");
     inactive.admin = Admin::Inactive;
@@ -95,14 +116,15 @@ fn any_candidate(index: usize) -> impl Strategy<Value = Candidate> {
         (0..4u64).prop_map(|s| Health::Up { since: at(s) }),
         (0..4u64).prop_map(|s| Health::Down { since: at(s) }),
     ];
-    (admin, health, 0..3u32, proptest::option::of(0..3u32)).prop_map(move |(admin, health, w, adopted)| {
-        Candidate {
-            host: format!("h{index}"),
-            admin,
-            weight: weight(w),
-            health,
-            adopted: adopted.map(weight),
-        }
+    let off_link = prop_oneof![4 => Just(false), 1 => Just(true)];
+    let parts = (admin, health, 0..3u32, proptest::option::of(0..3u32), off_link);
+    parts.prop_map(move |(admin, health, w, adopted, is_off_link)| Candidate {
+        host: format!("h{index}"),
+        admin,
+        weight: weight(w),
+        health,
+        adopted: adopted.map(weight),
+        is_off_link,
     })
 }
 
@@ -124,7 +146,8 @@ proptest! {
         let total = pool.iter().filter(|c| c.admin != Admin::Inactive).count();
         let pooled = decisions.iter().filter(|d| d.standing.is_pooled() && d.weight > Weight::ZERO).count();
         let left_out = pool.iter().zip(&decisions).any(|(c, d)| {
-            c.admin == Admin::Pooled && c.health != Health::Unknown && c.weight > Weight::ZERO && !d.standing.is_pooled()
+            let could = c.admin == Admin::Pooled && c.health != Health::Unknown && !c.is_off_link;
+            could && c.weight > Weight::ZERO && !d.standing.is_pooled()
         });
         prop_assert!(pooled >= threshold.needed(total) || !left_out);
     }
@@ -134,6 +157,22 @@ proptest! {
         for (c, d) in pool.iter().zip(decide(&pool, threshold)) {
             prop_assert!(c.admin == Admin::Pooled || d.weight == Weight::ZERO);
             prop_assert!(d.standing.is_pooled() || d.weight == Weight::ZERO);
+        }
+    }
+
+    #[test]
+    fn who_is_off_link_never_has_a_weight_and_changes_nothing_for_others_but_as_one_who_is_depooled(
+        (pool, threshold) in any_pool()
+    ) {
+        let depooled: Vec<Candidate> = pool.iter().cloned().map(|mut c| {
+            if c.is_off_link && c.admin == Admin::Pooled {
+                (c.admin, c.is_off_link) = (Admin::Depooled, false);
+            }
+            c
+        }).collect();
+        for ((c, d), other) in pool.iter().zip(decide(&pool, threshold)).zip(decide(&depooled, threshold)) {
+            prop_assert!(!c.is_off_link || d.weight == Weight::ZERO);
+            prop_assert_eq!(d.weight, other.weight);
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod lifecycle;
 mod operators;
+mod paths;
 mod sources;
 mod world;
 

@@ -4,13 +4,14 @@ use crate::config::{self, Config};
 use crate::core::action::{Answer, Notice, WantedTable};
 use crate::core::event::{Command, ConnectionCount, Note, Request, TakenOut};
 use crate::core::inventory::Snapshots;
+use crate::core::path::{Neighbour, Path, PathSeen};
 use crate::core::saved::Saved;
 use crate::core::view::{self, BackendView, Status};
 use crate::core::{Action, Event, State, Timestamp, step};
 use bgp::RouteSet;
 use health::{Check, Verdict};
 use ipvs::{Op, ServiceKey, Table, diff};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -29,6 +30,14 @@ pub(super) struct World {
     /// What the routers were told last; none before the first time.
     pub(super) routes: Option<RouteSet>,
     pub(super) checks: BTreeSet<Arc<Check>>,
+    /// Checks that were asked to look at once, in order.
+    pub(super) hastened: Vec<BTreeSet<Arc<Check>>>,
+    /// The addresses whose ways are watched.
+    pub(super) watched: BTreeSet<IpAddr>,
+    /// Ways that are not straight out of eth0.
+    pub(super) paths: BTreeMap<IpAddr, Path>,
+    /// While true nobody looks at ways.
+    pub(super) is_blind: bool,
     pub(super) files: BTreeSet<PathBuf>,
     pub(super) names: BTreeSet<String>,
     pub(super) saved: Saved,
@@ -56,6 +65,10 @@ impl World {
             addresses: BTreeSet::new(),
             routes: None,
             checks: BTreeSet::new(),
+            hastened: Vec::new(),
+            watched: BTreeSet::new(),
+            paths: BTreeMap::new(),
+            is_blind: false,
             files: BTreeSet::new(),
             names: BTreeSet::new(),
             saved: Saved::default(),
@@ -138,12 +151,40 @@ impl World {
             }
             Action::SetPeers(_) => {}
             Action::SetChecks(checks) => self.checks = checks,
+            Action::Hasten(checks) => self.hastened.push(checks),
+            Action::WatchPaths(addresses) => {
+                self.watched = addresses;
+                self.look();
+            }
             Action::WatchFiles(files) => self.files = files,
             Action::ResolveHosts(names) => self.names = names,
             Action::Reply { answer, .. } => self.answers.push(answer),
             Action::Notice(notice) => self.notices.push(notice),
             Action::Exit => self.has_exited = true,
         }
+    }
+
+    /// The ways to the watched addresses are looked at, unless nobody does.
+    fn look(&mut self) {
+        if self.is_blind {
+            return;
+        }
+        let direct = || Path::Direct { interface: "eth0".into() };
+        let seen = self.watched.iter().map(|address| PathSeen {
+            address: *address,
+            path: self.paths.get(address).cloned().unwrap_or_else(direct),
+            neighbour: Neighbour::Unknown,
+        });
+        self.pending.push(Event::PathsSeen(seen.collect()));
+    }
+
+    /// The way to an address is another from now on.
+    pub(super) fn reroute(&mut self, address: &str, path: Path) {
+        self.paths.insert(address.parse().unwrap(), path);
+        self.is_blind = false;
+        self.look();
+        let seen = self.pending.remove(0);
+        self.event(seen);
     }
 
     /// Brings the kernel to what is wanted. What is put there must have been saved as ours before.

@@ -1,0 +1,174 @@
+//! The way to each backend. Direct routing hands a client's packet to the server's own link-layer address, so the
+//! server has to be on a link of the balancer's own: behind a gateway it never gets such a packet.
+
+use super::action::{Action, Level, Notice};
+use super::outcome::Dirty;
+use super::state::State;
+use crate::config::Service;
+use health::{Check, Verdict};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// Where the kernel sends what goes to an address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Path {
+    /// To the address itself, on a link of this host.
+    Direct {
+        /// The interface that it goes out of.
+        interface: String,
+    },
+    /// To a router first.
+    Gateway {
+        /// The interface that it goes out of.
+        interface: String,
+        /// The router.
+        gateway: IpAddr,
+    },
+    /// It is an address of this host.
+    Local,
+    /// Nowhere.
+    Unreachable {
+        /// The kernel's word for it.
+        error: String,
+    },
+}
+
+impl Path {
+    /// Whether direct routing gets there.
+    pub fn is_on_link(&self) -> bool {
+        match self {
+            Self::Direct { .. } => true,
+            Self::Gateway { .. } | Self::Local | Self::Unreachable { .. } => false,
+        }
+    }
+}
+
+/// What follows "its packets go".
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Direct { interface } => write!(f, "straight out of {interface}"),
+            Self::Gateway { interface, gateway } => write!(f, "by the gateway {gateway} on {interface}"),
+            Self::Local => f.write_str("to the balancer itself"),
+            Self::Unreachable { error } => write!(f, "nowhere: {error}"),
+        }
+    }
+}
+
+/// What the kernel's neighbour table (ARP, ND) has for an address. States between which an entry goes back and forth
+/// while all is well (reachable, stale, delay, probe) are one here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Neighbour {
+    /// A link-layer address.
+    Resolved,
+    /// It was asked for and did not answer.
+    Failed,
+    /// Nothing, or nothing yet.
+    Unknown,
+}
+
+/// The way to one address, as it was last looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PathSeen {
+    /// The address.
+    pub address: IpAddr,
+    /// Where its packets go.
+    pub path: Path,
+    /// Whether it answers on its link.
+    pub neighbour: Neighbour,
+}
+
+impl fmt::Display for PathSeen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.neighbour {
+            Neighbour::Failed => write!(f, "{}, where it does not answer (ARP, ND)", self.path),
+            Neighbour::Resolved | Neighbour::Unknown => self.path.fmt(f),
+        }
+    }
+}
+
+/// What is known of the backends' ways.
+#[derive(Clone, Debug, Default)]
+pub struct Paths {
+    /// By address; what is not here was not looked at yet.
+    seen: BTreeMap<IpAddr, PathSeen>,
+    /// Which services have a backend at an address: the addresses that are watched.
+    users: BTreeMap<IpAddr, BTreeSet<String>>,
+}
+
+impl Paths {
+    /// The way to an address.
+    pub fn get(&self, address: IpAddr) -> Option<&PathSeen> {
+        self.seen.get(&address)
+    }
+}
+
+/// Whether this way takes a backend out of a service's pools.
+pub fn is_off_link(service: &Service, seen: Option<&PathSeen>) -> bool {
+    service.require_on_link && seen.is_some_and(|seen| !seen.path.is_on_link())
+}
+
+/// Takes in what was seen of the watched addresses.
+pub(super) fn seen(state: &mut State, paths: Vec<PathSeen>, dirty: &mut Dirty) {
+    let Paths { seen, users } = &mut state.paths;
+    for new in paths {
+        let Some(services) = users.get(&new.address) else { continue };
+        if seen.get(&new.address) != Some(&new) {
+            dirty.decide.extend(services.iter().cloned());
+            seen.insert(new.address, new);
+        }
+    }
+}
+
+/// Which addresses are to be watched: those of all backends.
+pub(super) fn watch(state: &mut State, actions: &mut Vec<Action>) {
+    let mut users: BTreeMap<IpAddr, BTreeSet<String>> = BTreeMap::new();
+    for (name, service) in &state.services {
+        for member in service.pools.values().flat_map(|pool| pool.members.values()) {
+            users.entry(member.address).or_default().insert(name.clone());
+        }
+    }
+    state.paths.seen.retain(|address, _| users.contains_key(address));
+    let wanted: BTreeSet<IpAddr> = users.keys().copied().collect();
+    state.paths.users = users;
+    if state.emitted.paths.as_ref() != Some(&wanted) {
+        actions.push(Action::WatchPaths(wanted.clone()));
+        state.emitted.paths = Some(wanted);
+    }
+}
+
+/// Neighbours did not answer: the checks of backends there are to look now. One that is down already has nothing to
+/// add.
+pub(super) fn neighbours_failed(state: &mut State, addresses: &BTreeSet<IpAddr>) -> Option<Action> {
+    let mut asked = BTreeSet::new();
+    for address in addresses {
+        let checks = passing_checks(state, *address);
+        if checks.is_empty() {
+            continue;
+        }
+        asked.extend(checks);
+        state.notices.push(Notice {
+            level: Level::Info,
+            service: None,
+            subject: Some(address.to_string()),
+            what: "its checks look again at once".into(),
+            reason: "it does not answer on its link (ARP, ND)".into(),
+        });
+    }
+    (!asked.is_empty()).then_some(Action::Hasten(asked))
+}
+
+/// The checks of an address that do not say down.
+fn passing_checks(state: &State, address: IpAddr) -> Vec<Arc<Check>> {
+    let users = state.paths.users.get(&address).into_iter().flatten();
+    let pools = users.filter_map(|name| state.services.get(name)).flat_map(|service| service.pools.values());
+    let members = pools.flat_map(|pool| pool.members.values()).filter(|member| member.address == address);
+    let is_down =
+        |check: &Check| state.verdicts.get(check).is_some_and(|reported| reported.verdict == Verdict::Down);
+    members.flat_map(|member| &member.checks).filter(|check| !is_down(check)).cloned().collect()
+}
