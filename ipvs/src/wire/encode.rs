@@ -1,24 +1,19 @@
 //! From operations to messages.
 
-use std::io::Cursor;
 use std::net::IpAddr;
 
 use neli::consts::genl::{CtrlAttr, CtrlCmd};
 use neli::consts::nl::{GenlId, NlmF};
-use neli::genl::{AttrTypeBuilder, GenlmsghdrBuilder, Nlattr, NlattrBuilder};
-use neli::nl::{NlPayload, NlmsghdrBuilder};
-use neli::types::{Buffer, GenlBuffer};
-use neli::{Size, ToBytes};
 
+use super::writer::{Header, Writer};
 use super::{
     FAMILY_NAME, FAMILY_VERSION, command, command_attribute, destination_attribute as destination_attr,
     forward, number, service_attribute as service_attr, service_flag, settings, tunnel_type,
 };
 use crate::diff::{Control, Op};
-use crate::model::{Destination, DestinationKey, Family, Forward, Protocol, Service, ServiceKey, TunnelKind};
-
-pub(super) type Attribute = Nlattr<u16, Buffer>;
-pub(super) type Attributes = GenlBuffer<u16, Buffer>;
+use crate::model::{
+    Destination, DestinationKey, Family, Forward, Protocol, Scheduler, Service, ServiceKey, TunnelKind,
+};
 
 /// Version of the generic netlink controller's protocol.
 const CONTROLLER_VERSION: u8 = 2;
@@ -75,31 +70,47 @@ impl Request<'_> {
     /// # Errors
     /// Only for [`Request::Write`], when there is no message for what the operation asks.
     pub fn encode(&self, family: u16, sequence: u32, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-        let acked = NlmF::REQUEST | NlmF::ACK;
-        let dump = NlmF::REQUEST | NlmF::DUMP;
-        let (command, flags, attributes) = match self {
-            Self::ResolveFamily => {
-                let name = attribute(CtrlAttr::FamilyName.into(), FAMILY_NAME);
-                let header = (GenlId::Ctrl.into(), acked, sequence);
-                append(header, CtrlCmd::Getfamily.into(), CONTROLLER_VERSION, list([name]), out);
-                return Ok(());
-            }
-            Self::GetInfo => (command::GET_INFO, acked, Attributes::new()),
-            Self::GetService(key) => (command::GET_SERVICE, acked, list([naming(key)])),
-            Self::DumpServices => (command::GET_SERVICE, dump, Attributes::new()),
-            Self::DumpDestinations(key) => (command::GET_DESTINATION, dump, list([naming(key)])),
-            Self::GetTimeouts => (command::GET_CONFIG, acked, Attributes::new()),
-            Self::DumpDaemons => (command::GET_DAEMON, dump, Attributes::new()),
-            Self::Write(op) => {
-                let (command, attributes) = write(op)?;
-                (command, acked, attributes)
-            }
-            Self::Control(control) => {
-                let (command, attributes) = settings::control(control);
-                (command, acked, attributes)
-            }
+        let (kind, version) = match self {
+            Self::ResolveFamily => (GenlId::Ctrl.into(), CONTROLLER_VERSION),
+            _ => (family, FAMILY_VERSION),
         };
-        append((family, flags, sequence), command, FAMILY_VERSION, attributes, out);
+        let flags = NlmF::REQUEST | if self.is_dump() { NlmF::DUMP } else { NlmF::ACK };
+        let header = Header { kind, flags: flags.into(), sequence, command: self.command(), version };
+        Writer::message(out, header, |writer| self.attributes(writer))
+    }
+
+    fn is_dump(&self) -> bool {
+        matches!(self, Self::DumpServices | Self::DumpDestinations(_) | Self::DumpDaemons)
+    }
+
+    fn command(&self) -> u8 {
+        match self {
+            Self::ResolveFamily => CtrlCmd::Getfamily.into(),
+            Self::GetInfo => command::GET_INFO,
+            Self::GetService(_) | Self::DumpServices => command::GET_SERVICE,
+            Self::DumpDestinations(_) => command::GET_DESTINATION,
+            Self::GetTimeouts => command::GET_CONFIG,
+            Self::DumpDaemons => command::GET_DAEMON,
+            Self::Write(op) => match op {
+                Op::NewService { .. } => command::NEW_SERVICE,
+                Op::SetService { .. } => command::SET_SERVICE,
+                Op::DeleteService { .. } => command::DELETE_SERVICE,
+                Op::NewDestination { .. } => command::NEW_DESTINATION,
+                Op::SetDestination { .. } => command::SET_DESTINATION,
+                Op::DeleteDestination { .. } => command::DELETE_DESTINATION,
+            },
+            Self::Control(control) => settings::command(control),
+        }
+    }
+
+    fn attributes(&self, writer: &mut Writer<'_>) -> Result<(), EncodeError> {
+        match self {
+            Self::ResolveFamily => writer.string(CtrlAttr::FamilyName.into(), FAMILY_NAME),
+            Self::GetInfo | Self::DumpServices | Self::GetTimeouts | Self::DumpDaemons => {}
+            Self::GetService(key) | Self::DumpDestinations(key) => naming(writer, key),
+            Self::Write(op) => return write(writer, op),
+            Self::Control(control) => settings::control(writer, control),
+        }
         Ok(())
     }
 }
@@ -114,82 +125,85 @@ pub fn without_acknowledgement(message: &mut [u8]) {
     }
 }
 
-fn write(op: &Op) -> Result<(u8, Attributes), EncodeError> {
-    Ok(match op {
-        Op::NewService { key, service } => (command::NEW_SERVICE, list([setting(key, service)?])),
-        Op::SetService { key, service } => (command::SET_SERVICE, list([setting(key, service)?])),
-        Op::DeleteService { key } => (command::DELETE_SERVICE, list([naming(key)])),
-        Op::NewDestination { service, key, destination } => {
-            (command::NEW_DESTINATION, list([naming(service), destination_setting(key, destination)?]))
+fn write(writer: &mut Writer<'_>, op: &Op) -> Result<(), EncodeError> {
+    match op {
+        Op::NewService { key, service } | Op::SetService { key, service } => setting(writer, key, service),
+        Op::DeleteService { key } => {
+            naming(writer, key);
+            Ok(())
         }
-        Op::SetDestination { service, key, destination } => {
-            (command::SET_DESTINATION, list([naming(service), destination_setting(key, destination)?]))
+        Op::NewDestination { service, key, destination }
+        | Op::SetDestination { service, key, destination } => {
+            naming(writer, service);
+            writer.nest(command_attribute::DESTINATION, |writer| {
+                destination_naming(writer, key);
+                destination_setting(writer, destination)
+            })
         }
         Op::DeleteDestination { service, key } => {
-            let named = nest(command_attribute::DESTINATION, list(destination_naming(key)));
-            (command::DELETE_DESTINATION, list([naming(service), named]))
+            naming(writer, service);
+            writer.nest(command_attribute::DESTINATION, |writer| destination_naming(writer, key));
+            Ok(())
         }
-    })
+    }
 }
 
 /// The service attribute where it only says which: ipvsadm fills the rest with nothing.
-pub(super) fn naming(key: &ServiceKey) -> Attribute {
+pub(super) fn naming(writer: &mut Writer<'_>, key: &ServiceKey) {
     let whole_address = key.family().max_prefix_len();
-    nest(
-        command_attribute::SERVICE,
-        service_attributes(key, "", None, 0, 0, netmask(key.family(), whole_address)),
-    )
+    service(writer, key, "", None, (0, 0, whole_address));
 }
 
 /// The service attribute where it says what the service is set to.
-fn setting(key: &ServiceKey, service: &Service) -> Result<Attribute, EncodeError> {
-    if let crate::Scheduler::Other(name) = service.scheduler() {
+fn setting(writer: &mut Writer<'_>, key: &ServiceKey, setting: &Service) -> Result<(), EncodeError> {
+    if let Scheduler::Other(name) = setting.scheduler() {
         return Err(EncodeError::ReadOnly { what: format!("scheduler {name:?}") });
     }
     let family = key.family();
-    let (timeout, prefix_len) = match service.persistence() {
+    let (timeout, prefix_len) = match setting.persistence() {
         None => (0, family.max_prefix_len()),
         Some(persistence) if !(1..=family.max_prefix_len()).contains(&persistence.prefix_len) => {
             return Err(EncodeError::PersistencePrefix { prefix_len: persistence.prefix_len, family });
         }
         Some(persistence) => (persistence.timeout_seconds, persistence.prefix_len),
     };
-    let attributes = service_attributes(
+    let persistence_engine = setting.persistence_engine();
+    service(
+        writer,
         key,
-        service.scheduler().as_str(),
-        service.persistence_engine(),
-        flags(service),
-        timeout,
-        netmask(family, prefix_len),
+        setting.scheduler().as_str(),
+        persistence_engine,
+        (flags(setting), timeout, prefix_len),
     );
-    Ok(nest(command_attribute::SERVICE, attributes))
+    Ok(())
 }
 
-fn service_attributes(
+fn service(
+    writer: &mut Writer<'_>,
     key: &ServiceKey,
     scheduler: &str,
     persistence_engine: Option<&str>,
-    flags: u32,
-    timeout: u32,
-    netmask: [u8; 4],
-) -> Attributes {
-    let mut attributes = list([attribute(service_attr::FAMILY, family_number(key.family()))]);
-    match *key {
-        ServiceKey::Address { protocol, address, port } => {
-            attributes.push(attribute(service_attr::PROTOCOL, protocol_number(protocol)));
-            attributes.push(attribute(service_attr::ADDRESS, address_bytes(address)));
-            attributes.push(attribute(service_attr::PORT, port.to_be_bytes()));
+    (flags, timeout, prefix_len): (u32, u32, u8),
+) {
+    writer.nest(command_attribute::SERVICE, |writer| {
+        writer.u16(service_attr::FAMILY, family_number(key.family()));
+        match *key {
+            ServiceKey::Address { protocol, address, port } => {
+                writer.u16(service_attr::PROTOCOL, protocol_number(protocol));
+                writer.bytes(service_attr::ADDRESS, &address_bytes(address));
+                writer.bytes(service_attr::PORT, &port.to_be_bytes());
+            }
+            ServiceKey::FwMark { mark, .. } => writer.u32(service_attr::FWMARK, mark.get()),
         }
-        ServiceKey::FwMark { mark, .. } => attributes.push(attribute(service_attr::FWMARK, mark.get())),
-    }
-    attributes.push(attribute(service_attr::SCHEDULER, scheduler));
-    if let Some(engine) = persistence_engine {
-        attributes.push(attribute(service_attr::PERSISTENCE_ENGINE, engine));
-    }
-    attributes.push(attribute(service_attr::FLAGS, vec![flags, ALL_FLAGS]));
-    attributes.push(attribute(service_attr::TIMEOUT, timeout));
-    attributes.push(attribute(service_attr::NETMASK, netmask));
-    attributes
+        writer.string(service_attr::SCHEDULER, scheduler);
+        if let Some(engine) = persistence_engine {
+            writer.string(service_attr::PERSISTENCE_ENGINE, engine);
+        }
+        // `struct ip_vs_flags`.
+        writer.bytes(service_attr::FLAGS, [flags.to_ne_bytes(), ALL_FLAGS.to_ne_bytes()].as_flattened());
+        writer.u32(service_attr::TIMEOUT, timeout);
+        writer.bytes(service_attr::NETMASK, &netmask(key.family(), prefix_len));
+    });
 }
 
 fn flags(service: &Service) -> u32 {
@@ -214,15 +228,13 @@ fn netmask(family: Family, prefix_len: u8) -> [u8; 4] {
     }
 }
 
-fn destination_naming(key: &DestinationKey) -> [Attribute; 3] {
-    [
-        attribute(destination_attr::FAMILY, family_number(Family::of(key.address))),
-        attribute(destination_attr::ADDRESS, address_bytes(key.address)),
-        attribute(destination_attr::PORT, key.port.to_be_bytes()),
-    ]
+fn destination_naming(writer: &mut Writer<'_>, key: &DestinationKey) {
+    writer.u16(destination_attr::FAMILY, family_number(Family::of(key.address)));
+    writer.bytes(destination_attr::ADDRESS, &address_bytes(key.address));
+    writer.bytes(destination_attr::PORT, &key.port.to_be_bytes());
 }
 
-fn destination_setting(key: &DestinationKey, destination: &Destination) -> Result<Attribute, EncodeError> {
+fn destination_setting(writer: &mut Writer<'_>, destination: &Destination) -> Result<(), EncodeError> {
     let no_tunnel = (tunnel_type::IPIP, 0u16, 0u16);
     let (method, (tunnel, port, flags)) = match destination.forward {
         Forward::Masquerade => (forward::MASQUERADE, no_tunnel),
@@ -233,15 +245,14 @@ fn destination_setting(key: &DestinationKey, destination: &Destination) -> Resul
         Forward::DirectRouting => (forward::DIRECT_ROUTING, no_tunnel),
         Forward::Other(_) => return Err(EncodeError::ReadOnly { what: destination.forward.to_string() }),
     };
-    let mut attributes = list(destination_naming(key));
-    attributes.push(attribute(destination_attr::FORWARD, method));
-    attributes.push(attribute(destination_attr::WEIGHT, destination.weight.get()));
-    attributes.push(attribute(destination_attr::TUNNEL_TYPE, tunnel));
-    attributes.push(attribute(destination_attr::TUNNEL_PORT, port.to_be_bytes()));
-    attributes.push(attribute(destination_attr::TUNNEL_FLAGS, flags));
-    attributes.push(attribute(destination_attr::UPPER_THRESHOLD, destination.upper_threshold));
-    attributes.push(attribute(destination_attr::LOWER_THRESHOLD, destination.lower_threshold));
-    Ok(nest(command_attribute::DESTINATION, attributes))
+    writer.u32(destination_attr::FORWARD, method);
+    writer.u32(destination_attr::WEIGHT, destination.weight.get());
+    writer.u8(destination_attr::TUNNEL_TYPE, tunnel);
+    writer.bytes(destination_attr::TUNNEL_PORT, &port.to_be_bytes());
+    writer.u16(destination_attr::TUNNEL_FLAGS, flags);
+    writer.u32(destination_attr::UPPER_THRESHOLD, destination.upper_threshold);
+    writer.u32(destination_attr::LOWER_THRESHOLD, destination.lower_threshold);
+    Ok(())
 }
 
 fn tunnel_number(kind: TunnelKind) -> Result<u8, EncodeError> {
@@ -278,51 +289,4 @@ fn address_bytes(address: IpAddr) -> [u8; 16] {
         }
         IpAddr::V6(v6) => v6.octets(),
     }
-}
-
-pub(super) fn list(attributes: impl IntoIterator<Item = Attribute>) -> Attributes {
-    attributes.into_iter().collect()
-}
-
-pub(super) fn attribute(kind: u16, payload: impl Size + ToBytes) -> Attribute {
-    build(kind, false, payload)
-}
-
-pub(super) fn nest(kind: u16, attributes: Attributes) -> Attribute {
-    build(kind, true, attributes)
-}
-
-fn build(kind: u16, nested: bool, payload: impl Size + ToBytes) -> Attribute {
-    let kind = AttrTypeBuilder::default().nla_type(kind).nla_nested(nested).build();
-    NlattrBuilder::default()
-        .nla_type(kind.expect("the type is given"))
-        .nla_payload(payload)
-        .build()
-        .expect("type and payload are given, and a vector takes what is written to it")
-}
-
-fn append(
-    (family, flags, sequence): (u16, NlmF, u32),
-    command: u8,
-    version: u8,
-    attributes: Attributes,
-    out: &mut Vec<u8>,
-) {
-    let message = GenlmsghdrBuilder::default()
-        .cmd(command)
-        .version(version)
-        .attrs(attributes)
-        .build()
-        .expect("command and version are given");
-    let message = NlmsghdrBuilder::default()
-        .nl_type(family)
-        .nl_flags(flags)
-        .nl_seq(sequence)
-        .nl_payload(NlPayload::Payload(message))
-        .build()
-        .expect("type, flags and payload are given");
-    let mut bytes = Cursor::new(std::mem::take(out));
-    bytes.set_position(bytes.get_ref().len() as u64);
-    message.to_bytes(&mut bytes).expect("a vector takes what is written to it");
-    *out = bytes.into_inner();
 }

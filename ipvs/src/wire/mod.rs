@@ -7,6 +7,7 @@ mod decode;
 mod encode;
 mod message;
 mod settings;
+mod writer;
 
 pub use decode::{DecodeError, DestinationRecord, ServiceRecord, destination, family_id, service};
 pub use encode::{EncodeError, Request, without_acknowledgement};

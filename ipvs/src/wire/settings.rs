@@ -4,63 +4,72 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::{NonZeroU8, NonZeroU16};
 
 use super::decode::{self, missing};
-use super::encode::{Attribute, Attributes, attribute, list, naming, nest};
+use super::encode::naming;
+use super::writer::Writer;
 use super::{DecodeError, command, command_attribute, daemon_attribute, daemon_state, info_attribute};
 use crate::diff::Control;
 use crate::model::{
     Daemon, DaemonRole, Info, InterfaceName, SyncGroup, SyncMaxLen, TimeoutSeconds, Timeouts,
 };
 
-/// Command and attributes of a write beside the table.
-pub(super) fn control(control: &Control) -> (u8, Attributes) {
+/// The command of a write beside the table.
+pub(super) fn command(control: &Control) -> u8 {
     match control {
-        Control::SetTimeouts(timeouts) => (command::SET_CONFIG, timeout_attributes(timeouts)),
+        Control::SetTimeouts(_) => command::SET_CONFIG,
+        Control::StartDaemon { .. } => command::NEW_DAEMON,
+        Control::StopDaemon { .. } => command::DELETE_DAEMON,
+        Control::ZeroStatistics { .. } => command::ZERO,
+    }
+}
+
+/// The attributes of a write beside the table.
+pub(super) fn control(writer: &mut Writer<'_>, control: &Control) {
+    match control {
+        Control::SetTimeouts(timeouts) => timeouts_to_set(writer, timeouts),
         Control::StartDaemon { role, daemon } => {
-            (command::NEW_DAEMON, list([nest(command_attribute::DAEMON, daemon_attributes(*role, daemon))]))
+            writer.nest(command_attribute::DAEMON, |writer| daemon_setting(writer, *role, daemon));
         }
         Control::StopDaemon { role } => {
-            (command::DELETE_DAEMON, list([nest(command_attribute::DAEMON, list([state(*role)]))]))
+            writer.nest(command_attribute::DAEMON, |writer| state(writer, *role));
         }
-        Control::ZeroStatistics { service } => (command::ZERO, list(service.as_ref().map(naming))),
+        Control::ZeroStatistics { service: Some(service) } => naming(writer, service),
+        Control::ZeroStatistics { service: None } => {}
     }
 }
 
-fn timeout_attributes(timeouts: &Timeouts) -> Attributes {
-    let given = |kind, timeout: Option<TimeoutSeconds>| timeout.map(|timeout| attribute(kind, timeout.get()));
-    let attributes = [
-        given(command_attribute::TIMEOUT_TCP, timeouts.tcp),
-        given(command_attribute::TIMEOUT_TCP_FIN, timeouts.tcp_fin),
-        given(command_attribute::TIMEOUT_UDP, timeouts.udp),
-    ];
-    list(attributes.into_iter().flatten())
+fn timeouts_to_set(writer: &mut Writer<'_>, timeouts: &Timeouts) {
+    for (kind, timeout) in [
+        (command_attribute::TIMEOUT_TCP, timeouts.tcp),
+        (command_attribute::TIMEOUT_TCP_FIN, timeouts.tcp_fin),
+        (command_attribute::TIMEOUT_UDP, timeouts.udp),
+    ] {
+        if let Some(timeout) = timeout {
+            writer.u32(kind, timeout.get());
+        }
+    }
 }
 
-fn state(role: DaemonRole) -> Attribute {
-    attribute(
-        daemon_attribute::STATE,
-        match role {
-            DaemonRole::Master => daemon_state::MASTER,
-            DaemonRole::Backup => daemon_state::BACKUP,
-        },
-    )
+fn state(writer: &mut Writer<'_>, role: DaemonRole) {
+    let state = match role {
+        DaemonRole::Master => daemon_state::MASTER,
+        DaemonRole::Backup => daemon_state::BACKUP,
+    };
+    writer.u32(daemon_attribute::STATE, state);
 }
 
-fn daemon_attributes(role: DaemonRole, daemon: &Daemon) -> Attributes {
-    let mut attributes = list([
-        state(role),
-        attribute(daemon_attribute::INTERFACE, daemon.interface.as_str()),
-        attribute(daemon_attribute::SYNC_ID, u32::from(daemon.sync_id)),
-    ]);
+fn daemon_setting(writer: &mut Writer<'_>, role: DaemonRole, daemon: &Daemon) {
+    state(writer, role);
+    writer.string(daemon_attribute::INTERFACE, daemon.interface.as_str());
+    writer.u32(daemon_attribute::SYNC_ID, u32::from(daemon.sync_id));
     if let Some(max_len) = daemon.max_len {
-        attributes.push(attribute(daemon_attribute::MAX_LEN, max_len.get()));
+        writer.u16(daemon_attribute::MAX_LEN, max_len.get());
     }
-    attributes.push(match daemon.group.address() {
-        IpAddr::V4(v4) => attribute(daemon_attribute::GROUP, v4.octets()),
-        IpAddr::V6(v6) => attribute(daemon_attribute::GROUP_V6, v6.octets()),
-    });
-    attributes.push(attribute(daemon_attribute::PORT, daemon.port.get()));
-    attributes.push(attribute(daemon_attribute::TTL, daemon.ttl.get()));
-    attributes
+    match daemon.group.address() {
+        IpAddr::V4(v4) => writer.bytes(daemon_attribute::GROUP, &v4.octets()),
+        IpAddr::V6(v6) => writer.bytes(daemon_attribute::GROUP_V6, &v6.octets()),
+    }
+    writer.u16(daemon_attribute::PORT, daemon.port.get());
+    writer.u8(daemon_attribute::TTL, daemon.ttl.get());
 }
 
 /// What the kernel says of its IPVS, from the attributes of an answer to `GET_INFO`.
