@@ -13,6 +13,7 @@
 //! - [`engine`]: the one task that owns the core's state;
 //! - [`sources`], [`exec`], [`api`]: the world around it;
 //! - [`ctl`]: the other end, `lvsctl`;
+//! - [`doctor`]: what `lvsctl doctor` looks at on the host, and what it says;
 //! - [`daemon`]: how it is put together, and its life from start to drain.
 
 pub mod api;
@@ -20,6 +21,7 @@ pub mod config;
 pub mod core;
 pub mod ctl;
 pub mod daemon;
+pub mod doctor;
 pub mod engine;
 pub mod exec;
 pub mod logging;

@@ -98,9 +98,27 @@ fn help_names_every_command_and_the_exit_codes() {
     }
     for command in [
         "status", "depool", "drain", "inactive", "weight", "pool", "confirm", "why", "plan", "simulate",
-        "diff", "resync", "reload",
+        "diff", "resync", "reload", "doctor",
     ] {
         let help = text(&run(LVSCTL, &[command, "--help"]).stdout);
         assert!(help.contains(&format!("lvsctl {command}")) && help.contains("Example"), "{help}");
     }
+}
+
+#[test]
+fn doctor_is_of_use_while_lvsd_does_not_run_and_exits_with_8() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = written(directory.path(), &GOOD.replace("port = 80", "prot = 80"));
+    let socket = directory.path().join("control.sock").display().to_string();
+    let doctor = ["--socket", &socket, "doctor", "--config", &file];
+    let output = run(LVSCTL, &doctor);
+    assert_eq!(output.status.code(), Some(8));
+    let said = text(&output.stdout);
+    assert!(said.starts_with("error    lvsd is not running, should be running: "), "{said}");
+    assert!(said.contains(&format!("run  lvsd check-config {file}\n")), "{said}");
+    let output = run(LVSCTL, &[&doctor[..], &["-o", "json"]].concat());
+    assert_eq!(output.status.code(), Some(8));
+    let findings: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(findings[0]["subject"], "lvsd");
+    assert_eq!(findings[0]["severity"], "error");
 }

@@ -1,5 +1,6 @@
 //! Every scenario of the lab, each on a kernel of its own. `cargo test -p lab NAME` runs those whose names match.
 
+mod doctor;
 mod evidence_of_failure;
 mod kernel_contract;
 mod kernel_table;
@@ -56,6 +57,7 @@ const SCENARIOS: &[Scenario] = &named![
     reloads::a_configuration_with_errors_is_refused_and_the_old_one_goes_on,
     kernel_table::what_was_changed_by_hand_is_repaired_and_foreign_services_are_left_alone,
     pool_files::a_pool_file_is_followed_and_a_broken_one_changes_nothing,
+    doctor::doctor_names_what_is_wrong_and_its_command_mends_it,
 ];
 
 const OUTSIDE: &[Outside] = &named![

@@ -12,11 +12,12 @@ use lvsd::core::saved::SetWeight;
 use lvsd::core::view::{Status, Why};
 use lvsd::ctl::client::{Client, ClientError};
 use lvsd::ctl::render;
+use lvsd::doctor;
 use lvsd::exec::ipvs::Comparison;
 use lvsd::reload::Reloaded;
 use serde::Serialize;
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Ask lvsd, the control daemon of this LVS load balancer, and tell it.
@@ -44,7 +45,11 @@ Exit codes:
   5  refused: the depool threshold would be broken, or the source says otherwise
   6  permission denied
   7  the configuration has errors, the old one goes on
+  8  something on this host is to be changed (lvsctl doctor)
   9  the kernel is not as lvsd wants it (lvsctl diff)";
+
+/// `lvsctl doctor` found something that is to be changed.
+const SOMETHING_TO_DO: u8 = 8;
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Output {
@@ -131,6 +136,18 @@ enum Command {
     /// Have lvsd read its configuration again; one with errors is refused and the old one goes on.
     #[command(after_help = "Example:\n  lvsctl reload")]
     Reload,
+    /// Check this host (modules, sysctls, addresses, other programs, lvsd) and say what to change and why.
+    #[command(
+        after_help = "Examples:\n  sudo lvsctl doctor\n  lvsctl doctor -v\n  lvsctl doctor -o json | jq -r '.[].run // empty'"
+    )]
+    Doctor {
+        /// Show what is as it should be, too.
+        #[arg(short, long)]
+        verbose: bool,
+        /// lvsd's configuration; the running lvsd's own, or /etc/lvsd/lvsd.toml, when not given.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -175,6 +192,9 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("no runtime: {error}"), 1),
     };
+    if let Command::Doctor { verbose, config } = &arguments.command {
+        return runtime.block_on(examine(&arguments, *verbose, config.as_deref()));
+    }
     match runtime.block_on(run(&arguments)) {
         Ok(text) => match std::io::stdout().write_all(text.as_bytes()) {
             // A reader that has seen enough, as in `lvsctl status | head`, is no failure.
@@ -193,11 +213,33 @@ fn fail(message: &str, code: u8) -> ExitCode {
     ExitCode::from(code)
 }
 
-async fn run(arguments: &Arguments) -> Result<String, ClientError> {
-    let client = Client::new(&arguments.socket);
+fn paint() -> render::Paint {
     let is_colored =
         std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
-    let paint = render::Paint::new(is_colored);
+    render::Paint::new(is_colored)
+}
+
+/// `lvsctl doctor`: it answers also when lvsd does not.
+async fn examine(arguments: &Arguments, verbose: bool, config: Option<&Path>) -> ExitCode {
+    let facts = doctor::gather::gather(&arguments.socket, config).await;
+    let mut findings = doctor::diagnose(&facts);
+    let is_quiet = findings.iter().all(|finding| finding.severity == doctor::Severity::Ok);
+    if matches!(arguments.output, Output::Json) && !verbose {
+        findings.retain(|finding| finding.severity > doctor::Severity::Ok);
+    }
+    let text = show(arguments.output, &findings, |findings| doctor::render::text(findings, verbose, paint()));
+    match text {
+        Ok(text) => match std::io::stdout().write_all(text.as_bytes()) {
+            // As in main: the exit code says it all to whoever reads no further.
+            Ok(()) | Err(_) => ExitCode::from(if is_quiet { 0 } else { SOMETHING_TO_DO }),
+        },
+        Err(error) => fail(&error.to_string(), exit_code(&error)),
+    }
+}
+
+async fn run(arguments: &Arguments) -> Result<String, ClientError> {
+    let client = Client::new(&arguments.socket);
+    let paint = paint();
     let output = arguments.output;
     match &arguments.command {
         Command::Status { service } => {
@@ -254,6 +296,7 @@ async fn run(arguments: &Arguments) -> Result<String, ClientError> {
             let reloaded: Reloaded = client.post("/v1/reload", &()).await?;
             show(output, &reloaded, render::reloaded)
         }
+        Command::Doctor { .. } => unreachable!("main has examined the host"),
     }
 }
 

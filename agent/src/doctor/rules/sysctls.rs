@@ -1,0 +1,202 @@
+//! Kernel parameters that a direct-routing balancer wants (linux Documentation/networking/ipvs-sysctl.rst,
+//! ip-sysctl.rst), and connection tracking.
+
+use crate::doctor::Severity::{Error, Warning};
+use crate::doctor::facts::Conntrack;
+use crate::doctor::{Facts, Finding};
+
+/// The file that sets them at boot.
+const FILE: &str = "/etc/sysctl.d/60-lvsd-balancer.conf";
+
+/// A parameter of IPVS and what it should be.
+#[derive(Debug)]
+pub struct IpvsSysctl {
+    /// Its name with dots.
+    pub key: &'static str,
+    /// The value to set.
+    value: i64,
+    /// Which other values are as good.
+    accepts: fn(i64) -> bool,
+    /// When it matters.
+    matters: fn(&Facts) -> bool,
+    /// What happens otherwise.
+    why: &'static str,
+}
+
+/// Every parameter of IPVS that matters, `net.ipv4.ip_forward` left out.
+pub const IPVS_SYSCTLS: [IpvsSysctl; 8] = [
+    IpvsSysctl {
+        key: "net.ipv4.vs.expire_nodest_conn",
+        value: 1,
+        accepts: |value| value == 1,
+        matters: |_| true,
+        why: "packets of connections to a removed server vanish instead of ending the connection",
+    },
+    IpvsSysctl {
+        key: "net.ipv4.vs.expire_quiescent_template",
+        value: 1,
+        accepts: |value| value == 1,
+        matters: |facts| facts.table.as_ref().is_some_and(|table| table.is_persistent),
+        why: "a persistent client goes on being sent to its server after that has weight 0",
+    },
+    IpvsSysctl {
+        key: "net.ipv4.vs.conn_reuse_mode",
+        value: 1,
+        accepts: |value| value > 0,
+        matters: |_| true,
+        why: "a new connection from a port used before goes to the old server, also at weight 0: it never drains",
+    },
+    IpvsSysctl {
+        key: "net.ipv4.vs.sloppy_tcp",
+        value: 1,
+        accepts: |value| value == 1,
+        matters: |facts| hashes(facts) == Some(true),
+        why: "connections that began at another balancer (mh, sh) are reset when routers move them here",
+    },
+    IpvsSysctl {
+        key: "net.ipv4.vs.schedule_icmp",
+        value: 1,
+        accepts: |value| value == 1,
+        matters: |_| true,
+        why: "ICMP errors of connections at another balancer are lost: path MTU discovery fails behind ECMP",
+    },
+    IpvsSysctl {
+        key: "net.ipv4.vs.drop_entry",
+        value: 1,
+        // Under pressure the kernel itself turns 1 into 2 and back; 3 drops always.
+        accepts: |value| value == 1 || value == 2,
+        matters: |_| true,
+        why: "a flood of connections fills the memory: half-open ones are not dropped when it runs short (3: always)",
+    },
+    IpvsSysctl {
+        key: "net.ipv4.vs.amemthresh",
+        value: 131_072,
+        accepts: |value| value >= 131_072,
+        matters: |_| true,
+        why: "pages that must be free before connections are dropped; with the kernel's 4 MiB it is too late",
+    },
+    IpvsSysctl {
+        key: "net.ipv4.vs.conntrack",
+        value: 0,
+        accepts: |value| value == 0,
+        matters: |_| true,
+        why: "each connection is tracked a second time by netfilter, which direct routing does not need",
+    },
+];
+
+pub(super) fn all(facts: &Facts) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = IPVS_SYSCTLS.iter().filter_map(|wanted| ipvs(facts, wanted)).collect();
+    findings.extend(sloppy_without_need(facts));
+    findings.extend(forwarding(facts));
+    findings.extend(rp_filter(facts));
+    findings.extend(facts.conntrack.as_ref().map(conntrack));
+    findings
+}
+
+fn ipvs(facts: &Facts, wanted: &IpvsSysctl) -> Option<Finding> {
+    let value = *facts.sysctls.get(wanted.key)?;
+    if !(wanted.matters)(facts) {
+        return None;
+    }
+    Some(if (wanted.accepts)(value) {
+        Finding::ok(wanted.key, value.to_string())
+    } else {
+        set(
+            Finding::new(Warning, wanted.key, value.to_string(), wanted.value.to_string(), wanted.why),
+            wanted.value,
+        )
+    })
+}
+
+/// Whether a service's scheduler finds the server by a hash; `None` when services are not known or there are none.
+fn hashes(facts: &Facts) -> Option<bool> {
+    let schedulers = &facts.wanted.as_ref()?.schedulers;
+    (!schedulers.is_empty()).then(|| schedulers.contains("mh") || schedulers.contains("sh"))
+}
+
+fn sloppy_without_need(facts: &Facts) -> Option<Finding> {
+    let key = "net.ipv4.vs.sloppy_tcp";
+    let is_on = facts.sysctls.get(key).is_some_and(|value| *value > 0);
+    let why = "no service hashes (mh, sh), so a stray packet makes a connection to some other server";
+    (is_on && hashes(facts) == Some(false)).then(|| set(Finding::new(Warning, key, "1", "0", why), 0))
+}
+
+fn forwarding(facts: &Facts) -> Option<Finding> {
+    let key = "net.ipv4.ip_forward";
+    let is_on = *facts.sysctls.get(key)? > 0;
+    let is_direct = facts.table.as_ref().is_some_and(|table| !table.is_masquerading);
+    if !is_on || !is_direct {
+        return None;
+    }
+    let why =
+        "direct routing needs none, and a packet for what is not served is passed on instead of dropped";
+    let should = "0, unless this host routes for others";
+    let edit = format!("the file below /etc/sysctl.d that sets {key}");
+    Some(Finding::new(Warning, key, "1", should, why).run(format!("sysctl -w {key}=0")).edit(edit))
+}
+
+/// The kernel takes the greater of `all` and the interface's own: 1 is strict, 2 is loose.
+fn rp_filter(facts: &Facts) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let all = facts.rp_filter.get("all").copied().unwrap_or_default();
+    for (interface, value) in &facts.rp_filter {
+        let is_loose = interface != "all" && all > 1;
+        if *value != 1 || is_loose || !(carries_clients(facts, interface)) {
+            continue;
+        }
+        let severity = if interface == "default" { Warning } else { Error };
+        let why = match interface.as_str() {
+            "default" => "interfaces that are made later drop clients whose way back is by another interface",
+            _ => "packets of clients whose way back is by another interface are dropped",
+        };
+        // An interface's name may have a dot, which sysctl(8) tells from its own only in names with slashes.
+        let key = format!("net.ipv4.conf.{interface}.rp_filter");
+        let written = if interface.contains('.') {
+            format!("net/ipv4/conf/{interface}/rp_filter")
+        } else {
+            key.clone()
+        };
+        let finding = Finding::new(severity, key, "1", "0 (or 2)", why).run(format!("sysctl -w {written}=0"));
+        findings.push(finding.edit(format!("{FILE}: {written} = 0")));
+    }
+    if findings.is_empty() && !facts.rp_filter.is_empty() {
+        findings.push(Finding::ok("rp_filter", "not strict where clients come in"));
+    }
+    findings
+}
+
+fn carries_clients(facts: &Facts, name: &str) -> bool {
+    if name == "all" || name == "default" {
+        return true;
+    }
+    let Some(interfaces) = &facts.interfaces else { return name != "lo" && name != facts.device };
+    interfaces.iter().any(|interface| interface.name == name && interface.takes_traffic())
+}
+
+fn conntrack(found: &Conntrack) -> Finding {
+    let subject = "netfilter's connection tracking";
+    let is = format!("at {} of {} connections", found.count, found.max);
+    let edit = "the host's packet filter: notrack for the VIPs in a chain of hook prerouting, priority raw, and accept \
+                them untracked; or no rule that needs nf_conntrack";
+    // At four fifths the next flood fills it.
+    if found.max > 0 && found.count.saturating_mul(5) >= found.max.saturating_mul(4) {
+        let why = "a full table drops new connections, those for the VIPs too";
+        return Finding::new(Error, subject, is, "far from full", why).edit(edit);
+    }
+    match found.tracked {
+        None => Finding::ok(subject, is),
+        Some(vip) => {
+            let is = format!("{is}, among them those for {vip}");
+            let why = "it costs time for each packet, sees one direction only, and drops when it is full";
+            Finding::new(Warning, subject, is, "without the VIPs", why).edit(edit)
+        }
+    }
+}
+
+fn set(finding: Finding, value: i64) -> Finding {
+    let key = finding.subject.clone();
+    finding.run(format!("sysctl -w {key}={value}")).edit(format!("{FILE}: {key} = {value}"))
+}
+
+#[cfg(test)]
+mod tests;
