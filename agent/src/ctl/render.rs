@@ -21,15 +21,15 @@ impl Paint {
         Self(is_colored)
     }
 
-    fn good(self, text: &str) -> String {
+    pub(crate) fn good(self, text: &str) -> String {
         self.with("32", text)
     }
 
-    fn bad(self, text: &str) -> String {
+    pub(crate) fn bad(self, text: &str) -> String {
         self.with("31", text)
     }
 
-    fn odd(self, text: &str) -> String {
+    pub(crate) fn odd(self, text: &str) -> String {
         self.with("33", text)
     }
 
