@@ -56,6 +56,10 @@ impl Peer {
 }
 
 fn name_of(uid: Uid) -> String {
+    // Nearly every operator: no look-up, which can take long with a directory service, stands before what they ask.
+    if uid.is_root() {
+        return "root".into();
+    }
     User::from_uid(uid).ok().flatten().map_or_else(|| format!("uid {uid}"), |user| user.name)
 }
 

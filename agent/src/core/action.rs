@@ -15,7 +15,8 @@ use std::sync::Arc;
 
 /// One thing to do. A state is always given whole: an executor that missed one is right after the next. The
 /// order within one step matters: what must be on disk before the kernel knows it comes first.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Action {
     /// Write the state file. Replies that follow wait until it is written.
     Save(Saved),
@@ -57,8 +58,28 @@ pub enum Action {
     Exit,
 }
 
+impl Action {
+    /// Whether nobody's traffic waits for it.
+    pub fn can_wait(&self) -> bool {
+        match self {
+            Self::Save(_) | Self::KeepSnapshots(_) | Self::Reply { .. } | Self::Notice(_) | Self::Exit => true,
+            Self::SaveFirst(_)
+            | Self::SyncIpvs(_)
+            | Self::ReadKernel
+            | Self::SetAddresses(_)
+            | Self::SetRoutes(_)
+            | Self::SetPeers(_)
+            | Self::SetChecks(_)
+            | Self::Hasten(_)
+            | Self::WatchPaths(_)
+            | Self::WatchFiles(_)
+            | Self::ResolveHosts(_) => false,
+        }
+    }
+}
+
 /// What the kernel's table is to hold of ours.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct WantedTable {
     /// Our services as they are to be.
     pub table: Table,

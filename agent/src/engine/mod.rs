@@ -130,7 +130,13 @@ impl Engine {
         let actions = step(&mut self.state, event, self.clock.now());
         self.metrics.step(begin.elapsed());
         let mut flow = Flow::Go;
+        let mut has_yielded = false;
         for action in actions {
+            if !has_yielded && action.can_wait() {
+                // On a busy processor the kernel and the routers come first, the disk and the log after them.
+                tokio::task::yield_now().await;
+                has_yielded = true;
+            }
             if self.act(action, begin).await == Flow::Exit {
                 flow = Flow::Exit;
             }
