@@ -7,6 +7,7 @@ use crate::engine::{Engine, Executors, Inbox};
 use crate::exec::{addresses, checks, ipvs, paths, routes, saver, snapshots, state_file};
 use crate::metrics::Metrics;
 use crate::notify;
+use crate::record::recorder::Recorder;
 use crate::reload::Reloader;
 use crate::sources::{files, names};
 use ::ipvs::Ipvs;
@@ -17,11 +18,12 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
-/// Runs lvsd with a configuration that was read from `path`. Returns when it has been told to stop and has drained.
+/// Runs lvsd with a configuration that was read from `path`, and records it if told where to. Returns when it has been
+/// told to stop and has drained.
 ///
 /// # Errors
 /// When something that it cannot do without is not to be had: the state file, IPVS, its sockets.
-pub async fn run(path: &Path, config: Config) -> anyhow::Result<()> {
+pub async fn run(path: &Path, config: Config, recording: Option<&Path>) -> anyhow::Result<()> {
     let config = Arc::new(config);
     let metrics = Arc::new(Metrics::new()?);
     let (inbox, engine_inbox) = Inbox::new();
@@ -59,7 +61,7 @@ pub async fn run(path: &Path, config: Config) -> anyhow::Result<()> {
         peers: executors.routes.as_ref().map(routes::Handle::status),
         checks: executors.checks.watcher(),
     };
-    let engine = Engine::new(engine_inbox, executors, metrics);
+    let engine = Engine::new(engine_inbox, executors, metrics).recorded_by(recording.and_then(record));
     inbox.event(Event::Restored { saved, snapshots: earlier }).await;
     inbox.event(Event::Configured(config)).await;
     let mut around = JoinSet::new();
@@ -74,6 +76,16 @@ pub async fn run(path: &Path, config: Config) -> anyhow::Result<()> {
     around.shutdown().await;
     tracing::info!("stopped; the kernel goes on serving");
     Ok(())
+}
+
+/// Begins a recording. A balancer that cannot be recorded serves all the same.
+fn record(path: &Path) -> Option<Recorder> {
+    let recorder = Recorder::start(path);
+    match &recorder {
+        Ok(_) => tracing::info!(file = %path.display(), "every event is recorded"),
+        Err(error) => tracing::error!(file = %path.display(), %error, "nothing is recorded"),
+    }
+    recorder.ok()
 }
 
 /// Different for each start and host, so that the checks of several balancers do not fall together.

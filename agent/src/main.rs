@@ -1,7 +1,10 @@
 //! lvsd: the control daemon of an LVS load balancer.
 
 use clap::{Parser, Subcommand};
+use lvsd::record::replay::{ReplayError, replay};
 use lvsd::{daemon, logging};
+use std::fs::File;
+use std::io::{BufReader, BufWriter, ErrorKind};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -12,6 +15,10 @@ struct Arguments {
     /// The configuration; conf.d/*.toml beside it belongs to it.
     #[arg(long, value_name = "FILE", default_value = "/etc/lvsd/lvsd.toml")]
     config: PathBuf,
+    /// Write every event to this file as it happens, for `lvsd replay`. One that is there is continued; at 1 GiB, or
+    /// when the disk is full or too slow, recording ends and lvsd goes on.
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -24,13 +31,21 @@ enum Command {
         #[arg(value_name = "FILE")]
         file: Option<PathBuf>,
     },
+    /// Go through a recording again and print every action, one JSON object a line; nothing is touched. Exit: 0 when
+    /// the recording process did the same, 1 when not, or when the file cannot be read.
+    Replay {
+        /// What `lvsd --record` wrote.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match arguments.command {
         Some(Command::CheckConfig { file }) => check(&file.unwrap_or(arguments.config)),
-        None => run(&arguments.config),
+        Some(Command::Replay { file }) => go_through(&file),
+        None => run(&arguments.config, arguments.record.as_deref()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -48,7 +63,23 @@ fn check(path: &std::path::Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn run(path: &std::path::Path) -> anyhow::Result<()> {
+fn go_through(path: &std::path::Path) -> anyhow::Result<()> {
+    let file = File::open(path).map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?;
+    let output = BufWriter::new(std::io::stdout().lock());
+    let replayed = match replay(path, BufReader::new(file), output) {
+        Ok(replayed) => replayed,
+        // Who reads has seen enough.
+        Err(ReplayError::Output(error)) if error.kind() == ErrorKind::BrokenPipe => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    eprint!("{}", replayed.report(path));
+    match replayed.differs {
+        None => Ok(()),
+        Some((place, _)) => anyhow::bail!("{}: differs at event {}", path.display(), place.event),
+    }
+}
+
+fn run(path: &std::path::Path, recording: Option<&std::path::Path>) -> anyhow::Result<()> {
     let config = daemon::load(path)?;
     logging::init()?;
     // Two threads: one can decide while the other probes. The blocking pool serves look-ups and the state file.
@@ -57,7 +88,7 @@ fn run(path: &std::path::Path) -> anyhow::Result<()> {
         .max_blocking_threads(16)
         .enable_all()
         .build()?;
-    let result = runtime.block_on(daemon::run(path, config));
+    let result = runtime.block_on(daemon::run(path, config, recording));
     // A look-up that hangs in the system's resolver must not hold the exit.
     runtime.shutdown_background();
     result

@@ -18,6 +18,7 @@ use crate::core::event::Request;
 use crate::core::{Action, Event, State, plan, step, view};
 use crate::exec::{addresses, checks, ipvs, paths, routes, saver, snapshots};
 use crate::metrics::Metrics;
+use crate::record::recorder::Recorder;
 use crate::sources::{files, names};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -55,6 +56,7 @@ pub struct Engine {
     executors: Executors,
     metrics: Arc<Metrics>,
     replies: Replies,
+    recorder: Option<Recorder>,
 }
 
 impl Engine {
@@ -67,7 +69,14 @@ impl Engine {
             executors,
             metrics,
             replies: Replies::default(),
+            recorder: None,
         }
+    }
+
+    /// Has every event recorded from now on.
+    #[must_use]
+    pub fn recorded_by(self, recorder: Option<Recorder>) -> Self {
+        Self { recorder, ..self }
     }
 
     /// Runs until the core says that all is done, then stops the executors. What is in the kernel stays there.
@@ -101,6 +110,9 @@ impl Engine {
         addresses.stop();
         saver.finish().await;
         snapshots.finish().await;
+        if let Some(recorder) = self.recorder {
+            recorder.finish().await;
+        }
     }
 
     fn wait_time(&self) -> Option<Duration> {
@@ -126,9 +138,16 @@ impl Engine {
         if let Event::Configured(config) = &event {
             self.executors.names.set_interval(config.daemon.resolve_interval);
         }
+        let now = self.clock.now();
+        if let Some(recorder) = &mut self.recorder {
+            recorder.event(&event, now);
+        }
         let begin = Instant::now();
-        let actions = step(&mut self.state, event, self.clock.now());
+        let actions = step(&mut self.state, event, now);
         self.metrics.step(begin.elapsed());
+        if let Some(recorder) = &mut self.recorder {
+            recorder.did(&actions);
+        }
         let mut flow = Flow::Go;
         let mut has_yielded = false;
         for action in actions {

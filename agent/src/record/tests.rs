@@ -1,0 +1,91 @@
+//! What is read again is what was written, and what is wrong is said with its place.
+
+use super::replay::{Replayed, replay};
+use super::{Found, Line, Reader, RecordingError};
+use std::path::Path;
+
+const BEGIN: &str = "{\"begin\":{\"format\":1,\"lvsd\":\"0.1.0\"}}\n";
+
+fn tick(number: u64) -> String {
+    format!("{{\"event\":{{\"number\":{number},\"at\":7,\"what\":\"tick\"}}}}\n")
+}
+
+fn replayed(text: &str) -> Result<Replayed, String> {
+    replay(Path::new("lvsd.rec"), text.as_bytes(), std::io::sink()).map_err(|error| error.to_string())
+}
+
+fn problem(text: &str) -> String {
+    replayed(text).unwrap_err()
+}
+
+#[test]
+fn a_wrong_line_is_named_with_file_line_and_column() {
+    let text = format!("{BEGIN}{}{{\"event\":{{\"number\":\"x\"}}}}\n{}", tick(1), tick(2));
+    assert!(problem(&text).starts_with("lvsd.rec:3:"), "{}", problem(&text));
+    assert!(problem(&text).contains("expected u64"), "{}", problem(&text));
+    let column: usize = problem(&text).split(':').nth(2).unwrap().parse().unwrap();
+    assert!((20..25).contains(&column), "{}", problem(&text));
+}
+
+#[test]
+fn a_last_line_that_is_cut_off_is_told_and_harms_nothing() {
+    let whole = format!("{BEGIN}{}{}", tick(1), tick(2));
+    let all = replayed(&whole).unwrap();
+    assert_eq!((all.events, all.cut_off.len()), (2, 0));
+    for length in whole.len() - tick(2).len() + 1..whole.len() - 1 {
+        let cut = replayed(&whole[..length]).unwrap();
+        assert_eq!((cut.events, cut.cut_off), (1, vec![3]), "cut off after {length} bytes");
+    }
+}
+
+#[test]
+fn a_process_that_follows_a_crash_begins_anew() {
+    let text = format!("{BEGIN}{}{{\"event\":{{\"num\n{BEGIN}{}", tick(1), tick(1));
+    let replayed = replayed(&text).unwrap();
+    assert_eq!((replayed.processes, replayed.events, replayed.cut_off), (2, 2, vec![3]));
+}
+
+#[test]
+fn a_line_that_is_cut_off_in_the_middle_of_a_process_is_an_error() {
+    let text = format!("{BEGIN}{{\"event\":{{\"num\n{}", tick(1));
+    assert!(problem(&text).starts_with("lvsd.rec:2:"), "{}", problem(&text));
+}
+
+#[test]
+fn events_that_are_missing_are_told() {
+    let text = format!("{BEGIN}{}{}", tick(1), tick(3));
+    assert_eq!(problem(&text), "lvsd.rec:3:1: event 3 after event 1: some are missing");
+}
+
+#[test]
+fn what_is_no_recording_is_refused() {
+    assert!(problem("").starts_with("lvsd.rec:0:1: no recording"), "{}", problem(""));
+    assert!(problem(&tick(1)).starts_with("lvsd.rec:1:1: no recording"), "{}", problem(&tick(1)));
+    assert!(problem("[service.web]\n").starts_with("lvsd.rec:1:"), "{}", problem("[service.web]\n"));
+    let later = BEGIN.replace("\"format\":1", "\"format\":2");
+    assert!(
+        problem(&later).contains("format 2 by lvsd 0.1.0; this lvsd reads format 1"),
+        "{}",
+        problem(&later)
+    );
+}
+
+#[test]
+fn an_event_that_leads_to_something_else_now_is_told() {
+    let did = |number: u64| format!("{{\"did\":{{\"number\":{number},\"digest\":\"cbf29ce484222325\"}}}}\n");
+    let same = format!("{BEGIN}{}{}", tick(1), did(1));
+    assert_eq!(replayed(&same).map(|all| (all.compared, all.differs)), Ok((1, None)));
+    let stop = "{\"event\":{\"number\":2,\"at\":8,\"what\":\"stop\"}}\n";
+    let differs = replayed(&format!("{same}{stop}{}", did(2))).unwrap().differs.unwrap();
+    assert_eq!((differs.0.event, differs.0.line, differs.1), (2, 5, 1));
+}
+
+#[test]
+fn a_line_is_read_as_it_was_written() -> Result<(), RecordingError> {
+    let mut text = Vec::new();
+    Line::begin().write(&mut text).unwrap();
+    let mut reader = Reader::new(Path::new("lvsd.rec"), text.as_slice());
+    assert!(matches!(reader.next()?, Some(Found::Line(1, line)) if matches!(*line, Line::Begin { .. })));
+    assert!(reader.next()?.is_none());
+    Ok(())
+}
