@@ -16,6 +16,7 @@
 pub mod diff;
 pub mod model;
 pub mod netlink;
+pub mod sh;
 pub mod wire;
 
 #[cfg(test)]

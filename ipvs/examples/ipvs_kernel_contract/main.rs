@@ -3,22 +3,28 @@
 //! Needs root, `ipvsadm`, and a network namespace whose IPVS table is empty. Prints a line for each check; exits
 //! non-zero when one fails.
 
+mod faults;
 mod full_table;
+mod ipvsadm;
+mod order;
+mod random;
+mod settings;
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU32;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use ipvs::{
-    Destination, DestinationKey, Entry, ErrorKind, Family, Forward, Ipvs, Op, Options, Persistence, Protocol,
-    Refusal, Scheduler, SchedulerFlags, Service, ServiceKey, Table, Tunnel, TunnelKind, Weight, diff,
-    foreign,
+    Destination, DestinationKey, Entry, Family, Forward, Ipvs, Op, Options, Persistence, Protocol, Refusal,
+    Scheduler, SchedulerFlags, Service, ServiceKey, Table, Tunnel, TunnelKind, Weight, diff,
 };
 
-use full_table::{big_table, full_table};
+use full_table::full_table;
+use order::{a_destination_at_weight_0, a_late_destination, balancers_agree};
+use random::random_tables;
 
 type Failure = Box<dyn std::error::Error>;
 type Checked = Result<String, Failure>;
@@ -67,11 +73,20 @@ async fn run() -> Result<u32, Failure> {
     report("changes are set in place", changes(&ipvs).await);
     report("refusals are told operation by operation", refusals(&ipvs).await);
     report("every operation of a long failing list gets its result", many_refusals(&ipvs).await);
-    report("lost answers are a resync, and the next request works", overrun().await);
-    report("a foreign service is counted and left alone", foreign_service(&ipvs).await);
+    report("random tables are the same to ipvsadm, both ways", random_tables(&ipvs).await);
+    report("timeouts are set and read", settings::timeouts(&ipvs).await);
+    report("sync daemons are started, changed and stopped", settings::daemons(&ipvs).await);
+    report("the version is that of ipvsadm", settings::version(&ipvs).await);
+    report("balancers with different histories give clients the same destinations", balancers_agree());
+    report("a late destination makes mh differ until it is sorted", a_late_destination());
+    report("a destination that begins at weight 0 can have its slots", a_destination_at_weight_0());
+    report("lost answers are a resync, and the next request works", faults::overrun().await);
+    report("a foreign service is counted and left alone", faults::foreign_service(&ipvs).await);
     report("a full table reads back as written", full_table(&ipvs).await);
-    report("dumps go on while another writer adds and deletes", foreign_writer(&ipvs).await);
+    report("dumps go on while another writer adds and deletes", faults::foreign_writer(&ipvs).await);
+    report("writes go on beside another writer's", faults::writing_beside_a_foreign_writer(&ipvs).await);
     report("requests of several tasks are served one by one", concurrent(&ipvs).await);
+    report("IPVS may go away and return", faults::unloaded(&ipvs).await);
     drop(ipvs);
     report("the engine's thread ends with its last handle", thread_ends());
     Ok(failed)
@@ -283,85 +298,6 @@ async fn many_refusals(ipvs: &Ipvs) -> Checked {
         same("the operation of an error", &*error.op, &op)?;
     }
     Ok(String::new())
-}
-
-/// A receive buffer that holds a few acknowledgements.
-async fn overrun() -> Checked {
-    let options = Options { receive_buffer_bytes: 1, ..Options::default() };
-    let ipvs = Ipvs::open(options)?;
-    let mut want = Table::new();
-    for number in 0..100 {
-        want.insert(service_key(Family::V4, Protocol::Tcp, number), Entry::new(plain(Scheduler::Rr)?));
-    }
-    let none = BTreeSet::new();
-    let Err(error) = ipvs.apply(diff(&Table::new(), &want, &none)).await else {
-        return Err("no answer was lost".into());
-    };
-    same("what to do about it", &error.kind(), &ErrorKind::Resync)?;
-    let have = ipvs.dump().await?.table;
-    let done = have.len();
-    for op in diff(&have, &want, &none) {
-        ipvs.apply(vec![op]).await?.into_iter().collect::<Result<Vec<()>, _>>()?;
-    }
-    same("the table after the repair", &ipvs.dump().await?.table, &want)?;
-    for &key in want.keys() {
-        ipvs.apply(vec![Op::DeleteService { key }]).await?.into_iter().collect::<Result<Vec<()>, _>>()?;
-    }
-    Ok(format!("\"{error}\"; {done} of {} had been done", want.len()))
-}
-
-async fn foreign_service(ipvs: &Ipvs) -> Checked {
-    ipvsadm(&["-A", "-t", "203.0.113.1:443", "-s", "rr", "-p", "60", "-M", "255.0.255.0"])?;
-    ipvsadm(&["-a", "-t", "203.0.113.1:443", "-r", "10.9.9.9:443", "-m", "-w", "3"])?;
-    let have = ipvs.dump().await?.table;
-    let key = service_key(Family::V4, Protocol::Tcp, 1);
-    let want = Table::from_iter([(key, entry(plain(Scheduler::Wrr)?, Family::V4, 2)?)]);
-    let owned = BTreeSet::from([key]);
-    same("foreign services", &foreign(&have, &want, &owned), &1)?;
-    for ops in [diff(&have, &want, &owned), diff(&want, &Table::new(), &owned)] {
-        for result in ipvs.apply(ops).await? {
-            result?;
-        }
-    }
-    same("the table afterwards", &ipvs.dump().await?.table, &have)?;
-    ipvsadm(&["-D", "-t", "203.0.113.1:443"])?;
-    Ok(String::new())
-}
-
-fn ipvsadm(arguments: &[&str]) -> Result<String, Failure> {
-    let output = Command::new("ipvsadm").args(arguments).output()?;
-    if !output.status.success() {
-        return Err(format!("ipvsadm {arguments:?}: {}", String::from_utf8_lossy(&output.stderr)).into());
-    }
-    Ok(String::from_utf8(output.stdout)?)
-}
-
-async fn foreign_writer(ipvs: &Ipvs) -> Checked {
-    const ROUNDS: u32 = 30;
-    let other = Ipvs::open(Options::default())?;
-    let want: Table = big_table()?.iter().take(60).map(|(key, entry)| (*key, entry.clone())).collect();
-    let owned: BTreeSet<ServiceKey> = want.keys().copied().collect();
-    reach(ipvs, &want).await?;
-    let writer = tokio::spawn(async move {
-        for _ in 0..ROUNDS {
-            let gone = diff(&want, &Table::new(), &owned);
-            let back = diff(&Table::new(), &want, &owned);
-            for result in other.apply(gone.into_iter().chain(back).collect()).await? {
-                result.map_err(Box::new)?;
-            }
-        }
-        Ok::<_, Box<dyn std::error::Error + Send + Sync>>(want)
-    });
-    let mut dumps = 0;
-    while !writer.is_finished() {
-        ipvs.dump().await?;
-        dumps += 1;
-        tokio::task::yield_now().await;
-    }
-    let want = writer.await?.map_err(|error| error.to_string())?;
-    same("the table afterwards", &ipvs.dump().await?.table, &want)?;
-    reach(ipvs, &Table::new()).await?;
-    Ok(format!("{dumps} dumps in {ROUNDS} rounds"))
 }
 
 async fn concurrent(ipvs: &Ipvs) -> Checked {

@@ -19,7 +19,8 @@ pub enum Control {
         /// What it is set to.
         daemon: Daemon,
     },
-    /// Stops a sync daemon.
+    /// Stops a sync daemon. Of one that was started milliseconds before, the kernel stops it and does not answer
+    /// (`kthread_stop` gives EINTR): when that is the last of a list, it is a timeout and a resync.
     StopDaemon {
         /// Which.
         role: DaemonRole,

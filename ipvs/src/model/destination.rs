@@ -1,7 +1,7 @@
 //! What a destination is set to.
 
 use std::fmt;
-use std::num::NonZeroU16;
+use std::num::{NonZeroU16, NonZeroU32};
 
 use serde::{Deserialize, Serialize};
 
@@ -76,6 +76,11 @@ impl Weight {
     /// The number.
     pub const fn get(self) -> u32 {
         self.0
+    }
+
+    /// The weight in smaller units, rounded down.
+    pub(crate) fn divided_by(self, divisor: NonZeroU32) -> Self {
+        Self(self.0 / divisor)
     }
 }
 

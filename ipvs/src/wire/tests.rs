@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::decode::{Attributes, destination_key, destination_setting, service_key, service_setting};
 use super::*;
 use crate::arbitrary;
-use crate::diff::Op;
+use crate::diff::{Control, Op};
 use crate::model::{
     Destination, DestinationKey, Family, Scheduler, SchedulerFlags, Service, ServiceKey, Weight,
 };
@@ -262,6 +262,60 @@ fn read_in_every_way(bytes: &[u8]) {
         let _ = daemon(attributes);
         let _ = timeouts(attributes);
         let _ = info(attributes);
+    }
+}
+
+/// Messages of every kind, as the kernel sends them or close to it.
+fn specimens() -> Vec<Vec<u8>> {
+    let service: ServiceKey = "tcp [2001:db8::1]:80".parse().unwrap();
+    let (key, destination) = backend();
+    let role = crate::DaemonRole::Master;
+    let daemon = crate::Daemon::new("eth0".parse().unwrap(), 7).with_max_len(crate::SyncMaxLen::MIN);
+    let timeouts = crate::Timeouts { tcp: crate::TimeoutSeconds::new(900).ok(), ..crate::Timeouts::NONE };
+    let persistent = wrr().with_persistence(crate::Persistence::default_for(Family::V6));
+    let mut specimens = vec![
+        encoded(&Op::NewService { key: service, service: persistent }, 1),
+        encoded(&Op::NewDestination { service, key, destination }, 1),
+    ];
+    for control in [Control::StartDaemon { role, daemon }, Control::SetTimeouts(timeouts)] {
+        let mut out = Vec::new();
+        Request::Control(&control).encode(FAMILY, 1, &mut out).unwrap();
+        specimens.push(out);
+    }
+    // An acknowledgement and the end of a dump, with an errno.
+    for kind in [2u8, 3] {
+        specimens.push(
+            [&[20, 0, 0, 0, kind, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0][..], &[0xef, 0xff, 0xff, 0xff]].concat(),
+        );
+    }
+    let bare = [
+        destination_answer(&[]),
+        service_answer(6, 1, [255; 4]),
+        [number(1, 0x1_0201), number(2, 4096)].concat(),
+    ];
+    specimens.extend(bare);
+    specimens
+}
+
+#[test]
+fn every_message_with_any_byte_changed_or_cut_anywhere_is_read_without_a_panic() {
+    for specimen in specimens() {
+        for at in 0..specimen.len() {
+            read_in_every_way(&specimen[..at]);
+            read_in_every_way(&specimen[at..]);
+            let mut damaged = specimen.clone();
+            for value in [0, 1, 2, 3, 4, 5, 8, 0x10, 0x7f, 0x80, 0xfe, 0xff, !specimen[at]] {
+                damaged[at] = value;
+                read_in_every_way(&damaged);
+            }
+            damaged[at] = specimen[at];
+            // Lengths are two bytes.
+            for value in [[0, 0], [3, 0], [0xff, 0xff], [0xff, 0x7f]] {
+                let mut damaged = specimen.clone();
+                damaged.splice(at..(at + 2).min(specimen.len()), value);
+                read_in_every_way(&damaged);
+            }
+        }
     }
 }
 
