@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 use lab::configuration::Configuration;
 use lab::host::Host;
 use lab::network::{FIRST, Lab};
 use lab::site::{LIMIT, Site};
+use lab::wait::wait_until;
 use lab::world::World;
 use serde_json::Value;
 
@@ -45,14 +47,21 @@ pub(crate) fn doctor_names_what_is_wrong_and_its_command_mends_it(world: &World)
         ("VIP 2001:db8::10", &v6),
         ("VIP 192.0.2.10", &stray),
         ("192.0.2.99", "ip address add 192.0.2.99/32 dev lvsd0"),
+        ("device lvsd0", "ip link del lvsd0"),
     ] {
         host.run(&["sh", "-ec", breaks])?;
         let findings = expect(&site, &[subject]).with_context(|| format!("after {breaks}"))?;
         let command = findings[subject]["run"].as_str().context("no command")?;
         println!("{breaks}: {command}");
-        host.run(&["sh", "-ec", command])?;
-        expect(&site, &[]).with_context(|| format!("after {command}"))?;
+        match command.strip_prefix("lvsctl ") {
+            Some(words) => drop(site.balancers[0].ctl(&words.split(' ').collect::<Vec<_>>())?),
+            None => drop(host.run(&["sh", "-ec", command])?),
+        }
+        // What lvsd repairs takes it a moment.
+        wait_until(command, LIMIT, || expect(&site, &[]).is_ok())
+            .with_context(|| format!("{:?}", examine(&site)))?;
     }
+    others_are_named_in_this_namespace_only(&site)?;
 
     // What is wrong with the host is said without lvsd, too.
     site.balancers[0].stop(LIMIT)?;
@@ -63,6 +72,24 @@ pub(crate) fn doctor_names_what_is_wrong_and_its_command_mends_it(world: &World)
         &["lvsd", "net.ipv4.vs.conn_reuse_mode"],
     )?;
     Ok(())
+}
+
+/// A program that goes by keepalived's name, on the balancer and on a server.
+fn others_are_named_in_this_namespace_only(site: &Site) -> Result<()> {
+    let start = |host: &Host| {
+        let program = host.files().join("keepalived");
+        fs::copy("/bin/sleep", &program)?;
+        let mut command = Command::new(program);
+        command.arg("600");
+        host.spawn("keepalived", command)
+    };
+    let mut elsewhere = start(&site.lab.servers[0])?;
+    expect(site, &[])?;
+    let mut here = start(&site.lab.balancers[0])?;
+    expect(site, &["keepalived"])?;
+    here.kill()?;
+    elsewhere.kill()?;
+    expect(site, &[]).map(drop)
 }
 
 /// Exactly these are found on lb1, besides [`OF_THE_LAB`].

@@ -149,14 +149,15 @@ fn is_systemd() -> bool {
     Path::new("/run/systemd/system").is_dir()
 }
 
-/// Whether some target wants or requires it.
 fn is_enabled(unit: &str) -> bool {
-    ENABLED.iter().any(|directory| {
-        let targets = entries(directory);
-        let mut targets =
-            targets.iter().filter(|name| name.ends_with(".wants") || name.ends_with(".requires"));
-        targets.any(|target| Path::new(directory).join(target).join(unit).symlink_metadata().is_ok())
-    })
+    ENABLED.iter().any(|directory| is_wanted(directory, unit))
+}
+
+/// Whether some target wants or requires it: a link to it, which may point to what is not there.
+fn is_wanted(directory: &str, unit: &str) -> bool {
+    let targets = entries(directory);
+    let mut targets = targets.iter().filter(|name| name.ends_with(".wants") || name.ends_with(".requires"));
+    targets.any(|target| Path::new(directory).join(target).join(unit).symlink_metadata().is_ok())
 }
 
 fn entries(directory: &str) -> Vec<String> {
@@ -224,6 +225,18 @@ TCP  C000020A:0050 mh (mh-fallback,mh-port)
         assert_eq!(writer("python2.7", "/usr/bin/python2.7\0/usr/sbin/pybal\0"), Some("pybal"));
         assert_eq!(writer("perl", "/usr/bin/perl\0/usr/sbin/ldirectord\0"), Some("ldirectord"));
         assert_eq!(writer("vim", "vim\0keepalived\0"), None);
+    }
+
+    #[test]
+    fn a_unit_is_enabled_when_a_target_wants_it() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().to_str().expect("a path of text");
+        assert!(!is_wanted(path, "lvsd.service"));
+        let target = directory.path().join("multi-user.target.wants");
+        fs::create_dir(&target).expect("a target's directory");
+        std::os::unix::fs::symlink("/nowhere/lvsd.service", target.join("lvsd.service")).expect("a link");
+        assert!(is_wanted(path, "lvsd.service"));
+        assert!(!is_wanted(path, "ipvsadm.service"));
     }
 
     #[test]

@@ -29,7 +29,7 @@ fn device(facts: &Facts, interfaces: &[Interface]) -> Vec<Finding> {
     let vips = facts.wanted.as_ref().filter(|_| is_ready).map(|wanted| &wanted.vips);
     let Some(device) = interfaces.iter().find(|interface| interface.name == *name) else {
         return match vips.filter(|vips| !vips.is_empty()) {
-            Some(_) => vec![missing(subject, name)],
+            Some(_) => vec![missing(subject)],
             None => Vec::new(),
         };
     };
@@ -56,10 +56,9 @@ fn device(facts: &Facts, interfaces: &[Interface]) -> Vec<Finding> {
     findings
 }
 
-fn missing(subject: String, name: &str) -> Finding {
-    let why =
-        "without it the kernel does not take the VIPs' packets; lvsd makes it anew with the next repair";
-    Finding::new(Error, subject, "not there", "there", why).run(format!("ip link add {name} up type dummy"))
+fn missing(subject: String) -> Finding {
+    let why = "without it the kernel does not take the VIPs' packets; lvsd makes it anew when it repairs";
+    Finding::new(Error, subject, "not there", "there", why).run("lvsctl resync")
 }
 
 fn without(device: &str, vip: IpAddr) -> Finding {
@@ -140,7 +139,7 @@ mod tests {
         assert_eq!(finding.run.as_deref(), Some("ip link set dev lvsd0 up"));
         facts.interfaces.as_mut().expect("interfaces").retain(|interface| interface.name != "lvsd0");
         let finding = expect_one(&facts, Error, "device lvsd0");
-        assert_eq!(finding.is, "not there");
+        assert_eq!((&*finding.is, finding.run.as_deref()), ("not there", Some("lvsctl resync")));
     }
 
     #[test]
