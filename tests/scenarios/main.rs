@@ -4,6 +4,7 @@ mod doctor;
 mod evidence_of_failure;
 mod kernel_contract;
 mod kernel_table;
+mod links;
 mod operator;
 mod pool_files;
 mod reloads;
@@ -56,6 +57,9 @@ const SCENARIOS: &[Scenario] = &named![
     reloads::a_reload_adds_and_removes_a_service_and_the_other_goes_on,
     reloads::a_configuration_with_errors_is_refused_and_the_old_one_goes_on,
     kernel_table::what_was_changed_by_hand_is_repaired_and_foreign_services_are_left_alone,
+    links::a_server_on_a_second_link_of_the_balancers_serves_like_the_others,
+    links::a_server_behind_a_router_is_not_pooled_until_the_balancers_have_a_leg_there,
+    links::an_unplugged_server_is_found_sooner_than_its_checks_would_come,
     pool_files::a_pool_file_is_followed_and_a_broken_one_changes_nothing,
     doctor::doctor_names_what_is_wrong_and_its_command_mends_it,
 ];

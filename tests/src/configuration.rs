@@ -19,6 +19,9 @@ pub struct Configuration {
     pub services: Vec<Service>,
 }
 
+/// Checks fast enough for a scenario.
+const FAST: &str = "interval = \"200ms\"\ntimeout = \"200ms\"\nfall = 2\nrise = 2";
+
 /// One service with the three real servers behind it.
 #[derive(Clone, Debug)]
 pub struct Service {
@@ -30,7 +33,11 @@ pub struct Service {
     pub depool_threshold: f64,
     /// How health is asked for.
     pub check: Check,
-    /// Its backends: inline, or a pool file of this path (relative to the configuration).
+    /// How often, and when an answer counts.
+    pub timing: &'static str,
+    /// Its backends, by name and addresses.
+    pub servers: Vec<(&'static str, [IpAddr; 2])>,
+    /// How they are given: inline, or a pool file of this path (relative to the configuration).
     pub pool_file: Option<&'static str>,
 }
 
@@ -92,7 +99,16 @@ impl Configuration {
 impl Service {
     /// A service on port 80 with checks fast enough for a scenario.
     pub fn new(name: &'static str, vips: &[IpAddr]) -> Self {
-        Self { name, vips: vips.to_vec(), depool_threshold: 0.3, check: Check::Http, pool_file: None }
+        let servers = [("rs1", 11), ("rs2", 12), ("rs3", 13)];
+        Self {
+            name,
+            vips: vips.to_vec(),
+            depool_threshold: 0.3,
+            check: Check::Http,
+            timing: FAST,
+            servers: servers.map(|(host, last)| (host, [v4(last).into(), v6(last).into()])).into(),
+            pool_file: None,
+        }
     }
 
     fn render(&self) -> String {
@@ -109,22 +125,18 @@ impl Service {
             Check::Http => "type = \"http\"\npath = \"/healthz\"",
             Check::Tcp => "type = \"tcp\"",
         };
-        let timing = "interval = \"200ms\"\ntimeout = \"200ms\"\nfall = 2\nrise = 2";
-        let _ = write!(text, "\n[[service.{name}.checks]]\n{kind}\n{timing}\n");
-        let servers = [("rs1", 11), ("rs2", 12), ("rs3", 13)];
+        let _ = write!(text, "\n[[service.{name}.checks]]\n{kind}\n{}\n", self.timing);
         if self.pool_file.is_some() {
             let _ = writeln!(text, "\n[service.{name}.addresses]");
-            for (host, last) in servers {
-                let _ = writeln!(text, "{host} = [\"{}\", \"{}\"]", v4(last), v6(last));
+            for (host, [v4, v6]) in &self.servers {
+                let _ = writeln!(text, "{host} = [\"{v4}\", \"{v6}\"]");
             }
             return text;
         }
-        for (host, last) in servers {
+        for (host, [v4, v6]) in &self.servers {
             let _ = write!(
                 text,
-                "\n[[service.{name}.backends]]\nhost = \"{host}\"\naddresses = [\"{}\", \"{}\"]\nweight = 10\n",
-                v4(last),
-                v6(last)
+                "\n[[service.{name}.backends]]\nhost = \"{host}\"\naddresses = [\"{v4}\", \"{v6}\"]\nweight = 10\n",
             );
         }
         text

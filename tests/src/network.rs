@@ -44,6 +44,15 @@ pub fn v6(last: u16) -> Ipv6Addr {
     Ipv6Addr::new(0xfd00, 0x64, 0, 0, 0, 0, 0, digits(last))
 }
 
+/// The second segment's prefixes.
+const FAR: (&str, &str) = ("10.65.0", "fd00:65");
+
+/// The addresses of a host of the second segment.
+pub fn far(last: u16) -> [IpAddr; 2] {
+    let v6 = Ipv6Addr::new(0xfd00, 0x65, 0, 0, 0, 0, 0, digits(last));
+    [Ipv4Addr::new(10, 65, 0, last as u8).into(), v6.into()]
+}
+
 /// 251 becomes 0x251, so that an IPv6 address shows the digits of its IPv4 brother.
 fn digits(last: u16) -> u16 {
     ((last / 100) << 8) | ((last / 10 % 10) << 4) | (last % 10)
@@ -105,6 +114,32 @@ impl Lab {
             server.wait_ready(Duration::from_secs(20))?;
         }
         Ok(running)
+    }
+
+    /// Moves rs3 to a second segment, 10.65.0.0/24 and fd00:65::/64, in which the routers have a leg.
+    pub fn move_last_server_away(&self) -> Result<()> {
+        let bridge =
+            "link add far type bridge mcast_snooping 0\nlink set far up\nlink set rs3-eth0 master far\n";
+        batch(None, bridge)?;
+        for (router, last) in [("r1", 251), ("r2", 252)] {
+            far_leg(router, "eth2", last)?;
+        }
+        // Down and up again, it has lost its addresses and routes.
+        let lines = String::from("link set eth0 down\naddr flush dev eth0\n")
+            + &interface("eth0", FAR.0, FAR.1, 13)
+            + "route add default nexthop via 10.65.0.251 nexthop via 10.65.0.252\n\
+               route add ::/0 nexthop via fd00:65::251 nexthop via fd00:65::252\n";
+        batch(Some("rs3"), &lines)
+    }
+
+    /// Gives both balancers a leg in the segment of [`Lab::move_last_server_away`].
+    pub fn give_balancers_a_far_leg(&self) -> Result<()> {
+        [("lb1", 1), ("lb2", 2)].iter().try_for_each(|(balancer, last)| far_leg(balancer, "eth1", *last))
+    }
+
+    /// Pulls the cable of a server, at the switch: nobody but itself sees a link go down.
+    pub fn unplug(&self, server: &Host) -> Result<()> {
+        batch(None, &format!("link set {}-eth0 down\n", server.name()))
     }
 
     fn set_kernel_parameters(&self) -> Result<()> {
@@ -172,6 +207,16 @@ fn cables() -> String {
         cable(host, if host == "client" { "eth0" } else { "eth1" }, "clients");
     }
     lines
+}
+
+/// A cable from a host to the second segment.
+fn far_leg(host: &str, name: &str, last: u16) -> Result<()> {
+    let port = format!("{host}-{name}");
+    batch(
+        None,
+        &format!("link add {port} type veth peer name {name} netns {host}\nlink set {port} master far up\n"),
+    )?;
+    batch(Some(host), &interface(name, FAR.0, FAR.1, last))
 }
 
 fn client() -> String {
