@@ -13,7 +13,6 @@
 //! - [`engine`]: the one task that owns the core's state;
 //! - [`sources`], [`exec`], [`api`]: the world around it;
 //! - [`ctl`]: the other end, `lvsctl`;
-//! - [`record`]: every event in a file, and the same actions from it again;
 //! - [`doctor`]: what `lvsctl doctor` looks at on the host, and what it says;
 //! - [`record`]: every event in a file, and the same actions from it again;
 //! - [`daemon`]: how it is put together, and its life from start to drain.
