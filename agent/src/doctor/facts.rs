@@ -162,8 +162,10 @@ pub struct Configuration {
 pub enum Reading {
     /// It has no errors.
     Good,
-    /// It cannot be read; the reason.
-    Unreadable(String),
+    /// Whoever asks may not read it.
+    Denied,
+    /// It is not there, or not to be reached; the reason.
+    Missing(String),
     /// It has errors; the first, and how many.
     Wrong {
         /// The first error, with its place.

@@ -57,18 +57,14 @@ fn read(path: PathBuf) -> (Configuration, Option<Config>) {
 
 fn wrong(errors: &[config::ConfigError]) -> Reading {
     let unreadable = errors.iter().find_map(|error| match &error.problem {
-        Problem::Unreadable(error)
-            if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) =>
-        {
-            Some(error.to_string())
+        Problem::Unreadable(error) if error.kind() == ErrorKind::PermissionDenied => Some(Reading::Denied),
+        Problem::Unreadable(error) if error.kind() == ErrorKind::NotFound => {
+            Some(Reading::Missing(error.to_string()))
         }
         _ => None,
     });
-    match unreadable {
-        Some(reason) => Reading::Unreadable(reason),
-        None => Reading::Wrong {
-            first: errors.first().map(ToString::to_string).unwrap_or_default(),
-            count: errors.len(),
-        },
-    }
+    unreadable.unwrap_or_else(|| Reading::Wrong {
+        first: errors.first().map(ToString::to_string).unwrap_or_default(),
+        count: errors.len(),
+    })
 }

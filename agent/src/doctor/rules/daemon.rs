@@ -62,11 +62,12 @@ fn configuration(facts: &Facts) -> Option<Finding> {
             let finding = Finding::new(Error, subject, is, "without errors", why);
             Some(finding.run(format!("lvsd check-config {path}")).edit(first.clone()))
         }
-        // Whoever may not read it, while lvsd does, learns from its status what there is.
-        Reading::Unreadable(_) if facts.daemon != Daemon::NotRunning => None,
-        Reading::Unreadable(reason) => {
+        Reading::Denied => Some(Finding::ok(subject, "not looked at: permission denied")),
+        // The running lvsd was started with another one, then.
+        Reading::Missing(_) if facts.daemon != Daemon::NotRunning => None,
+        Reading::Missing(reason) => {
             let why = "lvsd does not start without it";
-            let finding = Finding::new(Error, subject, "not to be read", "readable", why);
+            let finding = Finding::new(Error, subject, "not there", "there", why);
             Some(finding.edit(format!("{path}: {reason}; or name another with --config")))
         }
     }

@@ -40,12 +40,14 @@ fn lvsd_that_cannot_be_asked_or_is_not_ready_is_said() {
 }
 
 #[test]
-fn a_configuration_with_errors_is_an_error_and_one_that_only_lvsd_may_read_is_not() {
+fn a_configuration_with_errors_is_an_error_and_one_that_may_not_be_read_is_not() {
     let mut facts = good();
     facts.configuration.reading = Reading::Wrong { first: "lvsd.toml:4:1: no".into(), count: 2 };
     let finding = expect_one(&facts, Error, "configuration /etc/lvsd/lvsd.toml");
     assert_eq!(finding.run.as_deref(), Some("lvsd check-config /etc/lvsd/lvsd.toml"));
-    facts.configuration.reading = Reading::Unreadable("no such file".into());
+    facts.configuration.reading = Reading::Denied;
+    assert_eq!(problems(&facts), []);
+    facts.configuration.reading = Reading::Missing("no such file".into());
     assert_eq!(problems(&facts), []);
     facts.daemon = Daemon::NotRunning;
     facts.process = None;
