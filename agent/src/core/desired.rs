@@ -139,7 +139,9 @@ fn relist_pool(
         let admin = backend.pooled.max(by_operator);
         let current = known.as_ref().map(|member| member.address);
         let address = addresses.as_ref().ok().and_then(|all| address_in(family, all, current));
-        former.extend(current.filter(|current| Some(*current) != address || admin == Admin::Inactive));
+        // One that was inactive before has left already: it must not be added again only to drain.
+        let served = known.as_ref().filter(|member| member.admin != Admin::Inactive).and(current);
+        former.extend(served.filter(|served| Some(*served) != address || admin == Admin::Inactive));
         let Some(address) = address else { continue };
         let checks = checks_for(&service.checks, address, service.port);
         let mut member = match known {
@@ -151,7 +153,8 @@ fn relist_pool(
         member.weight = backend.weight;
         pool.members.insert(backend.host.clone(), member);
     }
-    former.extend(old.into_values().map(|member| member.address));
+    let served = old.into_values().filter(|member| member.admin != Admin::Inactive);
+    former.extend(served.map(|member| member.address));
     former
 }
 

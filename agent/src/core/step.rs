@@ -143,6 +143,10 @@ fn source_changed(state: &State, path: &Path, dirty: &mut Dirty) {
 }
 
 fn resolved(state: &mut State, host: String, outcome: Result<Vec<IpAddr>, String>, dirty: &mut Dirty) {
+    // A look-up that ends too late: kept, its answer would be an old one for the next who wants the name.
+    if !state.emitted.names.as_ref().is_some_and(|names| names.contains(&host)) {
+        return;
+    }
     if let Err(error) = &outcome {
         let is_new = state.inventory.name(&host).and_then(|name| name.error.as_ref()) != Some(error);
         if is_new {
