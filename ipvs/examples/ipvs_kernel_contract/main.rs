@@ -3,6 +3,7 @@
 //! Needs root, `ipvsadm`, and a network namespace whose IPVS table is empty. Prints a line for each check; exits
 //! non-zero when one fails.
 
+mod examples;
 mod faults;
 mod full_table;
 mod ipvsadm;
@@ -74,6 +75,8 @@ async fn run() -> Result<u32, Failure> {
     report("refusals are told operation by operation", refusals(&ipvs).await);
     report("every operation of a long failing list gets its result", many_refusals(&ipvs).await);
     report("random tables are the same to ipvsadm, both ways", random_tables(&ipvs).await);
+    report("the example `table` prints what ipvsadm does", examples::table_is_ipvsadms(&ipvs).await);
+    report("the example `balance` takes away what it added", examples::balance_cleans_up(&ipvs).await);
     report("timeouts are set and read", settings::timeouts(&ipvs).await);
     report("sync daemons are started, changed and stopped", settings::daemons(&ipvs).await);
     report("the version is that of ipvsadm", settings::version(&ipvs).await);

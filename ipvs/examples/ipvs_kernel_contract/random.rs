@@ -119,6 +119,19 @@ impl Chance {
     }
 }
 
+/// A table with something of everything.
+pub(super) fn all_kinds() -> Result<Table, Failure> {
+    let mut chance = Chance(0x5eed);
+    let mut all = Table::new();
+    for _ in 0..8 {
+        let table = chance.table()?;
+        for (key, entry) in table.iter() {
+            all.insert(*key, entry.clone());
+        }
+    }
+    Ok(all)
+}
+
 /// The same table as far as `ipvsadm -S` tells: it leaves out thresholds.
 fn without_thresholds(table: &Table) -> Table {
     let plain = |entry: &Entry| {
