@@ -81,7 +81,7 @@ pub(super) async fn foreign_writer(ipvs: &Ipvs) -> Checked {
 
 /// While another writer adds and deletes its services, ours are brought from one table to another.
 pub(super) async fn writing_beside_a_foreign_writer(ipvs: &Ipvs) -> Checked {
-    const ROUNDS: usize = 20;
+    const ROUNDS: usize = 60;
     let (theirs, ours): (Vec<_>, Vec<_>) = big_table()?
         .iter()
         .take(80)

@@ -209,7 +209,27 @@ async fn kinds(ipvs: &Ipvs) -> Checked {
     want.insert(service_key(Family::V4, Protocol::Tcp, 3), mixed);
     let count = reach(ipvs, &want).await?;
     reach(ipvs, &Table::new()).await?;
-    Ok(format!("{count} operations"))
+    Ok(format!("{count} operations, {}", persistence_engine(ipvs).await?))
+}
+
+/// The only engine that there is lives in a module that not every kernel has.
+async fn persistence_engine(ipvs: &Ipvs) -> Checked {
+    let service = plain(Scheduler::Rr)?
+        .with_persistence(Persistence::default_for(Family::V4))
+        .with_persistence_engine("sip")?;
+    let want = Table::from_iter([(service_key(Family::V4, Protocol::Udp, 1), Entry::new(service))]);
+    let ops = diff(&Table::new(), &want, &BTreeSet::new());
+    match ipvs.apply(ops).await?.into_iter().next() {
+        Some(Err(error)) if error.refusal == Refusal::NoScheduler => {
+            Ok("NOT TRIED: persistence engine sip is not in this kernel".to_owned())
+        }
+        Some(Err(error)) => Err(error.into()),
+        _ => {
+            same("a service with an engine", &ipvs.dump().await?.table, &want)?;
+            reach(ipvs, &Table::new()).await?;
+            Ok("persistence engine sip".to_owned())
+        }
+    }
 }
 
 fn forwards() -> [Forward; 6] {

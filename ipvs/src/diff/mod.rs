@@ -107,7 +107,8 @@ impl fmt::Display for Op {
 ///
 /// A hashing scheduler comes last because a client must not be hashed over a part of the pool: with several balancers it
 /// would get to another destination than the one that holds its connection. It also spares the kernel to make the hash
-/// table anew for each destination, which takes several times as long as all the rest.
+/// table anew for each destination, which takes several times as long as all the rest. Where that last operation is
+/// refused, or not reached, the service is left without a scheduler, and the next diff sets it.
 ///
 /// Destinations that are added to a service later are added last, wherever they sort: see [`reorder`] for what that does to
 /// mh, and [`keep_slots`] for those that begin at weight 0.
