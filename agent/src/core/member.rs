@@ -204,7 +204,10 @@ impl Pool {
     ) -> Vec<Change> {
         for member in self.members.values_mut() {
             member.health = verdicts.together(&member.checks, member.born);
-            member.path = paths.get(member.address).cloned();
+            let path = paths.get(member.address);
+            if member.path.as_ref() != path {
+                member.path = path.cloned();
+            }
             member.is_checked = member.checks.iter().all(|check| verdicts.get(check).is_some());
             if member.health != Health::Unknown {
                 member.adopted = None;

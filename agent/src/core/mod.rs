@@ -3,12 +3,13 @@
 //! ```text
 //! Event ─▶ step ─┬▶ inventory   what the sources say
 //!                ├▶ member      health of each backend ─▶ pool: who is pooled, and why
+//!                ├▶ path        whether direct routing gets there
 //!                ├▶ desired     the kernel entries that follow
 //!                ├▶ advertise   the VIPs that the routers are to hear of
 //!                └▶ outcome ─▶ Actions: whole states that changed, answers, notices
 //! ```
 //!
-//! Reading order: [`event`], [`action`], [`pool`] (the rules), [`member`], [`inventory`], [`desired`],
+//! Reading order: [`event`], [`action`], [`pool`] (the rules), [`member`], [`path`], [`inventory`], [`desired`],
 //! [`advertise`], [`state`], [`step`](mod@step), [`operator`], [`view`].
 
 pub mod action;

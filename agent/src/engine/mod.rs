@@ -222,6 +222,7 @@ impl Engine {
             }
             Query::Kernel { repair, reply } => {
                 self.executors.addresses.read();
+                self.executors.paths.read();
                 self.executors.ipvs.compare(repair, reply);
             }
             Query::Ready { reply } => drop(reply.send(self.state.is_ready())),

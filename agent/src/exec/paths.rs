@@ -159,7 +159,7 @@ impl Executor {
                 },
                 Some((message, _)) = messages.next() => self.hear(message.payload).await,
                 () = read.notified() => self.begin_at(Instant::now()),
-                Some(Ok(round)) = self.rounds.join_next() => self.take(round),
+                Some(Ok(round)) = self.rounds.join_next() => self.take(round).await,
                 // It begins at the top.
                 () = until(next_round) => {}
                 () = until(next_report) => self.report().await,
@@ -197,12 +197,13 @@ impl Executor {
         }
     }
 
-    fn take(&mut self, round: Round) {
+    async fn take(&mut self, round: Round) {
         self.rested = Instant::now() + round.took * REST;
         self.ways.extend(round.ways);
         if let Some(neighbours) = round.neighbours {
-            self.neighbours = neighbours;
+            let before = std::mem::replace(&mut self.neighbours, neighbours);
             self.neighbours.append(&mut self.told);
+            self.tell_failed(&before).await;
         }
         if round.failure.is_some() {
             let again = Instant::now() + self.backoff.next();
@@ -244,14 +245,31 @@ impl Executor {
         }
     }
 
+    /// Tells which neighbours were found failed of which that was not heard before: the kernel's word can be lost.
+    async fn tell_failed(&self, before: &Neighbours) {
+        let is_failed = |key: &(u32, IpAddr)| before.get(key) == Some(&Neighbour::Failed);
+        let new = |key: &&(u32, IpAddr)| {
+            self.neighbours.get(key) == Some(&Neighbour::Failed) && !is_failed(key) && self.is_way(key)
+        };
+        let failed: BTreeSet<IpAddr> =
+            self.neighbours.keys().filter(new).map(|(_, address)| *address).collect();
+        if !failed.is_empty() {
+            self.inbox.event(Event::NeighboursFailed(failed)).await;
+        }
+    }
+
+    /// Whether an entry of the neighbour table is the one that packets to its address go by.
+    fn is_way(&self, (index, address): &(u32, IpAddr)) -> bool {
+        self.ways.get(address).is_some_and(|way| way.index == *index)
+    }
+
     async fn hear_of_neighbour(&mut self, index: u32, address: IpAddr, state: Neighbour) {
         self.told.insert((index, address), state);
         let before = self.neighbours.insert((index, address), state);
         if before != Some(state) {
             self.report_due.get_or_insert_with(|| Instant::now() + GATHER);
         }
-        let is_on_its_way = self.ways.get(&address).is_some_and(|way| way.index == index);
-        if state == Neighbour::Failed && is_on_its_way {
+        if state == Neighbour::Failed && self.is_way(&(index, address)) {
             self.inbox.event(Event::NeighboursFailed(BTreeSet::from([address]))).await;
         }
     }
@@ -283,3 +301,6 @@ async fn until(time: Option<Instant>) {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests;
