@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Destination, DestinationKey, Entry, Service, ServiceKey, Table};
+use crate::model::{Destination, DestinationKey, Difference, Entry, Service, ServiceKey, Table};
 
 mod order;
 mod record;
@@ -113,19 +113,30 @@ impl fmt::Display for Op {
 /// Destinations that are added to a service later are added last, wherever they sort: see [`reorder`] for what that does to
 /// mh, and [`keep_slots`] for those that begin at weight 0.
 pub fn diff(have: &Table, want: &Table, owned: &BTreeSet<ServiceKey>) -> Vec<Op> {
-    let gone = owned.iter().filter(|key| !want.contains_key(key));
-    let keys: BTreeSet<ServiceKey> = want.keys().chain(gone).copied().collect();
     let mut ops = Vec::new();
-    for key in keys {
-        match (have.get(&key), want.get(&key)) {
-            (None, None) => {}
-            (Some(_), None) => ops.push(Op::DeleteService { key }),
+    for Difference { key, old, new } in have.differences(want) {
+        match (old, new) {
             (None, Some(want)) => create(key, want, &mut ops),
-            (Some(have), Some(want)) if Arc::ptr_eq(have, want) => {}
             (Some(have), Some(want)) => change(key, have, want, &mut ops),
+            (Some(_), None) if owned.contains(&key) => ops.push(Op::DeleteService { key }),
+            (_, None) => {}
         }
     }
     ops
+}
+
+/// The table that the kernel has once it has confirmed every operation of [`diff`]: what is wanted, and what is
+/// foreign. It shares all it can with `want`, so that the next difference costs only what changes then.
+pub fn settled(have: &Table, want: &Table, owned: &BTreeSet<ServiceKey>) -> Table {
+    let mut settled = want.clone();
+    for Difference { key, old, new } in have.differences(want) {
+        if let (Some(foreign), None) = (old, new)
+            && !owned.contains(&key)
+        {
+            settled.insert(key, Arc::clone(foreign));
+        }
+    }
+    settled
 }
 
 /// Adds one service and what is in it.
@@ -160,5 +171,7 @@ fn change(service: ServiceKey, have: &Entry, want: &Entry, ops: &mut Vec<Op>) {
 
 /// How many services of `have` are another program's: neither wanted nor owned.
 pub fn foreign(have: &Table, want: &Table, owned: &BTreeSet<ServiceKey>) -> usize {
-    have.keys().filter(|key| !want.contains_key(key) && !owned.contains(key)).count()
+    have.differences(want)
+        .filter(|different| different.new.is_none() && !owned.contains(&different.key))
+        .count()
 }

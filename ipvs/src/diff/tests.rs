@@ -99,6 +99,7 @@ proptest! {
             remembered.record(&op);
             prop_assert_eq!(&unshared(&remembered), &kernel);
         }
+        prop_assert_eq!(&unshared(&settled(&have, &want, &owned)), &kernel);
     }
 
     #[test]

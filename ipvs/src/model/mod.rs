@@ -24,4 +24,4 @@ pub use scheduler::{Scheduler, SchedulerFlags, UnknownScheduler};
 pub use service::{Persistence, Service, ServiceError};
 pub use settings::{Info, Settings, TimeoutError, TimeoutSeconds, Timeouts};
 pub use snapshot::{Connections, Snapshot, Statistics};
-pub use table::{Entry, Table};
+pub use table::{Difference, Entry, Table};

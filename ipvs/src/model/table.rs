@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use imbl::OrdMap;
+use imbl::ordmap::DiffItem;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{Destination, DestinationError, DestinationKey, Service, ServiceKey};
@@ -38,11 +40,11 @@ impl Entry {
     }
 }
 
-/// Services by key, sorted. Entries are shared: a table that is derived from another costs what differs, and
-/// [`crate::diff()`] passes over entries that are the same one.
+/// Services by key, sorted. A persistent map: a clone costs nothing, a table that is derived from another shares with it
+/// all but what differs, and [`crate::diff()`] passes over what they share.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Table {
-    entries: BTreeMap<ServiceKey, Arc<Entry>>,
+    entries: OrdMap<ServiceKey, Arc<Entry>>,
 }
 
 impl Table {
@@ -71,6 +73,18 @@ impl Table {
         self.entries.remove(key)
     }
 
+    /// What differs from this table to another, in order of keys: what is here and what is there. Costs what the two do
+    /// not share.
+    pub fn differences<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = Difference<'a>> {
+        self.entries.diff(&other.entries).map(|item| match item {
+            DiffItem::Add(key, new) => Difference { key: *key, old: None, new: Some(new) },
+            DiffItem::Update { old: (key, old), new: (_, new) } => {
+                Difference { key: *key, old: Some(old), new: Some(new) }
+            }
+            DiffItem::Remove(key, old) => Difference { key: *key, old: Some(old), new: None },
+        })
+    }
+
     /// Services in order of their keys.
     pub fn iter(&self) -> impl Iterator<Item = (&ServiceKey, &Arc<Entry>)> {
         self.entries.iter()
@@ -90,6 +104,17 @@ impl Table {
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
+}
+
+/// A service that differs between two tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Difference<'a> {
+    /// Which.
+    pub key: ServiceKey,
+    /// What it is in the first table, if it is there.
+    pub old: Option<&'a Arc<Entry>>,
+    /// What it is in the second, if it is there.
+    pub new: Option<&'a Arc<Entry>>,
 }
 
 impl<E: Into<Arc<Entry>>> FromIterator<(ServiceKey, E)> for Table {
