@@ -130,7 +130,7 @@ impl<R: BufRead> Reader<R> {
     ///
     /// # Errors
     /// What names the file, line and column.
-    pub fn next(&mut self) -> Result<Option<Found>, RecordingError> {
+    pub fn read_next(&mut self) -> Result<Option<Found>, RecordingError> {
         let text = match self.ahead.take() {
             Some(text) => text,
             None => self.text()?,

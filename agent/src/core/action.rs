@@ -84,7 +84,7 @@ pub struct WantedTable {
     /// Our services as they are to be.
     pub table: Table,
     /// Every service that is ours: one that is not in `table` is to be deleted. Anything else is foreign.
-    pub owned: BTreeSet<ServiceKey>,
+    pub owned: Arc<BTreeSet<ServiceKey>>,
 }
 
 /// The answer to an operator's request.

@@ -210,7 +210,11 @@ enum Save {
 fn own(state: &mut State, dirty: &Dirty) -> Save {
     let before = state.wanted.owned.len();
     if dirty.keys {
-        state.wanted.owned.extend(state.wanted.table.keys().copied());
+        let new: Vec<ServiceKey> =
+            state.wanted.table.keys().filter(|key| !state.wanted.owned.contains(key)).copied().collect();
+        if !new.is_empty() {
+            Arc::make_mut(&mut state.wanted.owned).extend(new);
+        }
     }
     let has_grown = state.wanted.owned.len() > before;
     if dirty.ownership {
@@ -222,13 +226,13 @@ fn own(state: &mut State, dirty: &Dirty) -> Save {
             .copied()
             .collect();
         for key in gone {
-            wanted.owned.remove(&key);
+            Arc::make_mut(&mut wanted.owned).remove(&key);
             kernel.table.remove(&key);
         }
     }
-    let is_new = (dirty.keys || dirty.ownership) && state.saved.owned != state.wanted.owned;
+    let is_new = (dirty.keys || dirty.ownership) && state.saved.owned != *state.wanted.owned;
     if is_new {
-        state.saved.owned.clone_from(&state.wanted.owned);
+        state.saved.owned.clone_from(state.wanted.owned.as_ref());
     }
     match (has_grown, is_new || dirty.operators) {
         (true, _) => Save::First,

@@ -20,7 +20,7 @@ pub fn step(state: &mut State, event: Event, now: Timestamp) -> Vec<Action> {
     let mut last = Vec::new();
     match event {
         Event::Restored { saved, snapshots } => {
-            state.wanted.owned.extend(saved.owned.iter().copied());
+            state.wanted.owned = Arc::new(saved.owned.clone());
             state.saved = saved;
             state.inventory.restore(snapshots);
         }

@@ -9,7 +9,7 @@ use crate::core::action::WantedTable;
 use crate::core::event::ConnectionCount;
 use crate::engine::Inbox;
 use crate::metrics::Metrics;
-use ipvs::{Ipvs, Op, ServiceKey, Snapshot, Table, Weight, diff};
+use ipvs::{Ipvs, Op, ServiceKey, Snapshot, Table, Weight, diff, settled};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -241,12 +241,14 @@ impl Executor {
         let (mut failures, mut done) = (Vec::new(), Vec::new());
         for (op, result) in ops.into_iter().zip(results) {
             match result {
-                Ok(()) => {
-                    have.record(&op);
-                    done.push(op);
-                }
+                Ok(()) => done.push(op),
                 Err(error) => failures.push(error.to_string()),
             }
+        }
+        if failures.is_empty() {
+            have = settled(&have, &want.table, &want.owned);
+        } else {
+            done.iter().for_each(|op| have.record(op));
         }
         self.metrics.ipvs_operations(count - failures.len(), failures.len());
         tracing::debug!(operations = count, refused = failures.len(), "IPVS programmed");
@@ -294,7 +296,7 @@ impl Executor {
 
     async fn report_synced(&mut self, have: &Table, want: &WantedTable, failures: Vec<String>) {
         let ours =
-            want.table.keys().chain(&want.owned).filter(|key| have.contains_key(key)).copied().collect();
+            want.table.keys().chain(want.owned.iter()).filter(|key| have.contains_key(key)).copied().collect();
         let report = (ours, failures);
         if self.reported.as_ref() != Some(&report) {
             self.reported = Some(report.clone());

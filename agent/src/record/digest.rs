@@ -46,7 +46,7 @@ impl Fnv {
 pub struct Digester {
     /// One for each service of the last wanted table.
     entries: BTreeMap<ServiceKey, (Arc<Entry>, u64)>,
-    owned: BTreeSet<ServiceKey>,
+    owned: Arc<BTreeSet<ServiceKey>>,
     owned_digest: u64,
 }
 

@@ -90,7 +90,7 @@ pub enum ReplayError {
 pub fn replay(path: &Path, input: impl BufRead, output: impl Write) -> Result<Replayed, ReplayError> {
     let mut reader = Reader::new(path, input);
     let mut replay = Replay { output, process: None, replayed: Replayed::default() };
-    while let Some(found) = reader.next()? {
+    while let Some(found) = reader.read_next()? {
         match found {
             Found::CutOff(line) => replay.replayed.cut_off.push(line),
             Found::Line(line, content) => match replay.take(line, *content) {

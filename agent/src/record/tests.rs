@@ -85,7 +85,7 @@ fn a_line_is_read_as_it_was_written() -> Result<(), RecordingError> {
     let mut text = Vec::new();
     Line::begin().write(&mut text).unwrap();
     let mut reader = Reader::new(Path::new("lvsd.rec"), text.as_slice());
-    assert!(matches!(reader.next()?, Some(Found::Line(1, line)) if matches!(*line, Line::Begin { .. })));
-    assert!(reader.next()?.is_none());
+    assert!(matches!(reader.read_next()?, Some(Found::Line(1, line)) if matches!(*line, Line::Begin { .. })));
+    assert!(reader.read_next()?.is_none());
     Ok(())
 }
