@@ -247,10 +247,12 @@ fn addresses(state: &mut State, dirty: &Dirty, actions: &mut Vec<Action>) {
     if !(dirty.every_vip || dirty.sources || dirty.keys) {
         return;
     }
-    let present = state.kernel.addresses.as_ref();
+    // What is there already may stay, so it has to be known first: a set made without it would take addresses away,
+    // and be answered by reports that each ask for the opposite of the one before.
+    let Some(present) = &state.kernel.addresses else { return };
     let mut wanted: BTreeSet<IpAddr> = BTreeSet::new();
     for service in state.services.values() {
-        let is_here = |vip: &IpAddr| service.waiting.is_none() || present.is_some_and(|p| p.contains(vip));
+        let is_here = |vip: &IpAddr| service.waiting.is_none() || present.contains(vip);
         let keys = service_keys(&service.config);
         wanted.extend(
             keys.filter(|(vip, key)| is_here(vip) || state.wanted.table.contains_key(key))

@@ -47,3 +47,17 @@ fn a_look_up_that_ends_when_nobody_wants_the_name_any_more_is_not_kept() {
     world.event(Event::Resolved { host: "rs1".into(), outcome: Ok(vec!["10.64.0.99".parse().unwrap()]) });
     assert!(world.state.inventory.name("rs1").is_none(), "an old answer would serve the next who wants it");
 }
+
+#[test]
+fn the_vip_of_a_service_that_waits_stays_on_the_device_whatever_is_read_first() {
+    let mut world = World::new();
+    let vip: std::net::IpAddr = "192.0.2.10".parse().unwrap();
+    world.addresses = [vip].into();
+    let (saved, snapshots) = Default::default();
+    world.event(Event::Restored { saved, snapshots });
+    world.configure(&with_pool_file());
+    world.read_kernel();
+    assert!(world.addresses.contains(&vip), "taken away before it was known what is there");
+    world.event(Event::AddressesSynced { present: [vip].into(), failures: Vec::new() });
+    assert!(world.addresses.contains(&vip));
+}
