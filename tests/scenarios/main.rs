@@ -4,13 +4,17 @@ mod doctor;
 mod evidence_of_failure;
 mod kernel_contract;
 mod kernel_table;
+mod kills;
 mod links;
+mod many_services;
 mod operator;
 mod pool_files;
 mod reloads;
 mod restarts;
 mod routers;
 mod servers;
+mod service_manager;
+mod small_buffer;
 mod the_lab_itself;
 mod the_line;
 
@@ -60,6 +64,11 @@ const SCENARIOS: &[Scenario] = &named![
     links::a_server_on_a_second_link_of_the_balancers_serves_like_the_others,
     links::a_server_behind_a_router_is_not_pooled_until_the_balancers_have_a_leg_there,
     links::an_unplugged_server_is_found_sooner_than_its_checks_would_come,
+    kernel_table::what_was_changed_by_hand_is_named_by_diff_and_repaired_by_resync,
+    many_services::a_restart_with_a_hundred_services_breaks_no_connection_and_writes_nothing,
+    kills::lvsd_killed_at_any_point_of_a_change_completes_it_at_its_next_start,
+    small_buffer::a_table_becomes_right_though_answers_are_lost,
+    service_manager::systemd_hears_ready_when_it_serves_then_watchdog_and_stopping,
     pool_files::a_pool_file_is_followed_and_a_broken_one_changes_nothing,
     doctor::doctor_names_what_is_wrong_and_its_command_mends_it,
 ];

@@ -15,6 +15,8 @@ pub struct Configuration {
     pub shutdown_delay: &'static str,
     /// How often the kernel is read again and repaired.
     pub resync_interval: &'static str,
+    /// To whom the VIPs are announced.
+    pub routers: Routers,
     /// The services, in the order of the file.
     pub services: Vec<Service>,
 }
@@ -22,15 +24,26 @@ pub struct Configuration {
 /// Checks fast enough for a scenario.
 const FAST: &str = "interval = \"200ms\"\ntimeout = \"200ms\"\nfall = 2\nrise = 2";
 
+/// Who is told of the VIPs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Routers {
+    /// Both, over a session of each family.
+    Both,
+    /// Nobody: there is no BGP.
+    None,
+}
+
 /// One service with the three real servers behind it.
 #[derive(Clone, Debug)]
 pub struct Service {
     /// The name of its table.
-    pub name: &'static str,
+    pub name: String,
     /// Its addresses.
     pub vips: Vec<IpAddr>,
     /// Share of its backends that stays pooled.
     pub depool_threshold: f64,
+    /// Share of its backends that one change of its pool file may take out.
+    pub max_change: f64,
     /// How health is asked for.
     pub check: Check,
     /// How often, and when an answer counts.
@@ -53,7 +66,13 @@ pub enum Check {
 impl Configuration {
     /// One service, `web`, on the first addresses.
     pub fn with_web(asn: u32) -> Self {
-        Self { asn, shutdown_delay: "1s", resync_interval: "2s", services: vec![Service::new("web", &FIRST)] }
+        Self {
+            asn,
+            shutdown_delay: "1s",
+            resync_interval: "2s",
+            routers: Routers::Both,
+            services: vec![Service::new("web", &FIRST)],
+        }
     }
 
     /// The same and a second service on the second addresses, whose servers are asked for a connection only.
@@ -71,10 +90,22 @@ impl Configuration {
         let mut text = format!(
             "[lvsd]\nstate_dir = \"{files}/state\"\ncontrol_socket = \"{files}/control.sock\"\n\
              http = \"127.0.0.1:9090\"\nshutdown_delay = \"{}\"\n\
-             resync_interval = \"{}\"\ndrain_timeout = \"5s\"\n\n\
-             [bgp]\nlocal_asn = {}\nrouter_id = \"{}\"\nhold_time = \"30s\"\ngraceful_restart = true\n",
-            self.shutdown_delay,
-            self.resync_interval,
+             resync_interval = \"{}\"\ndrain_timeout = \"5s\"\n",
+            self.shutdown_delay, self.resync_interval
+        );
+        if self.routers == Routers::Both {
+            text += &self.sessions(last);
+        }
+        for service in &self.services {
+            text += &service.render();
+        }
+        text
+    }
+
+    /// The part about BGP, for the balancer whose addresses end so.
+    fn sessions(&self, last: u16) -> String {
+        let mut text = format!(
+            "\n[bgp]\nlocal_asn = {}\nrouter_id = \"{}\"\nhold_time = \"30s\"\ngraceful_restart = true\n",
             self.asn,
             v4(last)
         );
@@ -89,21 +120,19 @@ impl Configuration {
                 );
             }
         }
-        for service in &self.services {
-            text += &service.render();
-        }
         text
     }
 }
 
 impl Service {
     /// A service on port 80 with checks fast enough for a scenario.
-    pub fn new(name: &'static str, vips: &[IpAddr]) -> Self {
+    pub fn new(name: &str, vips: &[IpAddr]) -> Self {
         let servers = [("rs1", 11), ("rs2", 12), ("rs3", 13)];
         Self {
-            name,
+            name: name.to_owned(),
             vips: vips.to_vec(),
             depool_threshold: 0.3,
+            max_change: 0.5,
             check: Check::Http,
             timing: FAST,
             servers: servers.map(|(host, last)| (host, [v4(last).into(), v6(last).into()])).into(),
@@ -112,11 +141,12 @@ impl Service {
     }
 
     fn render(&self) -> String {
-        let name = self.name;
+        let name = &self.name;
         let mut text = format!(
-            "\n[service.{name}]\nvips = {:?}\nport = 80\nscheduler = \"mh\"\ndepool_threshold = {}\n",
+            "\n[service.{name}]\nvips = {:?}\nport = 80\nscheduler = \"mh\"\ndepool_threshold = {}\nmax_change = {}\n",
             self.vips.iter().map(IpAddr::to_string).collect::<Vec<_>>(),
-            self.depool_threshold
+            self.depool_threshold,
+            self.max_change
         );
         if let Some(file) = self.pool_file {
             let _ = writeln!(text, "pool_file = \"{file}\"");

@@ -36,6 +36,9 @@ pub(crate) const DIRECTORY: &str = "LAB_DIRECTORY";
 pub(crate) const LIMIT: &str = "LAB_LIMIT";
 pub(crate) const MODULES: &str = "LAB_MODULES";
 
+/// Further ones that are handed on as they are: what a person wants of a scenario.
+const HANDED_ON: [&str; 2] = ["LAB_KILLS", "LAB_SEED"];
+
 /// What of the world's console a person sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Console {
@@ -104,12 +107,14 @@ impl Run {
     }
 
     fn environment(&self) -> Vec<(&'static str, OsString)> {
-        vec![
+        let own = [
             (NAME, self.name.clone().into()),
             (DIRECTORY, self.directory.clone().into()),
             (LIMIT, self.limit.as_secs().to_string().into()),
             ("PATH", PROGRAMS.into()),
-        ]
+        ];
+        let handed_on = HANDED_ON.iter().filter_map(|name| Some((*name, std::env::var_os(name)?)));
+        own.into_iter().chain(handed_on).collect()
     }
 
     fn private_namespaces(&self) -> Result<Command> {

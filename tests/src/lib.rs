@@ -24,6 +24,7 @@ pub mod evidence;
 pub mod host;
 pub mod kernel;
 pub mod lvsd;
+pub mod many;
 pub mod netns;
 pub mod network;
 pub mod nginx;

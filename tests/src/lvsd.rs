@@ -22,13 +22,23 @@ const HTTP: &str = "127.0.0.1:9090";
 #[derive(Debug)]
 pub struct Lvsd {
     host: Host,
+    environment: Vec<(String, String)>,
     process: Option<Process>,
 }
 
 impl Lvsd {
     /// Writes its configuration and starts it. It is not ready yet: [`Lvsd::wait_ready`].
     pub fn start(host: &Host, configuration: &Configuration) -> Result<Self> {
-        let mut lvsd = Self { host: host.clone(), process: None };
+        Self::start_under(host, configuration, Vec::new())
+    }
+
+    /// The same with these in its environment, as a service manager puts them there.
+    pub fn start_under(
+        host: &Host,
+        configuration: &Configuration,
+        environment: Vec<(String, String)>,
+    ) -> Result<Self> {
+        let mut lvsd = Self { host: host.clone(), environment, process: None };
         lvsd.configure(configuration)?;
         lvsd.start_again()?;
         Ok(lvsd)
@@ -36,7 +46,7 @@ impl Lvsd {
 
     /// The same with a configuration of other words than [`Configuration`]'s.
     pub fn start_with(host: &Host, text: &str) -> Result<Self> {
-        let mut lvsd = Self { host: host.clone(), process: None };
+        let mut lvsd = Self { host: host.clone(), environment: Vec::new(), process: None };
         let file = lvsd.configuration_file();
         fs::write(&file, text).with_context(|| format!("write {}", file.display()))?;
         lvsd.start_again()?;
@@ -54,6 +64,7 @@ impl Lvsd {
     pub fn start_again(&mut self) -> Result<()> {
         let mut command = Command::new(built("lvsd")?);
         command.arg("--config").arg(self.configuration_file());
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         self.process = Some(self.host.spawn("lvsd", command)?);
         Ok(())
     }
@@ -148,6 +159,13 @@ impl Lvsd {
     /// What a page of lvsd's HTTP server says.
     pub fn http(&self, path: &str) -> Result<String> {
         http(&self.host, path)
+    }
+
+    /// The value of one series on /metrics, named as the page does.
+    pub fn metric(&self, series: &str) -> Result<f64> {
+        let page = self.http("/metrics")?;
+        let of = |line: &str| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok();
+        page.lines().find_map(of).with_context(|| format!("no {series} on /metrics"))
     }
 
     /// Its process id, in the lab's own process table.

@@ -48,6 +48,15 @@ pub fn here() -> Result<Table> {
     parse(&text)
 }
 
+/// Reads the whole table of `host` over netlink, however long it is.
+pub fn whole(host: &Host) -> Result<ipvs::Table> {
+    host.enter(|| {
+        let ipvs = ipvs::Ipvs::open(ipvs::Options::default())?;
+        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+        Ok(runtime.block_on(ipvs.dump())?.table)
+    })?
+}
+
 /// The weights of a TCP service's destinations by address; empty when there is no such service.
 pub fn weights(host: &Host, service: SocketAddr) -> Result<BTreeMap<IpAddr, u32>> {
     Ok(weights_in(&read(host)?, service))
