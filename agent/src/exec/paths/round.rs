@@ -19,6 +19,9 @@ use tokio::time::Instant;
 /// not end all looking.
 const LIMIT: Duration = Duration::from_secs(3);
 
+/// What is said when it has waited that long. The round ends then: thousands of such waits would be hours.
+const SILENT: &str = "no answer in time";
+
 /// The way to an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Way {
@@ -75,7 +78,12 @@ impl Looker {
         for address in addresses {
             match self.way(*address).await {
                 Ok(way) => drop(round.ways.insert(*address, way)),
-                Err(error) => round.failure = Some(format!("the route to {address}: {error}")),
+                Err(error) => {
+                    round.failure = Some(format!("the route to {address}: {error}"));
+                    if error == SILENT {
+                        return;
+                    }
+                }
             }
         }
         match in_time(self.neighbours(addresses)).await {
@@ -88,7 +96,7 @@ impl Looker {
     async fn way(&mut self, address: IpAddr) -> Result<Way, String> {
         let kernel = self.kernel.clone();
         let answer = async move { kernel.route().get(question(address)).execute().try_next().await };
-        let route = match tokio::time::timeout(LIMIT, answer).await.map_err(|_| "no answer in time")? {
+        let route = match tokio::time::timeout(LIMIT, answer).await.map_err(|_| SILENT)? {
             Ok(Some(route)) => route,
             Ok(None) => return Err("an empty answer".into()),
             Err(rtnetlink::Error::NetlinkError(error)) => {
@@ -135,7 +143,7 @@ impl Looker {
 }
 
 async fn in_time<T>(answer: impl Future<Output = Result<T, rtnetlink::Error>>) -> Result<T, String> {
-    let answer = tokio::time::timeout(LIMIT, answer).await.map_err(|_| "no answer in time")?;
+    let answer = tokio::time::timeout(LIMIT, answer).await.map_err(|_| SILENT)?;
     answer.map_err(|error| error.to_string())
 }
 
