@@ -35,6 +35,8 @@ async fn turn(mut inbox: mpsc::Receiver<Input>) {
     let now = || Timestamp::from(std::time::SystemTime::now());
     let table = ipvs::Table::new();
     step(&mut state, Event::KernelRead { table, connections: Vec::new() }, now());
+    let (present, failures) = (std::collections::BTreeSet::new(), Vec::new());
+    step(&mut state, Event::AddressesSynced { present, failures }, now());
     while let Some(input) = inbox.recv().await {
         match input {
             Input::Event(event) => drop(step(&mut state, event, now())),

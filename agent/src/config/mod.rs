@@ -23,7 +23,6 @@ mod model;
 mod parse;
 mod pool;
 mod service;
-mod sh;
 mod threshold;
 mod twice;
 pub(crate) mod value;
@@ -36,7 +35,6 @@ pub use model::{
     Admin, Announce, Backend, Bgp, CheckTemplate, Config, Daemon, Family, Peer, Pool, Service, Vip,
 };
 pub use parse::parse;
-pub use sh::{ShWeights, sh_divisor};
 pub use threshold::{Threshold, ThresholdError};
 pub use value::read_duration as duration;
 

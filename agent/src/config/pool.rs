@@ -1,10 +1,10 @@
 //! A service's pool: `[[service.NAME.backends]]` or `pool_file`, and `[service.NAME.addresses]`.
 
+use super::Problem;
 use super::model::{Admin, Backend, Pool};
 use super::twice::Seen;
 use super::value::{MAX_WEIGHT, WEIGHT, address, host};
 use super::walk::{Node, Section};
-use super::{Problem, sh_divisor};
 use crate::suggest::suggest;
 use ipvs::{Scheduler, Weight};
 use std::collections::{BTreeMap, BTreeSet};
@@ -125,7 +125,7 @@ fn backends(
     }
     if scheduler.is_some_and(|service| *service.scheduler() == Scheduler::Sh) {
         let weights = backends.iter().map(|backend| backend.weight);
-        if let Err(error) = sh_divisor(weights) {
+        if let Err(error) = ipvs::sh::divisor(weights) {
             node.report(Problem::Conflict(error.to_string()));
         }
     }

@@ -62,7 +62,9 @@ impl Action {
     /// Whether nobody's traffic waits for it.
     pub fn can_wait(&self) -> bool {
         match self {
-            Self::Save(_) | Self::KeepSnapshots(_) | Self::Reply { .. } | Self::Notice(_) | Self::Exit => true,
+            Self::Save(_) | Self::KeepSnapshots(_) | Self::Reply { .. } | Self::Notice(_) | Self::Exit => {
+                true
+            }
             Self::SaveFirst(_)
             | Self::SyncIpvs(_)
             | Self::ReadKernel
@@ -83,6 +85,8 @@ impl Action {
 pub struct WantedTable {
     /// Our services as they are to be.
     pub table: Table,
+    /// The services as they would be if every backend served, where that tells the kernel more.
+    pub nominal: Table,
     /// Every service that is ours: one that is not in `table` is to be deleted. Anything else is foreign.
     pub owned: Arc<BTreeSet<ServiceKey>>,
 }

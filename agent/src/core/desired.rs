@@ -6,7 +6,7 @@ use super::member::{Draining, Member, Pool, address_in, checks_for};
 use super::operator::source_of;
 use super::saved::Saved;
 use super::state::{DRAIN_POLL, ServiceState, service_keys};
-use crate::config::{Admin, Service, sh_divisor};
+use crate::config::{Admin, Service};
 use ipvs::{Destination, DestinationKey, Entry, Family, Protocol, Scheduler, ServiceKey, Table, Weight};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -57,11 +57,11 @@ fn scaled(service: &Service, mut listed: Vec<Listed>) -> Result<Vec<Listed>, Str
     if *service.scheduler.scheduler() != Scheduler::Sh {
         return Ok(listed);
     }
-    let divisor = sh_divisor(listed.iter().map(|l| l.backend.weight))
-        .map_err(|error| format!("{}: {error}", source_of(service)))?;
-    for Listed { backend, .. } in &mut listed {
-        // What is divided was a weight, so its quotient is one.
-        backend.weight = Weight::new(backend.weight.get() / divisor).unwrap_or(backend.weight);
+    let weights: Vec<Weight> = listed.iter().map(|l| l.backend.weight).collect();
+    let weights =
+        ipvs::sh::scaled_weights(&weights).map_err(|error| format!("{}: {error}", source_of(service)))?;
+    for (Listed { backend, .. }, weight) in listed.iter_mut().zip(weights) {
+        backend.weight = weight;
     }
     Ok(listed)
 }
@@ -197,12 +197,25 @@ pub fn entries(service: &ServiceState, serving: &Serving<'_>) -> Vec<(ServiceKey
             continue;
         }
         let Some(pool) = service.pools.get(&Family::of(vip)) else { continue };
-        entries.push((key, Arc::new(entry(&service.config, pool))));
+        entries.push((key, Arc::new(entry(&service.config, pool, |member| member.decision.weight))));
     }
     entries
 }
 
-fn entry(service: &Service, pool: &Pool) -> Entry {
+/// What the entries of a service would be if everyone served, for a scheduler that gives a server its place by the
+/// weight that it had last: a server that is added while it is down must get the same place on every balancer.
+pub fn nominal_entries(service: &ServiceState) -> Vec<(ServiceKey, Arc<Entry>)> {
+    if *service.config.scheduler.scheduler() != Scheduler::Mh {
+        return Vec::new();
+    }
+    let nominal = |(vip, key): (IpAddr, ServiceKey)| {
+        let pool = service.pools.get(&Family::of(vip))?;
+        Some((key, Arc::new(entry(&service.config, pool, |member| member.weight))))
+    };
+    service.keys().filter_map(nominal).collect()
+}
+
+fn entry(service: &Service, pool: &Pool, weight: impl Fn(&Member) -> Weight) -> Entry {
     let mut entry = Entry::new(service.scheduler.clone());
     let mut add = |address, weight| {
         let key = DestinationKey { address, port: service.port };
@@ -212,7 +225,7 @@ fn entry(service: &Service, pool: &Pool) -> Entry {
         add(*address, Weight::ZERO);
     }
     for member in pool.members.values().filter(|member| member.admin != Admin::Inactive) {
-        add(member.address, member.decision.weight);
+        add(member.address, weight(member));
     }
     entry
 }

@@ -151,6 +151,11 @@ fn decide(state: &mut State, dirty: &mut Dirty, now: Timestamp) {
                 dirty.table = true;
             }
         }
+        for (key, entry) in desired::nominal_entries(service) {
+            if state.wanted.nominal.get(&key) != Some(&entry) {
+                state.wanted.nominal.insert(key, entry);
+            }
+        }
         tell(state, name, changes);
     }
 }

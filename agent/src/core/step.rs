@@ -239,6 +239,7 @@ fn tick(state: &mut State, dirty: &mut Dirty, now: Timestamp) -> Option<Action> 
     for key in due {
         state.leaving.remove(&key);
         state.wanted.table.remove(&key);
+        state.wanted.nominal.remove(&key);
         state.kernel.table.remove(&key);
         dirty.table = true;
         dirty.keys = true;

@@ -236,6 +236,7 @@ impl Executor {
             return Ok(Applied { have, failures: Vec::new(), is_new: false, done: Vec::new() });
         }
         let is_new = ops.iter().any(|op| matches!(op, Op::NewService { .. } | Op::DeleteService { .. }));
+        let ops = keep_slots(ops, &want.nominal);
         let count = ops.len();
         let results = self.ipvs.apply(ops.clone()).await?;
         let (mut failures, mut done) = (Vec::new(), Vec::new());
@@ -295,8 +296,7 @@ impl Executor {
     }
 
     async fn report_synced(&mut self, have: &Table, want: &WantedTable, failures: Vec<String>) {
-        let ours =
-            want.table.keys().chain(want.owned.iter()).filter(|key| have.contains_key(key)).copied().collect();
+        let ours = have.keys().filter(|key| is_ours_and_works(key, have, want)).copied().collect();
         let report = (ours, failures);
         if self.reported.as_ref() != Some(&report) {
             self.reported = Some(report.clone());
@@ -305,11 +305,37 @@ impl Executor {
     }
 }
 
+/// Whether a service is ours and the kernel has it as it is wanted, its scheduler included: without one it serves
+/// nobody. One that is to go counts until it is gone.
+fn is_ours_and_works(key: &ServiceKey, have: &Table, want: &WantedTable) -> bool {
+    match (have.get(key), want.table.get(key)) {
+        (Some(have), Some(want)) => have.service == want.service,
+        (Some(_), None) => want.owned.contains(key),
+        (None, _) => false,
+    }
+}
+
 async fn sleep_or_wait(pause: Option<Duration>) {
     match pause {
         Some(pause) => tokio::time::sleep(pause).await,
         None => std::future::pending().await,
     }
+}
+
+/// Has mh give a server that is down its place in a service that is new, as it has on a balancer that saw it fail. In a
+/// service that serves already it would get a connection in between.
+fn keep_slots(ops: Vec<Op>, nominal: &Table) -> Vec<Op> {
+    let new: BTreeSet<ServiceKey> = ops
+        .iter()
+        .filter_map(|op| match op {
+            Op::NewService { key, .. } => Some(*key),
+            _ => None,
+        })
+        .collect();
+    ipvs::diff::keep_slots(ops, |service, destination| {
+        let entry = nominal.get(service).filter(|_| new.contains(service))?;
+        Some(entry.destinations.get(destination)?.weight)
+    })
 }
 
 /// What came of sending operations.
