@@ -51,6 +51,9 @@ Exit codes:
 /// `lvsctl doctor` found something that is to be changed.
 const SOMETHING_TO_DO: u8 = 8;
 
+/// `lvsctl diff` found the kernel not as it is to be.
+const DIFFERS: u8 = 9;
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Output {
     /// For people.
@@ -192,20 +195,19 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("no runtime: {error}"), 1),
     };
-    if let Command::Doctor { verbose, config } = &arguments.command {
-        return runtime.block_on(examine(&arguments, *verbose, config.as_deref()));
-    }
     match runtime.block_on(run(&arguments)) {
-        Ok(text) => match std::io::stdout().write_all(text.as_bytes()) {
+        Ok(Printed { text, code }) => match std::io::stdout().write_all(text.as_bytes()) {
             // A reader that has seen enough, as in `lvsctl status | head`, is no failure.
-            Ok(()) | Err(_) => ExitCode::SUCCESS,
+            Ok(()) | Err(_) => ExitCode::from(code),
         },
-        Err(ClientError::Differs(text)) => {
-            print!("{text}");
-            ExitCode::from(9)
-        }
         Err(error) => fail(&error.to_string(), exit_code(&error)),
     }
+}
+
+/// What is printed, and how it ends.
+struct Printed {
+    text: String,
+    code: u8,
 }
 
 fn fail(message: &str, code: u8) -> ExitCode {
@@ -220,24 +222,23 @@ fn paint() -> render::Paint {
 }
 
 /// `lvsctl doctor`: it answers also when lvsd does not.
-async fn examine(arguments: &Arguments, verbose: bool, config: Option<&Path>) -> ExitCode {
+async fn examine(
+    arguments: &Arguments,
+    verbose: bool,
+    config: Option<&Path>,
+) -> Result<Printed, ClientError> {
     let facts = doctor::gather::gather(&arguments.socket, config).await;
     let mut findings = doctor::diagnose(&facts);
     let is_quiet = findings.iter().all(|finding| finding.severity == doctor::Severity::Ok);
     if matches!(arguments.output, Output::Json) && !verbose {
         findings.retain(|finding| finding.severity > doctor::Severity::Ok);
     }
-    let text = show(arguments.output, &findings, |findings| doctor::render::text(findings, verbose, paint()));
-    match text {
-        Ok(text) => match std::io::stdout().write_all(text.as_bytes()) {
-            // As in main: the exit code says it all to whoever reads no further.
-            Ok(()) | Err(_) => ExitCode::from(if is_quiet { 0 } else { SOMETHING_TO_DO }),
-        },
-        Err(error) => fail(&error.to_string(), exit_code(&error)),
-    }
+    let printed =
+        show(arguments.output, &findings, |findings| doctor::render::text(findings, verbose, paint()))?;
+    Ok(Printed { code: if is_quiet { 0 } else { SOMETHING_TO_DO }, ..printed })
 }
 
-async fn run(arguments: &Arguments) -> Result<String, ClientError> {
+async fn run(arguments: &Arguments) -> Result<Printed, ClientError> {
     let client = Client::new(&arguments.socket);
     let paint = paint();
     let output = arguments.output;
@@ -285,8 +286,8 @@ async fn run(arguments: &Arguments) -> Result<String, ClientError> {
         }
         Command::Diff => {
             let comparison = client.diff().await?;
-            let text = show(output, &comparison, render::comparison)?;
-            if comparison.differences.is_empty() { Ok(text) } else { Err(ClientError::Differs(text)) }
+            let printed = show(output, &comparison, render::comparison)?;
+            Ok(Printed { code: if comparison.differences.is_empty() { 0 } else { DIFFERS }, ..printed })
         }
         Command::Resync => {
             let comparison: Comparison = client.post("/v1/resync", &()).await?;
@@ -296,11 +297,16 @@ async fn run(arguments: &Arguments) -> Result<String, ClientError> {
             let reloaded: Reloaded = client.post("/v1/reload", &()).await?;
             show(output, &reloaded, render::reloaded)
         }
-        Command::Doctor { .. } => unreachable!("main has examined the host"),
+        Command::Doctor { verbose, config } => examine(arguments, *verbose, config.as_deref()).await,
     }
 }
 
-async fn take_out(client: &Client, path: &str, out: &TakeOut, output: Output) -> Result<String, ClientError> {
+async fn take_out(
+    client: &Client,
+    path: &str,
+    out: &TakeOut,
+    output: Output,
+) -> Result<Printed, ClientError> {
     let TakeOut { host, note: Note { reason, force, lasts } } = out;
     let request = TakeOutRequest { host: host.clone(), reason: reason.clone(), force: *force, lasts: *lasts };
     let done: Done = client.post(path, &request).await?;
@@ -311,11 +317,12 @@ fn show<T: Serialize>(
     output: Output,
     answer: &T,
     table: impl Fn(&T) -> String,
-) -> Result<String, ClientError> {
-    match output {
-        Output::Table => Ok(table(answer)),
-        Output::Json => Ok(serde_json::to_string_pretty(answer).map_err(ClientError::Json)? + "\n"),
-    }
+) -> Result<Printed, ClientError> {
+    let text = match output {
+        Output::Table => table(answer),
+        Output::Json => serde_json::to_string_pretty(answer).map_err(ClientError::Json)? + "\n",
+    };
+    Ok(Printed { text, code: 0 })
 }
 
 fn exit_code(error: &ClientError) -> u8 {
@@ -323,7 +330,6 @@ fn exit_code(error: &ClientError) -> u8 {
         ClientError::NotRunning { .. } => 3,
         ClientError::Permission { .. } => 6,
         ClientError::Http(_) | ClientError::Json(_) => 1,
-        ClientError::Differs(_) => 9,
         ClientError::Problem(problem) => match problem.kind {
             ProblemKind::BadRequest | ProblemKind::Kernel => 1,
             ProblemKind::NotFound => 4,

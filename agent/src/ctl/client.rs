@@ -39,9 +39,6 @@ pub enum ClientError {
     /// The answer is not what this version expects.
     #[error("lvsd's answer cannot be understood (another version?): {0}")]
     Json(#[source] serde_json::Error),
-    /// The kernel is not as it is to be; this says how.
-    #[error("{0}")]
-    Differs(String),
     /// lvsd said no.
     #[error("{}", .0.message)]
     Problem(Problem),
