@@ -172,11 +172,12 @@ fn drain(pool: &mut Pool, protocol: Protocol, former: Vec<IpAddr>, now: Timestam
     }
 }
 
-/// Hosts that share an address with one that is earlier in the order of names.
+/// Hosts that share an address with one that is earlier in the order of names. Those that are inactive have no part in
+/// it: they are not in the kernel.
 fn duplicates(pool: &Pool) -> Vec<(String, String)> {
     let mut owners: BTreeMap<IpAddr, &str> = BTreeMap::new();
     let mut twice = Vec::new();
-    for (host, member) in &pool.members {
+    for (host, member) in pool.members.iter().filter(|(_, member)| member.admin != Admin::Inactive) {
         match owners.get(&member.address) {
             Some(owner) => {
                 twice.push((host.clone(), format!("has the address {} of {owner}", member.address)))

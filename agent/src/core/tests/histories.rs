@@ -61,3 +61,23 @@ fn the_vip_of_a_service_that_waits_stays_on_the_device_whatever_is_read_first() 
     world.event(Event::AddressesSynced { present: [vip].into(), failures: Vec::new() });
     assert!(world.addresses.contains(&vip));
 }
+
+#[test]
+fn an_inactive_backend_does_not_take_its_address_from_one_that_serves() {
+    let looked_up = ["1", "2"].iter().fold(WEB.to_string(), |text, n| {
+        text.replace(&format!(", addresses = [\"10.64.0.1{n}\", \"fd00::1{n}\"]"), "")
+    });
+    let mut world = World::with(&looked_up);
+    for host in ["rs1", "rs2"] {
+        let outcome = Ok(vec!["10.64.0.12".parse().unwrap()]);
+        world.event(Event::Resolved { host: host.into(), outcome });
+    }
+    world.up(&["10.64.0.12", "10.64.0.13", "fd00::13"]);
+    assert_eq!(world.weight(V4, "10.64.0.12:80"), Some(10), "rs1 has it, by its name");
+    let (host, to, note) = ("rs1".to_string(), TakenOut::Inactive, Note { force: true, ..Note::default() });
+    world.operate(Command::TakeOut { host, to, note }).unwrap();
+    world.up(&["10.64.0.12"]);
+    assert_eq!(world.weight(V4, "10.64.0.12:80"), Some(10), "rs2 has it now");
+    world.pass(Duration::from_secs(120));
+    assert_eq!(world.weight(V4, "10.64.0.12:80"), Some(10));
+}
