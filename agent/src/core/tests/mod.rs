@@ -4,6 +4,7 @@ mod histories;
 mod lifecycle;
 mod operators;
 mod paths;
+mod simulation;
 mod sources;
 mod world;
 

@@ -1,0 +1,93 @@
+//! The configurations that a simulated balancer is reloaded between.
+
+use crate::config::Config;
+use crate::core::tests::world::parse;
+use std::sync::{Arc, LazyLock};
+
+const DAEMON: &str = r#"
+[lvsd]
+shutdown_delay = "2s"
+drain_timeout = "20s"
+resync_interval = "10s"
+[bgp]
+local_asn = 64600
+router_id = "10.64.0.1"
+peer = [{ name = "r1", address = "10.64.0.251", asn = 65001 }]
+"#;
+
+const FOUR: &str = r#"
+backends = [
+  { host = "rs1", weight = 10, addresses = ["10.64.0.11", "fd00::11"] },
+  { host = "rs2", weight = 10, addresses = ["10.64.0.12", "fd00::12"] },
+  { host = "rs3", weight = 20, addresses = ["10.64.0.13", "fd00::13"] },
+  { host = "rs4", weight = 1, addresses = ["10.64.0.14"] },
+]
+"#;
+
+const LOOKED_UP: &str = r#"
+backends = [
+  { host = "rs1", weight = 10, addresses = ["10.64.0.11", "fd00::11"] },
+  { host = "rs5", weight = 10 },
+  { host = "rs6", weight = 5 },
+]
+"#;
+
+const TCP: &str = "checks = [{ type = \"tcp\" }]\n";
+const TWO_CHECKS: &str = "checks = [{ type = \"tcp\" }, { type = \"http\", path = \"/\" }]\n";
+
+/// `name` on port 80 of an IPv4 and an IPv6 VIP.
+fn web(name: &str, settings: &str) -> String {
+    format!("[service.{name}]\nvips = [\"192.0.2.10\", \"2001:db8::10\"]\n{settings}\n")
+}
+
+/// A second service on the IPv4 VIP.
+fn other(settings: &str) -> String {
+    format!("[service.other]\nvips = [\"192.0.2.10\"]\nport = 443\n{TCP}{settings}\n")
+}
+
+fn dns(settings: &str) -> String {
+    format!("[service.dns]\nvips = [\"192.0.2.11\"]\nport = 53\nprotocol = \"udp\"\n{settings}\n")
+}
+
+const A: &str = "pool_file = \"/pools/a.json\"\n";
+const B: &str = "pool_file = \"/pools/b.json\"\n";
+
+static ALL: LazyLock<Vec<Arc<Config>>> = LazyLock::new(|| {
+    let plain = web("web", &format!("port = 80\n{FOUR}{TCP}"));
+    let slow = web("web", &format!("port = 80\ndepool_threshold = 0.75\nslow_start = \"5s\"\n{FOUR}{TCP}"));
+    let later = web(
+        "web",
+        &format!(
+            "port = 80\ndepool_threshold = 0.25\n{FOUR}checks = [{{ type = \"tcp\", interval = \"7s\" }}]\n"
+        ),
+    );
+    let whole = web("web", &format!("port = 80\ndepool_threshold = 1.0\n{FOUR}{TWO_CHECKS}"));
+    let texts = [
+        plain.clone(),
+        format!("{plain}{}", other(A)),
+        format!("{slow}{}[vip.\"192.0.2.10\"]\nannounce = \"all\"\nwithdraw_hold = \"3s\"\n", other(A)),
+        format!(
+            "{later}{}[vip.\"192.0.2.10\"]\nannounce_hold = \"4s\"\n[vip.\"192.0.2.11\"]\nannounce = \"always\"\n",
+            dns(&format!("{B}{TCP}"))
+        ),
+        web("site", &format!("port = 80\nmax_change = 1.0\n{A}{TCP}")),
+        format!(
+            "{}{}",
+            web("web", &format!("port = 81\n{FOUR}{TCP}")),
+            other(&format!("{B}scheduler = \"sh\"\n"))
+        ),
+        web("web", &format!("port = 80\n{LOOKED_UP}{TCP}")),
+        dns(&format!("{A}max_change = 0.25\nchecks = []\n")),
+        format!("{whole}{}", dns(&format!("{A}{TCP}"))),
+    ];
+    texts.iter().map(|text| Arc::new(parse(&format!("{DAEMON}{text}")))).collect()
+});
+
+/// How many there are.
+pub(super) const COUNT: usize = 9;
+
+/// One of them.
+pub(super) fn configuration(number: usize) -> Arc<Config> {
+    assert_eq!(ALL.len(), COUNT);
+    Arc::clone(&ALL[number])
+}

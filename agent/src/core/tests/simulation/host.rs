@@ -1,0 +1,443 @@
+//! The host of a simulated balancer: its clock, disk, files, resolver, checks, kernel and routers.
+
+use super::Broken;
+use super::configurations::configuration;
+use super::incident::{FileIs, Incident};
+use super::kernel::{Device, Kernel};
+use super::rules::{Rules, Seen};
+use crate::config::Backend;
+use crate::core::event::{Command, Note, Request};
+use crate::core::inventory::Snapshots;
+use crate::core::saved::Saved;
+use crate::core::{Action, Event, State, Timestamp, step};
+use bgp::RouteSet;
+use health::{Check, Verdict};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Events that one incident may lead to. Each executor answers an action with one or two.
+const MAX_EVENTS: usize = 400;
+
+pub(super) struct Host {
+    pub(super) state: State,
+    pub(super) now: Timestamp,
+    pub(super) kernel: Kernel,
+    pub(super) device: Device,
+    /// The state file.
+    pub(super) saved: Saved,
+    snapshots: Snapshots,
+    number: usize,
+    files: BTreeMap<PathBuf, FileIs>,
+    names: BTreeMap<String, Vec<IpAddr>>,
+    watched: BTreeSet<PathBuf>,
+    resolved: BTreeSet<String>,
+    /// The checks that are wanted, and what each said last.
+    pub(super) checks: BTreeMap<Arc<Check>, Option<Verdict>>,
+    former_checks: BTreeSet<Arc<Check>>,
+    /// How the servers are.
+    health: BTreeMap<IpAddr, Verdict>,
+    pub(super) routes: Option<RouteSet>,
+    has_exited: bool,
+    is_slow: bool,
+    pending: VecDeque<Event>,
+    dies_after: Option<usize>,
+    processes: u64,
+    requests: u64,
+    events: usize,
+    pub(super) rules: Rules,
+    /// Every event with its time and what it led to, if it is to be replayed.
+    pub(super) record: Option<Vec<(Timestamp, Event, Vec<Action>)>>,
+}
+
+type Outcome = Result<(), Broken>;
+
+impl Host {
+    pub(super) fn new() -> Self {
+        Self {
+            state: State::new(),
+            now: Timestamp::from_micros(1_700_000_000_000_000),
+            kernel: Kernel::default(),
+            device: Device::default(),
+            saved: Saved::default(),
+            snapshots: Snapshots::new(),
+            number: 0,
+            files: BTreeMap::new(),
+            names: BTreeMap::new(),
+            watched: BTreeSet::new(),
+            resolved: BTreeSet::new(),
+            checks: BTreeMap::new(),
+            former_checks: BTreeSet::new(),
+            health: BTreeMap::new(),
+            routes: None,
+            has_exited: false,
+            is_slow: false,
+            pending: VecDeque::new(),
+            dies_after: None,
+            processes: 0,
+            requests: 0,
+            events: 0,
+            rules: Rules::default(),
+            record: None,
+        }
+    }
+
+    pub(super) fn happens(&mut self, incident: &Incident) -> Outcome {
+        self.events = 0;
+        let is_before =
+            matches!(incident, Incident::File { .. } | Incident::Name { .. } | Incident::Killed { .. });
+        if self.processes == 0 && !is_before {
+            self.start()?;
+        }
+        match incident {
+            Incident::Passes { millis } => self.pass(Duration::from_millis(*millis)),
+            Incident::Tick => self.event(Event::Tick),
+            Incident::Checked { address, only_first, verdict } => {
+                let address: IpAddr = address.parse().unwrap();
+                self.health.insert(address, *verdict);
+                let all = self.checks.keys().filter(|check| check.target.ip() == address).cloned();
+                let some: Vec<_> = all.take(if *only_first { 1 } else { usize::MAX }).collect();
+                some.into_iter().try_for_each(|check| self.report(check, *verdict))
+            }
+            Incident::LateReport { verdict } => match self.former_checks.first().cloned() {
+                Some(check) => self.report(check, *verdict),
+                None => Ok(()),
+            },
+            Incident::ChecksSpeak { count } => self.checks_speak(*count),
+            Incident::File { path, is } => {
+                self.files.insert(path.into(), is.clone());
+                self.read_file(&PathBuf::from(path));
+                self.drain()
+            }
+            Incident::Name { host, addresses } => {
+                let addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
+                self.names.insert((*host).into(), addresses);
+                if self.resolved.contains(*host) {
+                    self.look_up(host);
+                }
+                self.drain()
+            }
+            Incident::Configured { number } => self.configure(*number),
+            Incident::TakeOut { host, to, seconds, force } => {
+                self.operate(Command::TakeOut { host: (*host).into(), to: *to, note: note(*seconds, *force) })
+            }
+            Incident::Pool { host } => self.operate(Command::Pool { host: (*host).into() }),
+            Incident::Weigh { host, to, seconds, force } => {
+                self.operate(Command::Weigh { host: (*host).into(), to: *to, note: note(*seconds, *force) })
+            }
+            Incident::Confirm { service } => self.operate(Command::Confirm { service: (*service).into() }),
+            Incident::Connections { address, count } => {
+                self.kernel.connections.insert(address.parse().unwrap(), *count);
+                Ok(())
+            }
+            Incident::KernelDeaf(is_deaf) => {
+                self.kernel.is_deaf = *is_deaf;
+                Ok(())
+            }
+            Incident::KernelRefuses(what) => {
+                self.kernel.refuses = Some(*what);
+                Ok(())
+            }
+            Incident::ByHand(what) => {
+                self.kernel.by_hand(*what);
+                Ok(())
+            }
+            Incident::DeviceRefuses(refuses) => {
+                self.device.refuses = *refuses;
+                Ok(())
+            }
+            Incident::Slow(is_slow) => {
+                self.is_slow = *is_slow;
+                self.drain()
+            }
+            Incident::Stop => self.stop(),
+            Incident::Killed { loses_state, loses_snapshots, number } => {
+                if *loses_state {
+                    self.rules.orphaned(self.saved.owned.iter().copied());
+                    self.saved = Saved::default();
+                }
+                if *loses_snapshots {
+                    self.snapshots = Snapshots::new();
+                }
+                self.number = number.unwrap_or(self.number);
+                self.start()
+            }
+            Incident::KilledAfter { actions } => {
+                self.dies_after = Some(*actions);
+                Ok(())
+            }
+        }
+    }
+
+    /// A process begins: the kernel, the device and the disk are as they were left.
+    pub(super) fn start(&mut self) -> Outcome {
+        self.state = State::new();
+        self.processes += 1;
+        (self.routes, self.has_exited, self.dies_after) = (None, false, None);
+        self.former_checks.extend(std::mem::take(&mut self.checks).into_keys());
+        (self.watched, self.resolved) = Default::default();
+        self.pending.clear();
+        self.kernel.process_begins();
+        self.device.process_begins();
+        self.rules.process_begins();
+        let (saved, snapshots) = (self.saved.clone(), self.snapshots.clone());
+        self.step(Event::Restored { saved, snapshots })?;
+        self.step(Event::Configured(configuration(self.number)))?;
+        self.kernel_round(true)?;
+        self.pending.extend(self.device.round(self.now));
+        self.drain()
+    }
+
+    fn stop(&mut self) -> Outcome {
+        let process = self.processes;
+        self.event(Event::Stop)?;
+        self.pass(Duration::from_secs(3))?;
+        if !self.has_exited && self.processes == process {
+            return Err(Broken::new("stop", "it has not exited after 3 s, shutdown_delay is 2 s"));
+        }
+        self.start()
+    }
+
+    fn configure(&mut self, number: usize) -> Outcome {
+        self.number = number;
+        self.event(Event::Configured(configuration(number)))
+    }
+
+    pub(super) fn config(&self) -> Arc<crate::config::Config> {
+        configuration(self.number)
+    }
+
+    fn operate(&mut self, command: Command) -> Outcome {
+        self.requests += 1;
+        self.event(Event::Operator(Request { id: self.requests, who: "ada".into(), command }))
+    }
+
+    fn report(&mut self, check: Arc<Check>, verdict: Verdict) -> Outcome {
+        if let Some(said) = self.checks.get_mut(&check) {
+            *said = Some(verdict);
+        }
+        let failure = (verdict != Verdict::Up).then(|| "connection refused".to_string());
+        self.event(Event::Checked { check, verdict, failure })
+    }
+
+    fn checks_speak(&mut self, count: usize) -> Outcome {
+        let silent = self.checks.iter().filter(|(_, said)| said.is_none()).map(|(check, _)| check);
+        for check in silent.take(count).cloned().collect::<Vec<_>>() {
+            let verdict = self.health.get(&check.target.ip()).copied().unwrap_or(Verdict::Up);
+            self.report(check, verdict)?;
+        }
+        Ok(())
+    }
+
+    fn read_file(&mut self, path: &PathBuf) {
+        if !self.watched.contains(path) {
+            return;
+        }
+        let outcome = match self.files.get(path) {
+            Some(FileIs::Good(backends)) => Ok(backends.clone()),
+            Some(FileIs::Broken) | None => Err(format!("{}: not JSON", path.display())),
+            Some(FileIs::Silent) => return,
+        };
+        self.pending.push_back(Event::PoolRead { path: path.clone(), outcome });
+    }
+
+    fn look_up(&mut self, host: &str) {
+        let outcome = match self.names.get(host) {
+            Some(addresses) if !addresses.is_empty() => Ok(addresses.clone()),
+            Some(_) | None => Err(format!("{host}: no such name")),
+        };
+        self.pending.push_back(Event::Resolved { host: host.into(), outcome });
+    }
+
+    /// One event and all that follows from it, unless results are late.
+    fn event(&mut self, event: Event) -> Outcome {
+        self.step(event)?;
+        self.drain()
+    }
+
+    fn drain(&mut self) -> Outcome {
+        while !self.is_slow
+            && let Some(event) = self.pending.pop_front()
+        {
+            self.step(event)?;
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, event: Event) -> Outcome {
+        self.events += 1;
+        if self.events > MAX_EVENTS {
+            return Err(Broken::new("rest", format!("{MAX_EVENTS} events and no rest")));
+        }
+        if self.has_exited {
+            return Ok(());
+        }
+        let before = self.state.clone();
+        self.rules.hears(&event);
+        let actions = step(&mut self.state, event.clone(), self.now);
+        if let Some(record) = &mut self.record {
+            record.push((self.now, event.clone(), actions.clone()));
+        }
+        if let Some(Action::SetChecks(wanted)) =
+            actions.iter().rev().find(|action| matches!(action, Action::SetChecks(_)))
+        {
+            self.take_checks(wanted);
+        }
+        let seen =
+            Seen { before: &before, event: &event, actions: &actions, after: &self.state, now: self.now };
+        self.rules.hold(&seen, &self.checks)?;
+        let dies_after = self.dies_after.take();
+        for (done, action) in actions.into_iter().enumerate() {
+            if dies_after == Some(done) {
+                return self.start();
+            }
+            self.act(action)?;
+        }
+        match dies_after {
+            Some(_) => self.start(),
+            None => Ok(()),
+        }
+    }
+
+    fn take_checks(&mut self, wanted: &BTreeSet<Arc<Check>>) {
+        let mut known = std::mem::take(&mut self.checks);
+        self.checks = wanted.iter().map(|check| (Arc::clone(check), known.remove(check).flatten())).collect();
+        self.former_checks.extend(known.into_keys());
+        self.former_checks.retain(|check| !wanted.contains(check));
+    }
+
+    fn act(&mut self, action: Action) -> Outcome {
+        match action {
+            Action::Save(saved) | Action::SaveFirst(saved) => self.saved = saved,
+            Action::KeepSnapshots(snapshots) => self.snapshots = snapshots,
+            Action::SyncIpvs(wanted) => {
+                self.kernel.want(wanted);
+                self.kernel_round(false)?;
+            }
+            Action::ReadKernel => {
+                self.kernel_round(true)?;
+                self.pending.extend(self.device.round(self.now));
+            }
+            Action::SetAddresses(addresses) => {
+                self.device.want(addresses);
+                self.pending.extend(self.device.round(self.now));
+            }
+            Action::SetRoutes(routes) => self.routes = Some(routes),
+            Action::WatchFiles(files) => {
+                let new: Vec<PathBuf> = files.difference(&self.watched).cloned().collect();
+                self.watched = files;
+                new.iter().for_each(|path| self.read_file(path));
+            }
+            Action::ResolveHosts(names) => {
+                let new: Vec<String> = names.difference(&self.resolved).cloned().collect();
+                self.resolved = names;
+                new.iter().for_each(|host| self.look_up(host));
+            }
+            Action::Exit => self.has_exited = true,
+            // The checks were taken before; peers, answers and notices change nothing here.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn kernel_round(&mut self, must_read: bool) -> Outcome {
+        let events = self.kernel.round(must_read, &self.saved.owned, self.now);
+        self.pending.extend(events.map_err(|what| Broken::new("5 ownership", what))?);
+        Ok(())
+    }
+
+    /// Lets time pass, with every tick and every further attempt that is due on the way.
+    pub(super) fn pass(&mut self, duration: Duration) -> Outcome {
+        let end = self.now + duration;
+        let mut turns = 0;
+        loop {
+            self.events = 0;
+            let tick = self.state.next_wakeup().filter(|_| !self.has_exited);
+            let due = [tick, self.kernel.retry_at(), self.device.retry_at()].into_iter().flatten().min();
+            let Some(due) = due.filter(|due| *due <= end) else { break };
+            self.now = self.now.max(due);
+            if self.kernel.retry_at().is_some_and(|at| at <= self.now) {
+                self.kernel_round(true)?;
+            }
+            if self.device.retry_at().is_some_and(|at| at <= self.now) {
+                self.pending.extend(self.device.round(self.now));
+            }
+            self.drain()?;
+            if tick.is_some_and(|at| at <= self.now) && !self.has_exited {
+                self.event(Event::Tick)?;
+                turns =
+                    if self.state.next_wakeup().is_some_and(|next| next <= self.now) { turns + 1 } else { 0 };
+                // What a tick brings about may be overdue by its own measure, once.
+                if turns > 2 {
+                    return Err(Broken::new("rest", "ticks that leave the next one due at once"));
+                }
+            }
+        }
+        self.now = end;
+        Ok(())
+    }
+
+    /// Everything outside works from now on, and enough time passes for all that waits for time.
+    pub(super) fn settles(&mut self) -> Outcome {
+        (self.kernel.is_deaf, self.device.refuses, self.is_slow) = (false, false, false);
+        if self.processes == 0 {
+            self.start()?;
+        }
+        self.kernel.refuses = None;
+        self.kernel.connections.clear();
+        self.dies_after = None;
+        self.events = 0;
+        self.drain()?;
+        for path in self.watched.clone() {
+            if !matches!(self.files.get(&path), Some(FileIs::Good(_))) {
+                self.files.insert(path.clone(), FileIs::Good(good_pool()));
+                self.read_file(&path);
+            }
+        }
+        for host in super::incident::NAMES {
+            if self.names.get(host).is_none_or(Vec::is_empty) {
+                let address = if host == "rs5" { [10, 64, 0, 15] } else { [10, 64, 0, 16] };
+                self.names.insert(host.into(), vec![address.into()]);
+            }
+            if self.resolved.contains(host) {
+                self.look_up(host);
+            }
+        }
+        self.drain()?;
+        self.health.retain(|_, verdict| *verdict != Verdict::Unknown);
+        for seconds in [61, 61, 61] {
+            self.pass(Duration::from_secs(seconds))?;
+            self.checks
+                .values_mut()
+                .filter(|said| **said == Some(Verdict::Unknown))
+                .for_each(|said| *said = None);
+            self.checks_speak(usize::MAX)?;
+        }
+        self.pass(Duration::from_secs(61))
+    }
+
+    /// The same again: a process that finds everything as the last one left it, and hears the same.
+    pub(super) fn restarts_unchanged(&mut self) -> Outcome {
+        self.kernel.writes.clear();
+        let said = self.checks.clone();
+        self.start()?;
+        for (check, verdict) in said {
+            if let (Some(verdict), true) = (verdict, self.checks.contains_key(&check)) {
+                self.report(check, verdict)?;
+            }
+        }
+        self.pass(Duration::from_secs(61))
+    }
+}
+
+fn note(seconds: Option<u64>, force: bool) -> Note {
+    Note { reason: Some("disk".into()), force, lasts: seconds.map(Duration::from_secs) }
+}
+
+fn good_pool() -> Vec<Backend> {
+    let weight = ipvs::Weight::new(10).unwrap();
+    let backend = |host: &str| Backend { host: host.into(), weight, pooled: crate::config::Admin::Pooled };
+    ["10.64.0.11", "10.64.0.12", "10.64.0.13"].map(backend).into()
+}

@@ -1,0 +1,253 @@
+//! A kernel with moods, and the two executors that bring its table and its addresses to what is wanted.
+//!
+//! They do what those of the daemon do: the latest wanted state counts, only changes are reported, after a refusal
+//! everything is read again and tried again after growing pauses.
+
+use super::incident::{ByHand, Refuses};
+use crate::core::Event;
+use crate::core::Timestamp;
+use crate::core::action::WantedTable;
+use crate::core::event::ConnectionCount;
+use ipvs::{Destination, DestinationKey, Entry, Op, ServiceKey, Table, Weight, diff};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+const RETRY_MIN: Duration = Duration::from_millis(250);
+const RETRY_MAX: Duration = Duration::from_secs(30);
+
+/// The IPVS table and its executor.
+#[derive(Default)]
+pub(super) struct Kernel {
+    pub(super) table: Table,
+    /// What others have put in.
+    pub(super) foreign: Table,
+    pub(super) is_deaf: bool,
+    pub(super) refuses: Option<Refuses>,
+    pub(super) connections: BTreeMap<IpAddr, u64>,
+    /// Every write, in order.
+    pub(super) writes: Vec<Op>,
+    wanted: Option<WantedTable>,
+    have: Option<Table>,
+    reported: Option<(BTreeSet<ServiceKey>, Vec<String>)>,
+    retry: Retry,
+}
+
+/// When to try again.
+#[derive(Default)]
+pub(super) struct Retry {
+    pub(super) at: Option<Timestamp>,
+    pause: Duration,
+}
+
+impl Retry {
+    fn failed(&mut self, now: Timestamp) {
+        self.pause = (self.pause * 2).clamp(RETRY_MIN, RETRY_MAX);
+        self.at = Some(now + self.pause);
+    }
+
+    fn succeeded(&mut self) {
+        *self = Self::default();
+    }
+}
+
+impl Kernel {
+    /// A new process: the table stays, what the executor knew does not.
+    pub(super) fn process_begins(&mut self) {
+        (self.wanted, self.have, self.reported) = (None, None, None);
+        self.retry = Retry::default();
+    }
+
+    pub(super) fn want(&mut self, wanted: WantedTable) {
+        self.wanted = Some(wanted);
+    }
+
+    pub(super) fn retry_at(&self) -> Option<Timestamp> {
+        self.retry.at
+    }
+
+    /// One round of the executor; `owned` is what the disk says is ours.
+    pub(super) fn round(
+        &mut self,
+        must_read: bool,
+        owned: &BTreeSet<ServiceKey>,
+        now: Timestamp,
+    ) -> Result<Vec<Event>, String> {
+        if self.is_deaf {
+            self.have = None;
+            self.retry.failed(now);
+            return Ok(Vec::new());
+        }
+        let mut events = Vec::new();
+        let is_reread = must_read || self.have.is_none();
+        if is_reread {
+            events.push(Event::KernelRead { table: self.table.clone(), connections: self.counts() });
+            self.have = Some(self.table.clone());
+        }
+        let (Some(wanted), Some(mut have)) = (self.wanted.clone(), self.have.take()) else {
+            self.retry.succeeded();
+            return Ok(events);
+        };
+        let (mut failures, mut is_new) = (Vec::new(), false);
+        for op in diff(&have, &wanted.table, &wanted.owned) {
+            is_new |= matches!(op, Op::NewService { .. } | Op::DeleteService { .. });
+            if !owned.contains(&op.service()) {
+                return Err(format!("{op}: written before the disk knows that it is ours"));
+            }
+            if self.foreign.contains_key(&op.service()) {
+                return Err(format!("{op}: that service is another's"));
+            }
+            match self.write(&op) {
+                Ok(()) => have.record(&op),
+                Err(refusal) => failures.push(format!("{op}: {refusal}")),
+            }
+        }
+        let is_done = failures.is_empty();
+        if is_reread || is_new || !is_done {
+            let ours = |key: &&ServiceKey| wanted.table.contains_key(key) || wanted.owned.contains(key);
+            let report = (have.keys().filter(ours).copied().collect(), failures);
+            if self.reported.as_ref() != Some(&report) {
+                self.reported = Some(report.clone());
+                events.push(Event::KernelSynced { services: report.0, failures: report.1 });
+            }
+        }
+        self.have = is_done.then_some(have);
+        if is_done {
+            self.retry.succeeded()
+        } else {
+            self.retry.failed(now)
+        }
+        Ok(events)
+    }
+
+    fn write(&mut self, op: &Op) -> Result<(), &'static str> {
+        let service = self.table.get(&op.service());
+        let has = |key| service.is_some_and(|entry| entry.destinations.contains_key(key));
+        let is_refused = match (self.refuses.unwrap_or(Refuses::Nothing), op) {
+            (Refuses::NewServices, Op::NewService { .. })
+            | (Refuses::NewDestinations, Op::NewDestination { .. })
+            | (Refuses::Weights, Op::SetDestination { .. })
+            | (Refuses::Deletions, Op::DeleteService { .. } | Op::DeleteDestination { .. }) => true,
+            (Refuses::Port(refused), op) => {
+                matches!(op.service(), ServiceKey::Address { port, .. } if port == refused)
+            }
+            _ => false,
+        };
+        match op {
+            _ if is_refused => return Err("ENOMEM"),
+            Op::NewService { .. } if service.is_some() => return Err("EEXIST"),
+            Op::SetService { .. } | Op::DeleteService { .. } if service.is_none() => return Err("ESRCH"),
+            Op::NewDestination { .. } | Op::SetDestination { .. } | Op::DeleteDestination { .. }
+                if service.is_none() =>
+            {
+                return Err("ESRCH");
+            }
+            Op::NewDestination { key, .. } if has(key) => return Err("EEXIST"),
+            Op::SetDestination { key, .. } | Op::DeleteDestination { key, .. } if !has(key) => {
+                return Err("ENOENT");
+            }
+            _ => {}
+        }
+        self.table.record(op);
+        self.writes.push(op.clone());
+        Ok(())
+    }
+
+    /// The connections of destinations that get no more.
+    fn counts(&self) -> Vec<ConnectionCount> {
+        let mut counts = Vec::new();
+        for (service, entry) in self.table.iter() {
+            for (key, _) in entry.destinations.iter().filter(|(_, found)| found.weight == Weight::ZERO) {
+                let connections = self.connections.get(&key.address).copied().unwrap_or_default();
+                if connections > 0 {
+                    counts.push(ConnectionCount { service: *service, destination: *key, connections });
+                }
+            }
+        }
+        counts
+    }
+
+    /// Somebody else writes.
+    pub(super) fn by_hand(&mut self, what: ByHand) {
+        let ours = self.table.keys().find(|key| !self.foreign.contains_key(key)).copied();
+        match (what, ours) {
+            (ByHand::AddsForeign, _) => {
+                let mut entry =
+                    Entry::new(ipvs::Service::new(ipvs::Scheduler::Rr, ipvs::SchedulerFlags::NONE).unwrap());
+                let key = DestinationKey { address: IpAddr::from([10, 64, 0, 99]), port: 8080 };
+                entry.destinations.insert(key, Destination::direct_routing(Weight::new(3).unwrap()));
+                let (key, entry) = ("tcp 192.0.2.10:8080".parse().unwrap(), Arc::new(entry));
+                self.foreign.insert(key, Arc::clone(&entry));
+                self.table.insert(key, entry);
+            }
+            (_, None) => {}
+            (ByHand::DeletesOurs, Some(key)) => drop(self.table.remove(&key)),
+            (ByHand::ClearsOurs, Some(_)) => self.table = self.foreign.clone(),
+            (ByHand::ChangesWeight, Some(key)) => self.change(key, |entry| {
+                entry.destinations.values_mut().for_each(|found| found.weight = Weight::new(77).unwrap());
+            }),
+            (ByHand::AddsDestination, Some(key)) => self.change(key, |entry| {
+                let key = DestinationKey { address: IpAddr::from([10, 64, 0, 98]), port: 80 };
+                if key.address.is_ipv4() {
+                    entry.destinations.insert(key, Destination::direct_routing(Weight::new(9).unwrap()));
+                }
+            }),
+        }
+    }
+
+    fn change(&mut self, key: ServiceKey, change: impl FnOnce(&mut Entry)) {
+        if let Some(entry) = self.table.get(&key) {
+            let mut entry = (**entry).clone();
+            change(&mut entry);
+            self.table.insert(key, entry);
+        }
+    }
+}
+
+/// The VIPs' device and its executor.
+#[derive(Default)]
+pub(super) struct Device {
+    pub(super) present: BTreeSet<IpAddr>,
+    pub(super) refuses: bool,
+    wanted: Option<BTreeSet<IpAddr>>,
+    reported: Option<(BTreeSet<IpAddr>, Vec<String>)>,
+    retry: Retry,
+}
+
+impl Device {
+    pub(super) fn process_begins(&mut self) {
+        (self.wanted, self.reported) = (None, None);
+        self.retry = Retry::default();
+    }
+
+    pub(super) fn want(&mut self, wanted: BTreeSet<IpAddr>) {
+        self.wanted = Some(wanted);
+    }
+
+    pub(super) fn retry_at(&self) -> Option<Timestamp> {
+        self.retry.at
+    }
+
+    pub(super) fn round(&mut self, now: Timestamp) -> Vec<Event> {
+        let mut failures = Vec::new();
+        match &self.wanted {
+            Some(wanted) if self.refuses && *wanted != self.present => {
+                self.present.retain(|address| wanted.contains(address));
+                failures.push("ENOMEM".to_string());
+                self.retry.failed(now);
+            }
+            Some(wanted) => {
+                self.present.clone_from(wanted);
+                self.retry.succeeded();
+            }
+            None => self.retry.succeeded(),
+        }
+        let report = (self.present.clone(), failures);
+        if self.reported.as_ref() == Some(&report) {
+            return Vec::new();
+        }
+        self.reported = Some(report.clone());
+        vec![Event::AddressesSynced { present: report.0, failures: report.1 }]
+    }
+}

@@ -1,0 +1,124 @@
+//! What is decided about a pool, as its rules in words have it.
+
+use super::rules::{Checks, Outcome, Seen};
+use super::{Broken, ensure};
+use crate::config::Admin;
+use crate::core::member::Pool;
+use crate::core::pool::{Health, Standing};
+use crate::core::state::ServiceState;
+use health::Verdict;
+use ipvs::{Family, Weight};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+/// The pool as its rules in words have it, from what the checks, the source and the operators said.
+pub(super) fn pool_is_right(
+    seen: &Seen<'_>,
+    (name, service): (&str, &ServiceState),
+    (family, pool): (Family, &Pool),
+    checks: &Checks,
+) -> Outcome {
+    let is_listed = service.waiting.is_none() && service.refused.is_none();
+    let (mut total, mut eligible, mut pooled, mut held) = (0, 0, 0, 0);
+    for (host, member) in &pool.members {
+        let what = format!("{name}: {host} ({family:?})");
+        let said: Vec<Option<Verdict>> =
+            member.checks.iter().map(|c| checks.get(c).copied().flatten()).collect();
+        let is_down = said.contains(&Some(Verdict::Down));
+        let is_up = said.iter().all(|verdict| *verdict == Some(Verdict::Up));
+        let (weight, standing) = (member.decision.weight, member.decision.standing);
+        let by_operator = seen.after.saved.admin.get(host).map_or(Admin::Pooled, |change| change.to);
+        if is_listed {
+            ensure!(
+                member.admin >= by_operator,
+                "3 operators",
+                "{what} is {:?}, the operator says {by_operator:?}",
+                member.admin
+            );
+        }
+        total += usize::from(member.admin != Admin::Inactive);
+        pooled += usize::from(weight > Weight::ZERO);
+        held += usize::from(standing == Standing::HeldThoughDown);
+        if member.admin != Admin::Pooled {
+            ensure!(
+                weight == Weight::ZERO,
+                "3 operators",
+                "{what} is {:?} and has weight {weight}",
+                member.admin
+            );
+            continue;
+        }
+        match (is_down, is_up) {
+            (true, _) => {
+                ensure!(
+                    matches!(member.health, Health::Down { .. }),
+                    "3 pool",
+                    "{what} is not known to be down"
+                );
+                eligible += usize::from(member.weight > Weight::ZERO);
+                ensure!(
+                    weight == Weight::ZERO || standing == Standing::HeldThoughDown,
+                    "3 pool",
+                    "{what} is down and {standing:?}"
+                );
+            }
+            (false, true) => {
+                eligible += usize::from(member.weight > Weight::ZERO);
+                let is_whole =
+                    weight == member.weight || (member.rising_since.is_some() && weight <= member.weight);
+                ensure!(
+                    standing == Standing::Pooled && is_whole,
+                    "3 pool",
+                    "{what} is up, {standing:?}, weight {weight}"
+                );
+                ensure!(
+                    member.weight == Weight::ZERO || weight > Weight::ZERO,
+                    "3 pool",
+                    "{what} is up without weight"
+                );
+            }
+            (false, false) => {
+                eligible += usize::from(member.adopted.is_some_and(|adopted| adopted > Weight::ZERO));
+                ensure!(
+                    matches!(standing, Standing::Adopted | Standing::AwaitingChecks),
+                    "3 pool",
+                    "{what} has not spoken and is {standing:?}"
+                );
+            }
+        }
+    }
+    let needed = service.config.depool_threshold.needed(total);
+    ensure!(
+        pooled >= needed.min(eligible),
+        "3 threshold",
+        "{name} ({family:?}): {pooled} of {total} pooled, {needed} needed, {eligible} could be"
+    );
+    ensure!(
+        held == 0 || pooled <= needed,
+        "3 threshold",
+        "{name} ({family:?}): {held} held, {pooled} pooled, {needed} needed"
+    );
+    entries_are_right(seen, (name, service), (family, pool))
+}
+
+/// The kernel is to have what was decided, nothing else.
+fn entries_are_right(
+    seen: &Seen<'_>,
+    (name, service): (&str, &ServiceState),
+    (family, pool): (Family, &Pool),
+) -> Outcome {
+    if service.waiting.is_some() {
+        return Ok(());
+    }
+    let members = pool.members.values().filter(|member| member.admin != Admin::Inactive);
+    let mut expected: BTreeMap<IpAddr, Weight> =
+        pool.draining.keys().map(|address| (*address, Weight::ZERO)).collect();
+    expected.extend(members.map(|member| (member.address, member.decision.weight)));
+    for (_, key) in service.keys().filter(|(vip, _)| Family::of(*vip) == family) {
+        let entry = seen.after.wanted.table.get(&key);
+        let found: BTreeMap<IpAddr, Weight> =
+            entry.iter().flat_map(|e| &e.destinations).map(|(key, d)| (key.address, d.weight)).collect();
+        ensure!(found == expected, "3 table", "{name}: {key} is to be {found:?}, decided is {expected:?}");
+    }
+    Ok(())
+}

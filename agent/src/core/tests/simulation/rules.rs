@@ -1,0 +1,399 @@
+//! The rules that hold after every event, whatever has happened before.
+
+use super::pools::pool_is_right;
+use super::{Broken, ensure};
+use crate::config::{Admin, Announce, Config, Pool as PoolSource, Service};
+use crate::core::event::Command;
+use crate::core::inventory::Listing;
+use crate::core::member::Member;
+use crate::core::pool::Standing;
+use crate::core::state::{Phase, ServiceState, service_keys};
+use crate::core::vip::Holds;
+use crate::core::{Action, Event, State, Timestamp, view};
+use health::{Check, Verdict};
+use ipvs::{Family, Protocol, ServiceKey, Weight};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub(super) type Checks = BTreeMap<Arc<Check>, Option<Verdict>>;
+pub(super) type Outcome = Result<(), Broken>;
+
+/// One step of the core.
+pub(super) struct Seen<'a> {
+    pub(super) before: &'a State,
+    pub(super) event: &'a Event,
+    pub(super) actions: &'a [Action],
+    pub(super) after: &'a State,
+    pub(super) now: Timestamp,
+}
+
+/// What has to be remembered to judge a step.
+#[derive(Default)]
+pub(super) struct Rules {
+    /// Services of the kernel whose sources have spoken to this process.
+    spoken: BTreeSet<ServiceKey>,
+    has_read_kernel: bool,
+    has_read_device: bool,
+    /// Since when nothing can serve on a VIP.
+    failing: BTreeMap<IpAddr, Timestamp>,
+    /// Services that were ours before the state file was lost.
+    pub(super) orphans: BTreeSet<ServiceKey>,
+    steps: u64,
+}
+
+impl Rules {
+    pub(super) fn process_begins(&mut self) {
+        (self.spoken, self.failing) = Default::default();
+        (self.has_read_kernel, self.has_read_device) = (false, false);
+    }
+
+    pub(super) fn orphaned(&mut self, keys: impl Iterator<Item = ServiceKey>) {
+        self.orphans.extend(keys);
+    }
+
+    pub(super) fn hears(&mut self, event: &Event) {
+        self.has_read_kernel |= matches!(event, Event::KernelRead { .. });
+        self.has_read_device |= matches!(event, Event::AddressesSynced { .. });
+    }
+
+    pub(super) fn hold(&mut self, seen: &Seen<'_>, checks: &Checks) -> Outcome {
+        self.steps += 1;
+        let Some(config) = seen.after.config.clone() else { return Ok(()) };
+        for service in seen.after.services.values() {
+            // A service that has backends goes on with them while another source of it is awaited.
+            let goes_on = service.waiting.is_none() && !service.pools.is_empty();
+            if goes_on || matches!(seen.after.inventory.listing(&service.config), Listing::Known(_)) {
+                self.spoken.extend(service.keys().map(|(_, key)| key));
+            }
+        }
+        self.nothing_is_written_before_sources_speak(seen)?;
+        large_changes_are_held_back(seen)?;
+        refusals_are_right(seen)?;
+        deletions_are_due(seen, &config)?;
+        only_what_was_there_drains(seen)?;
+        if seen.after.kernel.is_read {
+            for (name, service) in &seen.after.services {
+                for (family, pool) in &service.pools {
+                    pool_is_right(seen, (name, service), (*family, pool), checks)?;
+                }
+            }
+        }
+        self.announcements_are_right(seen, &config)?;
+        nothing_is_left_over(seen, &config)?;
+        // It makes a thousand texts, and they change slowly.
+        if self.steps % 16 == 0 { everything_has_a_reason(seen) } else { Ok(()) }
+    }
+
+    fn nothing_is_written_before_sources_speak(&self, seen: &Seen<'_>) -> Outcome {
+        for action in seen.actions {
+            match action {
+                Action::SyncIpvs(wanted) => {
+                    ensure!(self.has_read_kernel, "1 sources first", "written before the kernel was read");
+                    for (key, entry) in wanted.table.iter() {
+                        let is_new = seen.before.wanted.table.get(key) != Some(entry);
+                        let is_adopted = seen.after.kernel.table.get(key) == Some(entry);
+                        let may = !is_new || is_adopted || self.spoken.contains(key);
+                        ensure!(may, "1 sources first", "{key} is written, its sources have not spoken");
+                    }
+                }
+                Action::SetAddresses(wanted) => {
+                    let spoken = |vip: &IpAddr| self.spoken.iter().any(|key| address_of(key) == Some(*vip));
+                    let known = |vip: &IpAddr| {
+                        let present = seen.after.kernel.addresses.as_ref();
+                        present.is_some_and(|present| present.contains(vip))
+                            || seen.after.wanted.table.keys().any(|key| address_of(key) == Some(*vip))
+                    };
+                    let stranger = wanted.iter().find(|vip| !spoken(vip) && !known(vip));
+                    ensure!(
+                        stranger.is_none(),
+                        "1 sources first",
+                        "{stranger:?} is set, nothing has spoken for it"
+                    );
+                }
+                Action::SetRoutes(routes) => {
+                    ensure!(
+                        routes.is_empty() || matches!(seen.after.phase, Phase::Running { .. }),
+                        "4 announcements",
+                        "routes are set while starting or stopping"
+                    );
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn announcements_are_right(&mut self, seen: &Seen<'_>, config: &Config) -> Outcome {
+        let State { vips, kernel, services, phase, emitted, .. } = seen.after;
+        self.failing.retain(|vip, _| vips.contains_key(vip));
+        for (vip, known) in vips {
+            let policy = config.vips.get(vip).cloned().unwrap_or_default();
+            let can: Vec<bool> = services
+                .values()
+                .filter(|s| s.config.vips.contains(vip))
+                .map(|s| may_serve(s, *vip))
+                .collect();
+            let may_be = match policy.announce {
+                Announce::Any => can.contains(&true),
+                Announce::All => !can.contains(&false),
+                Announce::Always => true,
+            };
+            let was = seen.before.vips.get(vip).is_some_and(|before| before.announced);
+            if known.announced && !was {
+                ensure!(may_be, "4 announcements", "{vip} is announced, nothing on it can serve");
+                let is_there = kernel.addresses.as_ref().is_some_and(|present| present.contains(vip));
+                ensure!(is_there, "4 announcements", "{vip} is announced before it is on the device");
+                let is_in = kernel.services.iter().any(|key| address_of(key) == Some(*vip));
+                ensure!(is_in, "4 announcements", "{vip} is announced before IPVS has a service on it");
+            }
+            if may_be {
+                self.failing.remove(vip);
+                continue;
+            }
+            let since = *self.failing.entry(*vip).or_insert(seen.now);
+            let hold = Holds::of(&policy, config).withdraw;
+            let is_over = hold == Duration::ZERO || seen.now.since(since) > hold;
+            ensure!(
+                !(known.announced && is_over),
+                "4 announcements",
+                "{vip} stays announced, nothing serves since {since}"
+            );
+        }
+        let announced: BTreeSet<IpAddr> =
+            vips.iter().filter(|(_, v)| v.announced).map(|(vip, _)| *vip).collect();
+        let told: BTreeSet<IpAddr> =
+            emitted.routes.iter().flat_map(|routes| routes.keys()).map(|prefix| prefix.address()).collect();
+        match phase {
+            Phase::Starting => ensure!(told.is_empty(), "4 announcements", "routers are told while starting"),
+            Phase::Running { .. } => {
+                ensure!(
+                    told == announced,
+                    "4 announcements",
+                    "routers were told {told:?}, announced are {announced:?}"
+                );
+            }
+            Phase::Stopping { .. } | Phase::Stopped => {
+                ensure!(told.is_empty(), "4 announcements", "stopping, but routers still have {told:?}");
+            }
+        }
+        Ok(())
+    }
+}
+
+fn address_of(key: &ServiceKey) -> Option<IpAddr> {
+    match key {
+        ServiceKey::Address { address, .. } => Some(*address),
+        ServiceKey::FwMark { .. } => None,
+    }
+}
+
+/// Whether a service may serve on a VIP; one that waits for its sources may, by what the kernel has.
+pub(super) fn may_serve(service: &ServiceState, vip: IpAddr) -> bool {
+    let serves = |member: &Member| {
+        member.decision.weight > Weight::ZERO
+            && matches!(member.decision.standing, Standing::Pooled | Standing::Adopted)
+    };
+    let pool = service.pools.get(&Family::of(vip));
+    service.waiting.is_some() || pool.is_some_and(|pool| pool.members.values().any(serves))
+}
+
+/// What a source says is obeyed unless it takes out too much at once; a source that fails changes nothing.
+fn large_changes_are_held_back(seen: &Seen<'_>) -> Outcome {
+    let Event::PoolRead { path, outcome } = seen.event else { return Ok(()) };
+    let obeyed = |state: &State| state.inventory.file(path).and_then(|file| file.backends.clone());
+    let (Some(before), after) = (obeyed(seen.before), obeyed(seen.after)) else { return Ok(()) };
+    let serves =
+        |backend: &&crate::config::Backend| backend.pooled == Admin::Pooled && backend.weight > Weight::ZERO;
+    let is_obeyed = match outcome {
+        Err(_) => false,
+        Ok(new) => {
+            let serving: Vec<_> = before.iter().filter(serves).collect();
+            let staying = |host: &str| new.iter().filter(serves).any(|backend| backend.host == host);
+            let lost = serving.iter().filter(|backend| !staying(&backend.host)).count();
+            let users =
+                seen.after.services.values().filter(|s| s.config.pool == PoolSource::File(path.clone()));
+            let share = users.map(|s| s.config.max_change.permille()).min().unwrap_or(500);
+            lost <= 1 || lost * 1000 <= serving.len() * usize::from(share)
+        }
+    };
+    let expected = if is_obeyed { outcome.clone().ok() } else { Some((*before).clone()) };
+    ensure!(after.as_deref() == expected.as_ref(), "2 sources", "{}: obeyed is {after:?}", path.display());
+    Ok(())
+}
+
+/// What an operator may not do changes nothing; what is done leaves as many serving as are needed.
+fn refusals_are_right(seen: &Seen<'_>) -> Outcome {
+    let Event::Operator(request) = seen.event else { return Ok(()) };
+    let answer = seen.actions.iter().find_map(|action| match action {
+        Action::Reply { id, answer } if *id == request.id => Some(answer),
+        _ => None,
+    });
+    let Some(answer) = answer else { return Err(Broken::new("operators", "a request is not answered")) };
+    if answer.is_err() {
+        ensure!(seen.before.saved == seen.after.saved, "3 refusals", "refused, but it is kept");
+        let is_sync = seen.actions.iter().any(|action| matches!(action, Action::SyncIpvs(_)));
+        ensure!(!is_sync, "3 refusals", "refused, but the kernel is written");
+        return Ok(());
+    }
+    let (host, leaves) = match &request.command {
+        Command::TakeOut { host, to, note } if !note.force => (host, to.admin() == Admin::Inactive),
+        Command::TakeOut { .. } | Command::Pool { .. } | Command::Weigh { .. } | Command::Confirm { .. } => {
+            return Ok(());
+        }
+    };
+    for (name, service) in &seen.before.services {
+        for pool in service.pools.values() {
+            let serves = |m: &Member| m.decision.standing.can_serve() && m.decision.weight > Weight::ZERO;
+            let Some(_) = pool.members.get(host).filter(|member| serves(member)) else { continue };
+            let total =
+                pool.members.values().filter(|m| m.admin != Admin::Inactive).count() - usize::from(leaves);
+            let left = pool.members.iter().filter(|(other, m)| *other != host && serves(m)).count();
+            let needed = service.config.depool_threshold.needed(total);
+            ensure!(
+                left >= needed,
+                "3 refusals",
+                "{host} is taken out of {name}, {left} of {total} are left, {needed} are needed"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// A destination leaves only with weight 0 and drained, or with UDP; a service only when its time is over.
+fn deletions_are_due(seen: &Seen<'_>, config: &Config) -> Outcome {
+    let configured: BTreeSet<ServiceKey> =
+        config.services.values().flat_map(service_keys).map(|(_, key)| key).collect();
+    for (key, before) in seen.before.wanted.table.iter() {
+        let Some(after) = seen.after.wanted.table.get(key) else {
+            let is_due = seen.before.leaving.get(key).is_some_and(|until| *until <= seen.now);
+            ensure!(is_due && !configured.contains(key), "7 deletions", "{key} is deleted too early");
+            continue;
+        };
+        for (destination, was) in
+            before.destinations.iter().filter(|(d, _)| !after.destinations.contains_key(d))
+        {
+            // With UDP there is nothing to wait for. A service that was on its way out is another's when it comes back.
+            let is_udp = matches!(key, ServiceKey::Address { protocol: Protocol::Udp, .. });
+            if is_udp || seen.before.leaving.contains_key(key) {
+                continue;
+            }
+            let what = format!("{destination} of {key}");
+            ensure!(
+                was.weight == Weight::ZERO,
+                "7 deletions",
+                "{what} is deleted with weight {}",
+                was.weight
+            );
+            let drains = seen.before.services.values().filter(|s| s.keys().any(|(_, of)| of == *key));
+            let since = drains
+                .filter_map(|s| s.pools.get(&key.family())?.draining.get(&destination.address))
+                .map(|draining| draining.since)
+                .next();
+            let Some(since) = since else {
+                return Err(Broken::new("7 deletions", format!("{what} is deleted and has not drained")));
+            };
+            let age = seen.now.since(since);
+            let is_empty = match seen.event {
+                Event::KernelRead { connections, .. } => !connections
+                    .iter()
+                    .any(|count| count.service == *key && count.destination == *destination),
+                _ => false,
+            };
+            let is_drained =
+                age >= config.daemon.drain_timeout || (is_empty && age >= Duration::from_secs(1));
+            ensure!(is_drained, "7 deletions", "{what} is deleted after {age:?} with connections");
+        }
+    }
+    Ok(())
+}
+
+/// What drains is what the kernel was to have, or has: nothing is added to be deleted.
+fn only_what_was_there_drains(seen: &Seen<'_>) -> Outcome {
+    for (name, service) in &seen.after.services {
+        for (family, pool) in &service.pools {
+            for address in pool.draining.keys() {
+                let is_there =
+                    service.keys().filter(|(vip, _)| Family::of(*vip) == *family).any(|(_, key)| {
+                        let tables =
+                            [&seen.before.wanted.table, &seen.before.kernel.table, &seen.after.kernel.table];
+                        tables.into_iter().filter_map(|table| table.get(&key)).any(|entry| {
+                            entry.destinations.keys().any(|destination| destination.address == *address)
+                        })
+                    });
+                // A pool goes on under another port or VIP, with what drains.
+                let drained =
+                    seen.before.services.get(name).and_then(|s| s.pools.get(family)?.draining.get(address));
+                let is_moved = seen.before.services.get(name).is_some_and(|s| s.config != service.config);
+                ensure!(
+                    is_there || drained.is_some() || is_moved,
+                    "7 deletions",
+                    "{name}: {address} is added only to drain"
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whatever is kept is about something that is configured, or leaves.
+fn nothing_is_left_over(seen: &Seen<'_>, config: &Config) -> Outcome {
+    let after = seen.after;
+    let is_configured = |name: &String| config.services.contains_key(name);
+    let rule = "13 bounds";
+    ensure!(after.services.keys().eq(config.services.keys()), rule, "services {:?}", after.services.keys());
+    ensure!(after.rising.keys().all(is_configured), rule, "rising {:?}", after.rising);
+    ensure!(after.draining.iter().all(is_configured), rule, "draining {:?}", after.draining);
+    ensure!(after.check_users.values().flatten().all(is_configured), rule, "users of checks that are gone");
+    let has_vip = |vip: &IpAddr| config.services.values().any(|service: &Service| service.vips.contains(vip));
+    ensure!(
+        after.vips.keys().all(has_vip) && after.vip_users.keys().all(has_vip),
+        rule,
+        "VIPs {:?}",
+        after.vips.keys()
+    );
+    ensure!(
+        after.saved.withdrawn.iter().all(has_vip) || !after.is_ready(),
+        rule,
+        "withdrawn {:?}",
+        after.saved.withdrawn
+    );
+    for path in super::incident::FILES {
+        let is_wanted =
+            after.emitted.files.as_ref().is_none_or(|files| files.contains(std::path::Path::new(path)));
+        ensure!(is_wanted || after.inventory.file(path.as_ref()).is_none(), rule, "{path} is still known");
+    }
+    for host in super::incident::NAMES {
+        let is_wanted = after.emitted.names.as_ref().is_none_or(|names| names.contains(host));
+        ensure!(is_wanted || after.inventory.name(host).is_none(), rule, "{host} is still known");
+    }
+    let keys: BTreeSet<ServiceKey> =
+        config.services.values().flat_map(service_keys).map(|(_, key)| key).collect();
+    for key in after.wanted.table.keys() {
+        ensure!(
+            keys.contains(key) || after.leaving.contains_key(key),
+            rule,
+            "{key} is wanted and not configured"
+        );
+    }
+    ensure!(after.notices.is_empty(), rule, "notices that nobody hears");
+    Ok(())
+}
+
+fn everything_has_a_reason(seen: &Seen<'_>) -> Outcome {
+    let status = view::status(seen.after, None).map_err(|error| Broken::new("9 reasons", error))?;
+    for service in &status.services {
+        for backend in service.pools.iter().flat_map(|pool| &pool.backends) {
+            ensure!(!backend.reason.is_empty(), "9 reasons", "{} in {} has none", backend.host, service.name);
+            ensure!(backend.since <= seen.now, "9 reasons", "{} is so since later", backend.host);
+        }
+        for unusable in &service.unusable {
+            ensure!(!unusable.reason.is_empty(), "9 reasons", "{} is unusable without one", unusable.host);
+        }
+    }
+    for vip in &status.vips {
+        ensure!(!vip.reason.is_empty(), "9 reasons", "{} has none", vip.address);
+    }
+    Ok(())
+}
