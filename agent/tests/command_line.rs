@@ -122,3 +122,37 @@ fn doctor_is_of_use_while_lvsd_does_not_run_and_exits_with_8() {
     assert_eq!(findings[0]["subject"], "lvsd");
     assert_eq!(findings[0]["severity"], "error");
 }
+
+const RECORDING: &str = r#"{"begin":{"format":1,"lvsd":"0.1.0"}}
+{"event":{"number":1,"at":1700000000000000,"what":{"restored":{"saved":{},"snapshots":{}}}}}
+{"event":{"number":2,"at":1700000000000001,"what":"stop"}}
+"#;
+
+#[test]
+fn a_replay_prints_the_same_actions_each_time_and_leaves_out_what_was_cut_off() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("lvsd.rec");
+    let name = file.display().to_string();
+    fs::write(&file, format!("{RECORDING}{{\"event\":{{\"numb")).unwrap();
+    let output = run(LVSD, &["replay", &name]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let said = text(&output.stdout);
+    assert!(said.ends_with("\"event\":2,\"at\":1700000000000001,\"action\":\"exit\"}\n"), "{said}");
+    assert!(text(&output.stderr).contains(&format!("{name}:4: the line ends in the middle")));
+    assert_eq!(text(&run(LVSD, &["replay", &name]).stdout), said);
+}
+
+#[test]
+fn a_replay_that_differs_or_cannot_be_read_says_where_and_exits_with_1() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("lvsd.rec");
+    let name = file.display().to_string();
+    fs::write(&file, format!("{RECORDING}{{\"did\":{{\"number\":2,\"digest\":\"0\"}}}}\n")).unwrap();
+    let output = run(LVSD, &["replay", &name]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("differs at event 2"), "{}", text(&output.stderr));
+    fs::write(&file, RECORDING.replace("\"stop\"", "\"stopp\"")).unwrap();
+    let output = run(LVSD, &["replay", &name]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains(&format!("{name}:3:")), "{}", text(&output.stderr));
+}
