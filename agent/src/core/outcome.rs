@@ -252,9 +252,10 @@ fn addresses(state: &mut State, dirty: &Dirty, actions: &mut Vec<Action>) {
     if !(dirty.every_vip || dirty.sources || dirty.keys) {
         return;
     }
-    // What is there already may stay, so it has to be known first: a set made without it would take addresses away,
-    // and be answered by reports that each ask for the opposite of the one before.
+    // What is there already may stay, so it has to be known first. From then on what was asked for counts, not what is
+    // reported: two reports on their way would each ask for the opposite of the one before, for ever.
     let Some(present) = &state.kernel.addresses else { return };
+    let present = state.emitted.addresses.as_ref().unwrap_or(present);
     let mut wanted: BTreeSet<IpAddr> = BTreeSet::new();
     for service in state.services.values() {
         let is_here = |vip: &IpAddr| service.waiting.is_none() || present.contains(vip);

@@ -81,3 +81,13 @@ fn an_inactive_backend_does_not_take_its_address_from_one_that_serves() {
     world.pass(Duration::from_secs(120));
     assert_eq!(world.weight(V4, "10.64.0.12:80"), Some(10));
 }
+
+#[test]
+fn the_vip_of_a_service_that_waits_stays_on_the_device_when_a_late_report_does_not_have_it() {
+    let mut world = World::new();
+    let vip: std::net::IpAddr = "192.0.2.10".parse().unwrap();
+    world.addresses = [vip].into();
+    world.start(&with_pool_file());
+    world.event(Event::AddressesSynced { present: Default::default(), failures: Vec::new() });
+    assert!(world.addresses.contains(&vip), "two such reports on their way make it come and go for ever");
+}
