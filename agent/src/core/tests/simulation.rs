@@ -31,7 +31,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 /// Histories of a test run: what a debug build goes through in five seconds on two processors.
-const SIMULATIONS: u64 = 1000;
+const SIMULATIONS: u64 = 600;
 
 /// A rule that was broken.
 #[derive(Clone, Debug, PartialEq)]

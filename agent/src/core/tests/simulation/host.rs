@@ -376,7 +376,11 @@ impl Host {
             }
         }
         self.now = end;
-        Ok(())
+        let late = self.state.saved.next_expiry().filter(|until| *until <= end && !self.has_exited);
+        match late {
+            Some(until) => Err(Broken::new("operators", format!("what was to end at {until} goes on"))),
+            None => Ok(()),
+        }
     }
 
     /// Everything outside works from now on, and enough time passes for all that waits for time.

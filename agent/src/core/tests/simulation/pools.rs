@@ -3,7 +3,8 @@
 use super::rules::{Checks, Outcome, Seen};
 use super::{Broken, ensure};
 use crate::config::Admin;
-use crate::core::member::Pool;
+use crate::core::Timestamp;
+use crate::core::member::{Member, Pool};
 use crate::core::pool::{Health, Standing};
 use crate::core::state::ServiceState;
 use health::Verdict;
@@ -98,7 +99,29 @@ pub(super) fn pool_is_right(
         "3 threshold",
         "{name} ({family:?}): {held} held, {pooled} pooled, {needed} needed"
     );
+    let down: Vec<_> =
+        pool.members.iter().filter_map(|(host, member)| Some((fell(member)?, host, member))).collect();
+    for (since, host, _) in down.iter().filter(|(.., member)| is_held(member)) {
+        let better = down.iter().find(|(other, name, member)| {
+            !is_held(member) && (std::cmp::Reverse(other), name) < (std::cmp::Reverse(since), host)
+        });
+        ensure!(better.is_none(), "3 held", "{name} ({family:?}): {host} is held, {better:?} failed later");
+    }
     entries_are_right(seen, (name, service), (family, pool))
+}
+
+fn is_held(member: &Member) -> bool {
+    member.decision.standing == Standing::HeldThoughDown
+}
+
+/// Since when a member is down that could be held.
+fn fell(member: &Member) -> Option<Timestamp> {
+    match member.health {
+        Health::Down { since } if member.admin == Admin::Pooled && member.weight > Weight::ZERO => {
+            Some(since)
+        }
+        Health::Down { .. } | Health::Unknown | Health::Up { .. } => None,
+    }
 }
 
 /// The kernel is to have what was decided, nothing else.
