@@ -265,6 +265,10 @@ fn refusals_are_right(seen: &Seen<'_>) -> Outcome {
 fn deletions_are_due(seen: &Seen<'_>, config: &Config) -> Outcome {
     let configured: BTreeSet<ServiceKey> =
         config.services.values().flat_map(service_keys).map(|(_, key)| key).collect();
+    for (key, until) in seen.after.leaving.iter().filter(|(key, _)| !seen.before.leaving.contains_key(key)) {
+        let is_long = *until >= seen.now + config.daemon.shutdown_delay;
+        ensure!(is_long, "7 deletions", "{key} is to be deleted before the routers can move its traffic");
+    }
     for (key, before) in seen.before.wanted.table.iter() {
         let Some(after) = seen.after.wanted.table.get(key) else {
             let is_due = seen.before.leaving.get(key).is_some_and(|until| *until <= seen.now);
