@@ -230,15 +230,14 @@ async fn a_silent_neighbour_is_dropped_when_the_hold_time_is_over_and_dialled_ag
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_neighbour_that_does_not_read_is_dropped_though_it_talks() {
-    let listener = listener();
-    let (speaker, mut events) = spawn(peer(&listener));
-    let (neighbour, _) = Neighbour::establish(&listener, 3);
-    // More than any socket buffer takes.
+    // More than any socket buffer takes; made before the hold timer runs.
     let attributes = |n: u32| RouteAttributes { med: Some(n), ..RouteAttributes::default() };
     let set: RouteSet = (0..300_000_u32)
         .map(|n| (Prefix::host(Ipv4Addr::from_bits(0x0a00_0000 + n).into()), attributes(n)))
         .collect();
-    speaker.set_routes(set);
+    let listener = listener();
+    let (speaker, mut events) = spawn(peer(&listener));
+    let (neighbour, _) = Neighbour::establish(&listener, 8);
     let mut talking = neighbour.stream.try_clone().expect("the same socket");
     let talker = std::thread::spawn(move || {
         let mut keepalive = Vec::new();
@@ -247,6 +246,7 @@ async fn a_neighbour_that_does_not_read_is_dropped_though_it_talks() {
             std::thread::sleep(Duration::from_millis(200));
         }
     });
+    speaker.set_routes(set);
     let down = async {
         loop {
             if let Some(SpeakerEvent::PeerDown { reason, .. }) = events.recv().await {
