@@ -17,7 +17,7 @@ use bgp::{
 use tokio::sync::mpsc;
 
 /// How long anything may take on a busy machine; nothing waits for it to pass.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 const CONTEXT: Context = Context { four_octet_asn: true, internal: false };
 
