@@ -269,7 +269,8 @@ impl Host {
     fn step(&mut self, event: Event) -> Outcome {
         self.events += 1;
         if self.events > MAX_EVENTS {
-            return Err(Broken::new("rest", format!("{MAX_EVENTS} events and no rest")));
+            let what = format!("{MAX_EVENTS} events and no rest, the last is {event:?}");
+            return Err(Broken::new("rest", what));
         }
         if self.has_exited {
             return Ok(());
