@@ -74,8 +74,12 @@ impl Daemon {
     async fn start() -> Self {
         let directory = tempfile::tempdir().unwrap();
         std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-        // A user without rights may not be able to enter the directory of the build.
-        std::fs::copy(env!("CARGO_BIN_EXE_lvsctl"), directory.path().join("lvsctl")).unwrap();
+        // A user without rights may not be able to enter the directory of the build. Another process copies: a
+        // descriptor of ours that is open for writing would be inherited by what other tests start meanwhile, and a
+        // program that somebody can write to cannot be run.
+        let mut copy = Command::new("cp");
+        copy.arg(env!("CARGO_BIN_EXE_lvsctl")).arg(directory.path().join("lvsctl"));
+        assert!(copy.status().unwrap().success());
         let file = directory.path().join("lvsd.toml");
         let socket = directory.path().join("control.sock");
         let text = format!("[lvsd]\ncontrol_socket = {:?}\n{CONFIGURATION}", socket.display().to_string());
