@@ -16,7 +16,8 @@
 //!
 //! Reading order: [`kernel`] and [`world`] (where it runs), [`netns`] and [`host`] (a namespace and its processes),
 //! [`network`] (who is joined to whom), [`nginx`], [`bird`], [`lvsd`] (what runs on them), [`site`] (all of it at work), [`table`] (IPVS as the
-//! kernel shows it), [`watch`] (how soon an effect follows its cause), [`traffic`] (the client), [`evidence`] (what a failure leaves behind).
+//! kernel shows it), [`watch`] (how soon an effect follows its cause), [`traffic`] (the client), [`evidence`] (what a failure leaves behind), [`measure`]
+//! (what benchmarks share).
 
 pub mod bird;
 pub mod configuration;
@@ -25,6 +26,7 @@ pub mod host;
 pub mod kernel;
 pub mod lvsd;
 pub mod many;
+pub mod measure;
 pub mod netns;
 pub mod network;
 pub mod nginx;

@@ -6,11 +6,11 @@ use anyhow::Result;
 use lab::site::WEIGHT;
 
 use crate::clock::Moment;
-use crate::control::Control;
-use crate::exposition::{Exposition, Programmed};
-use crate::figures::{Report, Required};
 use crate::ground::{Ground, addresses};
 use crate::table_watch::TableWatch;
+use lab::measure::control::Control;
+use lab::measure::exposition::{Durations, Exposition};
+use lab::measure::figures::{Report, Required};
 
 /// Depools and pools over the control socket, of each.
 const PAIRS: usize = 200;
@@ -87,7 +87,7 @@ fn by_lvsctl(ground: &Ground, watch: &TableWatch, report: &mut Report) -> Result
 }
 
 /// What lvsd's own histogram says: bounds of buckets, not samples.
-pub(crate) fn own_words(report: &mut Report, what: &str, programmed: &Programmed) {
+pub(crate) fn own_words(report: &mut Report, what: &str, programmed: &Durations) {
     let mut value = |figure: &str, value, unit| {
         report.value(&format!("{what}, lvsd's own: {figure}"), value, unit, Required::Nothing);
     };

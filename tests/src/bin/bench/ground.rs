@@ -19,8 +19,8 @@ use lab::watch::reaction;
 use lab::world::World;
 
 use crate::health_page::{self, HealthPage};
-use crate::priority::{self, Rank};
 use crate::table_watch::TableWatch;
+use lab::measure::priority::{self, Rank};
 
 /// Light traffic: the kernel has one processor, and it is lvsd that is measured.
 const RATE: u32 = 50;

@@ -7,9 +7,9 @@ use anyhow::{Context, Result, ensure};
 use lab::lvsd::Lvsd;
 use lab::site::{BALANCERS, LIMIT};
 
-use crate::figures::{Report, Required};
 use crate::ground::{Ground, daemon};
 use crate::many::{self, BACKENDS, Families, SERVICES};
+use lab::measure::figures::{Report, Required};
 
 /// How long it is left alone before its memory is read.
 const IDLE: Duration = Duration::from_secs(60);

@@ -3,21 +3,17 @@
 //!
 //! Outside it boots the lab; inside, [`ground`] starts the site, and [`depool`], [`verdict`], [`withdraw`] and [`idle`]
 //! measure one thing each. They look from outside lvsd: [`table_watch`] at the kernel's table, [`health_page`] at
-//! what checks are answered, [`capture`] at the wire, [`journal`] and [`exposition`] at what lvsd itself says.
-//! [`figures`] makes the report.
+//! what checks are answered, [`capture`] at the wire, [`journal`] and [`lab::measure::exposition`] at what lvsd itself says.
+//! [`lab::measure`] makes the report.
 
 mod capture;
 mod clock;
-mod control;
 mod depool;
-mod exposition;
-mod figures;
 mod ground;
 mod health_page;
 mod idle;
 mod journal;
 mod many;
-mod priority;
 mod table_watch;
 mod verdict;
 mod withdraw;
@@ -29,8 +25,11 @@ use anyhow::{Context, Result, bail};
 use lab::kernel::{Console, Run, target};
 use lab::world::World;
 
-use crate::figures::Report;
 use crate::ground::Ground;
+use lab::measure::figures::Report;
+
+/// The report's file in the benchmark's directory.
+const FILE: &str = "agent.json";
 
 /// It takes some six minutes; a busy machine may take its time.
 const LIMIT: Duration = Duration::from_secs(1200);
@@ -54,7 +53,7 @@ fn outside() -> Result<()> {
     if let Some(failure) = run.execute()?.failure {
         bail!("{failure}; logs: {}", run.directory.display());
     }
-    let path = run.directory.join(figures::FILE);
+    let path = run.directory.join(FILE);
     std::fs::metadata(&path).with_context(|| format!("no report {}", path.display()))?;
     println!("report: {}", path.display());
     Ok(())
@@ -74,7 +73,7 @@ fn inside(world: &World) -> Result<()> {
     let traffic = traffic.stop()?;
     report.traffic(&traffic);
     idle::measure(&mut ground, &mut report)?;
-    report.write(world.directory())?;
+    report.write(&world.directory().join(FILE))?;
     println!("\n{}", report.table());
     Ok(())
 }

@@ -15,7 +15,7 @@ use lab::site::LIMIT;
 use lab::table;
 
 use crate::clock::Moment;
-use crate::priority::{self, Rank};
+use lab::measure::priority::{self, Rank};
 
 /// Between two looks; with the look itself the table is seen about five times a millisecond.
 const PAUSE: Duration = Duration::from_micros(150);

@@ -7,10 +7,10 @@ use lab::site::WEIGHT;
 
 use crate::clock::Moment;
 use crate::depool::{IN_KERNEL, own_words};
-use crate::exposition::Exposition;
-use crate::figures::{Report, Required};
 use crate::ground::{FALL, Ground, RISE, addresses};
 use crate::journal::{Journal, Line};
+use lab::measure::exposition::Exposition;
+use lab::measure::figures::{Report, Required};
 
 /// Deaths of rs1, and returns.
 const TIMES: usize = 100;

@@ -10,10 +10,10 @@ use lab::wait::wait_until;
 
 use crate::capture::{Capture, Withdrawal};
 use crate::clock::Moment;
-use crate::exposition::Exposition;
-use crate::figures::{Report, Required};
 use crate::ground::{FALL, Ground};
 use crate::journal::{Journal, Line};
+use lab::measure::exposition::Exposition;
+use lab::measure::figures::{Report, Required};
 
 /// How often both VIPs are withdrawn.
 const TIMES: usize = 50;

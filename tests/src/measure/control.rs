@@ -5,34 +5,34 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::host::Host;
 use anyhow::{Context, Result, ensure};
-use lab::host::Host;
 
 /// How long an answer may take.
 const ANSWER: Duration = Duration::from_secs(5);
 
 /// The control socket of lvsd on a host.
 #[derive(Debug)]
-pub(crate) struct Control(PathBuf);
+pub struct Control(PathBuf);
 
 impl Control {
     /// The socket of lvsd on `host`.
-    pub(crate) fn of(host: &Host) -> Self {
+    pub fn of(host: &Host) -> Self {
         Self(host.files().join("control.sock"))
     }
 
     /// `lvsctl depool HOST`.
-    pub(crate) fn depool(&self, host: &str) -> Result<()> {
+    pub fn depool(&self, host: &str) -> Result<()> {
         self.ask("POST /v1/depool", &format!("{{\"host\":\"{host}\"}}"))
     }
 
     /// `lvsctl pool HOST`.
-    pub(crate) fn pool(&self, host: &str) -> Result<()> {
+    pub fn pool(&self, host: &str) -> Result<()> {
         self.ask("POST /v1/pool", &format!("{{\"host\":\"{host}\"}}"))
     }
 
     /// `lvsctl why HOST`.
-    pub(crate) fn why(&self, host: &str) -> Result<()> {
+    pub fn why(&self, host: &str) -> Result<()> {
         self.ask(&format!("GET /v1/why/{host}"), "")
     }
 

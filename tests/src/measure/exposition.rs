@@ -2,19 +2,19 @@
 
 use std::collections::BTreeMap;
 
+use crate::lvsd::Lvsd;
 use anyhow::{Context, Result};
-use lab::lvsd::Lvsd;
 
 /// From an event in the core to the kernel's confirmation, by lvsd's own clock.
 const PROGRAM: &str = "lvsd_ipvs_program_duration_seconds";
 
 /// One reading of the page: value by series, as the page writes it.
 #[derive(Clone, Debug)]
-pub(crate) struct Exposition(BTreeMap<String, f64>);
+pub struct Exposition(BTreeMap<String, f64>);
 
 impl Exposition {
     /// Reads the page.
-    pub(crate) fn of(lvsd: &Lvsd) -> Result<Self> {
+    pub fn of(lvsd: &Lvsd) -> Result<Self> {
         let text = lvsd.http("/metrics")?;
         let series = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| {
             let (name, value) = line.rsplit_once(' ')?;
@@ -23,15 +23,24 @@ impl Exposition {
         Ok(Self(series.collect()))
     }
 
+    /// The value of a series, named as the page does.
+    pub fn value(&self, series: &str) -> Result<f64> {
+        self.0.get(series).copied().with_context(|| format!("no {series} on /metrics"))
+    }
+
     /// How long programming the kernel took between an earlier reading and this one.
-    pub(crate) fn programmed_since(&self, earlier: &Self) -> Result<Programmed> {
+    pub fn programmed_since(&self, earlier: &Self) -> Result<Durations> {
+        self.durations_since(PROGRAM, earlier)
+    }
+
+    /// What was counted in a histogram of seconds between an earlier reading and this one.
+    pub fn durations_since(&self, histogram: &str, earlier: &Self) -> Result<Durations> {
         let grown = |name: &str| -> Result<f64> {
-            let now = self.0.get(name).with_context(|| format!("no {name} on /metrics"))?;
-            Ok(now - earlier.0.get(name).copied().unwrap_or_default())
+            Ok(self.value(name)? - earlier.0.get(name).copied().unwrap_or_default())
         };
-        let count = grown(&format!("{PROGRAM}_count"))?;
-        let sum = grown(&format!("{PROGRAM}_sum"))?;
-        let prefix = format!("{PROGRAM}_bucket{{le=\"");
+        let count = grown(&format!("{histogram}_count"))?;
+        let sum = grown(&format!("{histogram}_sum"))?;
+        let prefix = format!("{histogram}_bucket{{le=\"");
         let mut buckets = Vec::new();
         for name in self.0.keys().filter(|name| name.starts_with(&prefix)) {
             let bound = name[prefix.len()..].trim_end_matches("\"}");
@@ -39,30 +48,30 @@ impl Exposition {
             buckets.push((bound * 1000.0, grown(name)?));
         }
         buckets.sort_by(|a, b| a.0.total_cmp(&b.0));
-        Ok(Programmed { count, mean_ms: sum * 1000.0 / count.max(1.0), buckets })
+        Ok(Durations { count, mean_ms: sum * 1000.0 / count.max(1.0), buckets })
     }
 
     /// The speaker's last time from decision to write, for each peer that has one; milliseconds.
-    pub(crate) fn last_withdraws(&self) -> BTreeMap<&str, f64> {
+    pub fn last_withdraws(&self) -> BTreeMap<&str, f64> {
         let of = |name: &str| name.starts_with("lvsd_bgp_last_withdraw_seconds");
         self.0.iter().filter(|(name, _)| of(name)).map(|(name, value)| (&**name, value * 1000.0)).collect()
     }
 }
 
-/// A part of the histogram.
+/// A part of a histogram.
 #[derive(Clone, Debug)]
-pub(crate) struct Programmed {
+pub struct Durations {
     /// How many times.
-    pub(crate) count: f64,
+    pub count: f64,
     /// Their mean.
-    pub(crate) mean_ms: f64,
+    pub mean_ms: f64,
     /// Upper bounds, and how many were at most that long.
     buckets: Vec<(f64, f64)>,
 }
 
-impl Programmed {
+impl Durations {
     /// The bound of the bucket that the quantile is in: it is at most that.
-    pub(crate) fn at_most(&self, quantile: f64) -> f64 {
+    pub fn at_most(&self, quantile: f64) -> f64 {
         let wanted = self.count * quantile;
         let bucket = self.buckets.iter().find(|(_, count)| *count >= wanted);
         bucket.map_or(f64::INFINITY, |(bound, _)| *bound)

@@ -1,19 +1,16 @@
-//! The figures: agent.json and the table.
+//! The figures: a file for programs and a table for people.
 
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
+use crate::traffic;
 use anyhow::{Context, Result};
-use lab::traffic;
 use serde::Serialize;
-
-/// The report's file in the benchmark's directory.
-pub(crate) const FILE: &str = "agent.json";
 
 /// What is required of a figure.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Required {
+pub enum Required {
     /// Nothing: it is there for comparison.
     Nothing,
     /// At most this; of times, the 99th percentile.
@@ -51,7 +48,7 @@ struct Machine {
 
 /// Everything that was measured.
 #[derive(Debug, Serialize)]
-pub(crate) struct Report {
+pub struct Report {
     machine: Machine,
     latencies: Vec<Latency>,
     values: Vec<Value>,
@@ -59,7 +56,7 @@ pub(crate) struct Report {
 
 impl Report {
     /// Nothing measured yet, on this machine.
-    pub(crate) fn new() -> Result<Self> {
+    pub fn new() -> Result<Self> {
         let release = fs::read_to_string("/proc/sys/kernel/osrelease").context("the kernel's release")?;
         let processors = std::thread::available_parallelism()?.get();
         // User-mode Linux says on which machine it runs.
@@ -74,13 +71,13 @@ impl Report {
     }
 
     /// The kernel and its processors in words.
-    pub(crate) fn machine(&self) -> String {
+    pub fn machine(&self) -> String {
         let Machine { kernel, processors, .. } = &self.machine;
         format!("kernel {kernel}, {processors} processor{}", if *processors == 1 { "" } else { "s" })
     }
 
     /// Takes the samples of a time in and says what they are.
-    pub(crate) fn latency(&mut self, name: &str, mut samples: Vec<f64>, required: Required) -> Result<()> {
+    pub fn latency(&mut self, name: &str, mut samples: Vec<f64>, required: Required) -> Result<()> {
         samples.sort_by(f64::total_cmp);
         let (first, last) =
             samples.first().zip(samples.last()).with_context(|| format!("{name}: no sample"))?;
@@ -101,7 +98,7 @@ impl Report {
     }
 
     /// Takes any other figure in and says what it is.
-    pub(crate) fn value(&mut self, name: &str, value: f64, unit: &'static str, required: Required) {
+    pub fn value(&mut self, name: &str, value: f64, unit: &'static str, required: Required) {
         let value =
             Value { name: name.to_owned(), value: rounded(value), unit, required_at_most: required.limit() };
         println!("  {}", value.row(value.name.len()));
@@ -109,7 +106,7 @@ impl Report {
     }
 
     /// What became of the client's requests. No depool may fail one; what a server or VIP that fails costs is told.
-    pub(crate) fn traffic(&mut self, traffic: &traffic::Report) {
+    pub fn traffic(&mut self, traffic: &traffic::Report) {
         println!("the client:");
         for (index, phase) in traffic.phases.iter().enumerate().skip(1) {
             let required = if index == 1 { Required::AtMost(0.0) } else { Required::Nothing };
@@ -126,15 +123,14 @@ impl Report {
         }
     }
 
-    /// Writes agent.json.
-    pub(crate) fn write(&self, directory: &Path) -> Result<()> {
-        let path = directory.join(FILE);
-        fs::write(&path, serde_json::to_string_pretty(self)? + "\n")
+    /// Writes it as JSON.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        fs::write(path, serde_json::to_string_pretty(self)? + "\n")
             .with_context(|| format!("write {}", path.display()))
     }
 
     /// The table for a person.
-    pub(crate) fn table(&self) -> String {
+    pub fn table(&self) -> String {
         let names = self.latencies.iter().map(|l| &l.name).chain(self.values.iter().map(|v| &v.name));
         let width = names.map(|name| name.chars().count()).max().unwrap_or_default();
         let mut text = format!(

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 
 /// Real-time priorities, in their order; everything else has none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Rank {
+pub enum Rank {
     /// What is measured.
     Measured,
     /// Who looks at it.
@@ -18,7 +18,7 @@ pub(crate) enum Rank {
 }
 
 /// Gives a process and all its threads, or the one thread of this id, a rank.
-pub(crate) fn put_first(id: i32, rank: Rank) -> Result<()> {
+pub fn put_first(id: i32, rank: Rank) -> Result<()> {
     let (scope, priority): (&[&str], _) = match rank {
         Rank::Measured => (&["--all-tasks"], "1"),
         Rank::Watch => (&[], "2"),
