@@ -7,10 +7,10 @@ CARGO ?= cargo
 PACKAGES := bird2 ca-certificates curl gcc ipvsadm iproute2 kmod libc6-dev nginx-light procps systemd tcpdump user-mode-linux
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build test demo lab bench lint clean
+.PHONY: help deps build test demo lab bench bench-ipvs lint clean
 
 help: ## list what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 deps: ## install the Debian packages that are missing (root)
 	@tests/install-packages $(PACKAGES)
@@ -32,6 +32,11 @@ lab: deps ## a shell in the demo's network, lvsd running (root)
 bench: deps ## measure how soon lvsd acts and what it costs (root); leaves target/bench/agent.json
 	$(CARGO) build --quiet --release -p lvsd -p lab --bin lvsd --bin lvsctl --bin bench
 	@chrt --rr 1 taskset --cpu-list 0 "$${CARGO_TARGET_DIR:-target}"/release/bench
+
+bench-ipvs: deps ## measure what thousands of services cost, beside keepalived and ipvsadm (root); leaves target/bench/ipvs.*
+	@tests/install-packages keepalived
+	$(CARGO) build --quiet --release -p lvsd -p lab --bin lvsd --bin lvsctl --bin bench_ipvs
+	@chrt --rr 1 taskset --cpu-list 0 "$${CARGO_TARGET_DIR:-target}"/release/bench_ipvs
 
 lint: ## formatting, clippy without warnings, licences and sources of dependencies
 	$(CARGO) fmt --all --check

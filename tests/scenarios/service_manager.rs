@@ -35,7 +35,9 @@ pub(crate) fn systemd_hears_ready_when_it_serves_then_watchdog_and_stopping(worl
         Configuration { resync_interval: "1h", services: vec![service], ..Configuration::with_web(64600) };
     let pool = host.files().join(POOL);
     mkfifo(&pool, Mode::S_IRWXU)?;
-    let mut lvsd = Lvsd::start_under(host, &configuration, manager.environment())?;
+    let mut lvsd = Lvsd::new(host, manager.environment());
+    lvsd.configure(&configuration)?;
+    lvsd.start_again()?;
 
     // Somebody holds the pool file and says nothing: lvsd waits, and is not ready.
     let mut held = None;

@@ -21,8 +21,9 @@ use crate::world::{self, Verdict};
 const GUEST_KERNEL: &str = "/usr/bin/linux.uml";
 const GUEST_MODULES: &str = "/usr/lib/uml/modules";
 
-/// The guest's memory. It is taken only when it is touched; a whole scenario touches about 150 MB.
-const GUEST_MEMORY: &str = "768M";
+/// The guest's memory, unless told otherwise. It is taken only when it is touched; a whole scenario touches about
+/// 150 MB.
+pub const MEMORY: &str = "768M";
 
 /// Where Debian has the programs that run inside; process 1 of a guest is given no path of its own.
 const PROGRAMS: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
@@ -36,8 +37,8 @@ pub(crate) const DIRECTORY: &str = "LAB_DIRECTORY";
 pub(crate) const LIMIT: &str = "LAB_LIMIT";
 pub(crate) const MODULES: &str = "LAB_MODULES";
 
-/// Further ones that are handed on as they are: what a person wants of a scenario.
-const HANDED_ON: [&str; 2] = ["LAB_KILLS", "LAB_SEED"];
+/// Further ones that are handed on as they are: what a person wants of a scenario, or of lvsd's log.
+const HANDED_ON: [&str; 3] = ["LAB_KILLS", "LAB_SEED", "LVSD_LOG"];
 
 /// What of the world's console a person sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,12 +62,15 @@ pub struct Run {
     pub limit: Duration,
     /// Who sees the console.
     pub console: Console,
+    /// Memory of the guest's kernel, [`MEMORY`] or more, as its `mem=` takes it.
+    pub memory: &'static str,
 }
 
 impl Run {
     /// A run whose files are in `target/lab/<name>`.
     pub fn new(name: &str, limit: Duration, console: Console) -> Result<Self> {
-        Ok(Self { name: name.to_owned(), directory: target()?.join("lab").join(name), limit, console })
+        let directory = target()?.join("lab").join(name);
+        Ok(Self { name: name.to_owned(), directory, limit, console, memory: MEMORY })
     }
 
     /// Runs this program inside and returns what it found; an error when the world could not be had or died.
@@ -133,7 +137,7 @@ impl Run {
         symlink(GUEST_MODULES, self.directory.join("lib/modules")).context("link the guest's modules")?;
         let mut command = alone(&[]);
         command.arg(GUEST_KERNEL);
-        command.arg(format!("mem={GUEST_MEMORY}")).args(["rootfstype=hostfs", "rw", "quiet", "loglevel=3"]);
+        command.arg(format!("mem={}", self.memory)).args(["rootfstype=hostfs", "rw", "quiet", "loglevel=3"]);
         command.arg(assignment("init", program()?.as_os_str())?);
         command.arg(assignment("uml_dir", self.directory.as_os_str())?).arg("umid=guest");
         command.arg("con=null").arg(match self.console {

@@ -18,6 +18,9 @@ use crate::wait::wait_until;
 /// Where lvsd answers HTTP on each balancer.
 const HTTP: &str = "127.0.0.1:9090";
 
+/// How long an answer may take: /metrics of ten thousand services is a long page.
+const ANSWER: Duration = Duration::from_secs(60);
+
 /// lvsd on one balancer.
 #[derive(Debug)]
 pub struct Lvsd {
@@ -27,40 +30,36 @@ pub struct Lvsd {
 }
 
 impl Lvsd {
-    /// Writes its configuration and starts it. It is not ready yet: [`Lvsd::wait_ready`].
-    pub fn start(host: &Host, configuration: &Configuration) -> Result<Self> {
-        Self::start_under(host, configuration, Vec::new())
+    /// lvsd on `host`, not started, with these in its environment as a service manager puts them there.
+    pub fn new(host: &Host, environment: Vec<(String, String)>) -> Self {
+        Self { host: host.clone(), environment, process: None }
     }
 
-    /// The same with these in its environment, as a service manager puts them there.
-    pub fn start_under(
-        host: &Host,
-        configuration: &Configuration,
-        environment: Vec<(String, String)>,
-    ) -> Result<Self> {
-        let mut lvsd = Self { host: host.clone(), environment, process: None };
-        lvsd.configure(configuration)?;
-        lvsd.start_again()?;
-        Ok(lvsd)
+    /// Writes its configuration and starts it. It is not ready yet: [`Lvsd::wait_ready`].
+    pub fn start(host: &Host, configuration: &Configuration) -> Result<Self> {
+        Self::start_with(host, &configuration.render(host))
     }
 
     /// The same with a configuration of other words than [`Configuration`]'s.
     pub fn start_with(host: &Host, text: &str) -> Result<Self> {
-        let mut lvsd = Self { host: host.clone(), environment: Vec::new(), process: None };
-        let file = lvsd.configuration_file();
-        fs::write(&file, text).with_context(|| format!("write {}", file.display()))?;
+        let mut lvsd = Self::new(host, Vec::new());
+        lvsd.configure_with(text)?;
         lvsd.start_again()?;
         Ok(lvsd)
     }
 
     /// Writes another configuration, to be taken at the next start or reload.
     pub fn configure(&self, configuration: &Configuration) -> Result<()> {
-        let file = self.configuration_file();
-        fs::write(&file, configuration.render(&self.host))
-            .with_context(|| format!("write {}", file.display()))
+        self.configure_with(&configuration.render(&self.host))
     }
 
-    /// Starts it after a kill or a stop.
+    /// The same in other words than [`Configuration`]'s.
+    pub fn configure_with(&self, text: &str) -> Result<()> {
+        let file = self.configuration_file();
+        fs::write(&file, text).with_context(|| format!("write {}", file.display()))
+    }
+
+    /// Starts it, for the first time or after a kill or a stop.
     pub fn start_again(&mut self) -> Result<()> {
         let mut command = Command::new(built("lvsd")?);
         command.arg("--config").arg(self.configuration_file());
@@ -222,7 +221,9 @@ fn http_status(host: &Host, path: &str) -> Result<u16> {
 
 fn http(host: &Host, path: &str) -> Result<String> {
     let answer = exchange(host, path)?;
-    let (head, body) = answer.split_once("\r\n\r\n").context("no end of the HTTP head")?;
+    let (head, body) = answer
+        .split_once("\r\n\r\n")
+        .with_context(|| format!("no end of the HTTP head in {} bytes", answer.len()))?;
     ensure!(head.split_whitespace().nth(1) == Some("200"), "GET {path} on {}: {head}", host.name());
     Ok(body.to_owned())
 }
@@ -230,7 +231,7 @@ fn http(host: &Host, path: &str) -> Result<String> {
 fn exchange(host: &Host, path: &str) -> Result<String> {
     host.enter(|| {
         let mut stream = TcpStream::connect(HTTP)?;
-        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        stream.set_read_timeout(Some(ANSWER))?;
         write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;

@@ -22,7 +22,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use lab::kernel::{Console, Run, target};
+use lab::kernel::{Console, MEMORY, Run, target};
 use lab::world::World;
 
 use crate::ground::Ground;
@@ -49,7 +49,7 @@ fn main() -> ExitCode {
 
 fn outside() -> Result<()> {
     let directory = target()?.join("bench");
-    let run = Run { name: "bench".into(), directory, limit: LIMIT, console: Console::Shown };
+    let run = Run { name: "bench".into(), directory, limit: LIMIT, console: Console::Shown, memory: MEMORY };
     if let Some(failure) = run.execute()?.failure {
         bail!("{failure}; logs: {}", run.directory.display());
     }

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use lab::kernel::{Console, Run, target};
+use lab::kernel::{Console, MEMORY, Run, target};
 use lab::world::World;
 
 use crate::report::Report;
@@ -36,7 +36,7 @@ fn main() -> ExitCode {
 /// Plays it in the lab and prints the last line; whether it went well.
 fn outside() -> Result<bool> {
     let directory = target()?.join("demo");
-    let run = Run { name: "demo".into(), directory, limit: LIMIT, console: Console::Shown };
+    let run = Run { name: "demo".into(), directory, limit: LIMIT, console: Console::Shown, memory: MEMORY };
     let failure = run.execute()?.failure;
     // The story has told its failure on the console.
     ensure!(
