@@ -46,7 +46,7 @@ async fn run() -> Result<(), Error> {
 /// `up      http GET http://10.0.0.11:80/ (host www.example.org)  3.2 ms`
 fn line(report: &Report) -> String {
     let outcome = match &report.outcome {
-        Ok(latency) => format!("{:.1} ms", latency.as_secs_f64() * 1000.0),
+        Ok(found) => format!("{:.1} ms", found.latency.as_secs_f64() * 1000.0),
         Err(failure) => failure.to_string(),
     };
     format!("{:<7} {}  {outcome}", report.verdict.to_string(), report.check)

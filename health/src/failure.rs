@@ -1,14 +1,49 @@
 //! Why a probe failed.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
 use crate::spec::StatusRange;
 
-/// What a probe found: the time from its start to its end, or why it failed.
-pub type Outcome = Result<Duration, Failure>;
+/// What a probe found, or why it failed.
+pub type Outcome = Result<Found, Failure>;
+
+/// What a probe found at a target that answered as expected.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Found {
+    /// The time from the probe's start to its end.
+    pub latency: Duration,
+    /// What the target says of how much it wants to be given.
+    pub advice: Option<Advice>,
+    /// When the certificate that it showed expires.
+    pub certificate_expires: Option<SystemTime>,
+}
+
+/// What a target says of how much it wants to be given. A part that is absent was not spoken of: what it said before
+/// of it still holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Advice {
+    /// The share of its configured weight that it wants, in percent.
+    pub percent: Option<u16>,
+    /// Whether it wants new connections at all.
+    pub mode: Option<Mode>,
+}
+
+/// Whether a target wants new connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// It takes them.
+    Ready,
+    /// It finishes those that it has.
+    Drain,
+    /// It is being worked on.
+    Maintenance,
+}
 
 /// Why a probe failed, in words that tell an operator where to look.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]

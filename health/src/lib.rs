@@ -31,7 +31,8 @@
 //! virtual clock; the shell does the I/O.
 //!
 //! Reading order:
-//! - [`spec`] (pure): [`Check`], [`Kind`], [`Timing`], [`HttpRequest`], [`StatusRange`];
+//! - [`spec`] (pure): [`Check`], [`Kind`], [`Timing`], [`HttpRequest`],
+//!   [`StatusRange`], [`Route`];
 //! - [`failure`] (pure): the reasons for which a probe fails;
 //! - [`verdict`] (pure): the state machine from outcomes to up and down;
 //! - [`schedule`] (pure): when each check is due;
@@ -48,7 +49,8 @@ pub mod verdict;
 #[cfg(test)]
 mod servers;
 
-pub use failure::{Failure, Outcome, Stage};
+pub use failure::{Advice, Failure, Found, Mode, Outcome, Stage};
+pub use probe::{OwnSockets, Sockets};
 pub use runner::{Options, Report, Runner, Snapshot};
-pub use spec::{Check, HttpParts, HttpRequest, Kind, SpecError, StatusRange, Timing};
+pub use spec::{Check, HttpParts, HttpRequest, Kind, Route, SpecError, StatusRange, Timing};
 pub use verdict::{State, Verdict};

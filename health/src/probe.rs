@@ -4,30 +4,36 @@
 //! for the same moment. Dropping a probe's future closes its socket; nothing stays behind.
 
 mod http;
+mod sockets;
 mod tcp;
+mod way;
 
 use std::future::Future;
 use std::io;
 use std::time::Duration;
 
+pub use sockets::{Opening, OwnSockets, Sockets};
+use way::Way;
+
 use tokio::time::{Instant, timeout_at};
 
-use crate::failure::{Failure, Outcome, Stage};
+use crate::failure::{Failure, Found, Outcome, Stage};
 use crate::spec::{Check, Kind};
 
-/// Probes the target of `check` once: the time that it took, or why it failed. Within a Tokio runtime with I/O
-/// and time enabled. Cancel-safe: dropping the future resets the connection.
+/// Probes the target of `check` once, with sockets out of `sockets`. Within a Tokio runtime with I/O and time enabled.
+/// Cancel-safe: dropping the future resets the connection.
 ///
 /// # Errors
 /// The [`Failure`] found, at the latest when the check's timeout is over.
-pub async fn probe(check: &Check) -> Outcome {
+pub async fn probe(check: &Check, sockets: &dyn Sockets) -> Outcome {
     let started = Instant::now();
     let limit = Limit { at: started + check.timing.timeout(), timeout: check.timing.timeout() };
-    match &check.kind {
-        Kind::Tcp => tcp::probe(check.target, &limit).await?,
-        Kind::Http(request) => http::probe(check.target, request, &limit).await?,
-    }
-    Ok(started.elapsed())
+    let way = Way { target: check.target, route: &check.route, sockets, limit };
+    let found = match &check.kind {
+        Kind::Tcp => tcp::probe(&way).await?,
+        Kind::Http(request) => http::probe(&way, request).await?,
+    };
+    Ok(Found { latency: started.elapsed(), ..found })
 }
 
 /// The moment at which a probe has failed, whatever it is doing.

@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::failure::Outcome;
+use crate::probe::{OwnSockets, Sockets};
 use crate::spec::Check;
 use crate::verdict::Verdict;
 
@@ -40,18 +41,20 @@ const QUESTIONS: usize = 16;
 const HASTES: usize = 64;
 
 /// How a runner is set up.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// Moves the phases of all checks. Should differ between processes and between starts.
     pub seed: u64,
     /// The most probes, and so the most sockets, at once.
     pub max_in_flight: NonZeroUsize,
+    /// Where their sockets come from.
+    pub sockets: Arc<dyn Sockets>,
 }
 
 impl Options {
-    /// The given seed and [`DEFAULT_MAX_IN_FLIGHT`].
+    /// The given seed, [`DEFAULT_MAX_IN_FLIGHT`] and the process' [own sockets](OwnSockets).
     pub fn new(seed: u64) -> Self {
-        Self { seed, max_in_flight: DEFAULT_MAX_IN_FLIGHT }
+        Self { seed, max_in_flight: DEFAULT_MAX_IN_FLIGHT, sockets: Arc::new(OwnSockets) }
     }
 }
 
@@ -65,7 +68,7 @@ pub struct Report {
     /// Whether this result changed the verdict. If not, it is the check's first one and the verdict is still
     /// unknown.
     pub changed: bool,
-    /// The result: how long the probe took, or why it failed.
+    /// The result: what the probe found, or why it failed.
     pub outcome: Outcome,
     /// When the probe ended.
     pub at: SystemTime,

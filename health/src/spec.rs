@@ -4,6 +4,7 @@
 //! timing hold equal values, and a runner that is given both probes once.
 
 mod http;
+mod route;
 mod status;
 mod timing;
 
@@ -14,6 +15,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use http::{DEFAULT_MAX_BODY, HttpParts, HttpRequest};
+pub use route::Route;
 pub use status::StatusRange;
 pub use timing::{MAX_PERIOD, MIN_PERIOD, Timing};
 
@@ -23,6 +25,9 @@ pub use timing::{MAX_PERIOD, MIN_PERIOD, Timing};
 pub struct Check {
     /// The address that is probed.
     pub target: SocketAddr,
+    /// How packets get there.
+    #[serde(default)]
+    pub route: Route,
     /// What is asked of it.
     pub kind: Kind,
     /// How often, how long, and how many answers make a verdict.
@@ -30,9 +35,15 @@ pub struct Check {
 }
 
 impl Check {
-    /// A check of `target`.
+    /// A check of `target`, which this host's routing table leads to.
     pub fn new(target: SocketAddr, kind: Kind, timing: Timing) -> Self {
-        Self { target, kind, timing }
+        Self { target, route: Route::default(), kind, timing }
+    }
+
+    /// The same check by another route.
+    #[must_use]
+    pub fn by(self, route: Route) -> Self {
+        Self { route, ..self }
     }
 }
 
@@ -43,16 +54,16 @@ impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = self.kind.name();
         match &self.kind {
-            Kind::Tcp => write!(f, "{name} {}", self.target),
+            Kind::Tcp => write!(f, "{name} {}", self.target)?,
             Kind::Http(request) => {
                 let parts = request.parts();
                 write!(f, "{name} {} http://{}{}", parts.method, self.target, parts.path)?;
-                match &parts.host {
-                    Some(host) => write!(f, " (host {host})"),
-                    None => Ok(()),
+                if let Some(host) = &parts.host {
+                    write!(f, " (host {host})")?;
                 }
             }
         }
+        write!(f, "{}", self.route)
     }
 }
 

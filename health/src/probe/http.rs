@@ -16,8 +16,9 @@ use hyper::client::conn::http1;
 use hyper::{Request, header};
 use hyper_util::rt::TokioIo;
 
+use super::way::Way;
 use super::{Limit, connection_failure, tcp, words};
-use crate::failure::{Failure, Stage};
+use crate::failure::{Failure, Found, Stage};
 use crate::spec::{HttpParts, HttpRequest};
 
 /// The bound on the header of an answer and on what is buffered of it, in bytes: twice what common servers and
@@ -28,9 +29,10 @@ const MAX_HEAD: usize = 64 * 1024;
 const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
 
 /// Sends the request and judges the answer.
-pub(super) async fn probe(target: SocketAddr, request: &HttpRequest, limit: &Limit) -> Result<(), Failure> {
-    let message = message(target, request.parts())?;
-    let stream = tcp::connect(target, limit).await?;
+pub(super) async fn probe(way: &Way<'_>, request: &HttpRequest) -> Result<Found, Failure> {
+    let limit = &way.limit;
+    let message = message(way.target, request.parts())?;
+    let stream = tcp::connect(way).await?;
     let (mut sender, connection) = http1::Builder::new()
         .max_buf_size(MAX_HEAD)
         .handshake(TokioIo::new(stream))
@@ -43,7 +45,7 @@ pub(super) async fn probe(target: SocketAddr, request: &HttpRequest, limit: &Lim
         judge(answer.status().as_u16(), request.parts())?;
         read(answer.into_body(), request.parts(), limit).await
     };
-    drive(connection, exchange).await
+    drive(connection, exchange).await.map(|()| Found::default())
 }
 
 /// The request as it is sent. The specification has checked its parts.

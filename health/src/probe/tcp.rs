@@ -1,36 +1,38 @@
 //! A TCP connection, established and reset.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::TcpStream as StdTcpStream;
+use std::time::Duration;
 
+use socket2::Type;
 use tokio::net::{TcpSocket, TcpStream};
 
-use super::{Limit, connection_failure, words};
-use crate::failure::{Failure, Stage};
+use super::way::{Way, wanting};
+use super::{connection_failure, words};
+use crate::failure::{Failure, Found, Stage};
 
 /// Connects to the target and resets the connection.
-pub(super) async fn probe(target: SocketAddr, limit: &Limit) -> Result<(), Failure> {
-    connect(target, limit).await.map(drop)
+pub(super) async fn probe(way: &Way<'_>) -> Result<Found, Failure> {
+    connect(way).await.map(|_| Found::default())
 }
 
 /// A connection to the target that is reset when it is dropped (SO_LINGER 0): closed in the usual way each
 /// would stay in TIME_WAIT for a minute, 600,000 of them at 10,000 checks a second.
-pub(super) async fn connect(target: SocketAddr, limit: &Limit) -> Result<TcpStream, Failure> {
-    let wanting = |error: io::Error| Failure::Local { error: words(&error) };
-    let socket = match target {
-        SocketAddr::V4(_) => TcpSocket::new_v4(),
-        SocketAddr::V6(_) => TcpSocket::new_v6(),
-    };
-    let socket = socket.map_err(wanting)?;
-    socket.set_zero_linger().map_err(wanting)?;
-    let stream = limit
-        .within(Stage::Connecting, socket.connect(target))
+pub(super) async fn connect(way: &Way<'_>) -> Result<TcpStream, Failure> {
+    let socket = way.socket(Type::STREAM, None).await?;
+    socket.set_linger(Some(Duration::ZERO)).map_err(|error| wanting(&error))?;
+    let socket = TcpSocket::from_std_stream(StdTcpStream::from(socket));
+    let stream = way
+        .limit
+        .within(Stage::Connecting, socket.connect(way.target))
         .await?
         .map_err(|error| connect_failure(&error))?;
     // A connection to a port of this host at which nothing listens can meet itself, when that port is drawn as
     // its own (simultaneous open, RFC 9293, section 3.5).
     match stream.local_addr() {
-        Ok(local) if (local.ip(), local.port()) == (target.ip(), target.port()) => Err(Failure::Refused),
+        Ok(local) if (local.ip(), local.port()) == (way.target.ip(), way.target.port()) => {
+            Err(Failure::Refused)
+        }
         _ => Ok(stream),
     }
 }

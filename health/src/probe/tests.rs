@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::servers::{self, answering, dripping, serve};
-use crate::spec::{HttpParts, HttpRequest, Timing};
+use crate::spec::{HttpParts, HttpRequest, Route, Timing};
 
 /// For probes that must time out.
 const TIMEOUT: Duration = Duration::from_millis(300);
@@ -33,7 +33,7 @@ fn request(parts: HttpParts) -> Kind {
 
 async fn run(target: SocketAddr, kind: Kind, timeout: Duration) -> Outcome {
     let timing = Timing::new(timeout, timeout, 3, 2).expect("a valid timing");
-    probe(&Check::new(target, kind, timing)).await
+    probe(&Check::new(target, kind, timing), &OwnSockets).await
 }
 
 fn looking_for(text: &str) -> HttpParts {
@@ -55,7 +55,7 @@ fn status(found: u16) -> Outcome {
 #[tokio::test]
 async fn a_listening_port_is_up_and_a_closed_one_refuses() {
     let listening = servers::silent().await;
-    let latency = tcp(listening.address).await.expect("up");
+    let latency = tcp(listening.address).await.expect("up").latency;
     assert!(latency > Duration::ZERO && latency < PATIENCE);
     let closed = servers::closed();
     assert_eq!(tcp(closed.address).await, Err(Failure::Refused));
@@ -256,7 +256,7 @@ async fn a_dropped_probe_leaves_no_connection() {
     let patient = Timing::new(Duration::from_secs(60), Duration::from_secs(60), 1, 1).expect("a timing");
     let request = HttpRequest::get("/").expect("a request");
     let check = Arc::new(Check::new(server.address, Kind::Http(request), patient));
-    let task = tokio::spawn(async move { probe(&check).await });
+    let task = tokio::spawn(async move { probe(&check, &OwnSockets).await });
     ends.recv().await.expect("the request came");
     task.abort();
     ends.recv().await.expect("the connection ended");
@@ -273,4 +273,29 @@ fn errors_of_this_host_are_told_from_those_of_the_target() {
     }
     let no_route = tcp::connect_failure(&io::Error::from_raw_os_error(113));
     assert_eq!(no_route.to_string(), "No route to host while connecting");
+}
+
+#[tokio::test]
+async fn a_check_from_an_address_of_its_own_comes_from_it_over_either_family() {
+    for (listen, source) in [("127.0.0.1:0", "127.0.0.9"), ("[::1]:0", "::1")] {
+        let listener = tokio::net::TcpListener::bind(listen).await.expect("a free port");
+        let target = listener.local_addr().expect("its address");
+        let source = source.parse().expect("an address");
+        let timing = Timing::new(PATIENCE, PATIENCE, 3, 2).expect("a valid timing");
+        let check = Check::new(target, Kind::Tcp, timing).by(Route::Own { source: Some(source) });
+        probe(&check, &OwnSockets).await.expect("up");
+        let (_, peer) = listener.accept().await.expect("a connection");
+        assert_eq!(peer.ip(), source);
+    }
+}
+
+#[tokio::test]
+async fn a_check_through_a_server_without_a_way_to_hand_packets_to_it_moves_no_verdict() {
+    let listening = servers::silent().await;
+    let timing = Timing::new(PATIENCE, PATIENCE, 3, 2).expect("a valid timing");
+    let server = "192.0.2.1".parse().expect("an address");
+    let check = Check::new(listening.address, Kind::Tcp, timing).by(Route::Through { server });
+    let failure = probe(&check, &OwnSockets).await.expect_err("no way");
+    assert!(failure.is_inconclusive());
+    assert!(failure.to_string().contains("192.0.2.1"), "{failure}");
 }

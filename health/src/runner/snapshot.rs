@@ -48,7 +48,7 @@ pub struct Status {
 /// A result and its moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Last {
-    /// How long the probe took, or why it failed.
+    /// What the probe found, or why it failed.
     pub outcome: Outcome,
     /// When it ended.
     pub at: SystemTime,

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until};
 use super::snapshot::{LATE, Lag, Last, Results, Snapshot, Status};
 use super::{Options, Report};
 use crate::failure::{Failure, Outcome};
-use crate::probe::probe;
+use crate::probe::{Sockets, probe};
 use crate::schedule::{Probed, Schedule};
 use crate::spec::Check;
 use crate::verdict::{Notice, State};
@@ -71,6 +71,7 @@ async fn sleep(until: Option<Instant>) {
 struct Task {
     origin: Instant,
     max_in_flight: usize,
+    sockets: Arc<dyn Sockets>,
     schedule: Schedule,
     entries: BTreeMap<Arc<Check>, Entry>,
     probes: JoinSet<Ended>,
@@ -110,6 +111,7 @@ impl Task {
         Self {
             origin: Instant::now(),
             max_in_flight: options.max_in_flight.get(),
+            sockets: options.sockets,
             schedule: Schedule::new(options.seed),
             entries: BTreeMap::new(),
             probes: JoinSet::new(),
@@ -172,8 +174,9 @@ impl Task {
                 Phase::Waiting { is_hastened: true, .. } => Probed::Hastened(now),
                 Phase::Waiting { .. } | Phase::Probing { .. } => Probed::Later(now),
             };
+            let sockets = Arc::clone(&self.sockets);
             let probe = self.probes.spawn(async move {
-                let outcome = probe(&check).await;
+                let outcome = probe(&check, &*sockets).await;
                 Ended { check, outcome, at: SystemTime::now() }
             });
             entry.phase = Phase::Probing { probe, probed, started: now };

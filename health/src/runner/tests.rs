@@ -225,7 +225,7 @@ async fn none_is_lost_when_thousands_change_at_once_and_nobody_reads() {
 async fn no_more_probes_than_allowed_are_under_way_and_all_get_their_turn() {
     let server = servers::silent().await;
     let max_in_flight = NonZeroUsize::new(4).expect("not zero");
-    let (runner, mut reports) = Runner::spawn(Options { seed: 1, max_in_flight });
+    let (runner, mut reports) = Runner::spawn(Options { max_in_flight, ..Options::new(1) });
     let timeout = Duration::from_millis(100);
     let checks: BTreeSet<_> = (0..20)
         .map(|fall| Timing::new(Duration::from_millis(10), timeout, fall + 1, 1).expect("a timing"))

@@ -3,13 +3,14 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::failure::Failure;
+use crate::failure::{Failure, Found};
 
 fn timing(fall: u32, rise: u32) -> Timing {
     Timing::new(Duration::from_secs(2), Duration::from_secs(1), fall, rise).expect("a valid timing")
 }
 
-const GOOD: Outcome = Ok(Duration::from_millis(3));
+const GOOD: Outcome =
+    Ok(Found { latency: Duration::from_millis(3), advice: None, certificate_expires: None });
 const BAD: Outcome = Err(Failure::Refused);
 
 fn unknown(failures: u32) -> State {
@@ -97,7 +98,7 @@ proptest! {
         let mut state = State::NEW;
         let mut told = 0;
         for (i, good) in history.iter().enumerate() {
-            let (next, notice) = state.after(if *good { &GOOD } else { &BAD }, &timing);
+            let (next, notice) = state.after(&if *good { GOOD } else { BAD }, &timing);
             prop_assert_eq!(next.verdict(), verdict_of_history(&history[..=i], fall, rise));
             prop_assert_eq!(notice == Notice::Transition, next.verdict() != state.verdict());
             prop_assert_eq!(notice == Notice::First, i == 0 && next.verdict() == Verdict::Unknown);
