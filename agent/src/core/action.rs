@@ -91,6 +91,14 @@ pub struct WantedTable {
     pub owned: Arc<BTreeSet<ServiceKey>>,
 }
 
+impl WantedTable {
+    /// Whether a service counts as ours that is neither wanted nor in the kernel. Nothing that is written tells of it, as
+    /// nothing has to be written: whoever keeps the record of what is ours has to be told.
+    pub fn owns_what_is_nowhere(&self, have: &Table) -> bool {
+        self.owned.iter().any(|key| !self.table.contains_key(key) && !have.contains_key(key))
+    }
+}
+
 /// The answer to an operator's request.
 pub type Answer = Result<Done, Refusal>;
 

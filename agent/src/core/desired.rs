@@ -16,24 +16,23 @@ use std::time::Duration;
 /// Takes over what the sources say about a service's members. What is known of those that stay is kept; those that
 /// left drain.
 pub fn relist(service: &mut ServiceState, given: &Given<'_>, now: Timestamp) {
+    let endpoint = (service.config.port, service.config.protocol);
+    let has_moved = service.listed_for.is_some_and(|before| before != endpoint);
+    if has_moved {
+        // What drains does so in the entry of the old port, which goes as a whole.
+        service.pools.values_mut().for_each(|pool| pool.draining.clear());
+    }
     let listed = match given.inventory.listing(&service.config) {
         Listing::Waiting(reason) => Err(reason),
         Listing::Known(listed) => scaled(&service.config, weighed(listed, given.saved)),
     };
     let listed = match listed {
         Ok(listed) => listed,
-        // With members, those go on, and so does their health; without, the kernel keeps what it has.
-        Err(reason) if service.pools.is_empty() => {
-            service.waiting = Some(reason);
-            return;
-        }
-        Err(reason) => {
-            service.refused = Some(reason);
-            return;
-        }
+        Err(reason) => return go_on(service, reason, given, has_moved, now),
     };
     service.waiting = None;
     service.refused = None;
+    service.listed_for = Some(endpoint);
     service.unusable = unusable(&listed);
     let families: BTreeSet<Family> = service.config.vips.iter().map(|vip| Family::of(*vip)).collect();
     service.pools.retain(|family, _| families.contains(family));
@@ -41,12 +40,32 @@ pub fn relist(service: &mut ServiceState, given: &Given<'_>, now: Timestamp) {
         let is_first = !service.pools.contains_key(&family);
         let adopted = if is_first { given.serving.weights(&service.config, family) } else { BTreeMap::new() };
         let pool = service.pools.entry(family).or_default();
-        let mut former = relist_pool(pool, &service.config, &listed, given.saved, (family, &adopted), now);
+        let left = relist_pool(pool, &service.config, &listed, given.saved, (family, &adopted), now);
+        let mut former = if has_moved { Vec::new() } else { left };
         former.extend(adopted.into_keys());
+        former.extend(given.in_acquired(&service.config, family));
         for (host, error) in duplicates(pool) {
             pool.members.remove(&host);
             service.unusable.insert(host, error);
         }
+        drain(pool, service.config.protocol, former, now);
+    }
+}
+
+/// What becomes of a service whose backends cannot be listed, and why. With members, those go on, and so does their
+/// health; but not on another port, where nobody has asked them. Without, the kernel keeps what it has.
+fn go_on(service: &mut ServiceState, reason: String, given: &Given<'_>, has_moved: bool, now: Timestamp) {
+    if has_moved {
+        service.pools.clear();
+        service.listed_for = None;
+    }
+    if service.pools.is_empty() {
+        service.waiting = Some(reason);
+        return;
+    }
+    service.refused = Some(reason);
+    for (family, pool) in &mut service.pools {
+        let former = given.in_acquired(&service.config, *family);
         drain(pool, service.config.protocol, former, now);
     }
 }
@@ -75,6 +94,19 @@ pub struct Given<'a> {
     pub saved: &'a Saved,
     /// What the kernel serves, or is to serve.
     pub serving: Serving<'a>,
+    /// Keys that were not those of the service that has them now.
+    pub acquired: &'a BTreeSet<ServiceKey>,
+}
+
+impl Given<'_> {
+    /// The destinations that are found in the entries that a service has acquired.
+    fn in_acquired(&self, service: &Service, family: Family) -> Vec<IpAddr> {
+        service_keys(service)
+            .filter(|(vip, key)| Family::of(*vip) == family && self.acquired.contains(key))
+            .filter_map(|(_, key)| self.serving.entry(&key))
+            .flat_map(|entry| entry.destinations.keys().map(|key| key.address))
+            .collect()
+    }
 }
 
 /// The backends with operators' weights in place of their sources'.

@@ -117,6 +117,13 @@ impl Inventory {
         }
     }
 
+    /// Obeys what is held back of a pool file if `max_change` lets it through; true when it does.
+    pub fn judge_held(&mut self, path: &Path, max_change: Threshold, now: Timestamp) -> bool {
+        let Some(file) = self.files.get(path) else { return false };
+        let (Some(before), Some(held)) = (&file.backends, &file.held) else { return false };
+        guard::too_much(before, held, max_change).is_none() && self.confirm(path, now)
+    }
+
     /// Lets what is held back of a pool file through. False when nothing is.
     pub fn confirm(&mut self, path: &Path, now: Timestamp) -> bool {
         let Some(file) = self.files.get_mut(path) else { return false };

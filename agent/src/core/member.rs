@@ -84,6 +84,9 @@ pub struct Member {
     pub adopted: Option<Weight>,
     /// When it became a member.
     pub born: Timestamp,
+    /// Since when it was down before its present checks began, or before this process did. When the first that they say
+    /// is down as well, nothing has happened since: who failed last stays who it was.
+    pub was_down: Option<Timestamp>,
     /// What its checks say together.
     pub health: Health,
     /// The way to its address, once it was looked at.
@@ -109,6 +112,8 @@ impl Member {
             checks,
             adopted,
             born: now,
+            // The kernel gives no weight to those that were down and not held: they failed before those that it serves.
+            was_down: (adopted == Some(Weight::ZERO)).then(Timestamp::default),
             health: Health::Unknown,
             path: None,
             is_checked: false,
@@ -151,7 +156,26 @@ impl Member {
             return self;
         }
         let serves = self.decision.weight > Weight::ZERO;
-        Self { adopted: serves.then_some(self.decision.weight), checks, ..self }
+        let was_down = match self.health {
+            Health::Down { since } => Some(since),
+            Health::Unknown => self.was_down,
+            Health::Up { .. } => None,
+        };
+        Self { adopted: serves.then_some(self.decision.weight), was_down, checks, ..self }
+    }
+
+    /// Takes in what its checks say together; nothing, while the way to it is awaited.
+    fn hear(&mut self, said: Health) {
+        self.health = match (said, self.was_down) {
+            (Health::Down { since }, Some(earlier)) => Health::Down { since: since.min(earlier) },
+            _ => said,
+        };
+        if self.health != Health::Unknown {
+            self.adopted = None;
+        }
+        if matches!(self.health, Health::Up { .. }) {
+            self.was_down = None;
+        }
     }
 
     /// Whether waiting longer would tell more: its checks have spoken, or the kernel speaks for it meanwhile; and
@@ -203,15 +227,14 @@ impl Pool {
         now: Timestamp,
     ) -> Vec<Change> {
         for member in self.members.values_mut() {
-            member.health = verdicts.together(&member.checks, member.born);
+            let is_awaited = paths.is_awaited(service, member.address, now);
+            let said = verdicts.together(&member.checks, member.born);
+            member.hear(if is_awaited { Health::Unknown } else { said });
             let path = paths.get(member.address);
             if member.path.as_ref() != path {
                 member.path = path.cloned();
             }
             member.is_checked = member.checks.iter().all(|check| verdicts.get(check).is_some());
-            if member.health != Health::Unknown {
-                member.adopted = None;
-            }
         }
         let candidates = self.candidates(service);
         let decisions = pool::decide(&candidates, service.depool_threshold);

@@ -5,11 +5,16 @@ use super::action::{Answer, Done, Refusal};
 use super::event::{Command, Note, Request, TakenOut};
 use super::member::Pool;
 use super::saved::{Change, SetWeight};
-use super::state::State;
+use super::state::{ServiceState, State};
 use crate::config::{Admin, Family, Pool as PoolSource, Service, Threshold};
 use crate::suggest::suggest;
 use ipvs::Weight;
+use std::collections::BTreeSet;
 use std::net::IpAddr;
+
+/// Changes that are kept of hosts that no pool has: such a host may come back, and its depool must hold then. Pools that
+/// autoscaling fills have new names for ever; a week of a busy one has a few hundred.
+pub const MAX_ABSENT: usize = 1024;
 
 /// Carries a request out. The answer says what was done; the services of [`Done`] have to be listed anew.
 pub fn command(state: &mut State, request: &Request, now: Timestamp) -> Answer {
@@ -88,6 +93,47 @@ fn unweigh(state: &mut State, host: &str) -> Answer {
     Ok(Done { host: host.into(), services, message: format!("{host} {message}") })
 }
 
+/// Hosts that operators' changes are about and that no pool has.
+pub fn absent(state: &State) -> BTreeSet<&str> {
+    let saved = &state.saved;
+    let mut hosts: BTreeSet<&str> =
+        saved.admin.keys().chain(saved.weights.keys()).map(String::as_str).collect();
+    for service in state.services.values() {
+        if hosts.is_empty() {
+            break;
+        }
+        hosts.retain(|host| !has(service, host));
+    }
+    hosts
+}
+
+/// Forgets the oldest changes of hosts that no pool has, where there are too many. Gives the hosts.
+pub fn forget_absent(state: &mut State) -> Vec<String> {
+    // A host of a source that has not spoken is not gone.
+    let is_known = state.services.values().all(|service| service.waiting.is_none());
+    if state.saved.admin.len() + state.saved.weights.len() <= MAX_ABSENT || !is_known {
+        return Vec::new();
+    }
+    let saved = &state.saved;
+    let changed = |host: &str| {
+        let weight = saved.weights.get(host).map(|change| change.at);
+        saved.admin.get(host).map(|change| change.at).max(weight)
+    };
+    let mut absent: Vec<_> = absent(state).into_iter().map(|host| (changed(host), host.to_owned())).collect();
+    absent.sort_unstable();
+    absent.truncate(absent.len().saturating_sub(MAX_ABSENT));
+    for (_, host) in &absent {
+        state.saved.admin.remove(host);
+        state.saved.weights.remove(host);
+    }
+    absent.into_iter().map(|(_, host)| host).collect()
+}
+
+/// Whether a service has a backend of this name.
+fn has(service: &ServiceState, host: &str) -> bool {
+    service.unusable.contains_key(host) || service.pools.values().any(|pool| pool.members.contains_key(host))
+}
+
 /// Lets through what is held back of a service's source, for all services that share it.
 fn confirm(state: &mut State, name: &str, now: Timestamp) -> Answer {
     let Some(service) = state.services.get(name) else {
@@ -147,9 +193,7 @@ pub fn services_of(state: &State, host: &str) -> Result<Vec<String>, Refusal> {
     let services: Vec<String> = state
         .services
         .iter()
-        .filter(|(_, s)| {
-            s.unusable.contains_key(host) || s.pools.values().any(|p| p.members.contains_key(host))
-        })
+        .filter(|(_, service)| has(service, host))
         .map(|(name, _)| name.clone())
         .collect();
     if !services.is_empty() {

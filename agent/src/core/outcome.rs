@@ -24,6 +24,8 @@ use std::sync::Arc;
 pub(super) struct Dirty {
     /// Services whose members have to be listed anew.
     pub(super) relist: BTreeSet<String>,
+    /// Keys that were not those of the service that has them now.
+    pub(super) acquired: BTreeSet<ServiceKey>,
     /// Services whose pools have to be decided anew.
     pub(super) decide: BTreeSet<String>,
     /// VIPs that have to be judged anew.
@@ -56,13 +58,14 @@ pub(super) fn conclude(state: &mut State, mut dirty: Dirty, now: Timestamp) -> V
     sources(state, &dirty, &mut actions);
     if state.kernel.is_read {
         relist(state, &mut dirty, now);
+        path::end_wait(state, &mut dirty, now);
         decide(state, &mut dirty, now);
         checks(state, &dirty, &mut actions);
         if dirty.sources {
             path::watch(state, &mut actions);
         }
     }
-    let save = own(state, &dirty);
+    let save = own(state, &mut dirty);
     if save == Save::First {
         actions.push(Action::SaveFirst(state.saved.clone()));
     }
@@ -113,6 +116,7 @@ fn relist(state: &mut State, dirty: &mut Dirty, now: Timestamp) {
         inventory: &state.inventory,
         saved: &state.saved,
         serving: Serving { wanted: &state.wanted.table, read: &state.kernel.table },
+        acquired: &dirty.acquired,
     };
     for name in std::mem::take(&mut dirty.relist) {
         if let Some(service) = state.services.get_mut(&name) {
@@ -212,7 +216,7 @@ enum Save {
 }
 
 /// Keeps the record of what is ours in step with what is wanted and what the kernel has.
-fn own(state: &mut State, dirty: &Dirty) -> Save {
+fn own(state: &mut State, dirty: &mut Dirty) -> Save {
     let before = state.wanted.owned.len();
     if dirty.keys {
         let new: Vec<ServiceKey> =
@@ -230,6 +234,8 @@ fn own(state: &mut State, dirty: &Dirty) -> Save {
             .filter(|key| !wanted.table.contains_key(key) && !kernel.services.contains(key))
             .copied()
             .collect();
+        // From here on it is another's if it comes back, and the executor must not take it for ours.
+        dirty.table |= !gone.is_empty();
         for key in gone {
             Arc::make_mut(&mut wanted.owned).remove(&key);
             kernel.table.remove(&key);
@@ -330,6 +336,7 @@ fn start(state: &mut State, now: Timestamp) -> bool {
         is_known && state.services.values().all(speaks) && state.vips.values().all(|vip| !vip.is_unconfirmed);
     if is_settled || is_late {
         state.phase = Phase::Running { since: now };
+        state.paths.wait_no_more();
         let reason = if is_settled {
             "every source, check and the kernel have spoken".into()
         } else {

@@ -1,9 +1,10 @@
 //! The way to each backend. Direct routing hands a client's packet to the server's own link-layer address, so the
 //! server has to be on a link of the balancer's own: behind a gateway it never gets such a packet.
 
+use super::Timestamp;
 use super::action::{Action, Level, Notice};
 use super::outcome::Dirty;
-use super::state::State;
+use super::state::{Phase, ServiceState, State};
 use crate::config::Service;
 use health::{Check, Verdict};
 use serde::{Deserialize, Serialize};
@@ -99,9 +100,26 @@ pub struct Paths {
     seen: BTreeMap<IpAddr, PathSeen>,
     /// Which services have a backend at an address: the addresses that are watched.
     users: BTreeMap<IpAddr, BTreeSet<String>>,
+    /// Until when ways that are not known yet are waited for.
+    awaited_until: Timestamp,
 }
 
 impl Paths {
+    /// Waits for ways until then.
+    pub(super) fn wait_until(&mut self, time: Timestamp) {
+        self.awaited_until = time;
+    }
+
+    /// The start is over: from now on nobody waits for a way.
+    pub(super) fn wait_no_more(&mut self) {
+        self.awaited_until = Timestamp::default();
+    }
+
+    /// Whether nothing is to be decided about a service's backend yet: where its packets go is still to be looked at.
+    pub fn is_awaited(&self, service: &Service, address: IpAddr, now: Timestamp) -> bool {
+        service.require_on_link && now < self.awaited_until && !self.seen.contains_key(&address)
+    }
+
     /// The way to an address.
     pub fn get(&self, address: IpAddr) -> Option<&PathSeen> {
         self.seen.get(&address)
@@ -115,13 +133,25 @@ pub fn is_off_link(service: &Service, seen: Option<&PathSeen>) -> bool {
 
 /// Takes in what was seen of the watched addresses.
 pub(super) fn seen(state: &mut State, paths: Vec<PathSeen>, dirty: &mut Dirty) {
-    let Paths { seen, users } = &mut state.paths;
+    let Paths { seen, users, .. } = &mut state.paths;
     for new in paths {
         let Some(services) = users.get(&new.address) else { continue };
         if seen.get(&new.address) != Some(&new) {
             dirty.decide.extend(services.iter().cloned());
             seen.insert(new.address, new);
         }
+    }
+}
+
+/// At the end of a start that has waited long enough, backends whose ways are still not known are decided about
+/// without.
+pub(super) fn end_wait(state: &State, dirty: &mut Dirty, now: Timestamp) {
+    if state.phase == Phase::Starting && now >= state.paths.awaited_until {
+        let is_unknown = |service: &&ServiceState| {
+            service.pools.values().flat_map(|pool| pool.members.values()).any(|member| member.path.is_none())
+        };
+        let services = state.services.values().filter(is_unknown);
+        dirty.decide.extend(services.map(|service| service.config.name.clone()));
     }
 }
 

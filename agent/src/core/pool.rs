@@ -12,7 +12,8 @@
 //!    failed latest stay first; among equals the name decides.
 //! 5. The threshold never pools a backend against an operator's or a source's word.
 //! 6. A backend that is not on a link of the balancer's own gets nothing and is not held either: direct routing never
-//!    reaches it. As long as that is not known, it changes nothing.
+//!    reaches it. At start that is waited for as the first result of a check is; later, as long as it is not known, it
+//!    changes nothing.
 
 use super::Timestamp;
 use crate::config::{Admin, Threshold};

@@ -9,7 +9,7 @@ use super::saved::Saved;
 use super::vip::Vip;
 use crate::config::{Config, Service};
 use health::Check;
-use ipvs::{Family, ServiceKey, Table};
+use ipvs::{Family, Protocol, ServiceKey, Table};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -83,6 +83,8 @@ pub struct ServiceState {
     pub waiting: Option<String>,
     /// Why the last listing was not taken over; the one before goes on.
     pub refused: Option<String>,
+    /// The port and protocol that its members were listed for: their checks ask there.
+    pub listed_for: Option<(u16, Protocol)>,
     /// One for each family among its VIPs.
     pub pools: BTreeMap<Family, Pool>,
     /// Backends without a usable address, and why.

@@ -2,11 +2,12 @@
 
 use super::action::{Action, Level, Notice};
 use super::event::{Command, ConnectionCount, Event, Request};
+use super::inventory::Inventory;
 use super::outcome::{self, Dirty};
-use super::state::{DRAIN_POLL, Phase, ServiceState, State, service_keys};
+use super::state::{DRAIN_POLL, Phase, START_GRACE, ServiceState, State, service_keys};
 use super::{Timestamp, desired, operator, path};
 use crate::config::{Backend, Config, Service, Threshold};
-use ipvs::{DestinationKey, Table};
+use ipvs::{DestinationKey, ServiceKey, Table};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -65,17 +66,22 @@ pub fn step(state: &mut State, event: Event, now: Timestamp) -> Vec<Action> {
 fn configure(state: &mut State, config: Arc<Config>, dirty: &mut Dirty, now: Timestamp) {
     if state.config.is_none() {
         state.configured_at = now;
+        state.paths.wait_until(now + START_GRACE);
     }
     state.rising.retain(|name, _| config.services.contains_key(name));
     state.draining.retain(|name| config.services.contains_key(name));
     let mut old = std::mem::take(&mut state.services);
     for (name, service) in &config.services {
         let service = Arc::new(service.clone());
-        let kept = old.remove(name).map(|known| ServiceState { config: Arc::clone(&service), ..known });
+        let kept = old.remove(name).map(|known| {
+            dirty.acquired.extend(acquired(&known.config, &service, &state.wanted.table));
+            ServiceState { config: Arc::clone(&service), ..known }
+        });
         let fresh = || ServiceState {
             config: Arc::clone(&service),
             waiting: Some("its sources have not been asked yet".into()),
             refused: None,
+            listed_for: None,
             pools: BTreeMap::new(),
             unusable: BTreeMap::new(),
             since: now,
@@ -92,10 +98,41 @@ fn configure(state: &mut State, config: Arc<Config>, dirty: &mut Dirty, now: Tim
         state.leaving.entry(*key).or_insert(now + delay);
     }
     state.leaving.retain(|key, _| !keys.contains(key));
+    judge_held_anew(state, &config, now);
     state.config = Some(config);
     dirty.every_vip = true;
     dirty.keys = true;
     dirty.sources = true;
+}
+
+/// The keys that a service has by a reload and that have an entry: what is in it is another's, or from before.
+fn acquired(before: &Service, after: &Service, table: &Table) -> Vec<ServiceKey> {
+    let had: BTreeSet<ServiceKey> = service_keys(before).map(|(_, key)| key).collect();
+    let has = service_keys(after).map(|(_, key)| key);
+    has.filter(|key| !had.contains(key) && table.contains_key(key)).collect()
+}
+
+/// A reload may let more go at once than before: then what is held back is obeyed.
+fn judge_held_anew(state: &mut State, config: &Config, now: Timestamp) {
+    let is_held = |path: &PathBuf| state.inventory.file(path).is_some_and(|file| file.held.is_some());
+    for path in Inventory::wanted_files(config).into_iter().filter(is_held).collect::<Vec<_>>() {
+        if state.inventory.judge_held(&path, max_change(state, &path), now) {
+            state.notices.push(Notice {
+                level: Level::Info,
+                service: None,
+                subject: Some(path.display().to_string()),
+                what: "what was held back is obeyed now".into(),
+                reason: "max_change lets it through since the configuration was reloaded".into(),
+            });
+        }
+    }
+}
+
+/// How much of a pool file may go at once. Services that share a file share its content: the strictest guards it.
+fn max_change(state: &State, path: &Path) -> Threshold {
+    let users =
+        state.services.values().filter(|s| outcome::pool_file(&s.config).is_some_and(|file| file == path));
+    users.map(|service| service.config.max_change).min().unwrap_or(Threshold::HALF)
 }
 
 fn vip_users(config: &Config) -> BTreeMap<IpAddr, BTreeSet<String>> {
@@ -121,9 +158,7 @@ fn pool_read(
             complain(state, "a pool file was refused; its last good content stays", error);
         }
     }
-    let users = state.services.values().filter(|s| outcome::pool_file(&s.config) == Some(&path));
-    // Services that share a file share its content: the strictest of them guards it.
-    let max_change = users.map(|service| service.config.max_change).min().unwrap_or(Threshold::HALF);
+    let max_change = max_change(state, &path);
     let held = state.inventory.file(&path).and_then(|file| file.held.clone());
     // Also after a failure: a service that waited for this file may now be told why.
     state.inventory.pool_read(&path, outcome, max_change, now);
@@ -222,6 +257,7 @@ fn operate(state: &mut State, request: &Request, dirty: &mut Dirty, now: Timesta
                 what: done.message.clone(),
                 reason: format!("{} asked for it", request.who),
             });
+            forget_absent(state);
         }
         Err(refusal) => state.notices.push(Notice {
             level: Level::Warn,
@@ -232,6 +268,22 @@ fn operate(state: &mut State, request: &Request, dirty: &mut Dirty, now: Timesta
         }),
     }
     Action::Reply { id: request.id, answer }
+}
+
+/// Bounds what is kept of hosts that no pool has.
+fn forget_absent(state: &mut State) {
+    for host in operator::forget_absent(state) {
+        state.notices.push(Notice {
+            level: Level::Warn,
+            service: None,
+            subject: Some(host),
+            what: "an operator's change is forgotten".into(),
+            reason: format!(
+                "no pool has this host, and it is the oldest of more than {} such changes",
+                operator::MAX_ABSENT
+            ),
+        });
+    }
 }
 
 fn tick(state: &mut State, dirty: &mut Dirty, now: Timestamp) -> Option<Action> {

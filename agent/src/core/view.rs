@@ -1,6 +1,6 @@
 //! What the state looks like from outside: plain data for `lvsctl`, HTTP and metrics.
 
-use super::operator::{canonical, services_of, source_of};
+use super::operator::{absent, canonical, services_of, source_of};
 use super::state::{Phase, ServiceState, State};
 use super::{Timestamp, action::Refusal, member::Member, why};
 use crate::config::Family;
@@ -25,6 +25,8 @@ pub struct Status {
     pub foreign_services: usize,
     /// What the kernel refused last.
     pub kernel_failures: Vec<String>,
+    /// Hosts that operators' changes are about and that no pool has; the changes hold when they come back.
+    pub absent_hosts: Vec<String>,
 }
 
 /// One service.
@@ -198,6 +200,7 @@ pub fn status(state: &State, only: Option<&str>) -> Result<Status, String> {
         peers: Vec::new(),
         foreign_services: ipvs::foreign(&state.kernel.table, &state.wanted.table, &state.wanted.owned),
         kernel_failures: state.kernel.failures.clone(),
+        absent_hosts: absent(state).into_iter().map(Into::into).collect(),
     })
 }
 

@@ -18,9 +18,7 @@ pub fn reason(state: &State, service: &str, family: Family, host: &str) -> Strin
     let reason = match member.decision.standing {
         Standing::Pooled => healthy(member),
         Standing::Adopted => "it served before its present checks began; they have not spoken yet".into(),
-        Standing::AwaitingChecks => {
-            format!("waiting for the first result of {}", silent_checks(state, member))
-        }
+        Standing::AwaitingChecks => awaited(state, member),
         Standing::Down => failed_checks(state, member),
         Standing::HeldThoughDown => {
             let counts = pool.counts(service.config.depool_threshold);
@@ -85,6 +83,12 @@ fn failed_checks(state: &State, member: &Member) -> String {
         })
         .collect();
     if failed.is_empty() { "a check fails".into() } else { failed.join("; ") }
+}
+
+/// What a backend waits for.
+fn awaited(state: &State, member: &Member) -> String {
+    let silent = silent_checks(state, member);
+    if silent.is_empty() { way(member) } else { format!("waiting for the first result of {silent}") }
 }
 
 fn silent_checks(state: &State, member: &Member) -> String {

@@ -65,6 +65,13 @@ pub fn status(status: &Status, paint: Paint) -> String {
             ),
         );
     }
+    if let [first, others @ ..] = status.absent_hosts.as_slice() {
+        let others = if others.is_empty() { String::new() } else { format!(" and {} others", others.len()) };
+        line(
+            &mut text,
+            format_args!("\noperators' changes are kept of hosts that no pool has: {first}{others}"),
+        );
+    }
     for failure in &status.kernel_failures {
         line(&mut text, format_args!("{} the kernel refused: {failure}", paint.bad("!")));
     }

@@ -298,7 +298,7 @@ impl Executor {
     async fn report_synced(&mut self, have: &Table, want: &WantedTable, failures: Vec<String>) {
         let ours = have.keys().filter(|key| is_ours_and_works(key, have, want)).copied().collect();
         let report = (ours, failures);
-        if self.reported.as_ref() != Some(&report) {
+        if self.reported.as_ref() != Some(&report) || want.owns_what_is_nowhere(have) {
             self.reported = Some(report.clone());
             self.inbox.event(Event::KernelSynced { services: report.0, failures: report.1 }).await;
         }

@@ -5,6 +5,7 @@ use super::{ALL, V4, V6, WEB, running, with_pool_file};
 use crate::core::Event;
 use crate::core::action::Refusal;
 use crate::core::event::{Command, Note, TakenOut};
+use crate::core::operator;
 use crate::core::saved::SetWeight;
 use crate::pool_file;
 use std::path::Path;
@@ -171,4 +172,35 @@ fn a_weight_of_zero_that_would_break_the_threshold_is_refused() {
     let refusal =
         world.operate(Command::Weigh { host: "rs2".into(), to, note: Note::default() }).unwrap_err();
     assert!(matches!(refusal, Refusal::BelowThreshold { .. }), "{refusal}");
+}
+
+/// `WEB` with other hosts in place of its own.
+fn with_hosts(prefix: &str, count: usize) -> String {
+    let backends: Vec<String> = (0..count)
+        .map(|n| format!("{{ host = \"{prefix}{n}\", addresses = [\"10.65.{}.{}\"] }}", n / 250, n % 250 + 1))
+        .collect();
+    let before = &WEB[..WEB.find("backends = [").unwrap()];
+    format!("{before}backends = [{}]\nchecks = []\n", backends.join(", "))
+}
+
+#[test]
+fn changes_of_hosts_that_are_gone_are_kept_up_to_a_bound_and_the_oldest_are_forgotten_with_a_word() {
+    let mut world = World::with(&with_hosts("old", operator::MAX_ABSENT + 2));
+    let drain = |world: &mut World, host: &str| {
+        let note = Note { force: true, ..Note::default() };
+        world.operate(Command::TakeOut { host: host.into(), to: TakenOut::Drained, note }).unwrap();
+    };
+    for n in 0..operator::MAX_ABSENT + 1 {
+        world.now = world.now + Duration::from_millis(1);
+        drain(&mut world, &format!("old{n}"));
+    }
+    world.configure(&with_hosts("new", 2));
+    assert_eq!(world.saved.admin.len(), operator::MAX_ABSENT + 1, "they may come back");
+    assert_eq!(world.status().absent_hosts.len(), operator::MAX_ABSENT + 1);
+    world.notices.clear();
+    drain(&mut world, "new0");
+    assert_eq!(world.status().absent_hosts.len(), operator::MAX_ABSENT);
+    assert!(!world.saved.admin.contains_key("old0") && world.saved.admin.contains_key("old1"));
+    let said: Vec<String> = world.notices.iter().map(ToString::to_string).collect();
+    assert!(said.iter().any(|line| line.starts_with("old0: an operator's change is forgotten")), "{said:?}");
 }

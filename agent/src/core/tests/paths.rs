@@ -66,15 +66,17 @@ fn the_rule_can_be_switched_off_and_it_is_said_all_the_same() {
 }
 
 #[test]
-fn a_way_that_is_not_known_changes_nothing_and_delays_the_start_by_the_grace_only() {
+fn a_way_that_is_not_known_delays_the_start_by_the_grace_only_and_changes_nothing_then() {
     let mut world = World::new();
     world.is_blind = true;
     world.start(WEB);
     world.up(&ALL);
-    assert_eq!(world.weight(V4, "10.64.0.11:80"), Some(10));
+    assert_eq!(world.weight(V4, "10.64.0.11:80"), Some(0));
     assert_eq!(world.backend("rs1").on_link, None);
+    assert_eq!(world.backend("rs1").reason, "where its packets go is not known yet");
     assert!(!world.status().ready);
     world.pass(Duration::from_secs(10));
+    assert_eq!(world.weight(V4, "10.64.0.11:80"), Some(10));
     assert!(world.is_announced("192.0.2.10"));
 }
 
@@ -100,6 +102,17 @@ fn after_a_restart_what_serves_goes_on_until_its_way_is_known_to_lead_elsewhere(
     world.reroute("10.64.0.12", gateway());
     assert_eq!(world.weight(V4, "10.64.0.12:80"), Some(0));
     assert_eq!(world.weight(V4, "10.64.0.11:80"), Some(10));
+}
+
+#[test]
+fn a_restart_gives_nothing_to_whom_it_finds_behind_a_gateway_again() {
+    let without_checks = WEB.replace("checks = [{ type = \"tcp\" }]", "checks = []");
+    let mut world = World::with(&without_checks);
+    world.reroute("10.64.0.12", gateway());
+    assert_eq!(world.weight(V4, "10.64.0.12:80"), Some(0));
+    world.writes.clear();
+    world.restart(&without_checks);
+    assert_eq!((world.writes.len(), world.backend("rs2").standing.as_str()), (0, "off-link"));
 }
 
 #[test]

@@ -264,3 +264,16 @@ fn the_first_content_after_a_restart_is_held_against_what_was_there_before() {
     assert_eq!(world.writes, []);
     assert!(world.status().services[0].source_held);
 }
+
+#[test]
+fn a_reload_that_lets_more_go_at_once_lets_through_what_was_held_back() {
+    let mut world = from_file();
+    world.pool_file(r#"{"10.64.0.11": {"weight": 10}}"#);
+    assert!(world.status().services[0].source_held);
+    world.configure(&with_pool_file().replace("port = 80", "port = 80\nmax_change = 0.6"));
+    assert!(world.status().services[0].source_held, "two of three are more than 0.6 of them");
+    world.configure(&with_pool_file().replace("port = 80", "port = 80\nmax_change = 0.7"));
+    assert!(!world.status().services[0].source_held);
+    assert_eq!(world.weight(V4, "10.64.0.12:80"), Some(0));
+    assert!(world.notices.iter().any(|notice| notice.what == "what was held back is obeyed now"));
+}

@@ -1,11 +1,13 @@
 //! The host of a simulated balancer: its clock, disk, files, resolver, checks, kernel and routers.
 
+mod calm;
+
 use super::Broken;
 use super::configurations::configuration;
 use super::incident::{FileIs, Incident};
 use super::kernel::{Device, Kernel};
+use super::links::Links;
 use super::rules::{Rules, Seen};
-use crate::config::Backend;
 use crate::core::event::{Command, Note, Request};
 use crate::core::inventory::Snapshots;
 use crate::core::saved::Saved;
@@ -26,6 +28,7 @@ pub(super) struct Host {
     pub(super) now: Timestamp,
     pub(super) kernel: Kernel,
     pub(super) device: Device,
+    pub(super) links: Links,
     /// The state file.
     pub(super) saved: Saved,
     snapshots: Snapshots,
@@ -61,6 +64,7 @@ impl Host {
             now: Timestamp::from_micros(1_700_000_000_000_000),
             kernel: Kernel::default(),
             device: Device::default(),
+            links: Links::default(),
             saved: Saved::default(),
             snapshots: Snapshots::new(),
             number: 0,
@@ -132,6 +136,20 @@ impl Host {
                 self.kernel.connections.insert(address.parse().unwrap(), *count);
                 Ok(())
             }
+            Incident::Way { address, path, neighbour } => {
+                self.links.set(address.parse().unwrap(), path.clone(), *neighbour);
+                self.pending.extend(self.links.look());
+                self.drain()
+            }
+            Incident::Blind(is_blind) => {
+                self.links.is_blind = *is_blind;
+                self.pending.extend(self.links.look());
+                self.drain()
+            }
+            Incident::NeighboursFailed { addresses } => {
+                let addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
+                self.event(Event::NeighboursFailed(addresses))
+            }
             Incident::KernelDeaf(is_deaf) => {
                 self.kernel.is_deaf = *is_deaf;
                 Ok(())
@@ -181,6 +199,7 @@ impl Host {
         self.pending.clear();
         self.kernel.process_begins();
         self.device.process_begins();
+        self.links.watch(BTreeSet::new());
         self.rules.process_begins();
         let (saved, snapshots) = (self.saved.clone(), self.snapshots.clone());
         self.step(Event::Restored { saved, snapshots })?;
@@ -336,6 +355,10 @@ impl Host {
                 self.resolved = names;
                 new.iter().for_each(|host| self.look_up(host));
             }
+            Action::WatchPaths(addresses) => {
+                self.links.watch(addresses);
+                self.pending.extend(self.links.look());
+            }
             Action::Exit => self.has_exited = true,
             // The checks were taken before; peers, answers and notices change nothing here.
             _ => {}
@@ -383,66 +406,8 @@ impl Host {
             None => Ok(()),
         }
     }
-
-    /// Everything outside works from now on, and enough time passes for all that waits for time.
-    pub(super) fn settles(&mut self) -> Outcome {
-        (self.kernel.is_deaf, self.device.refuses, self.is_slow) = (false, false, false);
-        if self.processes == 0 {
-            self.start()?;
-        }
-        self.kernel.refuses = None;
-        self.kernel.connections.clear();
-        self.dies_after = None;
-        self.events = 0;
-        self.drain()?;
-        for path in self.watched.clone() {
-            if !matches!(self.files.get(&path), Some(FileIs::Good(_))) {
-                self.files.insert(path.clone(), FileIs::Good(good_pool()));
-                self.read_file(&path);
-            }
-        }
-        for host in super::incident::NAMES {
-            if self.names.get(host).is_none_or(Vec::is_empty) {
-                let address = if host == "rs5" { [10, 64, 0, 15] } else { [10, 64, 0, 16] };
-                self.names.insert(host.into(), vec![address.into()]);
-            }
-            if self.resolved.contains(host) {
-                self.look_up(host);
-            }
-        }
-        self.drain()?;
-        self.health.retain(|_, verdict| *verdict != Verdict::Unknown);
-        for seconds in [61, 61, 61] {
-            self.pass(Duration::from_secs(seconds))?;
-            self.checks
-                .values_mut()
-                .filter(|said| **said == Some(Verdict::Unknown))
-                .for_each(|said| *said = None);
-            self.checks_speak(usize::MAX)?;
-        }
-        self.pass(Duration::from_secs(61))
-    }
-
-    /// The same again: a process that finds everything as the last one left it, and hears the same.
-    pub(super) fn restarts_unchanged(&mut self) -> Outcome {
-        self.kernel.writes.clear();
-        let said = self.checks.clone();
-        self.start()?;
-        for (check, verdict) in said {
-            if let (Some(verdict), true) = (verdict, self.checks.contains_key(&check)) {
-                self.report(check, verdict)?;
-            }
-        }
-        self.pass(Duration::from_secs(61))
-    }
 }
 
 fn note(seconds: Option<u64>, force: bool) -> Note {
     Note { reason: Some("disk".into()), force, lasts: seconds.map(Duration::from_secs) }
-}
-
-fn good_pool() -> Vec<Backend> {
-    let weight = ipvs::Weight::new(10).unwrap();
-    let backend = |host: &str| Backend { host: host.into(), weight, pooled: crate::config::Admin::Pooled };
-    ["10.64.0.11", "10.64.0.12", "10.64.0.13"].map(backend).into()
 }

@@ -3,6 +3,7 @@
 use super::configurations;
 use crate::config::{Admin, Backend};
 use crate::core::event::TakenOut;
+use crate::core::path::{Neighbour, Path};
 use crate::core::saved::SetWeight;
 use health::Verdict;
 use ipvs::Weight;
@@ -118,6 +119,18 @@ pub(super) enum Incident {
         address: &'static str,
         count: u64,
     },
+    /// The way to an address is this one from now on.
+    Way {
+        address: &'static str,
+        path: Path,
+        neighbour: Neighbour,
+    },
+    /// Nobody looks at the ways, or somebody does again.
+    Blind(bool),
+    /// Servers do not answer on their link; some of them may be nobody's.
+    NeighboursFailed {
+        addresses: Vec<&'static str>,
+    },
     KernelDeaf(bool),
     KernelRefuses(Refuses),
     ByHand(ByHand),
@@ -207,7 +220,7 @@ pub(super) fn history(seed: u64) -> Vec<Incident> {
 }
 
 fn incident(random: &mut Random) -> Incident {
-    match random.below(40) {
+    match random.below(41) {
         0..=6 => Incident::Passes {
             millis: random.of(&[0, 1, 250, 1000, 1000, 3000, 5000, 10_000, 25_000, 61_000]),
         },
@@ -234,7 +247,8 @@ fn incident(random: &mut Random) -> Incident {
         32 => Incident::Connections { address: random.of(&ADDRESSES), count: random.of(&[0, 0, 7]) },
         33..=36 => kernel(random),
         37 => Incident::Slow(random.one_in(2)),
-        38 => random.of(&[
+        38 => way(random),
+        39 => random.of(&[
             Incident::Stop,
             Incident::KilledAfter { actions: 0 },
             Incident::KilledAfter { actions: 2 },
@@ -244,6 +258,26 @@ fn incident(random: &mut Random) -> Incident {
             loses_snapshots: random.one_in(4),
             number: random.one_in(2).then(|| random.below(configurations::COUNT)),
         },
+    }
+}
+
+fn way(random: &mut Random) -> Incident {
+    let address = random.of(&ADDRESSES);
+    let interface = || "eth0".to_string();
+    match random.below(6) {
+        0 => Incident::Blind(random.one_in(2)),
+        1 | 2 => Incident::NeighboursFailed { addresses: vec![address, random.of(&ADDRESSES)] },
+        _ => {
+            let path = random.of(&[
+                Path::Direct { interface: interface() },
+                Path::Direct { interface: interface() },
+                Path::Gateway { interface: interface(), gateway: [10, 64, 0, 254].into() },
+                Path::Local,
+                Path::Unreachable { error: "ENETUNREACH".into() },
+            ]);
+            let neighbour = random.of(&[Neighbour::Resolved, Neighbour::Failed, Neighbour::Unknown]);
+            Incident::Way { address, path, neighbour }
+        }
     }
 }
 

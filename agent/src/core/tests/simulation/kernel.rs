@@ -107,7 +107,7 @@ impl Kernel {
         if is_reread || is_new || !is_done {
             let ours = |key: &&ServiceKey| wanted.table.contains_key(key) || wanted.owned.contains(key);
             let report = (have.keys().filter(ours).copied().collect(), failures);
-            if self.reported.as_ref() != Some(&report) {
+            if self.reported.as_ref() != Some(&report) || wanted.owns_what_is_nowhere(&have) {
                 self.reported = Some(report.clone());
                 events.push(Event::KernelSynced { services: report.0, failures: report.1 });
             }

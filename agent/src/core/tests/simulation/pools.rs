@@ -23,10 +23,14 @@ pub(super) fn pool_is_right(
     let (mut total, mut eligible, mut pooled, mut held) = (0, 0, 0, 0);
     for (host, member) in &pool.members {
         let what = format!("{name}: {host} ({family:?})");
-        let said: Vec<Option<Verdict>> =
-            member.checks.iter().map(|c| checks.get(c).copied().flatten()).collect();
+        let is_awaited = seen.after.paths.is_awaited(&service.config, member.address, seen.now);
+        let heard = |check| checks.get(check).copied().flatten().filter(|_| !is_awaited);
+        let mut said: Vec<Option<Verdict>> = member.checks.iter().map(heard).collect();
+        said.extend(is_awaited.then_some(None));
         let is_down = said.contains(&Some(Verdict::Down));
         let is_up = said.iter().all(|verdict| *verdict == Some(Verdict::Up));
+        let strays = member.checks.iter().find(|check| check.target.port() != service.config.port);
+        ensure!(strays.is_none(), "3 pool", "{what} serves on {}, {strays:?} decides", service.config.port);
         let (weight, standing) = (member.decision.weight, member.decision.standing);
         let by_operator = seen.after.saved.admin.get(host).map_or(Admin::Pooled, |change| change.to);
         if is_listed {
@@ -46,6 +50,21 @@ pub(super) fn pool_is_right(
                 "3 operators",
                 "{what} is {:?} and has weight {weight}",
                 member.admin
+            );
+            continue;
+        }
+        let known = seen.after.paths.get(member.address);
+        ensure!(
+            member.path.as_ref() == known,
+            "3 paths",
+            "{what} has the path {:?}, {known:?} is known",
+            member.path
+        );
+        if service.config.require_on_link && known.is_some_and(|known| !known.path.is_on_link()) {
+            ensure!(
+                weight == Weight::ZERO && standing == Standing::OffLink,
+                "3 paths",
+                "{what} is behind a gateway, {standing:?}, weight {weight}"
             );
             continue;
         }
@@ -117,7 +136,11 @@ fn is_held(member: &Member) -> bool {
 /// Since when a member is down that could be held.
 fn fell(member: &Member) -> Option<Timestamp> {
     match member.health {
-        Health::Down { since } if member.admin == Admin::Pooled && member.weight > Weight::ZERO => {
+        Health::Down { since }
+            if member.admin == Admin::Pooled
+                && member.weight > Weight::ZERO
+                && member.decision.standing != Standing::OffLink =>
+        {
             Some(since)
         }
         Health::Down { .. } | Health::Unknown | Health::Up { .. } => None,

@@ -2,8 +2,9 @@
 
 use super::pools::pool_is_right;
 use super::{Broken, ensure};
-use crate::config::{Admin, Announce, Config, Pool as PoolSource, Service};
+use crate::config::{Admin, Announce, Config, Pool as PoolSource, Service, Threshold};
 use crate::core::event::Command;
+use crate::core::guard;
 use crate::core::inventory::Listing;
 use crate::core::member::Member;
 use crate::core::pool::Standing;
@@ -70,6 +71,8 @@ impl Rules {
         }
         self.nothing_is_written_before_sources_speak(seen)?;
         large_changes_are_held_back(seen)?;
+        only_large_changes_are_held_back(seen.after)?;
+        whoever_does_not_answer_is_looked_at(seen, checks)?;
         refusals_are_right(seen)?;
         deletions_are_due(seen, &config)?;
         only_what_was_there_drains(seen)?;
@@ -223,6 +226,41 @@ fn large_changes_are_held_back(seen: &Seen<'_>) -> Outcome {
     Ok(())
 }
 
+/// What is held back takes out too much, by the settings of now.
+fn only_large_changes_are_held_back(state: &State) -> Outcome {
+    for path in super::incident::FILES {
+        let file = state.inventory.file(path.as_ref());
+        let Some((before, held)) = file.and_then(|file| file.backends.as_ref().zip(file.held.as_ref()))
+        else {
+            continue;
+        };
+        let users = state.services.values().filter(|s| s.config.pool == PoolSource::File(path.into()));
+        let most = users.map(|service| service.config.max_change).min().unwrap_or(Threshold::HALF);
+        let is_large = guard::too_much(before, held, most).is_some();
+        ensure!(is_large, "2 sources", "{path} is held back, and {} may go", most.permille());
+    }
+    Ok(())
+}
+
+/// Neighbours that do not answer: the checks of backends there look at once, no others, and none that says down.
+fn whoever_does_not_answer_is_looked_at(seen: &Seen<'_>, checks: &Checks) -> Outcome {
+    let hastened = seen.actions.iter().find_map(|action| match action {
+        Action::Hasten(checks) => Some(checks.clone()),
+        _ => None,
+    });
+    let Event::NeighboursFailed(addresses) = seen.event else {
+        ensure!(hastened.is_none(), "checks", "{hastened:?} look at once, and nothing speaks against them");
+        return Ok(());
+    };
+    let is_due = |(check, said): &(&Arc<Check>, &Option<Verdict>)| {
+        addresses.contains(&check.target.ip()) && **said != Some(Verdict::Down)
+    };
+    let due: BTreeSet<Arc<Check>> =
+        checks.iter().filter(is_due).map(|(check, _)| Arc::clone(check)).collect();
+    ensure!(hastened.clone().unwrap_or_default() == due, "checks", "{due:?} are to look, {hastened:?} do");
+    Ok(())
+}
+
 /// What an operator may not do changes nothing; what is done leaves as many serving as are needed.
 fn refusals_are_right(seen: &Seen<'_>) -> Outcome {
     let Event::Operator(request) = seen.event else { return Ok(()) };
@@ -278,9 +316,8 @@ fn deletions_are_due(seen: &Seen<'_>, config: &Config) -> Outcome {
         for (destination, was) in
             before.destinations.iter().filter(|(d, _)| !after.destinations.contains_key(d))
         {
-            // With UDP there is nothing to wait for. A service that was on its way out is another's when it comes back.
-            let is_udp = matches!(key, ServiceKey::Address { protocol: Protocol::Udp, .. });
-            if is_udp || seen.before.leaving.contains_key(key) {
+            // With UDP there is nothing to wait for.
+            if matches!(key, ServiceKey::Address { protocol: Protocol::Udp, .. }) {
                 continue;
             }
             let what = format!("{destination} of {key}");
@@ -326,12 +363,11 @@ fn only_what_was_there_drains(seen: &Seen<'_>) -> Outcome {
                             entry.destinations.keys().any(|destination| destination.address == *address)
                         })
                     });
-                // A pool goes on under another port or VIP, with what drains.
+                // A pool goes on under another VIP, with what drains.
                 let drained =
                     seen.before.services.get(name).and_then(|s| s.pools.get(family)?.draining.get(address));
-                let is_moved = seen.before.services.get(name).is_some_and(|s| s.config != service.config);
                 ensure!(
-                    is_there || drained.is_some() || is_moved,
+                    is_there || drained.is_some(),
                     "7 deletions",
                     "{name}: {address} is added only to drain"
                 );
