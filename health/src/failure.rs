@@ -94,6 +94,14 @@ pub enum Failure {
         /// How many bytes were looked at.
         read: u64,
     },
+    /// The answer was not as expected.
+    #[error("answer lacks {wanted}: found {found}")]
+    Answer {
+        /// What was looked for.
+        wanted: String,
+        /// The answer's beginning.
+        found: String,
+    },
     /// Bytes that are not an HTTP/1 answer.
     #[error("not an HTTP/1 answer: {error}")]
     Malformed {

@@ -52,5 +52,8 @@ mod servers;
 pub use failure::{Advice, Failure, Found, Mode, Outcome, Stage};
 pub use probe::{OwnSockets, Sockets};
 pub use runner::{Options, Report, Runner, Snapshot};
-pub use spec::{Check, HttpParts, HttpRequest, Kind, Route, SpecError, StatusRange, Timing};
+pub use spec::{
+    Check, Exchange, ExchangeParts, HttpParts, HttpRequest, Kind, Pattern, Regex, Route, SpecError,
+    StatusRange, Timing,
+};
 pub use verdict::{State, Verdict};

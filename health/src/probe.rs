@@ -3,6 +3,7 @@
 //! A probe's timeout covers all of it, from the first packet to the last byte of the answer: every stage waits
 //! for the same moment. Dropping a probe's future closes its socket; nothing stays behind.
 
+mod exchange;
 mod http;
 mod sockets;
 mod tcp;
@@ -31,6 +32,7 @@ pub async fn probe(check: &Check, sockets: &dyn Sockets) -> Outcome {
     let way = Way { target: check.target, route: &check.route, sockets, limit };
     let found = match &check.kind {
         Kind::Tcp => tcp::probe(&way).await?,
+        Kind::TcpExchange(exchange) => exchange::probe(&way, exchange).await?,
         Kind::Http(request) => http::probe(&way, request).await?,
     };
     Ok(Found { latency: started.elapsed(), ..found })
@@ -56,6 +58,18 @@ fn connection_failure(error: &io::Error, stage: Stage) -> Failure {
         io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Failure::Reset { stage },
         io::ErrorKind::UnexpectedEof => Failure::Closed { stage },
         _ => Failure::Io { error: words(error), stage },
+    }
+}
+
+/// How much of an answer is shown in a failure, in bytes: what tells one kind of answer from another, and not more than
+/// a line of a terminal.
+const EXCERPT: usize = 60;
+
+/// The beginning of an answer in quotes, for people.
+fn excerpt(answer: &[u8]) -> String {
+    match answer.get(..EXCERPT) {
+        Some(beginning) if answer.len() > EXCERPT => format!("\"{}...\"", beginning.escape_ascii()),
+        Some(_) | None => format!("\"{}\"", answer.escape_ascii()),
     }
 }
 

@@ -3,7 +3,9 @@
 //! A [`Check`] is its own identity. Two services that want the same probe of the same address with the same
 //! timing hold equal values, and a runner that is given both probes once.
 
+mod exchange;
 mod http;
+mod pattern;
 mod route;
 mod status;
 mod timing;
@@ -14,7 +16,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use exchange::{DEFAULT_MAX_READ, Exchange, ExchangeParts, MAX_PAYLOAD, MAX_READ};
 pub use http::{DEFAULT_MAX_BODY, HttpParts, HttpRequest};
+pub use pattern::{Pattern, Regex};
 pub use route::Route;
 pub use status::StatusRange;
 pub use timing::{MAX_PERIOD, MIN_PERIOD, Timing};
@@ -55,6 +59,7 @@ impl fmt::Display for Check {
         let name = self.kind.name();
         match &self.kind {
             Kind::Tcp => write!(f, "{name} {}", self.target)?,
+            Kind::TcpExchange(exchange) => write!(f, "{name} {}{exchange}", self.target)?,
             Kind::Http(request) => {
                 let parts = request.parts();
                 write!(f, "{name} {} http://{}{}", parts.method, self.target, parts.path)?;
@@ -69,10 +74,12 @@ impl fmt::Display for Check {
 
 /// What is asked of the target.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// A TCP connection is established, and reset at once.
     Tcp,
+    /// Something is sent over a TCP connection, or comes over it unasked, and the answer is as expected.
+    TcpExchange(Exchange),
     /// An HTTP/1.1 request is answered as expected.
     Http(HttpRequest),
 }
@@ -81,7 +88,7 @@ impl Kind {
     /// The kind's name in displays and metric labels: `tcp`, `http`.
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Tcp => "tcp",
+            Self::Tcp | Self::TcpExchange(_) => "tcp",
             Self::Http(_) => "http",
         }
     }
@@ -140,6 +147,26 @@ pub enum SpecError {
         name: String,
         /// What is wrong with it.
         why: &'static str,
+    },
+    /// Nothing to send, or too much.
+    #[error("send: expected at most {MAX_PAYLOAD} bytes, or an answer to expect, found {found} bytes")]
+    Payload {
+        /// How many bytes were given.
+        found: usize,
+    },
+    /// Too little or too much of an answer would be read.
+    #[error("max_read: expected 1 to {MAX_READ} bytes, found {found}")]
+    MaxRead {
+        /// The number given.
+        found: usize,
+    },
+    /// A pattern that is none, or that is looked for in vain.
+    #[error("{what}: {why}")]
+    Pattern {
+        /// `regex`, or the setting that holds it.
+        what: &'static str,
+        /// What is wrong with it.
+        why: String,
     },
     /// A body that is looked for in vain.
     #[error("body_contains: {why}")]

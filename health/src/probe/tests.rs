@@ -1,3 +1,5 @@
+mod exchange;
+
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
