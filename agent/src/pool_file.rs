@@ -173,7 +173,7 @@ impl<'t> Reader<'t> {
         }
         // The range was checked, and the kernel's is wider.
         let weight = Weight::new(weight).unwrap_or(Weight::ZERO);
-        Ok(Backend { host, weight, pooled })
+        Ok(Backend { host: host.into(), weight, pooled })
     }
 
     fn weight(&self, name: &str, value: &RawValue) -> Result<u32, PoolFileError> {

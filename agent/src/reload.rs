@@ -113,7 +113,9 @@ fn difference(old: &Config, new: &Config) -> Reloaded {
     let (before, after) = (names(old), names(new));
     let differs = |name: &&String| match (old.services.get(*name), new.services.get(*name)) {
         // A service that only moved within its file is the same one.
-        (Some(old), Some(new)) => config::Service { origin: old.origin.clone(), ..new.clone() } != *old,
+        (Some(old), Some(new)) => {
+            config::Service { origin: old.origin.clone(), ..config::Service::clone(new) } != **old
+        }
         (None, _) | (_, None) => false,
     };
     Reloaded {

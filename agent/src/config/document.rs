@@ -19,12 +19,19 @@ pub(crate) struct Document<'t> {
     file: &'t Path,
     text: &'t str,
     line_starts: Vec<usize>,
+    /// Lines of the file before the text, when that is a part of it.
+    lines_before: usize,
 }
 
 impl<'t> Document<'t> {
     pub(crate) fn new(file: &'t Path, text: &'t str) -> Self {
+        Self::part(file, text, 0)
+    }
+
+    /// A part of a file that begins with a line.
+    pub(super) fn part(file: &'t Path, text: &'t str, lines_before: usize) -> Self {
         let ends = text.match_indices('\n').map(|(at, _)| at + 1);
-        Self { file, text, line_starts: std::iter::once(0).chain(ends).collect() }
+        Self { file, text, line_starts: std::iter::once(0).chain(ends).collect(), lines_before }
     }
 
     /// The file's name.
@@ -38,7 +45,7 @@ impl<'t> Document<'t> {
         // The first line starts at 0, so there is always one before.
         let start = self.line_starts[line - 1];
         let column = self.text.get(start..offset).map_or(1, |before| before.chars().count() + 1);
-        Place::at(self.file, line, column)
+        Place::at(self.file, self.lines_before + line, column)
     }
 
     /// The text of a span, empty when it is none of this text.

@@ -3,10 +3,12 @@
 //! `load` reads the files and hands their text to `parse`, which is pure:
 //!
 //! ```text
-//! files ─▶ document  TOML with places, syntax errors, keys given twice
+//! files ─▶ pieces    each service's part by itself, the whole where something is wrong
+//!       ─▶ document  TOML with places, syntax errors, keys given twice
 //!       ─▶ walk      a cursor over it that collects errors, names unknown keys
 //!       ─▶ daemon, bgp, service (backends, checks), each from its table; value, host: single settings
 //!       ─▶ across    what only all files together show
+//!       ─▶ compact   what is equal is there once
 //!       ─▶ Config
 //! ```
 //!
@@ -15,12 +17,14 @@
 
 mod bgp;
 mod check;
+mod compact;
 mod daemon;
 pub(crate) mod document;
 mod error;
 mod load;
 mod model;
 mod parse;
+mod pieces;
 mod pool;
 mod service;
 mod threshold;
@@ -32,7 +36,8 @@ pub(crate) mod walk;
 pub use error::{ConfigError, Place, Problem};
 pub use load::load;
 pub use model::{
-    Admin, Announce, Backend, Bgp, CheckTemplate, Config, Daemon, Family, Peer, Pool, Service, Vip,
+    Admin, Announce, Backend, Bgp, CheckTemplate, Config, Daemon, Family, HostAddresses, Peer, Pool, Service,
+    Vip,
 };
 pub use parse::parse;
 pub use threshold::{Threshold, ThresholdError};

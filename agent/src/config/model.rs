@@ -7,6 +7,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU16;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A whole configuration, as one or several files gave it.
@@ -17,7 +18,7 @@ pub struct Config {
     /// The BGP speaker, `[bgp]`; without it nothing is announced.
     pub bgp: Option<Bgp>,
     /// The balanced services by name, `[service.NAME]`.
-    pub services: BTreeMap<String, Service>,
+    pub services: BTreeMap<String, Arc<Service>>,
     /// How VIPs are announced, `[vip."ADDRESS"]`; those that are not here have [`Vip::default`].
     pub vips: BTreeMap<IpAddr, Vip>,
 }
@@ -177,7 +178,7 @@ pub struct Service {
     /// Where the backends come from.
     pub pool: Pool,
     /// Hosts whose addresses are given and not looked up; keys as in [`Backend::host`].
-    pub addresses: BTreeMap<String, Vec<IpAddr>>,
+    pub addresses: HostAddresses,
     /// The checks that a backend must pass; none takes every backend for up.
     pub checks: Vec<CheckTemplate>,
     /// Where the service is defined.
@@ -194,11 +195,14 @@ pub enum Pool {
     File(PathBuf),
 }
 
+/// Addresses of hosts, at least one each. Services that have a host in common share them.
+pub type HostAddresses = BTreeMap<Arc<str>, Arc<[IpAddr]>>;
+
 /// One backend of a pool.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Backend {
     /// Host name in lower case, or an IP address in its canonical form.
-    pub host: String,
+    pub host: Arc<str>,
     /// Its share of new connections, 0 to 65535.
     pub weight: ipvs::Weight,
     /// What its source says of it.

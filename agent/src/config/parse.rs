@@ -1,13 +1,16 @@
 //! From the text of all files to one configuration.
 
+use super::compact::Shared;
 use super::document::Document;
 use super::model::{Config, Daemon};
+use super::pieces::split;
 use super::service::Listeners;
 use super::twice::Seen;
 use super::walk::{Errors, Node, root};
 use super::{ConfigError, bgp, daemon, service, vip};
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use toml::de::DeValue;
 
 const KEYS: &[&str] = &["lvsd", "bgp", "service", "vip"];
@@ -18,15 +21,52 @@ const KEYS: &[&str] = &["lvsd", "bgp", "service", "vip"];
 /// # Errors
 /// Everything that is wrong, in the order of the files and within each of its lines.
 pub fn parse(files: &[(PathBuf, String)]) -> Result<Config, Vec<ConfigError>> {
+    // What is wrong is best told by who sees all of it.
+    in_pieces(files).map_or_else(|| whole(files), Ok)
+}
+
+/// Parses each service by itself; `None` when anything is wrong.
+pub(super) fn in_pieces(files: &[(PathBuf, String)]) -> Option<Config> {
+    let errors = Errors::default();
+    let pieces: Vec<_> =
+        files.iter().map(|(name, text)| Some((name, split(text)?))).collect::<Option<_>>()?;
+    let documents: Vec<_> = pieces.iter().map(|(name, pieces)| Document::new(name, &pieces.rest)).collect();
+    let tables = tables(&documents, &errors);
+    let mut reader = Reader::default();
+    let mut vips = Vec::new();
+    for (document, table) in &tables {
+        // A service that is not in a piece of its own could be in one as well.
+        if table.get("service").is_some() {
+            return None;
+        }
+        vips.extend(reader.file(&root(document, table, &errors)));
+    }
+    for (name, piece) in
+        pieces.iter().flat_map(|(name, pieces)| pieces.services.iter().map(move |p| (name, p)))
+    {
+        let document = Document::part(name, piece.text, piece.lines_before);
+        let table = DeValue::Table(document.parse(&mut errors.borrow_mut())?);
+        let root = root(&document, &table, &errors);
+        let entries = root.section(&["service"])?.get("service")?.entries()?;
+        let [(name, node)] = &entries[..] else { return None };
+        if *name != piece.name {
+            return None;
+        }
+        reader.service(name, node);
+        if !errors.borrow().is_empty() {
+            return None;
+        }
+    }
+    vip::check_strangers(&reader.config, &vips);
+    drop(vips);
+    errors.into_inner().is_empty().then_some(reader.config)
+}
+
+/// Parses each file as a whole.
+pub(super) fn whole(files: &[(PathBuf, String)]) -> Result<Config, Vec<ConfigError>> {
     let errors = Errors::default();
     let documents: Vec<_> = files.iter().map(|(name, text)| Document::new(name, text)).collect();
-    let tables: Vec<_> = documents
-        .iter()
-        .filter_map(|document| {
-            let table = document.parse(&mut errors.borrow_mut())?;
-            Some((document, DeValue::Table(table)))
-        })
-        .collect();
+    let tables = tables(&documents, &errors);
     let mut reader = Reader::default();
     let mut vips = Vec::new();
     for (document, table) in &tables {
@@ -45,6 +85,15 @@ pub fn parse(files: &[(PathBuf, String)]) -> Result<Config, Vec<ConfigError>> {
     Err(errors)
 }
 
+/// The documents that are TOML, with their tables.
+fn tables<'d, 't>(documents: &'d [Document<'t>], errors: &Errors) -> Vec<(&'d Document<'t>, DeValue<'t>)> {
+    let table = |document: &'d Document<'t>| {
+        let table = document.parse(&mut errors.borrow_mut())?;
+        Some((document, DeValue::Table(table)))
+    };
+    documents.iter().filter_map(table).collect()
+}
+
 /// What was read so far, and what may not come again.
 #[derive(Debug)]
 struct Reader {
@@ -53,6 +102,7 @@ struct Reader {
     services: Seen<String>,
     listeners: Listeners,
     vips: Seen<IpAddr>,
+    shared: Shared,
 }
 
 impl Default for Reader {
@@ -68,6 +118,7 @@ impl Default for Reader {
             services: Seen::default(),
             listeners: Seen::default(),
             vips: Seen::default(),
+            shared: Shared::default(),
         }
     }
 }
@@ -85,10 +136,7 @@ impl Reader {
             self.config.bgp = bgp::read(&node);
         }
         for (name, node) in section.get("service").and_then(|node| node.entries()).unwrap_or_default() {
-            if self.services.first_key(&node, &name.to_owned(), || format!("service {name}")) {
-                let service = service::read(&node, name, &mut self.listeners);
-                self.config.services.extend(service.map(|service| (name.to_owned(), service)));
-            }
+            self.service(name, &node);
         }
         let mut vips = Vec::new();
         for (name, node) in section.get("vip").and_then(|node| node.entries()).unwrap_or_default() {
@@ -99,6 +147,13 @@ impl Reader {
             }
         }
         vips
+    }
+
+    fn service(&mut self, name: &str, node: &Node<'_>) {
+        if self.services.first_key(node, &name.to_owned(), || format!("service {name}")) {
+            let service = service::read(node, name, &mut self.listeners).map(|s| self.shared.service(s));
+            self.config.services.extend(service.map(|service| (name.to_owned(), Arc::new(service))));
+        }
     }
 
     fn alone(&mut self, node: &Node<'_>, table: &'static str) -> bool {

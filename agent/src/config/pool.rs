@@ -1,13 +1,13 @@
 //! A service's pool: `[[service.NAME.backends]]` or `pool_file`, and `[service.NAME.addresses]`.
 
 use super::Problem;
-use super::model::{Admin, Backend, Pool};
+use super::model::{Admin, Backend, HostAddresses, Pool};
 use super::twice::Seen;
 use super::value::{MAX_WEIGHT, WEIGHT, address, host};
 use super::walk::{Node, Section};
 use crate::suggest::suggest;
 use ipvs::{Scheduler, Weight};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -25,7 +25,7 @@ const POOL_FILE: &str = "the path of a JSON file";
 /// Hosts whose addresses are given, and what must be unique among them.
 #[derive(Debug, Default)]
 pub(super) struct Addresses<'a> {
-    by_host: BTreeMap<String, Vec<IpAddr>>,
+    by_host: HostAddresses,
     /// The entries of the table, for those that belong to nobody.
     entries: Vec<(String, Node<'a>)>,
     hosts: Seen<String>,
@@ -48,7 +48,7 @@ impl Addresses<'_> {
         let named = self.hosts.first_key(node, &host.to_owned(), || format!("addresses of {host}"));
         let found = items.iter().filter_map(|item| self.address(item)).collect();
         if named {
-            self.by_host.insert(host.to_owned(), found);
+            self.by_host.insert(host.into(), found);
         }
     }
 
@@ -79,7 +79,7 @@ pub(super) fn read(
     section: &Section<'_>,
     scheduler: Option<&ipvs::Service>,
     mut addresses: Addresses<'_>,
-) -> Option<(Pool, BTreeMap<String, Vec<IpAddr>>)> {
+) -> Option<(Pool, HostAddresses)> {
     let pool = match (section.get("pool_file"), section.get("backends")) {
         (Some(file), None) => pool_file(&file).map(Pool::File),
         (None, Some(node)) => backends(&node, scheduler, &mut addresses).map(Pool::Inline),
@@ -149,7 +149,7 @@ fn backend(node: &Node<'_>, hosts: &mut Seen<String>, addresses: &mut Addresses<
     }
     let weight = section.get("weight").map_or(Some(1), |node| node.integer(WEIGHT, 0..=MAX_WEIGHT));
     let pooled = section.get("pooled").map_or(Some(Admin::Pooled), |node| pooled(&node));
-    Some(Backend { host: host?, weight: Weight::new(weight?).ok()?, pooled: pooled? })
+    Some(Backend { host: host?.into(), weight: Weight::new(weight?).ok()?, pooled: pooled? })
 }
 
 fn backend_host(node: &Node<'_>) -> Option<String> {
@@ -172,7 +172,7 @@ fn pooled(node: &Node<'_>) -> Option<Admin> {
 
 /// Addresses for a host that is no backend are a slip of the pen: the backend meant is looked up in the DNS.
 fn check_strangers(backends: &[Backend], addresses: &Addresses<'_>) {
-    let hosts: BTreeSet<_> = backends.iter().map(|backend| backend.host.as_str()).collect();
+    let hosts: BTreeSet<_> = backends.iter().map(|backend| &*backend.host).collect();
     let strangers = addresses.entries.iter().filter(|(host, _)| !hosts.contains(host.as_str()));
     for (index, (host, node)) in strangers.enumerate() {
         let near = if index < MAX_HINTS { suggest(host, hosts.iter().copied()) } else { Vec::new() };

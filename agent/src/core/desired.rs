@@ -1,6 +1,7 @@
 //! From a service's pools to the kernel entries that they want.
 
 use super::Timestamp;
+use super::families::PerFamily;
 use super::inventory::{Inventory, Listed, Listing};
 use super::member::{Draining, Member, Pool, address_in, checks_for};
 use super::operator::source_of;
@@ -35,18 +36,18 @@ pub fn relist(service: &mut ServiceState, given: &Given<'_>, now: Timestamp) {
     service.listed_for = Some(endpoint);
     service.unusable = unusable(&listed);
     let families: BTreeSet<Family> = service.config.vips.iter().map(|vip| Family::of(*vip)).collect();
-    service.pools.retain(|family, _| families.contains(family));
+    service.pools.retain(|family| families.contains(&family));
     for family in families {
         let is_first = !service.pools.contains_key(&family);
         let adopted = if is_first { given.serving.weights(&service.config, family) } else { BTreeMap::new() };
-        let pool = service.pools.entry(family).or_default();
+        let pool = service.pools.get_or_default(family);
         let left = relist_pool(pool, &service.config, &listed, given.saved, (family, &adopted), now);
         let mut former = if has_moved { Vec::new() } else { left };
         former.extend(adopted.into_keys());
         former.extend(given.in_acquired(&service.config, family));
         for (host, error) in duplicates(pool) {
             pool.members.remove(&host);
-            service.unusable.insert(host, error);
+            service.unusable.insert(host.to_string(), error);
         }
         drain(pool, service.config.protocol, former, now);
     }
@@ -56,7 +57,7 @@ pub fn relist(service: &mut ServiceState, given: &Given<'_>, now: Timestamp) {
 /// health; but not on another port, where nobody has asked them. Without, the kernel keeps what it has.
 fn go_on(service: &mut ServiceState, reason: String, given: &Given<'_>, has_moved: bool, now: Timestamp) {
     if has_moved {
-        service.pools.clear();
+        service.pools = PerFamily::default();
         service.listed_for = None;
     }
     if service.pools.is_empty() {
@@ -64,7 +65,7 @@ fn go_on(service: &mut ServiceState, reason: String, given: &Given<'_>, has_move
         return;
     }
     service.refused = Some(reason);
-    for (family, pool) in &mut service.pools {
+    for (family, pool) in service.pools.iter_mut() {
         let former = given.in_acquired(&service.config, *family);
         drain(pool, service.config.protocol, former, now);
     }
@@ -112,7 +113,7 @@ impl Given<'_> {
 /// The backends with operators' weights in place of their sources'.
 fn weighed(mut listed: Vec<Listed>, saved: &Saved) -> Vec<Listed> {
     for Listed { backend, .. } in &mut listed {
-        if let Some(set) = saved.weights.get(&backend.host) {
+        if let Some(set) = saved.weights.get(&*backend.host) {
             backend.weight = set.to.apply(backend.weight);
         }
     }
@@ -150,7 +151,7 @@ impl Serving<'_> {
 fn unusable(listed: &[Listed]) -> BTreeMap<String, String> {
     listed
         .iter()
-        .filter_map(|l| l.addresses.as_ref().err().map(|error| (l.backend.host.clone(), error.clone())))
+        .filter_map(|l| l.addresses.as_ref().err().map(|error| (l.backend.host.to_string(), error.clone())))
         .collect()
 }
 
@@ -167,7 +168,7 @@ fn relist_pool(
     let mut former = Vec::new();
     for Listed { backend, addresses } in listed {
         let known = old.remove(&backend.host);
-        let by_operator = saved.admin.get(&backend.host).map_or(Admin::Pooled, |change| change.to);
+        let by_operator = saved.admin.get(&*backend.host).map_or(Admin::Pooled, |change| change.to);
         let admin = backend.pooled.max(by_operator);
         let current = known.as_ref().map(|member| member.address);
         let address = addresses.as_ref().ok().and_then(|all| address_in(family, all, current));
@@ -206,7 +207,7 @@ fn drain(pool: &mut Pool, protocol: Protocol, former: Vec<IpAddr>, now: Timestam
 
 /// Hosts that share an address with one that is earlier in the order of names. Those that are inactive have no part in
 /// it: they are not in the kernel.
-fn duplicates(pool: &Pool) -> Vec<(String, String)> {
+fn duplicates(pool: &Pool) -> Vec<(Arc<str>, String)> {
     let mut owners: BTreeMap<IpAddr, &str> = BTreeMap::new();
     let mut twice = Vec::new();
     for (host, member) in pool.members.iter().filter(|(_, member)| member.admin != Admin::Inactive) {

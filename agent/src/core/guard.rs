@@ -7,11 +7,10 @@ use std::collections::BTreeSet;
 /// The numbers, when a push takes out more of a pool than it may: more than `max_change` of the backends that are to
 /// serve. One backend may always go.
 pub fn too_much(before: &[Backend], after: &[Backend], max_change: Threshold) -> Option<String> {
-    let staying: BTreeSet<&str> =
-        after.iter().filter(|backend| serves(backend)).map(|b| b.host.as_str()).collect();
+    let staying: BTreeSet<&str> = after.iter().filter(|backend| serves(backend)).map(|b| &*b.host).collect();
     let serving = before.iter().filter(|backend| serves(backend));
     let (kept, lost): (Vec<&Backend>, Vec<&Backend>) =
-        serving.partition(|backend| staying.contains(backend.host.as_str()));
+        serving.partition(|backend| staying.contains(&*backend.host));
     let total = kept.len() + lost.len();
     let most = max_change.rounded_down(total).max(1);
     (lost.len() > most).then(|| {

@@ -171,7 +171,7 @@ impl Inventory {
     /// Whether a service has a backend whose name has to be looked up.
     pub fn uses(&self, service: &Service, host: &str) -> bool {
         fixed_addresses(service, host).is_none()
-            && self.backends(service).unwrap_or_default().iter().any(|backend| backend.host == host)
+            && self.backends(service).unwrap_or_default().iter().any(|backend| *backend.host == *host)
     }
 
     /// Whether a service's pool file could not be read, so that waiting for it is over.
@@ -191,7 +191,7 @@ impl Inventory {
         for backend in backends {
             let addresses = match fixed_addresses(service, &backend.host) {
                 Some(fixed) => Ok(fixed),
-                None => match self.names.get(&backend.host) {
+                None => match self.names.get(&*backend.host) {
                     None => return Listing::Waiting(format!("{} has not been looked up yet", backend.host)),
                     Some(Name { addresses: Some(addresses), .. }) => Ok(addresses.clone()),
                     Some(Name { error, .. }) => Err(error.clone().unwrap_or_default()),
@@ -220,7 +220,7 @@ impl Inventory {
         for service in config.services.values() {
             for backend in self.backends(service).unwrap_or_default() {
                 if fixed_addresses(service, &backend.host).is_none() {
-                    names.insert(backend.host.clone());
+                    names.insert(backend.host.to_string());
                 }
             }
         }

@@ -79,7 +79,7 @@ pub struct Member {
     /// The weight that it is to have when pooled: the source's, or an operator's.
     pub weight: Weight,
     /// Its checks.
-    pub checks: Vec<Arc<Check>>,
+    pub checks: Box<[Arc<Check>]>,
     /// The weight that it served with before its present checks began, until they have spoken.
     pub adopted: Option<Weight>,
     /// When it became a member.
@@ -90,7 +90,7 @@ pub struct Member {
     /// What its checks say together.
     pub health: Health,
     /// The way to its address, once it was looked at.
-    pub path: Option<PathSeen>,
+    pub path: Option<Arc<PathSeen>>,
     /// Whether each of its checks has had a result, if only a first failure.
     pub is_checked: bool,
     /// What was decided.
@@ -103,7 +103,7 @@ pub struct Member {
 
 impl Member {
     /// A member of which nothing is known yet.
-    pub fn new(address: IpAddr, checks: Vec<Arc<Check>>, adopted: Option<Weight>, now: Timestamp) -> Self {
+    pub fn new(address: IpAddr, checks: Box<[Arc<Check>]>, adopted: Option<Weight>, now: Timestamp) -> Self {
         Self {
             address,
             by_source: Admin::Pooled,
@@ -151,7 +151,7 @@ impl Member {
 
     /// The same member with these checks. One that serves goes on until checks that are new have spoken: a reload
     /// that changes an interval must not empty a pool.
-    pub fn with_checks(self, checks: Vec<Arc<Check>>) -> Self {
+    pub fn with_checks(self, checks: Box<[Arc<Check>]>) -> Self {
         if self.checks == checks {
             return self;
         }
@@ -200,7 +200,7 @@ pub struct Draining {
 #[derive(Clone, Debug, Default)]
 pub struct Pool {
     /// By host name.
-    pub members: BTreeMap<String, Member>,
+    pub members: BTreeMap<Arc<str>, Member>,
     /// Former members that still may have connections.
     pub draining: BTreeMap<IpAddr, Draining>,
 }
@@ -209,7 +209,7 @@ pub struct Pool {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     /// The host.
-    pub host: String,
+    pub host: Arc<str>,
     /// Its address in the pool's family.
     pub address: IpAddr,
     /// What it was.
@@ -252,7 +252,7 @@ impl Pool {
     /// The decisions as they would be if these hosts had just gone down, in the order of the members.
     pub fn decide_as_if(&self, service: &Service, down: &BTreeSet<String>, now: Timestamp) -> Vec<Decision> {
         let mut candidates = self.candidates(service);
-        for candidate in candidates.iter_mut().filter(|candidate| down.contains(&candidate.host)) {
+        for candidate in candidates.iter_mut().filter(|candidate| down.contains(&*candidate.host)) {
             candidate.health = Health::Down { since: now };
         }
         pool::decide(&candidates, service.depool_threshold)
@@ -273,7 +273,7 @@ impl Pool {
                 weight: member.weight,
                 health: member.health,
                 adopted: member.adopted,
-                is_off_link: is_off_link(service, member.path.as_ref()),
+                is_off_link: is_off_link(service, member.path.as_deref()),
             })
             .collect()
     }
@@ -305,7 +305,7 @@ pub struct Counts {
 }
 
 /// The checks of a backend's address.
-pub fn checks_for(templates: &[CheckTemplate], address: IpAddr, service_port: u16) -> Vec<Arc<Check>> {
+pub fn checks_for(templates: &[CheckTemplate], address: IpAddr, service_port: u16) -> Box<[Arc<Check>]> {
     templates
         .iter()
         .map(|template| {

@@ -9,13 +9,14 @@
 //!                └▶ outcome ─▶ Actions: whole states that changed, answers, notices
 //! ```
 //!
-//! Reading order: [`event`], [`action`], [`pool`] (the rules), [`member`], [`path`], [`inventory`], [`desired`],
+//! Reading order: [`event`], [`action`], [`pool`] (the rules), [`member`], [`families`], [`path`], [`inventory`], [`desired`],
 //! [`advertise`], [`state`], [`step`](mod@step), [`operator`], [`view`].
 
 pub mod action;
 pub mod advertise;
 pub mod desired;
 pub mod event;
+pub mod families;
 pub mod guard;
 pub mod inventory;
 pub mod member;

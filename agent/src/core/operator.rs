@@ -200,7 +200,10 @@ pub fn services_of(state: &State, host: &str) -> Result<Vec<String>, Refusal> {
         return Ok(services);
     }
     let hosts = state.services.values().flat_map(|s| {
-        s.unusable.keys().chain(s.pools.values().flat_map(|p| p.members.keys())).map(String::as_str)
+        s.unusable
+            .keys()
+            .map(String::as_str)
+            .chain(s.pools.values().flat_map(|p| p.members.keys().map(|host| &**host)))
     });
     let near = suggest(host, hosts).into_iter().map(Into::into).collect();
     Err(Refusal::UnknownHost { host: host.into(), near })

@@ -132,7 +132,7 @@ fn decide(state: &mut State, dirty: &mut Dirty, now: Timestamp) {
     for name in &dirty.decide {
         let Some(service) = state.services.get_mut(name) else { continue };
         let mut changes = Vec::new();
-        for (family, pool) in &mut service.pools {
+        for (family, pool) in service.pools.iter_mut() {
             let changed = pool.decide(&service.config, (&state.verdicts, &state.paths), now);
             changes.extend(changed.into_iter().map(|change| (*family, change)));
         }
@@ -190,8 +190,11 @@ fn checks(state: &mut State, dirty: &Dirty, actions: &mut Vec<Action>) {
     }
     let mut users: BTreeMap<Arc<Check>, BTreeSet<String>> = BTreeMap::new();
     for (name, service) in &state.services {
-        for check in
-            service.pools.values().flat_map(|pool| pool.members.values()).flat_map(|member| &member.checks)
+        for check in service
+            .pools
+            .values()
+            .flat_map(|pool| pool.members.values())
+            .flat_map(|member| member.checks.iter())
         {
             users.entry(Arc::clone(check)).or_default().insert(name.clone());
         }

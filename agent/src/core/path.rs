@@ -97,7 +97,7 @@ impl fmt::Display for PathSeen {
 #[derive(Clone, Debug, Default)]
 pub struct Paths {
     /// By address; what is not here was not looked at yet.
-    seen: BTreeMap<IpAddr, PathSeen>,
+    seen: BTreeMap<IpAddr, Arc<PathSeen>>,
     /// Which services have a backend at an address: the addresses that are watched.
     users: BTreeMap<IpAddr, BTreeSet<String>>,
     /// Until when ways that are not known yet are waited for.
@@ -121,7 +121,7 @@ impl Paths {
     }
 
     /// The way to an address.
-    pub fn get(&self, address: IpAddr) -> Option<&PathSeen> {
+    pub fn get(&self, address: IpAddr) -> Option<&Arc<PathSeen>> {
         self.seen.get(&address)
     }
 }
@@ -136,9 +136,9 @@ pub(super) fn seen(state: &mut State, paths: Vec<PathSeen>, dirty: &mut Dirty) {
     let Paths { seen, users, .. } = &mut state.paths;
     for new in paths {
         let Some(services) = users.get(&new.address) else { continue };
-        if seen.get(&new.address) != Some(&new) {
+        if seen.get(&new.address).is_none_or(|known| **known != new) {
             dirty.decide.extend(services.iter().cloned());
-            seen.insert(new.address, new);
+            seen.insert(new.address, Arc::new(new));
         }
     }
 }
@@ -200,5 +200,5 @@ fn passing_checks(state: &State, address: IpAddr) -> Vec<Arc<Check>> {
     let members = pools.flat_map(|pool| pool.members.values()).filter(|member| member.address == address);
     let is_down =
         |check: &Check| state.verdicts.get(check).is_some_and(|reported| reported.verdict == Verdict::Down);
-    members.flat_map(|member| &member.checks).filter(|check| !is_down(check)).cloned().collect()
+    members.flat_map(|member| member.checks.iter()).filter(|check| !is_down(check)).cloned().collect()
 }

@@ -140,8 +140,9 @@ pub fn simulate(state: &State, down: &[String], now: Timestamp) -> Simulation {
     let mut known = BTreeSet::new();
     let mut pools = Vec::new();
     for (name, service) in &state.services {
-        for (family, pool) in &service.pools {
-            let here: Vec<&String> = down.iter().filter(|host| pool.members.contains_key(*host)).collect();
+        for (family, pool) in service.pools.iter() {
+            let here: Vec<&String> =
+                down.iter().filter(|host| pool.members.contains_key(host.as_str())).collect();
             if here.is_empty() {
                 continue;
             }
@@ -149,7 +150,7 @@ pub fn simulate(state: &State, down: &[String], now: Timestamp) -> Simulation {
             let decisions = pool.decide_as_if(&service.config, &down, now);
             let backends =
                 pool.members.iter().zip(&decisions).map(|((host, member), decision)| SimulatedBackend {
-                    host: host.clone(),
+                    host: host.to_string(),
                     weight_now: member.decision.weight.get(),
                     weight: decision.weight.get(),
                     standing: decision.standing,

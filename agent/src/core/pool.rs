@@ -19,6 +19,7 @@ use super::Timestamp;
 use crate::config::{Admin, Threshold};
 use ipvs::Weight;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// What the checks of one backend's address say together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,7 +43,7 @@ pub enum Health {
 #[derive(Clone, Debug)]
 pub struct Candidate {
     /// Host name, unique in the pool; the last word among equals.
-    pub host: String,
+    pub host: Arc<str>,
     /// What the operator and the source say, the stricter of the two.
     pub admin: Admin,
     /// The weight that it is to have when pooled.
@@ -171,7 +172,7 @@ fn latest_to_fail(candidates: &[Candidate]) -> Vec<usize> {
         .enumerate()
         .filter(|(_, c)| c.admin == Admin::Pooled && c.weight > Weight::ZERO && !c.is_off_link)
         .filter_map(|(index, c)| match c.health {
-            Health::Down { since } => Some((std::cmp::Reverse(since), c.host.as_str(), index)),
+            Health::Down { since } => Some((std::cmp::Reverse(since), &*c.host, index)),
             Health::Unknown | Health::Up { .. } => None,
         })
         .collect();

@@ -2,6 +2,7 @@
 
 use super::Timestamp;
 use super::action::{Notice, WantedTable};
+use super::families::PerFamily;
 use super::inventory::Inventory;
 use super::member::{Pool, Verdicts};
 use super::path::Paths;
@@ -9,7 +10,7 @@ use super::saved::Saved;
 use super::vip::Vip;
 use crate::config::{Config, Service};
 use health::Check;
-use ipvs::{Family, Protocol, ServiceKey, Table};
+use ipvs::{Protocol, ServiceKey, Table};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -86,7 +87,7 @@ pub struct ServiceState {
     /// The port and protocol that its members were listed for: their checks ask there.
     pub listed_for: Option<(u16, Protocol)>,
     /// One for each family among its VIPs.
-    pub pools: BTreeMap<Family, Pool>,
+    pub pools: PerFamily<Pool>,
     /// Backends without a usable address, and why.
     pub unusable: BTreeMap<String, String>,
     /// Since when this service is configured.

@@ -2,6 +2,7 @@
 
 use super::action::{Action, Level, Notice};
 use super::event::{Command, ConnectionCount, Event, Request};
+use super::families::PerFamily;
 use super::inventory::Inventory;
 use super::outcome::{self, Dirty};
 use super::state::{DRAIN_POLL, Phase, START_GRACE, ServiceState, State, service_keys};
@@ -72,17 +73,16 @@ fn configure(state: &mut State, config: Arc<Config>, dirty: &mut Dirty, now: Tim
     state.draining.retain(|name| config.services.contains_key(name));
     let mut old = std::mem::take(&mut state.services);
     for (name, service) in &config.services {
-        let service = Arc::new(service.clone());
         let kept = old.remove(name).map(|known| {
-            dirty.acquired.extend(acquired(&known.config, &service, &state.wanted.table));
-            ServiceState { config: Arc::clone(&service), ..known }
+            dirty.acquired.extend(acquired(&known.config, service, &state.wanted.table));
+            ServiceState { config: Arc::clone(service), ..known }
         });
         let fresh = || ServiceState {
-            config: Arc::clone(&service),
+            config: Arc::clone(service),
             waiting: Some("its sources have not been asked yet".into()),
             refused: None,
             listed_for: None,
-            pools: BTreeMap::new(),
+            pools: PerFamily::default(),
             unusable: BTreeMap::new(),
             since: now,
         };
@@ -92,7 +92,8 @@ fn configure(state: &mut State, config: Arc<Config>, dirty: &mut Dirty, now: Tim
     state.vip_users = vip_users(&config);
     state.vips.retain(|vip, _| state.vip_users.contains_key(vip));
     state.held_vips.retain(|vip, _| state.vip_users.contains_key(vip));
-    let keys: BTreeSet<_> = config.services.values().flat_map(service_keys).map(|(_, key)| key).collect();
+    let keys: BTreeSet<_> =
+        config.services.values().flat_map(|service| service_keys(service)).map(|(_, key)| key).collect();
     let delay = if config.bgp.is_some() { config.daemon.shutdown_delay } else { Duration::ZERO };
     for key in state.wanted.table.keys().filter(|key| !keys.contains(key)) {
         state.leaving.entry(*key).or_insert(now + delay);

@@ -212,7 +212,7 @@ pub fn why(state: &State, host: &str) -> Result<Why, Refusal> {
         .into_iter()
         .filter_map(|name| {
             let service = state.services.get(&name)?;
-            let members = service.pools.values().filter_map(|pool| pool.members.get(host));
+            let members = service.pools.values().filter_map(|pool| pool.members.get(host.as_str()));
             Some(WhyService {
                 backends: members.map(|member| backend_view(state, &name, host, member)).collect(),
                 unusable: service.unusable.get(host).cloned(),

@@ -12,7 +12,7 @@ fn refused(text: impl AsRef<[u8]>) -> String {
 }
 
 fn backend(host: &str, weight: u32, pooled: Admin) -> Backend {
-    Backend { host: host.to_owned(), weight: ipvs::Weight::new(weight).expect("a valid weight"), pooled }
+    Backend { host: host.into(), weight: ipvs::Weight::new(weight).expect("a valid weight"), pooled }
 }
 
 #[test]

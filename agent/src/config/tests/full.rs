@@ -66,7 +66,7 @@ fn a_service_is_read_in_full() {
     assert_eq!((web.depool_threshold.permille(), web.max_change.permille()), (667, 250));
     assert_eq!((web.slow_start, web.require_on_link), (Duration::from_secs(30), false));
     let Pool::Inline(backends) = &web.pool else { panic!("the backends are inline") };
-    let backends: Vec<_> = backends.iter().map(|b| (b.host.as_str(), b.weight.get(), b.pooled)).collect();
+    let backends: Vec<_> = backends.iter().map(|b| (&*b.host, b.weight.get(), b.pooled)).collect();
     assert_eq!(
         backends,
         [

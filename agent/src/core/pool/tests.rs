@@ -119,7 +119,7 @@ fn any_candidate(index: usize) -> impl Strategy<Value = Candidate> {
     let off_link = prop_oneof![4 => Just(false), 1 => Just(true)];
     let parts = (admin, health, 0..3u32, proptest::option::of(0..3u32), off_link);
     parts.prop_map(move |(admin, health, w, adopted, is_off_link)| Candidate {
-        host: format!("h{index}"),
+        host: format!("h{index}").into(),
         admin,
         weight: weight(w),
         health,

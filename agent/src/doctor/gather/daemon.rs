@@ -114,7 +114,7 @@ pub(super) fn wanted(status: Option<&Status>, config: Option<&Config>) -> Option
     config.map(|_| Wanted {
         schedulers: services().map(|service| service.scheduler.scheduler().to_string()).collect(),
         vips: services().flat_map(|service| service.vips.iter().copied()).collect(),
-        checks: services().map(configured_checks).sum::<usize>() as u64,
+        checks: services().map(|service| configured_checks(service)).sum::<usize>() as u64,
     })
 }
 

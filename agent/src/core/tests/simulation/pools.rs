@@ -32,7 +32,7 @@ pub(super) fn pool_is_right(
         let strays = member.checks.iter().find(|check| check.target.port() != service.config.port);
         ensure!(strays.is_none(), "3 pool", "{what} serves on {}, {strays:?} decides", service.config.port);
         let (weight, standing) = (member.decision.weight, member.decision.standing);
-        let by_operator = seen.after.saved.admin.get(host).map_or(Admin::Pooled, |change| change.to);
+        let by_operator = seen.after.saved.admin.get(&**host).map_or(Admin::Pooled, |change| change.to);
         if is_listed {
             ensure!(
                 member.admin >= by_operator,

@@ -2,7 +2,7 @@
 
 use super::pools::pool_is_right;
 use super::{Broken, ensure};
-use crate::config::{Admin, Announce, Config, Pool as PoolSource, Service, Threshold};
+use crate::config::{Admin, Announce, Config, Pool as PoolSource, Threshold};
 use crate::core::event::Command;
 use crate::core::guard;
 use crate::core::inventory::Listing;
@@ -78,7 +78,7 @@ impl Rules {
         only_what_was_there_drains(seen)?;
         if seen.after.kernel.is_read {
             for (name, service) in &seen.after.services {
-                for (family, pool) in &service.pools {
+                for (family, pool) in service.pools.iter() {
                     pool_is_right(seen, (name, service), (*family, pool), checks)?;
                 }
             }
@@ -213,7 +213,7 @@ fn large_changes_are_held_back(seen: &Seen<'_>) -> Outcome {
         Err(_) => false,
         Ok(new) => {
             let serving: Vec<_> = before.iter().filter(serves).collect();
-            let staying = |host: &str| new.iter().filter(serves).any(|backend| backend.host == host);
+            let staying = |host: &str| new.iter().filter(serves).any(|backend| *backend.host == *host);
             let lost = serving.iter().filter(|backend| !staying(&backend.host)).count();
             let users =
                 seen.after.services.values().filter(|s| s.config.pool == PoolSource::File(path.clone()));
@@ -284,10 +284,10 @@ fn refusals_are_right(seen: &Seen<'_>) -> Outcome {
     for (name, service) in &seen.before.services {
         for pool in service.pools.values() {
             let serves = |m: &Member| m.decision.standing.can_serve() && m.decision.weight > Weight::ZERO;
-            let Some(_) = pool.members.get(host).filter(|member| serves(member)) else { continue };
+            let Some(_) = pool.members.get(host.as_str()).filter(|member| serves(member)) else { continue };
             let total =
                 pool.members.values().filter(|m| m.admin != Admin::Inactive).count() - usize::from(leaves);
-            let left = pool.members.iter().filter(|(other, m)| *other != host && serves(m)).count();
+            let left = pool.members.iter().filter(|(other, m)| ***other != **host && serves(m)).count();
             let needed = service.config.depool_threshold.needed(total);
             ensure!(
                 left >= needed,
@@ -302,7 +302,7 @@ fn refusals_are_right(seen: &Seen<'_>) -> Outcome {
 /// A destination leaves only with weight 0 and drained, or with UDP; a service only when its time is over.
 fn deletions_are_due(seen: &Seen<'_>, config: &Config) -> Outcome {
     let configured: BTreeSet<ServiceKey> =
-        config.services.values().flat_map(service_keys).map(|(_, key)| key).collect();
+        config.services.values().flat_map(|service| service_keys(service)).map(|(_, key)| key).collect();
     for (key, until) in seen.after.leaving.iter().filter(|(key, _)| !seen.before.leaving.contains_key(key)) {
         let is_long = *until >= seen.now + config.daemon.shutdown_delay;
         ensure!(is_long, "7 deletions", "{key} is to be deleted before the routers can move its traffic");
@@ -353,7 +353,7 @@ fn deletions_are_due(seen: &Seen<'_>, config: &Config) -> Outcome {
 /// What drains is what the kernel was to have, or has: nothing is added to be deleted.
 fn only_what_was_there_drains(seen: &Seen<'_>) -> Outcome {
     for (name, service) in &seen.after.services {
-        for (family, pool) in &service.pools {
+        for (family, pool) in service.pools.iter() {
             for address in pool.draining.keys() {
                 let is_there =
                     service.keys().filter(|(vip, _)| Family::of(*vip) == *family).any(|(_, key)| {
@@ -386,7 +386,7 @@ fn nothing_is_left_over(seen: &Seen<'_>, config: &Config) -> Outcome {
     ensure!(after.rising.keys().all(is_configured), rule, "rising {:?}", after.rising);
     ensure!(after.draining.iter().all(is_configured), rule, "draining {:?}", after.draining);
     ensure!(after.check_users.values().flatten().all(is_configured), rule, "users of checks that are gone");
-    let has_vip = |vip: &IpAddr| config.services.values().any(|service: &Service| service.vips.contains(vip));
+    let has_vip = |vip: &IpAddr| config.services.values().any(|service| service.vips.contains(vip));
     ensure!(
         after.vips.keys().all(has_vip) && after.vip_users.keys().all(has_vip),
         rule,
@@ -409,7 +409,7 @@ fn nothing_is_left_over(seen: &Seen<'_>, config: &Config) -> Outcome {
         ensure!(is_wanted || after.inventory.name(host).is_none(), rule, "{host} is still known");
     }
     let keys: BTreeSet<ServiceKey> =
-        config.services.values().flat_map(service_keys).map(|(_, key)| key).collect();
+        config.services.values().flat_map(|service| service_keys(service)).map(|(_, key)| key).collect();
     for key in after.wanted.table.keys() {
         ensure!(
             keys.contains(key) || after.leaving.contains_key(key),
