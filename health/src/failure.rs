@@ -33,6 +33,14 @@ pub struct Advice {
     pub mode: Option<Mode>,
 }
 
+impl Advice {
+    /// What holds after `later` was said as well.
+    #[must_use]
+    pub fn then(self, later: Self) -> Self {
+        Self { percent: later.percent.or(self.percent), mode: later.mode.or(self.mode) }
+    }
+}
+
 /// Whether a target wants new connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -136,6 +144,29 @@ impl Failure {
     /// that is out of file descriptors must not declare all its servers dead.
     pub fn is_inconclusive(&self) -> bool {
         matches!(self, Self::Local { .. })
+    }
+
+    /// Whether the failure is certain of its moment: something answered, and its answer was no. A timeout may be a
+    /// packet that was lost, and an answer of the wrong kind may be another one a second later; these cannot be
+    /// mistaken, so asking again needs no time in between.
+    pub fn is_conclusive(&self) -> bool {
+        matches!(self, Self::Refused | Self::Reset { .. } | Self::Unreachable { .. })
+    }
+
+    /// The failure's class, for counts: one of few short words.
+    pub fn class(&self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::Unreachable { .. } => "unreachable",
+            Self::Timeout { .. } => "timeout",
+            Self::Reset { .. } => "reset",
+            Self::Closed { .. } => "closed",
+            Self::Status { .. } => "status",
+            Self::Body { .. } => "body",
+            Self::Malformed { .. } | Self::HeadTooLarge { .. } => "malformed",
+            Self::Io { .. } => "io",
+            Self::Local { .. } => "local",
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A [`Check`] says what to ask of which address, how often, and how many answers make a verdict. A
 //! [`Runner`] is given the whole set of checks that are wanted, probes them on one schedule, and sends a
-//! [`Report`] whenever a verdict changes and once for each check's first result:
+//! [`Report`] whenever a verdict or a target's advice changes and once for each check's first result:
 //!
 //! ```text
 //! Runner::set(checks) ─▶ schedule ─due─▶ probe ─outcome─▶ verdict ─transition or first result─▶ Report

@@ -6,6 +6,7 @@
 //! Bounds: probes under way by [`Options::max_in_flight`], reports by [`REPORTS`]. When the reader of reports
 //! is slow the runner stops probing until there is room; it loses no transition.
 
+mod histogram;
 mod snapshot;
 mod task;
 
@@ -18,12 +19,13 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
-use crate::failure::Outcome;
+use crate::failure::{Advice, Outcome};
 use crate::probe::{OwnSockets, Sockets};
 use crate::spec::Check;
 use crate::verdict::Verdict;
 
-pub use snapshot::{LAG_WINDOW, LATE, Last, Results, Snapshot, Status};
+pub use histogram::Histogram;
+pub use snapshot::{HISTORY, LAG_WINDOW, LATE, Last, Results, Snapshot, Status, Tally, Transition};
 
 /// Probes under way at once unless the options say otherwise. Each holds a file descriptor, and a process
 /// starts with a limit of 1024 of them: half of that leaves room for all else. Who raises the limit may raise
@@ -58,7 +60,7 @@ impl Options {
     }
 }
 
-/// A result that is worth telling: a change of verdict, or the first result of a check.
+/// A result that is worth telling: a change of verdict or of advice, or the first result of a check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     /// The check.
@@ -66,8 +68,10 @@ pub struct Report {
     /// Its verdict after this result.
     pub verdict: Verdict,
     /// Whether this result changed the verdict. If not, it is the check's first one and the verdict is still
-    /// unknown.
+    /// unknown, or it changed the advice.
     pub changed: bool,
+    /// What the target wants, out of all successes of the check.
+    pub advice: Advice,
     /// The result: what the probe found, or why it failed.
     pub outcome: Outcome,
     /// When the probe ended.

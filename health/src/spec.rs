@@ -21,7 +21,7 @@ pub use http::{DEFAULT_MAX_BODY, HttpParts, HttpRequest};
 pub use pattern::{Pattern, Regex};
 pub use route::Route;
 pub use status::StatusRange;
-pub use timing::{MAX_PERIOD, MIN_PERIOD, Timing};
+pub use timing::{FAST_INTERVAL, MAX_PERIOD, MIN_PERIOD, Timing};
 
 /// One probe of one address, repeated.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -102,6 +102,14 @@ pub enum SpecError {
     Period {
         /// `interval` or `timeout`.
         what: &'static str,
+        /// The value given.
+        found: Duration,
+    },
+    /// A fast interval that is none.
+    #[error("fast_interval: expected {MIN_PERIOD:?} to the interval of {interval:?}, found {found:?}")]
+    FastInterval {
+        /// The interval.
+        interval: Duration,
         /// The value given.
         found: Duration,
     },

@@ -201,7 +201,8 @@ fn health(make: &Make, checks: &Snapshot) -> Result<(), Error> {
     )?;
     let results =
         make.counters("lvsd_check_results_total", "Probes by kind and result.", &["kind", "result"])?;
-    for (kind, counts) in &checks.results {
+    for (kind, tally) in &checks.kinds {
+        let counts = tally.results;
         count(&results, &[kind, "ok"], counts.ok);
         count(&results, &[kind, "failed"], counts.failed);
         count(&results, &[kind, "inconclusive"], counts.inconclusive);

@@ -9,13 +9,12 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
-use super::snapshot::{LATE, Lag, Last, Results, Snapshot, Status};
-use super::{Options, Report};
+use super::snapshot::{LAGS, LATE, Lag, Snapshot, Status, Tally};
+use super::{Histogram, Options, Report};
 use crate::failure::{Failure, Outcome};
 use crate::probe::{Sockets, probe};
 use crate::schedule::{Probed, Schedule};
 use crate::spec::Check;
-use crate::verdict::{Notice, State};
 
 /// The shortest time between two warnings that probes cannot be made: there may be thousands of them a second.
 const WARNING_GAP: Duration = Duration::from_secs(10);
@@ -77,8 +76,9 @@ struct Task {
     probes: JoinSet<Ended>,
     /// A report for which there was no room yet. While there is one, no probe starts and no result is taken.
     report: Option<Report>,
-    results: BTreeMap<&'static str, Results>,
+    kinds: BTreeMap<&'static str, Tally>,
     late: u64,
+    lags: Histogram,
     lag: Lag,
     warned: Option<Duration>,
 }
@@ -116,8 +116,9 @@ impl Task {
             entries: BTreeMap::new(),
             probes: JoinSet::new(),
             report: None,
-            results: BTreeMap::new(),
+            kinds: BTreeMap::new(),
             late: 0,
+            lags: Histogram::new(&LAGS),
             lag: Lag::default(),
             warned: None,
         }
@@ -167,6 +168,7 @@ impl Task {
             let Some((deadline, check)) = self.schedule.pop(now) else { return };
             let Some(entry) = self.entries.get_mut(&check) else { continue };
             let lag = now.saturating_sub(deadline);
+            self.lags.record(lag);
             self.lag.record(lag, now);
             self.late += u64::from(lag > LATE);
             let probed = match entry.phase {
@@ -217,18 +219,16 @@ impl Task {
         if std::mem::take(&mut entry.is_hastened) {
             entry.hasten(&check, &mut self.schedule, now);
         }
-        let notice = entry.take_in(&check, &outcome, at);
-        let verdict = entry.status.state.verdict();
-        self.results.entry(check.kind.name()).or_default().count(&outcome);
+        let before = entry.status.state.verdict();
+        let is_told = entry.status.take_in(&check.timing, &outcome, at);
+        let (verdict, advice) = (entry.status.state.verdict(), entry.status.advice);
+        self.kinds.entry(check.kind.name()).or_default().count(&outcome);
         if let Err(Failure::Local { error }) = &outcome {
             self.warn(&check, error, now);
         }
-        let changed = match notice {
-            Notice::Nothing => return,
-            Notice::First => false,
-            Notice::Transition => true,
-        };
-        self.report = Some(Report { check, verdict, changed, outcome, at });
+        if is_told {
+            self.report = Some(Report { check, verdict, changed: verdict != before, advice, outcome, at });
+        }
     }
 
     /// A probe's panic is this program's fault and says nothing of the target.
@@ -253,9 +253,10 @@ impl Task {
         let status = |(check, entry): (&Arc<Check>, &Entry)| (Arc::clone(check), entry.status.clone());
         Snapshot {
             checks: self.entries.iter().map(status).collect(),
-            results: self.results.clone(),
+            kinds: self.kinds.clone(),
             in_flight: self.probes.len(),
             late: self.late,
+            lag: self.lags.clone(),
             lag_max: self.lag.max(now),
         }
     }
@@ -264,12 +265,7 @@ impl Task {
 impl Entry {
     fn new(deadline: Duration) -> Self {
         Self {
-            status: Status {
-                state: State::NEW,
-                since: SystemTime::now(),
-                last: None,
-                results: Results::default(),
-            },
+            status: Status::new(SystemTime::now()),
             phase: Phase::Waiting { deadline, started: None, is_hastened: false },
             is_hastened: false,
         }
@@ -286,18 +282,6 @@ impl Entry {
             Phase::Waiting { .. } => {}
             Phase::Probing { .. } => self.is_hastened = true,
         }
-    }
-
-    /// Moves the state by a result.
-    fn take_in(&mut self, check: &Check, outcome: &Outcome, at: SystemTime) -> Notice {
-        let (state, notice) = self.status.state.after(outcome, &check.timing);
-        if notice == Notice::Transition {
-            self.status.since = at;
-        }
-        self.status.state = state;
-        self.status.results.count(outcome);
-        self.status.last = Some(Last { outcome: outcome.clone(), at });
-        notice
     }
 }
 

@@ -88,8 +88,13 @@ async fn a_server_that_fails_goes_down_with_its_reason_and_comes_back() {
     assert_eq!((report.verdict, report.changed), (Verdict::Up, true));
     let up = until(&runner, |_| true).await;
     assert_eq!(up.checks[&check].since, report.at);
-    assert_eq!(up.results["http"], up.checks[&check].results);
-    assert!(up.results["http"].failed >= 3 && up.results["http"].ok >= 3);
+    let http = &up.kinds["http"];
+    assert_eq!(http.results, up.checks[&check].results);
+    assert!(http.results.failed >= 3 && http.results.ok >= 3);
+    assert_eq!(http.failures["status"], http.results.failed);
+    assert_eq!(http.latency.count(), http.results.ok);
+    let verdicts: Vec<_> = up.checks[&check].history.iter().map(|change| change.verdict).collect();
+    assert_eq!(verdicts, [Verdict::Up, Verdict::Down, Verdict::Up]);
 }
 
 #[tokio::test]

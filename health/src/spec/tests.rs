@@ -53,6 +53,20 @@ fn timings_of_zero_are_refused_and_the_limits_themselves_are_taken() {
 }
 
 #[test]
+fn a_fast_interval_is_a_second_or_the_shorter_interval_unless_given() {
+    let timing = |interval| Timing::new(interval, MIN_PERIOD, 1, 1).expect("a timing");
+    let second = Duration::from_secs(1);
+    assert_eq!(timing(second * 60).fast_interval(), second);
+    assert_eq!(timing(second / 4).fast_interval(), second / 4);
+    let given = timing(second * 60).with_fast_interval(second * 60).expect("the interval itself");
+    assert_eq!(given.fast_interval(), second * 60);
+    let over = second + Duration::from_nanos(1);
+    let refused = Err(SpecError::FastInterval { interval: second, found: over });
+    assert_eq!(timing(second).with_fast_interval(over), refused);
+    assert!(timing(second).with_fast_interval(Duration::ZERO).is_err());
+}
+
+#[test]
 fn status_ranges_are_read_as_they_are_written() {
     for text in ["200", "200-399", "100-599", "503"] {
         assert_eq!(text.parse::<StatusRange>().map(|range| range.to_string()), Ok(text.to_owned()));

@@ -1,5 +1,7 @@
 use super::*;
+use crate::runner::Results;
 use crate::spec::{Kind, Timing};
+use crate::verdict::State;
 
 /// A task with one check, and what that check's set is.
 fn task() -> (Task, Arc<Check>, BTreeSet<Arc<Check>>) {
