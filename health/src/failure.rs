@@ -162,7 +162,7 @@ impl Failure {
             Self::Reset { .. } => "reset",
             Self::Closed { .. } => "closed",
             Self::Status { .. } => "status",
-            Self::Body { .. } => "body",
+            Self::Body { .. } | Self::Answer { .. } => "answer",
             Self::Malformed { .. } | Self::HeadTooLarge { .. } => "malformed",
             Self::Io { .. } => "io",
             Self::Local { .. } => "local",
