@@ -53,7 +53,7 @@ pub use failure::{Advice, Failure, Found, Mode, Outcome, Stage};
 pub use probe::{OwnSockets, Sockets};
 pub use runner::{Options, Report, Runner, Snapshot};
 pub use spec::{
-    Check, Exchange, ExchangeParts, HttpParts, HttpRequest, Kind, Pattern, Regex, Route, SpecError,
-    StatusRange, Timing,
+    Check, Encapsulation, Exchange, ExchangeParts, HttpParts, HttpRequest, Kind, Pattern, Regex, Route,
+    SpecError, StatusRange, Timing,
 };
 pub use verdict::{State, Verdict};

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 pub use exchange::{DEFAULT_MAX_READ, Exchange, ExchangeParts, MAX_PAYLOAD, MAX_READ};
 pub use http::{DEFAULT_MAX_BODY, HttpParts, HttpRequest};
 pub use pattern::{Pattern, Regex};
-pub use route::Route;
+pub use route::{Encapsulation, Route};
 pub use status::StatusRange;
 pub use timing::{FAST_INTERVAL, MAX_PERIOD, MIN_PERIOD, Timing};
 

@@ -37,7 +37,7 @@ impl Sockets for OwnSockets {
 fn own(route: &Route, domain: Domain, kind: Type, protocol: Option<Protocol>) -> io::Result<Socket> {
     let source = match route {
         Route::Own { source } => source,
-        Route::Through { server } => {
+        Route::Through { server, .. } => {
             let why = format!("no way is set up to hand packets to {server}");
             return Err(io::Error::new(io::ErrorKind::Unsupported, why));
         }

@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use socket2::{Domain, Protocol, Type};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 
@@ -296,8 +297,27 @@ async fn a_check_through_a_server_without_a_way_to_hand_packets_to_it_moves_no_v
     let listening = servers::silent().await;
     let timing = Timing::new(PATIENCE, PATIENCE, 3, 2).expect("a valid timing");
     let server = "192.0.2.1".parse().expect("an address");
-    let check = Check::new(listening.address, Kind::Tcp, timing).by(Route::Through { server });
+    let check =
+        Check::new(listening.address, Kind::Tcp, timing).by(Route::Through { server, encapsulation: None });
     let failure = probe(&check, &OwnSockets).await.expect_err("no way");
     assert!(failure.is_inconclusive());
     assert!(failure.to_string().contains("192.0.2.1"), "{failure}");
+}
+
+/// Sockets that never come.
+#[derive(Debug)]
+struct Never;
+
+impl Sockets for Never {
+    fn open(&self, _: &Route, _: Domain, _: Type, _: Option<Protocol>) -> Opening<'_> {
+        Box::pin(std::future::pending())
+    }
+}
+
+#[tokio::test]
+async fn a_socket_that_does_not_come_in_time_moves_no_verdict() {
+    let target = "127.0.0.1:1".parse().expect("an address");
+    let timing = Timing::new(PATIENCE, Duration::from_millis(100), 3, 2).expect("a valid timing");
+    let failure = probe(&Check::new(target, Kind::Tcp, timing), &Never).await.expect_err("no socket");
+    assert!(failure.is_inconclusive(), "{failure}");
 }

@@ -4,10 +4,11 @@ use std::io;
 use std::net::SocketAddr;
 
 use socket2::{Domain, Protocol, Socket, Type};
+use tokio::time::timeout_at;
 
 use super::sockets::Sockets;
 use super::{Limit, words};
-use crate::failure::{Failure, Stage};
+use crate::failure::Failure;
 use crate::spec::Route;
 
 /// Where to, by which sockets, and until when.
@@ -19,10 +20,14 @@ pub(super) struct Way<'a> {
 }
 
 impl Way<'_> {
-    /// A socket of the target's family whose packets go this way.
+    /// A socket of the target's family whose packets go this way. One that does not come in time says nothing of the
+    /// target.
     pub(super) async fn socket(&self, kind: Type, protocol: Option<Protocol>) -> Result<Socket, Failure> {
         let opening = self.sockets.open(self.route, Domain::for_address(self.target), kind, protocol);
-        self.limit.within(Stage::Connecting, opening).await?.map_err(|error| wanting(&error))
+        match timeout_at(self.limit.at, opening).await {
+            Ok(opened) => opened.map_err(|error| wanting(&error)),
+            Err(_) => Err(Failure::Local { error: format!("no socket within {:?}", self.limit.timeout) }),
+        }
     }
 }
 

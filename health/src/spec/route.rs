@@ -19,7 +19,36 @@ pub enum Route {
     Through {
         /// The server's own address.
         server: IpAddr,
+        /// What the packets are wrapped in on their way; none: nothing but the server's link-layer address.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        encapsulation: Option<Encapsulation>,
     },
+}
+
+/// What a balancer wraps packets in that it hands to a server by a tunnel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Encapsulation {
+    /// IP in IP (RFC 2003, RFC 2473).
+    Ipip,
+    /// Generic routing encapsulation (RFC 2784).
+    Gre,
+    /// Generic UDP encapsulation (draft-ietf-intarea-gue), as the kernel's `fou` has it.
+    Gue {
+        /// The UDP port that the server takes it at.
+        port: u16,
+    },
+}
+
+/// `ipip`, `gre`, `gue 6080`.
+impl fmt::Display for Encapsulation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ipip => f.write_str("ipip"),
+            Self::Gre => f.write_str("gre"),
+            Self::Gue { port } => write!(f, "gue {port}"),
+        }
+    }
 }
 
 /// The routing table's way and source.
@@ -29,13 +58,16 @@ impl Default for Route {
     }
 }
 
-/// Empty, ` from 10.0.0.2` or ` through 10.0.0.11`: what follows the target in a check's display.
+/// Empty, ` from 10.0.0.2`, ` through 10.0.0.11` or ` through 10.0.0.11 in gue 6080`: what follows the target in a check's display.
 impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Own { source: None } => Ok(()),
             Self::Own { source: Some(source) } => write!(f, " from {source}"),
-            Self::Through { server } => write!(f, " through {server}"),
+            Self::Through { server, encapsulation: None } => write!(f, " through {server}"),
+            Self::Through { server, encapsulation: Some(encapsulation) } => {
+                write!(f, " through {server} in {encapsulation}")
+            }
         }
     }
 }
