@@ -7,7 +7,7 @@ CARGO ?= cargo
 PACKAGES := bird2 ca-certificates curl gcc ipvsadm iproute2 kmod libc6-dev nginx-light procps systemd tcpdump user-mode-linux
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build test demo lab bench bench-ipvs lint clean
+.PHONY: help deps build test demo lab bench bench-ipvs bench-health lint clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,11 @@ bench-ipvs: deps ## measure what thousands of services cost, beside keepalived a
 	@tests/install-packages keepalived
 	$(CARGO) build --quiet --release -p lvsd -p lab --bin lvsd --bin lvsctl --bin bench_ipvs
 	@chrt --rr 1 taskset --cpu-list 0 "$${CARGO_TARGET_DIR:-target}"/release/bench_ipvs
+
+bench-health: deps ## measure how soon a dead server is out, beside keepalived (root); leaves target/bench/health*
+	@tests/install-packages keepalived
+	$(CARGO) build --quiet --release -p lvsd -p lab --bin lvsd --bin lvsctl --bin bench_health
+	@chrt --rr 1 taskset --cpu-list 0 "$${CARGO_TARGET_DIR:-target}"/release/bench_health
 
 lint: ## formatting, clippy without warnings, licences and sources of dependencies
 	$(CARGO) fmt --all --check

@@ -38,7 +38,7 @@ pub(crate) const LIMIT: &str = "LAB_LIMIT";
 pub(crate) const MODULES: &str = "LAB_MODULES";
 
 /// Further ones that are handed on as they are: what a person wants of a scenario, or of lvsd's log.
-const HANDED_ON: [&str; 3] = ["LAB_KILLS", "LAB_SEED", "LVSD_LOG"];
+const HANDED_ON: [&str; 4] = ["LAB_DEATHS", "LAB_KILLS", "LAB_SEED", "LVSD_LOG"];
 
 /// What of the world's console a person sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
