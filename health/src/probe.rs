@@ -45,6 +45,11 @@ struct Limit {
 }
 
 impl Limit {
+    /// When half of the time is over.
+    fn half(&self) -> Instant {
+        self.at - self.timeout / 2
+    }
+
     /// Waits for `work`, a part of the probe, until the limit. A target that always has more to say holds it off
     /// for no longer than the runtime's budget of one task's turn.
     async fn within<F: Future>(&self, stage: Stage, work: F) -> Result<F::Output, Failure> {

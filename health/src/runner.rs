@@ -27,10 +27,11 @@ use crate::verdict::Verdict;
 pub use histogram::Histogram;
 pub use snapshot::{HISTORY, LAG_WINDOW, LATE, Last, Results, Snapshot, Status, Tally, Transition};
 
-/// Probes under way at once unless the options say otherwise. Each holds a file descriptor, and a process
-/// starts with a limit of 1024 of them: half of that leaves room for all else. Who raises the limit may raise
-/// this; a host whose servers are all silent needs one for each check and second of timeout per interval.
-pub const DEFAULT_MAX_IN_FLIGHT: NonZeroUsize = NonZeroUsize::new(512).expect("512 is not zero");
+/// Probes under way at once unless the options say otherwise. Each holds a file descriptor, two when its server is
+/// slow to answer, and a process starts with a limit of 1024 of them: half of that leaves room for all else. Who raises
+/// the limit may raise this; a host whose servers are all silent needs one for each check and second of timeout per
+/// interval.
+pub const DEFAULT_MAX_IN_FLIGHT: NonZeroUsize = NonZeroUsize::new(256).expect("256 is not zero");
 
 /// Reports that wait for their reader: room for a burst in which all servers of a large pool change at once.
 pub const REPORTS: usize = 1024;
@@ -47,7 +48,7 @@ const HASTES: usize = 64;
 pub struct Options {
     /// Moves the phases of all checks. Should differ between processes and between starts.
     pub seed: u64,
-    /// The most probes, and so the most sockets, at once.
+    /// The most probes at once, each with one socket or two.
     pub max_in_flight: NonZeroUsize,
     /// Where their sockets come from.
     pub sockets: Arc<dyn Sockets>,

@@ -52,13 +52,14 @@ impl Handle {
     }
 }
 
-/// Probes at once: half of the descriptors that the process may have, so that sessions, sockets and files always find
-/// theirs. The soft limit is raised to the hard one first, which needs no privilege.
+/// Probes at once: a quarter of the descriptors that the process may have, as a probe that hears nothing takes two, so
+/// that sessions, sockets and files always find theirs. The soft limit is raised to the hard one first, which needs no
+/// privilege.
 fn max_in_flight() -> NonZeroUsize {
     let limit = getrlimit(Resource::RLIMIT_NOFILE)
         .and_then(|(soft, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard).map(|()| hard).or(Ok(soft)));
     let descriptors = usize::try_from(limit.unwrap_or_default()).unwrap_or(usize::MAX);
-    NonZeroUsize::new((descriptors / 2).min(MAX_IN_FLIGHT)).unwrap_or(DEFAULT_MAX_IN_FLIGHT)
+    NonZeroUsize::new((descriptors / 4).min(MAX_IN_FLIGHT)).unwrap_or(DEFAULT_MAX_IN_FLIGHT)
 }
 
 /// The most probes at once whatever the limit: as many as 10,000 silent servers need at the default timing.

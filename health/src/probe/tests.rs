@@ -321,3 +321,25 @@ async fn a_socket_that_does_not_come_in_time_moves_no_verdict() {
     let failure = probe(&Check::new(target, Kind::Tcp, timing), &Never).await.expect_err("no socket");
     assert!(failure.is_inconclusive(), "{failure}");
 }
+
+#[tokio::test]
+async fn a_lost_first_packet_costs_half_the_timeout_and_no_verdict() {
+    let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+    socket.bind("127.0.0.1:0".parse().expect("an address")).expect("a free port");
+    let listener = socket.listen(0).expect("a listener");
+    let target = listener.local_addr().expect("its address");
+    // While nobody accepts, the kernel has room for a few connections and drops the first packet of all others.
+    let mut held = Vec::new();
+    while let Ok(stream) = std::net::TcpStream::connect_timeout(&target, Duration::from_millis(100)) {
+        held.push(stream);
+    }
+    // Less than the second after which the kernel sends a lost packet again.
+    let timeout = Duration::from_millis(950);
+    let checked = tokio::spawn(run(target, Kind::Tcp, timeout));
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    for _ in 0..held.len() {
+        listener.accept().await.expect("one that was held");
+    }
+    let latency = checked.await.expect("no panic").expect("up").latency;
+    assert!(latency >= timeout / 2 && latency < timeout, "{latency:?}");
+}
