@@ -8,9 +8,9 @@
 //! whole file or refuses it: whoever reads files keeps the last good state.
 
 use crate::config::document::Document;
-use crate::config::value::{MAX_WEIGHT, WEIGHT, host};
+use crate::config::value::{CONNECTIONS, LOWER_ABOVE_UPPER, MAX_WEIGHT, WEIGHT, host};
 use crate::config::walk::shortened;
-use crate::config::{Admin, Backend, Place};
+use crate::config::{Admin, Backend, ConnectionLimits, Place};
 use crate::suggest::suggest;
 use ipvs::Weight;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
@@ -26,7 +26,7 @@ use thiserror::Error;
 /// must not fill the memory. Who reads a file need read no more than one byte beyond it.
 pub const MAX_BYTES: usize = 4 * 1024 * 1024;
 
-const KEYS: [&str; 2] = ["weight", "pooled"];
+const KEYS: [&str; 4] = ["weight", "pooled", "upper_threshold", "lower_threshold"];
 const ROOT: &str = "an object of hosts, {\"HOST\": {\"weight\": 1, \"pooled\": true}}";
 const HOST: &str = "a host name or an IP address";
 const BACKEND: &str = "an object, {\"weight\": 1, \"pooled\": true}";
@@ -72,6 +72,9 @@ pub enum PoolFileProblem {
         /// The setting of a similar name.
         nearest: Option<&'static str>,
     },
+    /// Limits of connections the wrong way round.
+    #[error("{LOWER_ABOVE_UPPER}")]
+    Limits,
     /// A host or a setting is there twice.
     #[error("{what} for the second time; the first is at {first}")]
     Twice {
@@ -156,7 +159,7 @@ impl<'t> Reader<'t> {
     }
 
     fn backend(&self, host: String, value: &'t RawValue) -> Result<Backend, PoolFileError> {
-        let (mut weight, mut pooled) = (1, Admin::Pooled);
+        let (mut weight, mut pooled, mut limits) = (1, Admin::Pooled, ConnectionLimits::default());
         let mut places = BTreeMap::new();
         for (key, value) in self.members(&host, value, BACKEND)? {
             let written = self.string(&host, key)?;
@@ -165,15 +168,24 @@ impl<'t> Reader<'t> {
             match written.as_str() {
                 "weight" => weight = self.weight(&name, value)?,
                 "pooled" => pooled = self.pooled(&name, value)?,
+                "upper_threshold" => limits.upper = self.connections(&name, value)?,
+                "lower_threshold" => limits.lower = self.connections(&name, value)?,
                 other => {
                     let nearest = suggest(other, KEYS).first().copied();
                     return Err(self.error(&name, key, PoolFileProblem::UnknownKey { nearest }));
                 }
             }
         }
+        if limits.lower > limits.upper {
+            return Err(self.error(&host, value, PoolFileProblem::Limits));
+        }
         // The range was checked, and the kernel's is wider.
         let weight = Weight::new(weight).unwrap_or(Weight::ZERO);
-        Ok(Backend { host: host.into(), weight, pooled })
+        Ok(Backend { host: host.into(), weight, pooled, limits })
+    }
+
+    fn connections(&self, name: &str, value: &RawValue) -> Result<u32, PoolFileError> {
+        value.get().parse().map_err(|_| self.unexpected(name, value, CONNECTIONS))
     }
 
     fn weight(&self, name: &str, value: &RawValue) -> Result<u32, PoolFileError> {

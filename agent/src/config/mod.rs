@@ -21,11 +21,13 @@ mod compact;
 mod daemon;
 pub(crate) mod document;
 mod error;
+mod forwarding;
 mod load;
 mod model;
 mod parse;
 mod pieces;
 mod pool;
+mod scheduling;
 mod service;
 mod threshold;
 mod twice;
@@ -36,8 +38,8 @@ pub(crate) mod walk;
 pub use error::{ConfigError, Place, Problem};
 pub use load::load;
 pub use model::{
-    Admin, Announce, Backend, Bgp, CheckTemplate, Config, Daemon, Family, HostAddresses, Peer, Pool, Service,
-    Vip,
+    Admin, Announce, Backend, Bgp, CheckTemplate, Config, ConnectionLimits, Daemon, Family, HostAddresses,
+    Peer, Pool, Service, Vip,
 };
 pub use parse::parse;
 pub use threshold::{Threshold, ThresholdError};

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::num::NonZeroU16;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -161,12 +161,20 @@ pub struct Service {
     pub name: String,
     /// The virtual addresses in the order of the file; at least one, no two alike.
     pub vips: Vec<IpAddr>,
-    /// The port, of the VIPs and of the backends; never 0.
+    /// The port of the VIPs; 0 with a firewall mark.
     pub port: u16,
-    /// The transport protocol.
+    /// The mark by which the firewall tells the service's packets, instead of port and protocol.
+    pub fwmark: Option<NonZeroU32>,
+    /// The transport protocol; TCP with a firewall mark, which may stand for any.
     pub protocol: ipvs::Protocol,
-    /// The scheduler with its flags.
+    /// The scheduler with its flags, one-packet scheduling, and the persistence of IPv4 clients.
     pub scheduler: ipvs::Service,
+    /// The persistence of IPv6 clients.
+    pub persistence_ipv6: Option<ipvs::Persistence>,
+    /// How packets get to the backends.
+    pub forward: ipvs::Forward,
+    /// The port of the backends: that of the VIPs unless packets get another (NAT).
+    pub backend_port: u16,
     /// The share of its backends that health never depools.
     pub depool_threshold: Threshold,
     /// The share of a pool that one push of its source may take out; more is held back until it is confirmed.
@@ -183,6 +191,24 @@ pub struct Service {
     pub checks: Vec<CheckTemplate>,
     /// Where the service is defined.
     pub origin: Place,
+}
+
+impl Service {
+    /// What the kernel is told of it for clients of a family.
+    pub fn settings(&self, family: ipvs::Family) -> ipvs::Service {
+        match (family, self.persistence_ipv6) {
+            (ipvs::Family::V6, Some(persistence)) => self.scheduler.clone().with_persistence(persistence),
+            (ipvs::Family::V4 | ipvs::Family::V6, _) => self.scheduler.clone(),
+        }
+    }
+
+    /// The kernel's key of it on one of its VIPs. With a firewall mark all VIPs of a family have the same.
+    pub fn key(&self, vip: IpAddr) -> ipvs::ServiceKey {
+        match self.fwmark {
+            Some(mark) => ipvs::ServiceKey::FwMark { family: ipvs::Family::of(vip), mark },
+            None => ipvs::ServiceKey::Address { protocol: self.protocol, address: vip, port: self.port },
+        }
+    }
 }
 
 /// Where a service's backends come from.
@@ -207,6 +233,18 @@ pub struct Backend {
     pub weight: ipvs::Weight,
     /// What its source says of it.
     pub pooled: Admin,
+    /// When it has enough connections.
+    #[serde(default)]
+    pub limits: ConnectionLimits,
+}
+
+/// When a backend gets no more connections, and when some again. The kernel counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectionLimits {
+    /// With so many connections it gets no more; 0: no limit.
+    pub upper: u32,
+    /// Below so many it gets some again; at most `upper`, 0: three quarters of it.
+    pub lower: u32,
 }
 
 /// The administrative state of a backend, from the least strict to the strictest.

@@ -1,9 +1,9 @@
 //! A service's pool: `[[service.NAME.backends]]` or `pool_file`, and `[service.NAME.addresses]`.
 
 use super::Problem;
-use super::model::{Admin, Backend, HostAddresses, Pool};
+use super::model::{Admin, Backend, ConnectionLimits, HostAddresses, Pool};
 use super::twice::Seen;
-use super::value::{MAX_WEIGHT, WEIGHT, address, host};
+use super::value::{CONNECTIONS, LOWER_ABOVE_UPPER, MAX_WEIGHT, WEIGHT, address, host};
 use super::walk::{Node, Section};
 use crate::suggest::suggest;
 use ipvs::{Scheduler, Weight};
@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-const KEYS: &[&str] = &["host", "addresses", "weight", "pooled"];
+const KEYS: &[&str] = &["host", "addresses", "weight", "pooled", "upper_threshold", "lower_threshold"];
 
 /// How many unknown hosts of a service are compared with all known ones: a table of another service is full of
 /// them, and each comparison costs the product of the names' lengths.
@@ -149,7 +149,22 @@ fn backend(node: &Node<'_>, hosts: &mut Seen<String>, addresses: &mut Addresses<
     }
     let weight = section.get("weight").map_or(Some(1), |node| node.integer(WEIGHT, 0..=MAX_WEIGHT));
     let pooled = section.get("pooled").map_or(Some(Admin::Pooled), |node| pooled(&node));
-    Some(Backend { host: host?.into(), weight: Weight::new(weight?).ok()?, pooled: pooled? })
+    let limits = limits(&section);
+    Some(Backend { host: host?.into(), weight: Weight::new(weight?).ok()?, pooled: pooled?, limits: limits? })
+}
+
+fn limits(section: &Section<'_>) -> Option<ConnectionLimits> {
+    let read = |key| match section.get(key) {
+        Some(node) => node.integer(CONNECTIONS, 0..=u32::MAX),
+        None => Some(0),
+    };
+    let (upper, lower) = (read("upper_threshold"), read("lower_threshold"));
+    let limits = ConnectionLimits { upper: upper?, lower: lower? };
+    if let (Some(node), true) = (section.get("lower_threshold"), limits.lower > limits.upper) {
+        node.report(Problem::Conflict(LOWER_ABOVE_UPPER.to_owned()));
+        return None;
+    }
+    Some(limits)
 }
 
 fn backend_host(node: &Node<'_>) -> Option<String> {

@@ -1,21 +1,33 @@
 //! `[service.NAME]`: what it listens on and how it is scheduled; its pool and its checks have files of their own.
 
+use super::model::CheckTemplate;
 use super::model::Service;
+use super::scheduling::Datagrams;
 use super::threshold::Threshold;
 use super::twice::Seen;
 use super::value::{boolean, duration_or, is_name, port, vip};
 use super::walk::{Node, Section};
-use super::{Problem, check, pool};
-use ipvs::{Protocol, Scheduler, SchedulerFlags};
+use super::{Problem, check, forwarding, pool, scheduling};
+use ipvs::{Family, Forward, Protocol, ServiceKey};
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 const KEYS: &[&str] = &[
     "vips",
     "port",
     "protocol",
+    "fwmark",
     "scheduler",
     "scheduler_flags",
+    "one_packet_scheduling",
+    "persistence_timeout",
+    "persistence_prefix_ipv4",
+    "persistence_prefix_ipv6",
+    "persistence_engine",
+    "forwarding",
+    "backend_port",
+    "tunnel",
     "depool_threshold",
     "max_change",
     "slow_start",
@@ -29,7 +41,7 @@ const KEYS: &[&str] = &[
 const NAME: &str = "a name of 1 to 64 of a-z, 0-9, \"_\", \".\" and \"-\", the first a letter or digit";
 const VIPS: &str = "an array of one or more addresses, such as [\"192.0.2.10\", \"2001:db8::10\"]";
 const PROTOCOL: &str = "\"tcp\", \"udp\" or \"sctp\"";
-const FLAGS: &str = "an array of \"fallback\" and \"port\"";
+const FWMARK: &str = "a firewall mark 1-4294967295";
 const MAX_CHANGE: &str = "a share of the backends from 0 to 1, such as 0.5; 1 lets every change through";
 const THRESHOLD: &str = "a share of the backends from 0 to 1, such as 0.5";
 
@@ -37,7 +49,30 @@ const THRESHOLD: &str = "a share of the backends from 0 to 1, such as 0.5";
 const MOST_SLOW_START: Duration = Duration::from_secs(24 * 3600);
 
 /// What the services of all files listen on.
-pub(super) type Listeners = Seen<(IpAddr, u16, Protocol)>;
+pub(super) type Listeners = Seen<ServiceKey>;
+
+/// What makes a packet one of a service's, beside its address.
+#[derive(Clone, Copy, Debug)]
+enum Listener {
+    Port(u16, Protocol),
+    Mark(NonZeroU32),
+}
+
+impl Listener {
+    fn key(self, vip: IpAddr) -> ServiceKey {
+        match self {
+            Self::Port(port, protocol) => ServiceKey::Address { protocol, address: vip, port },
+            Self::Mark(mark) => ServiceKey::FwMark { family: Family::of(vip), mark },
+        }
+    }
+
+    fn datagrams(self) -> Datagrams {
+        match self {
+            Self::Port(_, Protocol::Tcp | Protocol::Sctp) => Datagrams::Never,
+            Self::Port(_, Protocol::Udp) | Self::Mark(_) => Datagrams::Possible,
+        }
+    }
+}
 
 /// Reads the table; `None` when a part without a default is wrong, which is then reported.
 pub(super) fn read(node: &Node<'_>, name: &str, listeners: &mut Listeners) -> Option<Service> {
@@ -46,44 +81,75 @@ pub(super) fn read(node: &Node<'_>, name: &str, listeners: &mut Listeners) -> Op
         node.report_key(Problem::Expected { expected, found });
     }
     let section = node.section(KEYS)?;
-    let port = section.required("port", super::value::PORT).and_then(|node| port(&node));
-    let protocol = section.get("protocol").map_or(Some(Protocol::Tcp), |node| protocol(&node));
-    let listener = port.zip(protocol);
+    let listener = listener(&section);
     let vips = section.required("vips", VIPS).and_then(|node| vips(&node, listener, listeners));
-    let scheduler = scheduler(&section);
+    let scheduler = scheduling::read(&section, listener.map_or(Datagrams::Possible, Listener::datagrams));
+    let forwarding = forwarding::read(&section);
     let threshold = section.get("depool_threshold").and_then(|node| share(&node, THRESHOLD));
     let max_change = section.get("max_change").and_then(|node| share(&node, MAX_CHANGE));
     let require_on_link = section.get("require_on_link").and_then(|node| boolean(&node));
     let addresses = pool::addresses(&section);
-    let pool = pool::read(&section, scheduler.as_ref(), addresses);
+    let pool = pool::read(&section, scheduler.as_ref().map(|(service, _)| service), addresses);
     let checks = check::read(&section);
-    let (pool, addresses) = pool?;
+    let ((pool, addresses), (scheduler, persistence_ipv6)) = (pool?, scheduler?);
+    let (forward, backend_port) = forwarding?;
+    let (port, protocol, fwmark) = match listener? {
+        Listener::Port(port, protocol) => (port, protocol, None),
+        Listener::Mark(mark) => (0, Protocol::Tcp, Some(mark)),
+    };
+    let backend_port = backend_port.unwrap_or(port);
+    let checks = checks?;
+    check_ports(&section, &checks, backend_port);
     Some(Service {
         name: name.to_owned(),
         vips: vips?,
-        port: port?,
-        protocol: protocol?,
-        scheduler: scheduler?,
+        port,
+        fwmark,
+        protocol,
+        scheduler,
+        persistence_ipv6,
+        forward,
+        backend_port,
         depool_threshold: threshold.unwrap_or(Threshold::HALF),
         max_change: max_change.unwrap_or(Threshold::HALF),
         slow_start: duration_or(&section, "slow_start", Duration::ZERO..=MOST_SLOW_START, Duration::ZERO),
-        require_on_link: require_on_link.unwrap_or(true),
+        require_on_link: require_on_link.unwrap_or(forward == Forward::DirectRouting),
         pool,
         addresses,
-        checks: checks?,
+        checks,
         origin: node.key_place(),
     })
+}
+
+/// What it listens on: a port of a protocol, or a firewall mark.
+fn listener(section: &Section<'_>) -> Option<Listener> {
+    let Some(node) = section.get("fwmark") else {
+        let port = section.required("port", super::value::PORT).and_then(|node| port(&node));
+        let protocol = section.get("protocol").map_or(Some(Protocol::Tcp), |node| protocol(&node));
+        return Some(Listener::Port(port?, protocol?));
+    };
+    let mark = node.integer(FWMARK, 1..=u32::MAX).and_then(NonZeroU32::new);
+    for node in ["port", "protocol"].iter().filter_map(|key| section.get(key)) {
+        node.report_key(Problem::Conflict(
+            "the firewall says which packets have the fwmark, whatever their port and protocol".into(),
+        ));
+    }
+    mark.map(Listener::Mark)
+}
+
+/// With a firewall mark there is no port that a check could ask by itself.
+fn check_ports(section: &Section<'_>, checks: &[CheckTemplate], backend_port: u16) {
+    if backend_port == 0 && checks.iter().any(|check| check.port.is_none()) {
+        let reason = "with a fwmark there is no port to ask: give each check its own".into();
+        section.node().report_key(Problem::Conflict(reason));
+    }
 }
 
 fn protocol(node: &Node<'_>) -> Option<Protocol> {
     node.parsed(PROTOCOL, |text| text.parse().ok())
 }
 
-fn vips(
-    node: &Node<'_>,
-    listener: Option<(u16, Protocol)>,
-    listeners: &mut Listeners,
-) -> Option<Vec<IpAddr>> {
+fn vips(node: &Node<'_>, listener: Option<Listener>, listeners: &mut Listeners) -> Option<Vec<IpAddr>> {
     let items = node.array(VIPS)?;
     if items.is_empty() {
         node.unexpected(VIPS);
@@ -94,51 +160,14 @@ fn vips(
         let Some(vip) = vip(item).filter(|vip| own.first(item, vip, || format!("VIP {vip}"))) else {
             continue;
         };
-        if let Some((port, protocol)) = listener {
-            let what = || ipvs::ServiceKey::Address { protocol, address: vip, port }.to_string();
-            listeners.first(item, &(vip, port, protocol), what);
+        // A firewall mark is the same for all VIPs of a family.
+        let is_known = |key: &ServiceKey| matches!(key, ServiceKey::FwMark { family, .. } if vips.iter().any(|vip| Family::of(*vip) == *family));
+        if let Some(key) = listener.map(|listener| listener.key(vip)).filter(|key| !is_known(key)) {
+            listeners.first(item, &key, || key.to_string());
         }
         vips.push(vip);
     }
     Some(vips)
-}
-
-/// The scheduler with its flags; those that can have flags have both unless told otherwise, as clients of a
-/// drained backend would otherwise be refused.
-fn scheduler(section: &Section<'_>) -> Option<ipvs::Service> {
-    let scheduler = section.get("scheduler").map_or(Some(Scheduler::Wrr), |node| {
-        let known: Vec<_> = Scheduler::KNOWN.iter().map(Scheduler::as_str).collect();
-        node.parsed(&format!("one of {}", known.join(", ")), |text| text.parse().ok())
-    });
-    let given = section.get("scheduler_flags").and_then(|node| flags(&node).map(|flags| (node, flags)));
-    let scheduler = scheduler?;
-    let flags = match given {
-        Some((node, flags)) if flags != SchedulerFlags::NONE && !scheduler.takes_flags() => {
-            node.report(Problem::Conflict(format!(
-                "scheduler {scheduler} takes no flags: only sh and mh do"
-            )));
-            SchedulerFlags::NONE
-        }
-        Some((_, flags)) => flags,
-        None if scheduler.takes_flags() => {
-            SchedulerFlags { fallback: true, port: true, ..SchedulerFlags::NONE }
-        }
-        None => SchedulerFlags::NONE,
-    };
-    let made = ipvs::Service::new(scheduler, flags);
-    made.map_err(|error| section.node().report_key(Problem::Conflict(error.to_string()))).ok()
-}
-
-fn flags(node: &Node<'_>) -> Option<SchedulerFlags> {
-    let mut flags = SchedulerFlags::NONE;
-    for item in node.array(FLAGS)? {
-        match item.as_string() {
-            Some("fallback") => flags.fallback = true,
-            Some("port") => flags.port = true,
-            Some(_) | None => item.unexpected("\"fallback\" or \"port\""),
-        }
-    }
-    Some(flags)
 }
 
 fn share(node: &Node<'_>, expected: &str) -> Option<Threshold> {

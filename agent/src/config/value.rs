@@ -15,6 +15,12 @@ pub(crate) const WEIGHT: &str = "a weight 0-65535";
 /// connection counts; 16 bits are also what `ipvsadm` takes.
 pub(crate) const MAX_WEIGHT: u32 = 65_535;
 
+/// What a limit of connections must be, in words.
+pub(crate) const CONNECTIONS: &str = "a number of connections 0-4294967295";
+
+/// What is wrong with such limits.
+pub(crate) const LOWER_ABOVE_UPPER: &str = "lower_threshold is above upper_threshold";
+
 /// The longest name of a service or peer: it becomes a metric's label and a column of a table.
 const MAX_NAME: usize = 64;
 

@@ -6,7 +6,7 @@ use super::inventory::{Inventory, Listed, Listing};
 use super::member::{Draining, Member, Pool, address_in, checks_for};
 use super::operator::source_of;
 use super::saved::Saved;
-use super::state::{DRAIN_POLL, ServiceState, service_keys};
+use super::state::{DRAIN_POLL, Endpoint, ServiceState, service_keys};
 use crate::config::{Admin, Service};
 use ipvs::{Destination, DestinationKey, Entry, Family, Protocol, Scheduler, ServiceKey, Table, Weight};
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,10 +17,11 @@ use std::time::Duration;
 /// Takes over what the sources say about a service's members. What is known of those that stay is kept; those that
 /// left drain.
 pub fn relist(service: &mut ServiceState, given: &Given<'_>, now: Timestamp) {
-    let endpoint = (service.config.port, service.config.protocol);
-    let has_moved = service.listed_for.is_some_and(|before| before != endpoint);
+    let endpoint = Endpoint::of(&service.config);
+    let before = service.listed_for.unwrap_or(endpoint);
+    let has_moved = before.listener != endpoint.listener;
     if has_moved {
-        // What drains does so in the entry of the old port, which goes as a whole.
+        // What drains does so in the entries of the old port, which go as a whole.
         service.pools.values_mut().for_each(|pool| pool.draining.clear());
     }
     let listed = match given.inventory.listing(&service.config) {
@@ -29,7 +30,7 @@ pub fn relist(service: &mut ServiceState, given: &Given<'_>, now: Timestamp) {
     };
     let listed = match listed {
         Ok(listed) => listed,
-        Err(reason) => return go_on(service, reason, given, has_moved, now),
+        Err(reason) => return go_on(service, reason, given, before != endpoint, now),
     };
     service.waiting = None;
     service.refused = None;
@@ -41,22 +42,30 @@ pub fn relist(service: &mut ServiceState, given: &Given<'_>, now: Timestamp) {
         let is_first = !service.pools.contains_key(&family);
         let adopted = if is_first { given.serving.weights(&service.config, family) } else { BTreeMap::new() };
         let pool = service.pools.get_or_default(family);
+        let at_other_port: Vec<IpAddr> = match before.backend_port == endpoint.backend_port {
+            true => Vec::new(),
+            false => {
+                pool.members.values().filter(|m| m.admin != Admin::Inactive).map(|m| m.address).collect()
+            }
+        };
         let left = relist_pool(pool, &service.config, &listed, given.saved, (family, &adopted), now);
-        let mut former = if has_moved { Vec::new() } else { left };
+        let at = |address| DestinationKey { address, port: before.backend_port };
+        let mut former: Vec<DestinationKey> =
+            if has_moved { Vec::new() } else { left.into_iter().chain(at_other_port).map(at).collect() };
         former.extend(adopted.into_keys());
         former.extend(given.in_acquired(&service.config, family));
         for (host, error) in duplicates(pool) {
             pool.members.remove(&host);
             service.unusable.insert(host.to_string(), error);
         }
-        drain(pool, service.config.protocol, former, now);
+        drain(pool, &service.config, former, now);
     }
 }
 
 /// What becomes of a service whose backends cannot be listed, and why. With members, those go on, and so does their
-/// health; but not on another port, where nobody has asked them. Without, the kernel keeps what it has.
-fn go_on(service: &mut ServiceState, reason: String, given: &Given<'_>, has_moved: bool, now: Timestamp) {
-    if has_moved {
+/// health; but not at another port, where nobody has asked them. Without, the kernel keeps what it has.
+fn go_on(service: &mut ServiceState, reason: String, given: &Given<'_>, is_elsewhere: bool, now: Timestamp) {
+    if is_elsewhere {
         service.pools = PerFamily::default();
         service.listed_for = None;
     }
@@ -67,7 +76,7 @@ fn go_on(service: &mut ServiceState, reason: String, given: &Given<'_>, has_move
     service.refused = Some(reason);
     for (family, pool) in service.pools.iter_mut() {
         let former = given.in_acquired(&service.config, *family);
-        drain(pool, service.config.protocol, former, now);
+        drain(pool, &service.config, former, now);
     }
 }
 
@@ -101,11 +110,11 @@ pub struct Given<'a> {
 
 impl Given<'_> {
     /// The destinations that are found in the entries that a service has acquired.
-    fn in_acquired(&self, service: &Service, family: Family) -> Vec<IpAddr> {
+    fn in_acquired(&self, service: &Service, family: Family) -> Vec<DestinationKey> {
         service_keys(service)
             .filter(|(vip, key)| Family::of(*vip) == family && self.acquired.contains(key))
             .filter_map(|(_, key)| self.serving.entry(&key))
-            .flat_map(|entry| entry.destinations.keys().map(|key| key.address))
+            .flat_map(|entry| entry.destinations.keys().copied())
             .collect()
     }
 }
@@ -136,13 +145,11 @@ impl Serving<'_> {
     }
 
     /// The destinations of a service in one family, and their weights.
-    fn weights(&self, service: &Service, family: Family) -> BTreeMap<IpAddr, Weight> {
+    fn weights(&self, service: &Service, family: Family) -> BTreeMap<DestinationKey, Weight> {
         service_keys(service)
             .filter(|(vip, _)| Family::of(*vip) == family)
             .filter_map(|(_, key)| self.entry(&key))
-            .flat_map(|entry| {
-                entry.destinations.iter().map(|(key, destination)| (key.address, destination.weight))
-            })
+            .flat_map(|entry| entry.destinations.iter().map(|(key, destination)| (*key, destination.weight)))
             .collect()
     }
 }
@@ -161,7 +168,7 @@ fn relist_pool(
     service: &Service,
     listed: &[Listed],
     saved: &Saved,
-    (family, adopted): (Family, &BTreeMap<IpAddr, Weight>),
+    (family, adopted): (Family, &BTreeMap<DestinationKey, Weight>),
     now: Timestamp,
 ) -> Vec<IpAddr> {
     let mut old = std::mem::take(&mut pool.members);
@@ -176,14 +183,16 @@ fn relist_pool(
         let served = known.as_ref().filter(|member| member.admin != Admin::Inactive).and(current);
         former.extend(served.filter(|served| Some(*served) != address || admin == Admin::Inactive));
         let Some(address) = address else { continue };
-        let checks = checks_for(&service.checks, address, service.port);
+        let checks = checks_for(&service.checks, address, service.backend_port);
+        let key = DestinationKey { address, port: service.backend_port };
         let mut member = match known {
             Some(member) if member.address == address => member.with_checks(checks),
-            Some(_) | None => Member::new(address, checks, adopted.get(&address).copied(), now),
+            Some(_) | None => Member::new(address, checks, adopted.get(&key).copied(), now),
         };
         member.by_source = backend.pooled;
         member.admin = admin;
         member.weight = backend.weight;
+        member.limits = backend.limits;
         pool.members.insert(backend.host.clone(), member);
     }
     let served = old.into_values().filter(|member| member.admin != Admin::Inactive);
@@ -191,17 +200,18 @@ fn relist_pool(
     former
 }
 
-/// Lets addresses drain that are nobody's any more, and takes those back that are somebody's again.
-fn drain(pool: &mut Pool, protocol: Protocol, former: Vec<IpAddr>, now: Timestamp) {
-    let members: BTreeSet<IpAddr> =
-        pool.members.values().filter(|m| m.admin != Admin::Inactive).map(|m| m.address).collect();
-    pool.draining.retain(|address, _| !members.contains(address));
+/// Lets destinations drain that are nobody's any more, and takes those back that are somebody's again.
+fn drain(pool: &mut Pool, service: &Service, former: Vec<DestinationKey>, now: Timestamp) {
+    let at = |address| DestinationKey { address, port: service.backend_port };
+    let members: BTreeSet<DestinationKey> =
+        pool.members.values().filter(|m| m.admin != Admin::Inactive).map(|m| at(m.address)).collect();
+    pool.draining.retain(|key, _| !members.contains(key));
     // A datagram has no connection to finish, and a drained server would go on swallowing what a client sends.
-    if protocol == Protocol::Udp {
+    if service.protocol == Protocol::Udp {
         return;
     }
-    for address in former.into_iter().filter(|address| !members.contains(address)) {
-        pool.draining.entry(address).or_insert(Draining { since: now });
+    for key in former.into_iter().filter(|key| !members.contains(key)) {
+        pool.draining.entry(key).or_insert(Draining { since: now });
     }
 }
 
@@ -231,7 +241,7 @@ pub fn entries(service: &ServiceState, serving: &Serving<'_>) -> Vec<(ServiceKey
             continue;
         }
         let Some(pool) = service.pools.get(&Family::of(vip)) else { continue };
-        entries.push((key, Arc::new(entry(&service.config, pool, |member| member.decision.weight))));
+        entries.push((key, Arc::new(entry(&service.config, Family::of(vip), pool, |m| m.decision.weight))));
     }
     entries
 }
@@ -244,22 +254,21 @@ pub fn nominal_entries(service: &ServiceState) -> Vec<(ServiceKey, Arc<Entry>)> 
     }
     let nominal = |(vip, key): (IpAddr, ServiceKey)| {
         let pool = service.pools.get(&Family::of(vip))?;
-        Some((key, Arc::new(entry(&service.config, pool, |member| member.weight))))
+        Some((key, Arc::new(entry(&service.config, Family::of(vip), pool, |member| member.weight))))
     };
     service.keys().filter_map(nominal).collect()
 }
 
-fn entry(service: &Service, pool: &Pool, weight: impl Fn(&Member) -> Weight) -> Entry {
-    let mut entry = Entry::new(service.scheduler.clone());
-    let mut add = |address, weight| {
-        let key = DestinationKey { address, port: service.port };
-        entry.destinations.insert(key, Destination::direct_routing(weight));
-    };
-    for address in pool.draining.keys() {
-        add(*address, Weight::ZERO);
+fn entry(service: &Service, family: Family, pool: &Pool, weight: impl Fn(&Member) -> Weight) -> Entry {
+    let mut entry = Entry::new(service.settings(family));
+    for key in pool.draining.keys() {
+        entry.destinations.insert(*key, Destination::new(service.forward, Weight::ZERO));
     }
     for member in pool.members.values().filter(|member| member.admin != Admin::Inactive) {
-        add(member.address, weight(member));
+        let key = DestinationKey { address: member.address, port: service.backend_port };
+        let (upper_threshold, lower_threshold) = (member.limits.upper, member.limits.lower);
+        let plain = Destination::new(service.forward, weight(member));
+        entry.destinations.insert(key, Destination { upper_threshold, lower_threshold, ..plain });
     }
     entry
 }
@@ -271,17 +280,16 @@ pub fn end_drains(
     cap: Duration,
     connections: impl Fn(&Service, &DestinationKey) -> u64,
     now: Timestamp,
-) -> Vec<IpAddr> {
+) -> Vec<DestinationKey> {
     let config = Arc::clone(&service.config);
     let mut ended = Vec::new();
     for pool in service.pools.values_mut() {
-        pool.draining.retain(|address, draining| {
+        pool.draining.retain(|key, draining| {
             let age = now.since(draining.since);
-            let key = DestinationKey { address: *address, port: config.port };
             // A reading can be older than the weight 0 that it is to judge, hence the least age.
-            let stays = age < cap && (age < DRAIN_POLL || connections(&config, &key) > 0);
+            let stays = age < cap && (age < DRAIN_POLL || connections(&config, key) > 0);
             if !stays {
-                ended.push(*address);
+                ended.push(*key);
             }
             stays
         });

@@ -31,7 +31,15 @@ mod tests {
 
     fn pool(hosts: &[&str]) -> Vec<Backend> {
         let weight = Weight::new(1).unwrap();
-        hosts.iter().map(|host| Backend { host: (*host).into(), weight, pooled: Admin::Pooled }).collect()
+        hosts
+            .iter()
+            .map(|host| Backend {
+                host: (*host).into(),
+                weight,
+                pooled: Admin::Pooled,
+                limits: Default::default(),
+            })
+            .collect()
     }
 
     fn is_held(after: &[Backend]) -> bool {

@@ -4,9 +4,9 @@ use super::Timestamp;
 use super::path::{PathSeen, Paths, is_off_link};
 use super::pool::{self, Candidate, Decision, Health, Standing};
 use super::ramp::{Ramp, ramp};
-use crate::config::{Admin, CheckTemplate, Service, Threshold};
+use crate::config::{Admin, CheckTemplate, ConnectionLimits, Service, Threshold};
 use health::{Check, Verdict};
-use ipvs::{Family, Weight};
+use ipvs::{DestinationKey, Family, Weight};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -78,6 +78,8 @@ pub struct Member {
     pub admin: Admin,
     /// The weight that it is to have when pooled: the source's, or an operator's.
     pub weight: Weight,
+    /// When it has enough connections.
+    pub limits: ConnectionLimits,
     /// Its checks.
     pub checks: Box<[Arc<Check>]>,
     /// The weight that it served with before its present checks began, until they have spoken.
@@ -109,6 +111,7 @@ impl Member {
             by_source: Admin::Pooled,
             admin: Admin::Pooled,
             weight: Weight::ZERO,
+            limits: ConnectionLimits::default(),
             checks,
             adopted,
             born: now,
@@ -202,7 +205,7 @@ pub struct Pool {
     /// By host name.
     pub members: BTreeMap<Arc<str>, Member>,
     /// Former members that still may have connections.
-    pub draining: BTreeMap<IpAddr, Draining>,
+    pub draining: BTreeMap<DestinationKey, Draining>,
 }
 
 /// A member whose standing changed.

@@ -265,20 +265,17 @@ fn addresses(state: &mut State, dirty: &Dirty, actions: &mut Vec<Action>) {
     // reported: two reports on their way would each ask for the opposite of the one before, for ever.
     let Some(present) = &state.kernel.addresses else { return };
     let present = state.emitted.addresses.as_ref().unwrap_or(present);
+    let is_there = |vip: &IpAddr| present.contains(vip);
     let mut wanted: BTreeSet<IpAddr> = BTreeSet::new();
     for service in state.services.values() {
-        let is_here = |vip: &IpAddr| service.waiting.is_none() || present.contains(vip);
+        let is_here = |vip: &IpAddr| service.waiting.is_none() || is_there(vip);
         let keys = service_keys(&service.config);
         wanted.extend(
             keys.filter(|(vip, key)| is_here(vip) || state.wanted.table.contains_key(key))
                 .map(|(vip, _)| vip),
         );
     }
-    for key in state.leaving.keys() {
-        if let ServiceKey::Address { address, .. } = key {
-            wanted.insert(*address);
-        }
-    }
+    wanted.extend(state.leaving_vips.keys().filter(|vip| is_there(vip)));
     if state.emitted.addresses.as_ref() != Some(&wanted) {
         actions.push(Action::SetAddresses(wanted.clone()));
         state.emitted.addresses = Some(wanted);

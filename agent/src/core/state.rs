@@ -13,6 +13,7 @@ use health::Check;
 use ipvs::{Protocol, ServiceKey, Table};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,6 +51,8 @@ pub struct State {
     pub(super) rising: BTreeMap<String, Timestamp>,
     /// Services that the configuration lost, and until when they serve: the routers need time to move traffic.
     pub(super) leaving: BTreeMap<ServiceKey, Timestamp>,
+    /// VIPs that the configuration lost, and until when they stay on the device, for the same reason.
+    pub(super) leaving_vips: BTreeMap<IpAddr, Timestamp>,
     pub(super) phase: Phase,
     pub(super) emitted: Emitted,
     pub(super) notices: Vec<Notice>,
@@ -84,14 +87,31 @@ pub struct ServiceState {
     pub waiting: Option<String>,
     /// Why the last listing was not taken over; the one before goes on.
     pub refused: Option<String>,
-    /// The port and protocol that its members were listed for: their checks ask there.
-    pub listed_for: Option<(u16, Protocol)>,
+    /// Where the members that it has were listed to serve.
+    pub listed_for: Option<Endpoint>,
     /// One for each family among its VIPs.
     pub pools: PerFamily<Pool>,
     /// Backends without a usable address, and why.
     pub unusable: BTreeMap<String, String>,
     /// Since when this service is configured.
     pub since: Timestamp,
+}
+
+/// Where a service is served: its clients come to the one, its backends are asked at the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The port, the protocol and the firewall mark of the VIPs.
+    pub listener: (u16, Protocol, Option<NonZeroU32>),
+    /// The port of the backends.
+    pub backend_port: u16,
+}
+
+impl Endpoint {
+    /// Where a service is to be served.
+    pub fn of(service: &Service) -> Self {
+        let listener = (service.port, service.protocol, service.fwmark);
+        Self { listener, backend_port: service.backend_port }
+    }
 }
 
 impl ServiceState {
@@ -103,9 +123,7 @@ impl ServiceState {
 
 /// The kernel's keys of a service, one a VIP.
 pub fn service_keys(service: &Service) -> impl Iterator<Item = (IpAddr, ServiceKey)> + '_ {
-    service.vips.iter().map(|vip| {
-        (*vip, ServiceKey::Address { protocol: service.protocol, address: *vip, port: service.port })
-    })
+    service.vips.iter().map(|vip| (*vip, service.key(*vip)))
 }
 
 /// What the kernel said.
@@ -162,7 +180,7 @@ impl State {
             Phase::Running { .. } | Phase::Stopped => None,
         };
         let vips = self.held_vips.values().min().copied();
-        let leaving = self.leaving.values().min().copied();
+        let leaving = self.leaving.values().chain(self.leaving_vips.values()).min().copied();
         let operators = self.saved.next_expiry();
         let rising = self.rising.values().min().copied();
         [resync, drain, phase, vips, leaving, operators, rising].into_iter().flatten().min()

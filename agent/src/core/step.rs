@@ -89,7 +89,7 @@ fn configure(state: &mut State, config: Arc<Config>, dirty: &mut Dirty, now: Tim
         state.services.insert(name.clone(), kept.unwrap_or_else(fresh));
         dirty.relist.insert(name.clone());
     }
-    state.vip_users = vip_users(&config);
+    let former_vips = std::mem::replace(&mut state.vip_users, vip_users(&config));
     state.vips.retain(|vip, _| state.vip_users.contains_key(vip));
     state.held_vips.retain(|vip, _| state.vip_users.contains_key(vip));
     let keys: BTreeSet<_> =
@@ -99,6 +99,10 @@ fn configure(state: &mut State, config: Arc<Config>, dirty: &mut Dirty, now: Tim
         state.leaving.entry(*key).or_insert(now + delay);
     }
     state.leaving.retain(|key, _| !keys.contains(key));
+    for vip in former_vips.into_keys() {
+        state.leaving_vips.entry(vip).or_insert(now + delay);
+    }
+    state.leaving_vips.retain(|vip, _| !state.vip_users.contains_key(vip));
     judge_held_anew(state, &config, now);
     state.config = Some(config);
     dirty.every_vip = true;
@@ -231,11 +235,11 @@ fn end_drains(
     let Some(cap) = state.config.as_ref().map(|config| config.daemon.drain_timeout) else { return };
     for name in state.draining.clone() {
         let Some(service) = state.services.get_mut(&name) else { continue };
-        for address in desired::end_drains(service, cap, &connections, now) {
+        for ended in desired::end_drains(service, cap, &connections, now) {
             state.notices.push(Notice {
                 level: Level::Info,
                 service: Some(name.clone()),
-                subject: Some(address.to_string()),
+                subject: Some(ended.address.to_string()),
                 what: "a removed backend has drained".into(),
                 reason: "its connections are gone, or the drain timeout is over".into(),
             });
@@ -297,6 +301,9 @@ fn tick(state: &mut State, dirty: &mut Dirty, now: Timestamp) -> Option<Action> 
         dirty.table = true;
         dirty.keys = true;
     }
+    let vips = state.leaving_vips.len();
+    state.leaving_vips.retain(|_, until| *until > now);
+    dirty.keys |= state.leaving_vips.len() < vips;
     dirty.vips.extend(state.held_vips.keys().copied());
     expire(state, dirty, now);
     dirty.decide.extend(state.rising.iter().filter(|(_, next)| **next <= now).map(|(name, _)| name.clone()));

@@ -3,7 +3,7 @@
 use super::operator::{absent, canonical, services_of, source_of};
 use super::state::{Phase, ServiceState, State};
 use super::{Timestamp, action::Refusal, member::Member, why};
-use crate::config::Family;
+use crate::config::{Family, Service};
 use serde::{Deserialize, Serialize};
 
 /// The whole daemon.
@@ -36,12 +36,20 @@ pub struct ServiceView {
     pub name: String,
     /// `tcp`, `udp` or `sctp`.
     pub protocol: String,
-    /// Its port.
+    /// Its port; 0 with a firewall mark.
     pub port: u16,
+    /// The firewall mark of its packets, if that tells them instead of protocol and port.
+    pub fwmark: Option<u32>,
     /// Its VIPs.
     pub vips: Vec<std::net::IpAddr>,
     /// The scheduler's name.
     pub scheduler: String,
+    /// What else the kernel is told of it: flags, one-packet scheduling, persistence, in words.
+    pub settings: String,
+    /// How packets get to its backends.
+    pub forwarding: String,
+    /// The port of its backends.
+    pub backend_port: u16,
     /// Where its backends are written down.
     pub source: String,
     /// Why the last reading of the source failed; the last good one goes on.
@@ -229,8 +237,12 @@ fn service_view(state: &State, name: &str, service: &ServiceState) -> ServiceVie
         name: name.into(),
         protocol: service.config.protocol.to_string(),
         port: service.config.port,
+        fwmark: service.config.fwmark.map(Into::into),
         vips: service.config.vips.clone(),
         scheduler: service.config.scheduler.scheduler().to_string(),
+        settings: settings(&service.config),
+        forwarding: service.config.forward.to_string(),
+        backend_port: service.config.backend_port,
         source: source_of(&service.config),
         source_error: file.and_then(|file| file.error.clone()).or_else(|| service.refused.clone()),
         source_stale: file.is_some_and(|file| file.is_stale),
@@ -250,6 +262,16 @@ fn service_view(state: &State, name: &str, service: &ServiceState) -> ServiceVie
     }
 }
 
+/// What the kernel is told of a service, each once where families agree.
+fn settings(service: &Service) -> String {
+    let mut families: Vec<ipvs::Family> = service.vips.iter().map(|vip| ipvs::Family::of(*vip)).collect();
+    families.sort_unstable();
+    families.dedup();
+    let mut texts: Vec<String> = families.into_iter().map(|f| service.settings(f).to_string()).collect();
+    texts.dedup();
+    texts.join("; IPv6: ")
+}
+
 fn pool_view(
     state: &State,
     name: &str,
@@ -265,7 +287,7 @@ fn pool_view(
         needed: counts.needed,
         total: counts.total,
         backends: pool.members.iter().map(|(host, member)| backend_view(state, name, host, member)).collect(),
-        draining: pool.draining.keys().copied().collect(),
+        draining: pool.draining.keys().map(|key| key.address).collect(),
     }
 }
 

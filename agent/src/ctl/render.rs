@@ -83,12 +83,12 @@ fn service_text(text: &mut String, service: &ServiceView, paint: Paint) {
     line(
         text,
         format_args!(
-            "\n{}  {} port {} on {}, scheduler {}, backends from {}",
+            "\n{}  {} on {}, {}, {}, backends from {}",
             service.name,
-            service.protocol,
-            service.port,
+            listener(service),
             vips.join(" "),
-            service.scheduler,
+            service.settings,
+            forwarding(service),
             service.source
         ),
     );
@@ -104,6 +104,22 @@ fn service_text(text: &mut String, service: &ServiceView, paint: Paint) {
     }
     for pool in &service.pools {
         pool_text(text, pool, paint);
+    }
+}
+
+/// What packets are the service's.
+fn listener(service: &ServiceView) -> String {
+    match service.fwmark {
+        Some(mark) => format!("fwmark {mark}"),
+        None => format!("{} port {}", service.protocol, service.port),
+    }
+}
+
+/// How they get to its backends.
+fn forwarding(service: &ServiceView) -> String {
+    match service.backend_port {
+        port if port == service.port => service.forwarding.clone(),
+        port => format!("{} to port {port}", service.forwarding),
     }
 }
 

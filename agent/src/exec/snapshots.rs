@@ -128,7 +128,12 @@ mod tests {
 
     fn pool(weight: u32) -> Arc<Vec<Backend>> {
         let weight = ipvs::Weight::new(weight).unwrap();
-        Arc::new(vec![Backend { host: "rs1".into(), weight, pooled: Admin::Pooled }])
+        Arc::new(vec![Backend {
+            host: "rs1".into(),
+            weight,
+            pooled: Admin::Pooled,
+            limits: Default::default(),
+        }])
     }
 
     #[tokio::test]

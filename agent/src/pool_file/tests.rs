@@ -12,7 +12,12 @@ fn refused(text: impl AsRef<[u8]>) -> String {
 }
 
 fn backend(host: &str, weight: u32, pooled: Admin) -> Backend {
-    Backend { host: host.into(), weight: ipvs::Weight::new(weight).expect("a valid weight"), pooled }
+    Backend {
+        host: host.into(),
+        weight: ipvs::Weight::new(weight).expect("a valid weight"),
+        pooled,
+        limits: Default::default(),
+    }
 }
 
 #[test]
@@ -147,7 +152,8 @@ fn an_unknown_key_suggests_the_near_one() {
     );
     assert_eq!(
         refused(r#"{"rs1": {"colour": 1}}"#),
-        "pools/web.json:1:10: rs1.colour: unknown key; known here: [\"weight\", \"pooled\"]"
+        "pools/web.json:1:10: rs1.colour: unknown key; known here: [\"weight\", \"pooled\", \
+         \"upper_threshold\", \"lower_threshold\"]"
     );
 }
 

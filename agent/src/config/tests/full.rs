@@ -62,11 +62,14 @@ fn a_service_is_read_in_full() {
     let web = good(FULL).services.remove("web").expect("there is a service web");
     assert_eq!(web.vips.iter().map(ToString::to_string).collect::<Vec<_>>(), ["192.0.2.10", "2001:db8::10"]);
     assert_eq!((web.port, web.protocol), (80, ipvs::Protocol::Sctp));
-    assert_eq!(web.scheduler.to_string(), "scheduler mh (fallback)");
+    let settings = [ipvs::Family::V4, ipvs::Family::V6].map(|family| web.settings(family).to_string());
+    let persistent = |prefix| format!("scheduler mh (fallback), persistent 600 s for /{prefix}");
+    assert_eq!(settings, [persistent(24), persistent(64)]);
+    assert_eq!(web.forward.to_string(), "gue tunnel port 5555 flags 0x2");
     assert_eq!((web.depool_threshold.permille(), web.max_change.permille()), (667, 250));
     assert_eq!((web.slow_start, web.require_on_link), (Duration::from_secs(30), false));
-    let Pool::Inline(backends) = &web.pool else { panic!("the backends are inline") };
-    let backends: Vec<_> = backends.iter().map(|b| (&*b.host, b.weight.get(), b.pooled)).collect();
+    let Pool::Inline(list) = &web.pool else { panic!("the backends are inline") };
+    let backends: Vec<_> = list.iter().map(|b| (&*b.host, b.weight.get(), b.pooled)).collect();
     assert_eq!(
         backends,
         [
@@ -75,9 +78,26 @@ fn a_service_is_read_in_full() {
             ("rs2.example.org", 0, Admin::Inactive),
         ]
     );
+    let limits: Vec<_> = list.iter().map(|b| (b.limits.upper, b.limits.lower)).collect();
+    assert_eq!(limits, [(1000, 800), (0, 0), (0, 0)]);
     let addresses = |host: &str| web.addresses[host].iter().map(ToString::to_string).collect::<Vec<_>>();
     assert_eq!(addresses("rs1"), ["10.64.0.11", "fd00:64::11"]);
     assert_eq!(addresses("rs2.example.org"), ["fd00:64::12"]);
+}
+
+#[test]
+fn services_of_other_kinds_are_read_in_full() {
+    let services = good(FULL).services;
+    let (sip, marked) = (&services["sip"], &services["marked"]);
+    let settings = "scheduler wrr, one packet, persistent 60 s for /32, persistence engine sip";
+    assert_eq!(sip.settings(ipvs::Family::V4).to_string(), settings);
+    assert_eq!((sip.forward, sip.port, sip.backend_port), (ipvs::Forward::Masquerade, 5060, 5061));
+    assert!(!sip.require_on_link, "only direct routing needs it");
+    assert_eq!(
+        marked.vips.iter().map(|vip| marked.key(*vip).to_string()).collect::<Vec<_>>(),
+        ["fwmark 7 v4"; 2]
+    );
+    assert_eq!((marked.port, marked.backend_port, marked.require_on_link), (0, 0, true));
 }
 
 #[test]

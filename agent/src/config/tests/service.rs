@@ -313,3 +313,48 @@ fn a_check_that_can_never_work_is_refused() {
             .starts_with("4:36: service.web.checks[0].expect: expected an array of one or more")
     );
 }
+
+#[test]
+fn settings_that_the_kernel_would_not_heed_are_refused() {
+    for (more, expected) in [
+        ("backend_port = 81", "only `forwarding = \"nat\"` gives packets another port"),
+        (
+            "forwarding = \"tunnel\"\nbackend_port = 81",
+            "only `forwarding = \"nat\"` gives packets another port",
+        ),
+        ("[service.web.tunnel]\ntype = \"gre\"", "only `forwarding = \"tunnel\"` has a tunnel"),
+        ("forwarding = \"tunnel\"\n[service.web.tunnel]\ntype = \"gue\"", "gue needs a port"),
+        ("forwarding = \"tunnel\"\n[service.web.tunnel]\ntype = \"gre\"\nport = 7", "others have none"),
+        (
+            "forwarding = \"tunnel\"\n[service.web.tunnel]\ntype = \"ipip\"\nchecksum = \"full\"",
+            "for gue and gre",
+        ),
+        ("one_packet_scheduling = true", "only UDP has packets that can be scheduled one by one"),
+        ("persistence_timeout = \"60s\"\npersistence_engine = \"sip\"", "the kernel reads SIP over UDP only"),
+        ("persistence_prefix_ipv6 = 64", "without persistence_timeout there is no persistence"),
+        ("persistence_timeout = \"1500ms\"", "the kernel counts no less"),
+        ("persistence_timeout = \"60s\"\npersistence_prefix_ipv4 = 33", "a prefix length 1-32"),
+        ("fwmark = 7", "whatever their port and protocol"),
+    ] {
+        let text = error(&with(more));
+        assert!(text.contains(expected), "{more}: {text}");
+    }
+    let limits = "backends = [{ host = \"rs1\", upper_threshold = 5, lower_threshold = 6 }]";
+    assert!(error(&instead(5, limits)).ends_with("lower_threshold is above upper_threshold"));
+}
+
+#[test]
+fn a_firewall_mark_is_one_services_and_its_checks_have_ports_of_their_own() {
+    let marked = |name: &str, checks: &str| {
+        format!(
+            "[service.{name}]\nvips = [\"192.0.2.10\", \"192.0.2.11\"]\nfwmark = 7\n\
+             backends = [{{ host = \"rs1\" }}]\nchecks = [{checks}]\n"
+        )
+    };
+    good(&marked("one", "{ type = \"tcp\", port = 80 }"));
+    let text = error(&marked("one", "{ type = \"tcp\" }"));
+    assert!(text.contains("give each check its own"), "{text}");
+    let twice = format!("{}{}", marked("one", ""), marked("other", ""));
+    let text = error(&twice);
+    assert!(text.contains("fwmark 7 v4 for the second time"), "{text}");
+}

@@ -83,7 +83,7 @@ fn run(history: &[Incident], host: &mut Host) -> Result<(), Broken> {
 
 /// Everything works and nothing waits any more: the world is as it is wanted.
 fn is_as_wanted(host: &Host) -> Result<(), Broken> {
-    let State { wanted, draining, leaving, rising, services, .. } = &host.state;
+    let State { wanted, draining, leaving, leaving_vips, rising, services, .. } = &host.state;
     let broken = |what: String| Err(Broken::new("settled", what));
     for (key, entry) in wanted.table.iter() {
         if host.kernel.table.get(key) != Some(entry) {
@@ -103,8 +103,9 @@ fn is_as_wanted(host: &Host) -> Result<(), Broken> {
             return Err(Broken::new("5 foreign services", format!("{key} was changed")));
         }
     }
-    if !draining.is_empty() || !leaving.is_empty() || !rising.is_empty() {
-        return broken(format!("draining {draining:?}, leaving {leaving:?}, rising {rising:?}"));
+    if !draining.is_empty() || !leaving.is_empty() || !leaving_vips.is_empty() || !rising.is_empty() {
+        let leaving = format!("{leaving:?} {leaving_vips:?}");
+        return broken(format!("draining {draining:?}, leaving {leaving}, rising {rising:?}"));
     }
     if !wanted.table.keys().eq(wanted.owned.iter()) || host.saved.owned != *wanted.owned {
         return broken(format!("owned are {:?}, saved as owned {:?}", wanted.owned, host.saved.owned));

@@ -207,10 +207,10 @@ impl World {
         for prefix in routes.keys() {
             let vip = prefix.address();
             assert!(self.addresses.contains(&vip), "{vip} is announced before it is on the device");
-            let has_service = self
-                .kernel
-                .keys()
-                .any(|key| matches!(key, ServiceKey::Address { address, .. } if *address == vip));
+            let has_service = self.kernel.keys().any(|key| match key {
+                ServiceKey::Address { address, .. } => *address == vip,
+                ServiceKey::FwMark { family, .. } => *family == ipvs::Family::of(vip),
+            });
             assert!(has_service, "{vip} is announced before IPVS has a service on it");
         }
     }

@@ -33,6 +33,7 @@ backends = [
 "#;
 
 const TCP: &str = "checks = [{ type = \"tcp\" }]\n";
+const ON_80: &str = "checks = [{ type = \"tcp\", port = 80 }]\n";
 const TWO_CHECKS: &str = "checks = [{ type = \"tcp\" }, { type = \"http\", path = \"/\" }]\n";
 
 /// `name` on port 80 of an IPv4 and an IPv6 VIP.
@@ -79,12 +80,19 @@ static ALL: LazyLock<Vec<Arc<Config>>> = LazyLock::new(|| {
         web("web", &format!("port = 80\n{LOOKED_UP}{TCP}")),
         dns(&format!("{A}max_change = 0.25\nchecks = []\n")),
         format!("{whole}{}", dns(&format!("{A}{TCP}"))),
+        format!(
+            "{}{}",
+            web("web", &format!("port = 80\nforwarding = \"nat\"\nbackend_port = 8080\n{FOUR}{TCP}")),
+            other("forwarding = \"tunnel\"\npersistence_timeout = \"60s\"\npool_file = \"/pools/a.json\"\n")
+        ),
+        web("web", &format!("port = 80\nforwarding = \"nat\"\nbackend_port = 8081\n{FOUR}{TCP}")),
+        web("web", &format!("fwmark = 7\n{FOUR}{ON_80}")),
     ];
     texts.iter().map(|text| Arc::new(parse(&format!("{DAEMON}{text}")))).collect()
 });
 
 /// How many there are.
-pub(super) const COUNT: usize = 9;
+pub(super) const COUNT: usize = 12;
 
 /// One of them.
 pub(super) fn configuration(number: usize) -> Arc<Config> {

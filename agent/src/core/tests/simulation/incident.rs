@@ -185,10 +185,15 @@ fn pool(random: &mut Random) -> Vec<Backend> {
         let pooled =
             random.of(&[Admin::Pooled, Admin::Pooled, Admin::Pooled, Admin::Depooled, Admin::Inactive]);
         let pooled = if random.one_in(2) { Admin::Pooled } else { pooled };
-        backends.push(Backend { host: host.into(), weight, pooled });
+        backends.push(Backend { host: host.into(), weight, pooled, limits: Default::default() });
     }
     if backends.is_empty() {
-        backends.push(Backend { host: FILE_HOSTS[0].into(), weight: weight(10), pooled: Admin::Pooled });
+        backends.push(Backend {
+            host: FILE_HOSTS[0].into(),
+            weight: weight(10),
+            pooled: Admin::Pooled,
+            limits: Default::default(),
+        });
     }
     backends
 }

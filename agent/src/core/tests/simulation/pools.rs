@@ -8,9 +8,8 @@ use crate::core::member::{Member, Pool};
 use crate::core::pool::{Health, Standing};
 use crate::core::state::ServiceState;
 use health::Verdict;
-use ipvs::{Family, Weight};
+use ipvs::{DestinationKey, Family, Weight};
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
 /// The pool as its rules in words have it, from what the checks, the source and the operators said.
 pub(super) fn pool_is_right(
@@ -29,8 +28,9 @@ pub(super) fn pool_is_right(
         said.extend(is_awaited.then_some(None));
         let is_down = said.contains(&Some(Verdict::Down));
         let is_up = said.iter().all(|verdict| *verdict == Some(Verdict::Up));
-        let strays = member.checks.iter().find(|check| check.target.port() != service.config.port);
-        ensure!(strays.is_none(), "3 pool", "{what} serves on {}, {strays:?} decides", service.config.port);
+        let port = if service.config.fwmark.is_some() { 80 } else { service.config.backend_port };
+        let strays = member.checks.iter().find(|check| check.target.port() != port);
+        ensure!(strays.is_none(), "3 pool", "{what} serves on {port}, {strays:?} decides");
         let (weight, standing) = (member.decision.weight, member.decision.standing);
         let by_operator = seen.after.saved.admin.get(&**host).map_or(Admin::Pooled, |change| change.to);
         if is_listed {
@@ -157,13 +157,14 @@ fn entries_are_right(
         return Ok(());
     }
     let members = pool.members.values().filter(|member| member.admin != Admin::Inactive);
-    let mut expected: BTreeMap<IpAddr, Weight> =
-        pool.draining.keys().map(|address| (*address, Weight::ZERO)).collect();
-    expected.extend(members.map(|member| (member.address, member.decision.weight)));
+    let mut expected: BTreeMap<DestinationKey, Weight> =
+        pool.draining.keys().map(|key| (*key, Weight::ZERO)).collect();
+    let port = service.config.backend_port;
+    expected.extend(members.map(|m| (DestinationKey { address: m.address, port }, m.decision.weight)));
     for (_, key) in service.keys().filter(|(vip, _)| Family::of(*vip) == family) {
         let entry = seen.after.wanted.table.get(&key);
-        let found: BTreeMap<IpAddr, Weight> =
-            entry.iter().flat_map(|e| &e.destinations).map(|(key, d)| (key.address, d.weight)).collect();
+        let found: BTreeMap<DestinationKey, Weight> =
+            entry.iter().flat_map(|e| &e.destinations).map(|(key, d)| (*key, d.weight)).collect();
         ensure!(found == expected, "3 table", "{name}: {key} is to be {found:?}, decided is {expected:?}");
     }
     Ok(())

@@ -102,11 +102,11 @@ impl Rules {
                     }
                 }
                 Action::SetAddresses(wanted) => {
-                    let spoken = |vip: &IpAddr| self.spoken.iter().any(|key| address_of(key) == Some(*vip));
+                    let spoken = |vip: &IpAddr| self.spoken.iter().any(|key| is_on(key, *vip));
                     let known = |vip: &IpAddr| {
                         let present = seen.after.kernel.addresses.as_ref();
                         present.is_some_and(|present| present.contains(vip))
-                            || seen.after.wanted.table.keys().any(|key| address_of(key) == Some(*vip))
+                            || seen.after.wanted.table.keys().any(|key| is_on(key, *vip))
                     };
                     let stranger = wanted.iter().find(|vip| !spoken(vip) && !known(vip));
                     ensure!(
@@ -148,7 +148,7 @@ impl Rules {
                 ensure!(may_be, "4 announcements", "{vip} is announced, nothing on it can serve");
                 let is_there = kernel.addresses.as_ref().is_some_and(|present| present.contains(vip));
                 ensure!(is_there, "4 announcements", "{vip} is announced before it is on the device");
-                let is_in = kernel.services.iter().any(|key| address_of(key) == Some(*vip));
+                let is_in = kernel.services.iter().any(|key| is_on(key, *vip));
                 ensure!(is_in, "4 announcements", "{vip} is announced before IPVS has a service on it");
             }
             if may_be {
@@ -185,10 +185,11 @@ impl Rules {
     }
 }
 
-fn address_of(key: &ServiceKey) -> Option<IpAddr> {
+/// Whether a key is one that packets to a VIP may come to.
+fn is_on(key: &ServiceKey, vip: IpAddr) -> bool {
     match key {
-        ServiceKey::Address { address, .. } => Some(*address),
-        ServiceKey::FwMark { .. } => None,
+        ServiceKey::Address { address, .. } => *address == vip,
+        ServiceKey::FwMark { family, .. } => *family == Family::of(vip),
     }
 }
 
@@ -329,7 +330,7 @@ fn deletions_are_due(seen: &Seen<'_>, config: &Config) -> Outcome {
             );
             let drains = seen.before.services.values().filter(|s| s.keys().any(|(_, of)| of == *key));
             let since = drains
-                .filter_map(|s| s.pools.get(&key.family())?.draining.get(&destination.address))
+                .filter_map(|s| s.pools.get(&key.family())?.draining.get(destination))
                 .map(|draining| draining.since)
                 .next();
             let Some(since) = since else {
@@ -359,9 +360,10 @@ fn only_what_was_there_drains(seen: &Seen<'_>) -> Outcome {
                     service.keys().filter(|(vip, _)| Family::of(*vip) == *family).any(|(_, key)| {
                         let tables =
                             [&seen.before.wanted.table, &seen.before.kernel.table, &seen.after.kernel.table];
-                        tables.into_iter().filter_map(|table| table.get(&key)).any(|entry| {
-                            entry.destinations.keys().any(|destination| destination.address == *address)
-                        })
+                        tables
+                            .into_iter()
+                            .filter_map(|table| table.get(&key))
+                            .any(|entry| entry.destinations.contains_key(address))
                     });
                 // A pool goes on under another VIP, with what drains.
                 let drained =
@@ -417,6 +419,7 @@ fn nothing_is_left_over(seen: &Seen<'_>, config: &Config) -> Outcome {
             "{key} is wanted and not configured"
         );
     }
+    ensure!(!after.leaving_vips.keys().any(has_vip), rule, "leaving VIPs {:?}", after.leaving_vips);
     ensure!(after.notices.is_empty(), rule, "notices that nobody hears");
     Ok(())
 }

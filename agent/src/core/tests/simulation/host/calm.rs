@@ -64,6 +64,11 @@ impl Host {
 
 fn good_pool() -> Vec<Backend> {
     let weight = ipvs::Weight::new(10).unwrap();
-    let backend = |host: &str| Backend { host: host.into(), weight, pooled: crate::config::Admin::Pooled };
+    let backend = |host: &str| Backend {
+        host: host.into(),
+        weight,
+        pooled: crate::config::Admin::Pooled,
+        limits: Default::default(),
+    };
     ["10.64.0.11", "10.64.0.12", "10.64.0.13"].map(backend).into()
 }
