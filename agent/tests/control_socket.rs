@@ -4,6 +4,7 @@
 
 use lvsd::api::{Context, control, http};
 use lvsd::config;
+use lvsd::core::path::{Neighbour, PathSeen};
 use lvsd::core::{Action, Event, State, Timestamp, plan, step, view};
 use lvsd::engine::{Inbox, Input, Query};
 use lvsd::exec::checks;
@@ -29,7 +30,17 @@ backends = [
 checks = []
 "#;
 
-/// An engine without executors: events change the state, answers go back, nothing else happens.
+/// Every backend is on the balancer's link.
+fn direct(address: std::net::IpAddr) -> PathSeen {
+    PathSeen {
+        address,
+        path: lvsd::core::path::Path::Direct { interface: "eth0".into() },
+        neighbour: Neighbour::Unknown,
+    }
+}
+
+/// An engine without executors but for the ways to backends: events change the state, answers go back, nothing else
+/// happens.
 async fn turn(mut inbox: mpsc::Receiver<Input>) {
     let mut state = State::new();
     let now = || Timestamp::from(std::time::SystemTime::now());
@@ -39,7 +50,17 @@ async fn turn(mut inbox: mpsc::Receiver<Input>) {
     step(&mut state, Event::AddressesSynced { present, failures }, now());
     while let Some(input) = inbox.recv().await {
         match input {
-            Input::Event(event) => drop(step(&mut state, event, now())),
+            Input::Event(event) => {
+                for action in step(&mut state, event, now()) {
+                    if let Action::WatchPaths(addresses) = action {
+                        step(
+                            &mut state,
+                            Event::PathsSeen(addresses.into_iter().map(direct).collect()),
+                            now(),
+                        );
+                    }
+                }
+            }
             Input::Operate { who, command, reply } => {
                 let request = lvsd::core::event::Request { id: 1, who, command };
                 let actions = step(&mut state, Event::Operator(request), now());
@@ -304,7 +325,7 @@ async fn a_plan_shows_what_would_change_and_changes_nothing() {
     let said = out(&daemon.lvsctl(&["plan", &path]).await);
     for line in [
         "add service tcp 192.0.2.53:53",
-        "add destination 10.64.0.22:80 to tcp 192.0.2.10:80, weight 1",
+        "add destination 10.64.0.22:80 to tcp 192.0.2.10:80",
         "addresses added:\n  192.0.2.53\n",
     ] {
         assert!(said.contains(line), "{line} is missing in\n{said}");
