@@ -20,6 +20,22 @@ pub struct Found {
     pub advice: Option<Advice>,
     /// When the certificate that it showed expires.
     pub certificate_expires: Option<SystemTime>,
+    /// What speaks for it.
+    pub evidence: Evidence,
+}
+
+/// What speaks for a target that did not fail.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Evidence {
+    /// It answered.
+    #[default]
+    Answer,
+    /// Nothing came back, not even an error. After an error that [holds](Failure::holds_for) it counts as that one.
+    Silence,
+    /// It answered, and said nothing of whether it serves. The verdict stays; a target of which nothing is known yet
+    /// counts as up.
+    Neutral,
 }
 
 /// What a target says of how much it wants to be given. A part that is absent was not spoken of: what it said before
@@ -110,6 +126,28 @@ pub enum Failure {
         /// The answer's beginning.
         found: String,
     },
+    /// A packet was returned by an ICMP error, or could not be delivered on this segment.
+    #[error("{error}: the packet was returned")]
+    Returned {
+        /// What the error says.
+        error: String,
+        /// How long silence counts as the same (see [`Failure::holds_for`]).
+        hold: Duration,
+    },
+    /// An agent says that its server does not serve.
+    #[error("the agent says {word}{}", Description(description))]
+    Agent {
+        /// `down`, `fail`, `failed` or `stopped`.
+        word: String,
+        /// What it says beside; may be empty.
+        description: String,
+    },
+    /// An agent did not answer, and that says nothing of its server: see [`Failure::is_inconclusive`].
+    #[error("no answer from the agent, so what it said last holds: {failure}")]
+    Unanswered {
+        /// Why not.
+        failure: Box<Failure>,
+    },
     /// Bytes that are not an HTTP/1 answer.
     #[error("not an HTTP/1 answer: {error}")]
     Malformed {
@@ -140,24 +178,42 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// Whether the failure is this host's own and says nothing of the target. No verdict moves on it: a host
-    /// that is out of file descriptors must not declare all its servers dead.
+    /// Whether the failure is this host's own, or an agent's, and says nothing of the target. No verdict moves on it:
+    /// a host that is out of file descriptors must not declare all its servers dead.
     pub fn is_inconclusive(&self) -> bool {
-        matches!(self, Self::Local { .. })
+        matches!(self, Self::Local { .. } | Self::Unanswered { .. })
+    }
+
+    /// How long [silence](Evidence::Silence) counts as this failure, which may be told of more rarely than it happens;
+    /// none when it does not.
+    pub fn holds_for(&self) -> Option<Duration> {
+        match self {
+            Self::Returned { hold, .. } if !hold.is_zero() => Some(*hold),
+            _ => None,
+        }
     }
 
     /// Whether the failure is certain of its moment: something answered, and its answer was no. A timeout may be a
     /// packet that was lost, and an answer of the wrong kind may be another one a second later; these cannot be
     /// mistaken, so asking again needs no time in between.
     pub fn is_conclusive(&self) -> bool {
-        matches!(self, Self::Refused | Self::Reset { .. } | Self::Unreachable { .. })
+        matches!(
+            self,
+            Self::Refused
+                | Self::Reset { .. }
+                | Self::Unreachable { .. }
+                | Self::Returned { .. }
+                | Self::Agent { .. }
+        )
     }
 
     /// The failure's class, for counts: one of few short words.
     pub fn class(&self) -> &'static str {
         match self {
             Self::Refused => "refused",
-            Self::Unreachable { .. } => "unreachable",
+            Self::Unreachable { .. } | Self::Returned { .. } => "unreachable",
+            Self::Agent { .. } => "agent",
+            Self::Unanswered { .. } => "unanswered",
             Self::Timeout { .. } => "timeout",
             Self::Reset { .. } => "reset",
             Self::Closed { .. } => "closed",
@@ -202,6 +258,15 @@ impl fmt::Display for Seconds {
         } else {
             write!(f, "{} s", self.0.as_secs_f64())
         }
+    }
+}
+
+/// Empty, or `: disk full`.
+struct Description<'a>(&'a str);
+
+impl fmt::Display for Description<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() { Ok(()) } else { write!(f, ": {}", self.0) }
     }
 }
 

@@ -40,6 +40,7 @@
 //! - [`runner`]: the task that owns it all.
 
 pub mod failure;
+mod hold;
 pub mod probe;
 pub mod runner;
 pub mod schedule;
@@ -49,9 +50,10 @@ pub mod verdict;
 #[cfg(test)]
 mod servers;
 
-pub use failure::{Advice, Failure, Found, Mode, Outcome, Stage};
+pub use failure::{Advice, Evidence, Failure, Found, Mode, Outcome, Stage};
 pub use probe::{OwnSockets, Sockets};
 pub use runner::{Options, Report, Runner, Snapshot};
+pub use spec::{AgentParts, AgentQuestion, Datagram, Reply, UdpParts, Unanswered};
 pub use spec::{
     Check, Encapsulation, Exchange, ExchangeParts, HttpParts, HttpRequest, Kind, Pattern, Regex, Route,
     SpecError, StatusRange, Timing,

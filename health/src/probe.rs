@@ -3,10 +3,13 @@
 //! A probe's timeout covers all of it, from the first packet to the last byte of the answer: every stage waits
 //! for the same moment. Dropping a probe's future closes its socket; nothing stays behind.
 
+mod agent;
+mod datagram;
 mod exchange;
 mod http;
 mod sockets;
 mod tcp;
+mod udp;
 mod way;
 
 use std::future::Future;
@@ -33,6 +36,8 @@ pub async fn probe(check: &Check, sockets: &dyn Sockets) -> Outcome {
     let found = match &check.kind {
         Kind::Tcp => tcp::probe(&way).await?,
         Kind::TcpExchange(exchange) => exchange::probe(&way, exchange).await?,
+        Kind::Udp(datagram) => udp::probe(&way, datagram).await?,
+        Kind::Agent(question) => agent::probe(&way, question).await?,
         Kind::Http(request) => http::probe(&way, request).await?,
     };
     Ok(Found { latency: started.elapsed(), ..found })

@@ -3,12 +3,14 @@
 //! A [`Check`] is its own identity. Two services that want the same probe of the same address with the same
 //! timing hold equal values, and a runner that is given both probes once.
 
+mod agent;
 mod exchange;
 mod http;
 mod pattern;
 mod route;
 mod status;
 mod timing;
+mod udp;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -16,12 +18,14 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use agent::{AgentParts, AgentQuestion, Unanswered};
 pub use exchange::{DEFAULT_MAX_READ, Exchange, ExchangeParts, MAX_PAYLOAD, MAX_READ};
 pub use http::{DEFAULT_MAX_BODY, HttpParts, HttpRequest};
 pub use pattern::{Pattern, Regex};
 pub use route::{Encapsulation, Route};
 pub use status::StatusRange;
 pub use timing::{FAST_INTERVAL, MAX_PERIOD, MIN_PERIOD, Timing};
+pub use udp::{DEFAULT_HOLD, DEFAULT_WAIT, Datagram, Reply, UdpParts};
 
 /// One probe of one address, repeated.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -60,6 +64,8 @@ impl fmt::Display for Check {
         match &self.kind {
             Kind::Tcp => write!(f, "{name} {}", self.target)?,
             Kind::TcpExchange(exchange) => write!(f, "{name} {}{exchange}", self.target)?,
+            Kind::Udp(datagram) => write!(f, "{name} {}{datagram}", self.target)?,
+            Kind::Agent(question) => write!(f, "{name} {}{question}", self.target)?,
             Kind::Http(request) => {
                 let parts = request.parts();
                 write!(f, "{name} {} http://{}{}", parts.method, self.target, parts.path)?;
@@ -80,6 +86,10 @@ pub enum Kind {
     Tcp,
     /// Something is sent over a TCP connection, or comes over it unasked, and the answer is as expected.
     TcpExchange(Exchange),
+    /// A datagram is answered as expected, or at least not returned.
+    Udp(Datagram),
+    /// An agent beside the server, at the target, says in a line of text how the server is and how much it wants.
+    Agent(AgentQuestion),
     /// An HTTP/1.1 request is answered as expected.
     Http(HttpRequest),
 }
@@ -89,6 +99,8 @@ impl Kind {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Tcp | Self::TcpExchange(_) => "tcp",
+            Self::Udp(_) => "udp",
+            Self::Agent(_) => "agent",
             Self::Http(_) => "http",
         }
     }

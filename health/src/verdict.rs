@@ -22,13 +22,15 @@
 //! One success is enough to leave Unknown: at start nothing is known against a server that answers, and
 //! waiting for `rise` would delay every start. The very first failure changes no state but is worth telling,
 //! because the target has then been checked once; [`Notice::First`] says so. A failure that says nothing of
-//! the target ([`Failure::is_inconclusive`](crate::Failure::is_inconclusive)) leaves every state as it is.
+//! the target ([`Failure::is_inconclusive`](crate::Failure::is_inconclusive)) leaves every state as it is. So does an
+//! agent that says nothing of whether its server serves, but for Unknown, which becomes Up: who could have spoken against
+//! the server did not.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::failure::Outcome;
+use crate::failure::{Evidence, Failure, Found, Outcome};
 use crate::spec::Timing;
 
 /// Where a target stands, with the outcomes in a row that speak against it. The diagram is the module's.
@@ -83,9 +85,22 @@ impl State {
     #[must_use]
     pub fn after(self, outcome: &Outcome, timing: &Timing) -> (Self, Notice) {
         match outcome {
-            Ok(_) => self.after_success(timing.rise()),
+            Ok(Found { evidence: Evidence::Answer | Evidence::Silence, .. }) => {
+                self.after_success(timing.rise())
+            }
+            Ok(Found { evidence: Evidence::Neutral, .. }) | Err(Failure::Unanswered { .. }) => {
+                self.presumed()
+            }
             Err(failure) if failure.is_inconclusive() => (self, Notice::Nothing),
             Err(_) => self.after_failure(timing.fall()),
+        }
+    }
+
+    /// After nothing was said of the target, by one that could have spoken against it.
+    fn presumed(self) -> (Self, Notice) {
+        match self {
+            Self::Unknown { .. } => (Self::Up { failures: 0 }, Notice::Transition),
+            Self::Up { .. } | Self::Down { .. } => (self, Notice::Nothing),
         }
     }
 

@@ -1,4 +1,6 @@
+mod agent;
 mod exchange;
+mod udp;
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;

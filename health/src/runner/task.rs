@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep_until};
 use super::snapshot::{LAGS, LATE, Lag, Snapshot, Status, Tally};
 use super::{Histogram, Options, Report};
 use crate::failure::{Failure, Outcome};
+use crate::hold::Hold;
 use crate::probe::{Sockets, probe};
 use crate::schedule::{Probed, Schedule};
 use crate::spec::Check;
@@ -86,6 +87,7 @@ struct Task {
 /// A wanted check.
 struct Entry {
     status: Status,
+    hold: Hold,
     phase: Phase,
     /// Whether it is to look once more as soon as it may when the probe under way has ended.
     is_hastened: bool,
@@ -220,6 +222,7 @@ impl Task {
             entry.hasten(&check, &mut self.schedule, now);
         }
         let before = entry.status.state.verdict();
+        let outcome = entry.hold.judge(outcome, now);
         let is_told = entry.status.take_in(&check.timing, &outcome, at);
         let (verdict, advice) = (entry.status.state.verdict(), entry.status.advice);
         self.kinds.entry(check.kind.name()).or_default().count(&outcome);
@@ -266,6 +269,7 @@ impl Entry {
     fn new(deadline: Duration) -> Self {
         Self {
             status: Status::new(SystemTime::now()),
+            hold: Hold::default(),
             phase: Phase::Waiting { deadline, started: None, is_hastened: false },
             is_hastened: false,
         }

@@ -3,15 +3,17 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::failure::{Failure, Found};
 
 fn timing(fall: u32, rise: u32) -> Timing {
     Timing::new(Duration::from_secs(2), Duration::from_secs(1), fall, rise).expect("a valid timing")
 }
 
-const GOOD: Outcome =
-    Ok(Found { latency: Duration::from_millis(3), advice: None, certificate_expires: None });
+const GOOD: Outcome = by(Evidence::Answer);
 const BAD: Outcome = Err(Failure::Refused);
+
+const fn by(evidence: Evidence) -> Outcome {
+    Ok(Found { latency: Duration::from_millis(3), advice: None, certificate_expires: None, evidence })
+}
 
 fn unknown(failures: u32) -> State {
     State::Unknown { failures }
@@ -107,4 +109,19 @@ proptest! {
         }
         prop_assert_eq!(told, u32::from(!history.is_empty()), "the first result is always told");
     }
+}
+
+#[test]
+fn an_agent_that_says_nothing_of_health_moves_no_verdict_but_presumes_an_unknown_server_up() {
+    let timing = timing(3, 2);
+    let unanswered = Err(Failure::Unanswered { failure: Box::new(Failure::Refused) });
+    for outcome in [by(Evidence::Neutral), unanswered] {
+        for failures in [0, 2] {
+            assert_eq!(unknown(failures).after(&outcome, &timing), (up(0), Notice::Transition));
+        }
+        for state in [up(0), up(2), down(0), down(1)] {
+            assert_eq!(state.after(&outcome, &timing), (state, Notice::Nothing), "{outcome:?}");
+        }
+    }
+    assert_eq!(down(1).after(&by(Evidence::Silence), &timing), (up(0), Notice::Transition));
 }

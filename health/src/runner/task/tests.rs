@@ -1,4 +1,5 @@
 use super::*;
+use crate::failure::{Evidence, Found};
 use crate::runner::Results;
 use crate::spec::{Kind, Timing};
 use crate::verdict::State;
@@ -122,4 +123,23 @@ async fn a_check_that_is_not_wanted_is_not_hastened() {
     task.want(&BTreeSet::new());
     task.hasten(&wanted);
     assert_eq!(task.schedule.next(), None);
+}
+
+#[tokio::test]
+async fn silence_after_a_returned_packet_takes_no_server_back_up() {
+    let (mut task, check, _) = task();
+    let returned = Failure::Returned { error: "port unreachable".to_owned(), hold: Duration::from_secs(60) };
+    let silence = Found { evidence: Evidence::Silence, ..Found::default() };
+    let outcomes = [Err(returned.clone()), Ok(silence), Ok(Found::default())];
+    for (outcome, state) in outcomes.into_iter().zip([
+        State::Down { successes: 0 },
+        State::Down { successes: 0 },
+        State::Up { failures: 0 },
+    ]) {
+        let ended = Ended { check: Arc::clone(&check), outcome, at: SystemTime::now() };
+        task.probe_by(&check, async { ended });
+        task.take_in().await;
+        task.report = None;
+        assert_eq!(task.snapshot().checks[&check].state, state);
+    }
 }
