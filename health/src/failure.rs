@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use crate::spec::StatusRange;
+use crate::spec::{Digest, StatusRange};
 
 /// What a probe found, or why it failed.
 pub type Outcome = Result<Found, Failure>;
@@ -148,6 +148,42 @@ pub enum Failure {
         /// Why not.
         failure: Box<Failure>,
     },
+    /// The body did not match what was expected.
+    #[error("body does not match /{regex}/ in its first {read} bytes")]
+    Mismatch {
+        /// What it was held against.
+        regex: String,
+        /// How many bytes were looked at.
+        read: u64,
+    },
+    /// The body had another digest than expected.
+    #[error("body has the SHA-256 digest {found}, expected {expected}")]
+    Digest {
+        /// The body's digest.
+        found: Digest,
+        /// The digest that would have been right.
+        expected: Digest,
+    },
+    /// The body was longer than a body may be that is looked at as a whole.
+    #[error("body exceeds {limit} bytes")]
+    BodyTooLarge {
+        /// The bound, in bytes.
+        limit: u64,
+    },
+    /// More of several requests failed than may.
+    #[error("{failed} of {tried} URLs failed, {allowed} may: {url}: {first}")]
+    Urls {
+        /// How many failed.
+        failed: u32,
+        /// How many were tried.
+        tried: u32,
+        /// How many may fail.
+        allowed: u32,
+        /// The first that failed.
+        url: String,
+        /// Why it failed.
+        first: Box<Failure>,
+    },
     /// Bytes that are not an HTTP/1 answer.
     #[error("not an HTTP/1 answer: {error}")]
     Malformed {
@@ -218,7 +254,12 @@ impl Failure {
             Self::Reset { .. } => "reset",
             Self::Closed { .. } => "closed",
             Self::Status { .. } => "status",
-            Self::Body { .. } | Self::Answer { .. } => "answer",
+            Self::Body { .. }
+            | Self::Answer { .. }
+            | Self::Mismatch { .. }
+            | Self::Digest { .. }
+            | Self::BodyTooLarge { .. } => "answer",
+            Self::Urls { first, .. } => first.class(),
             Self::Malformed { .. } | Self::HeadTooLarge { .. } => "malformed",
             Self::Io { .. } => "io",
             Self::Local { .. } => "local",

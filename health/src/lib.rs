@@ -31,8 +31,8 @@
 //! virtual clock; the shell does the I/O.
 //!
 //! Reading order:
-//! - [`spec`] (pure): [`Check`], [`Kind`], [`Timing`], [`HttpRequest`],
-//!   [`StatusRange`], [`Route`];
+//! - [`spec`] (pure): [`Check`], [`Kind`], [`Timing`], [`HttpRequest`], [`Urls`],
+//!   [`StatusRange`], [`Pattern`], [`Route`];
 //! - [`failure`] (pure): the reasons for which a probe fails;
 //! - [`verdict`] (pure): the state machine from outcomes to up and down;
 //! - [`schedule`] (pure): when each check is due;
@@ -58,4 +58,5 @@ pub use spec::{
     Check, Encapsulation, Exchange, ExchangeParts, HttpParts, HttpRequest, Kind, Pattern, Regex, Route,
     SpecError, StatusRange, Timing,
 };
+pub use spec::{Digest, Pick, Urls, UrlsParts};
 pub use verdict::{State, Verdict};

@@ -24,12 +24,13 @@ use tokio::time::{Instant, timeout_at};
 use crate::failure::{Failure, Found, Outcome, Stage};
 use crate::spec::{Check, Kind};
 
-/// Probes the target of `check` once, with sockets out of `sockets`. Within a Tokio runtime with I/O and time enabled.
+/// Probes the target of `check` once, with sockets out of `sockets`. `turn` is the probe's number among those of this
+/// check: what is chosen at random follows from it. Within a Tokio runtime with I/O and time enabled.
 /// Cancel-safe: dropping the future resets the connection.
 ///
 /// # Errors
 /// The [`Failure`] found, at the latest when the check's timeout is over.
-pub async fn probe(check: &Check, sockets: &dyn Sockets) -> Outcome {
+pub async fn probe(check: &Check, sockets: &dyn Sockets, turn: u64) -> Outcome {
     let started = Instant::now();
     let limit = Limit { at: started + check.timing.timeout(), timeout: check.timing.timeout() };
     let way = Way { target: check.target, route: &check.route, sockets, limit };
@@ -39,6 +40,7 @@ pub async fn probe(check: &Check, sockets: &dyn Sockets) -> Outcome {
         Kind::Udp(datagram) => udp::probe(&way, datagram).await?,
         Kind::Agent(question) => agent::probe(&way, question).await?,
         Kind::Http(request) => http::probe(&way, request).await?,
+        Kind::Urls(urls) => http::several(&way, urls, turn).await?,
     };
     Ok(Found { latency: started.elapsed(), ..found })
 }

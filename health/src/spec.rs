@@ -4,6 +4,7 @@
 //! timing hold equal values, and a runner that is given both probes once.
 
 mod agent;
+mod digest;
 mod exchange;
 mod http;
 mod pattern;
@@ -11,6 +12,7 @@ mod route;
 mod status;
 mod timing;
 mod udp;
+mod urls;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -19,13 +21,15 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use agent::{AgentParts, AgentQuestion, Unanswered};
+pub use digest::Digest;
 pub use exchange::{DEFAULT_MAX_READ, Exchange, ExchangeParts, MAX_PAYLOAD, MAX_READ};
-pub use http::{DEFAULT_MAX_BODY, HttpParts, HttpRequest};
+pub use http::{DEFAULT_MAX_BODY, HttpParts, HttpRequest, MAX_MATCHED};
 pub use pattern::{Pattern, Regex};
 pub use route::{Encapsulation, Route};
 pub use status::StatusRange;
 pub use timing::{FAST_INTERVAL, MAX_PERIOD, MIN_PERIOD, Timing};
 pub use udp::{DEFAULT_HOLD, DEFAULT_WAIT, Datagram, Reply, UdpParts};
+pub use urls::{MAX_URLS, Pick, Urls, UrlsParts};
 
 /// One probe of one address, repeated.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -67,11 +71,12 @@ impl fmt::Display for Check {
             Kind::Udp(datagram) => write!(f, "{name} {}{datagram}", self.target)?,
             Kind::Agent(question) => write!(f, "{name} {}{question}", self.target)?,
             Kind::Http(request) => {
-                let parts = request.parts();
-                write!(f, "{name} {} http://{}{}", parts.method, self.target, parts.path)?;
-                if let Some(host) = &parts.host {
-                    write!(f, " (host {host})")?;
-                }
+                write!(f, "{name} ")?;
+                request.write(self.target, f)?;
+            }
+            Kind::Urls(urls) => {
+                write!(f, "{name} ")?;
+                urls.write(self.target, f)?;
             }
         }
         write!(f, "{}", self.route)
@@ -92,6 +97,8 @@ pub enum Kind {
     Agent(AgentQuestion),
     /// An HTTP/1.1 request is answered as expected.
     Http(HttpRequest),
+    /// One or all of several HTTP requests are answered as expected.
+    Urls(Urls),
 }
 
 impl Kind {
@@ -101,7 +108,7 @@ impl Kind {
             Self::Tcp | Self::TcpExchange(_) => "tcp",
             Self::Udp(_) => "udp",
             Self::Agent(_) => "agent",
-            Self::Http(_) => "http",
+            Self::Http(_) | Self::Urls(_) => "http",
         }
     }
 }
@@ -189,10 +196,24 @@ pub enum SpecError {
         why: String,
     },
     /// A body that is looked for in vain.
-    #[error("body_contains: {why}")]
+    #[error("{what}: {why}")]
     Body {
+        /// `body_contains`, `body_matches` or `body_sha256`.
+        what: &'static str,
         /// What is wrong with it.
-        why: &'static str,
+        why: String,
+    },
+    /// Not a SHA-256 digest.
+    #[error("expected a SHA-256 digest of 64 hexadecimal digits, found {found:?}")]
+    Digest {
+        /// The text given.
+        found: String,
+    },
+    /// Not a list of requests that make one check.
+    #[error("urls: {why}")]
+    Urls {
+        /// What is wrong with them.
+        why: String,
     },
 }
 

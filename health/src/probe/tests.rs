@@ -38,7 +38,7 @@ fn request(parts: HttpParts) -> Kind {
 
 async fn run(target: SocketAddr, kind: Kind, timeout: Duration) -> Outcome {
     let timing = Timing::new(timeout, timeout, 3, 2).expect("a valid timing");
-    probe(&Check::new(target, kind, timing), &OwnSockets).await
+    probe(&Check::new(target, kind, timing), &OwnSockets, 0).await
 }
 
 fn looking_for(text: &str) -> HttpParts {
@@ -261,7 +261,7 @@ async fn a_dropped_probe_leaves_no_connection() {
     let patient = Timing::new(Duration::from_secs(60), Duration::from_secs(60), 1, 1).expect("a timing");
     let request = HttpRequest::get("/").expect("a request");
     let check = Arc::new(Check::new(server.address, Kind::Http(request), patient));
-    let task = tokio::spawn(async move { probe(&check, &OwnSockets).await });
+    let task = tokio::spawn(async move { probe(&check, &OwnSockets, 0).await });
     ends.recv().await.expect("the request came");
     task.abort();
     ends.recv().await.expect("the connection ended");
@@ -288,7 +288,7 @@ async fn a_check_from_an_address_of_its_own_comes_from_it_over_either_family() {
         let source = source.parse().expect("an address");
         let timing = Timing::new(PATIENCE, PATIENCE, 3, 2).expect("a valid timing");
         let check = Check::new(target, Kind::Tcp, timing).by(Route::Own { source: Some(source) });
-        probe(&check, &OwnSockets).await.expect("up");
+        probe(&check, &OwnSockets, 0).await.expect("up");
         let (_, peer) = listener.accept().await.expect("a connection");
         assert_eq!(peer.ip(), source);
     }
@@ -301,7 +301,7 @@ async fn a_check_through_a_server_without_a_way_to_hand_packets_to_it_moves_no_v
     let server = "192.0.2.1".parse().expect("an address");
     let check =
         Check::new(listening.address, Kind::Tcp, timing).by(Route::Through { server, encapsulation: None });
-    let failure = probe(&check, &OwnSockets).await.expect_err("no way");
+    let failure = probe(&check, &OwnSockets, 0).await.expect_err("no way");
     assert!(failure.is_inconclusive());
     assert!(failure.to_string().contains("192.0.2.1"), "{failure}");
 }
@@ -320,7 +320,7 @@ impl Sockets for Never {
 async fn a_socket_that_does_not_come_in_time_moves_no_verdict() {
     let target = "127.0.0.1:1".parse().expect("an address");
     let timing = Timing::new(PATIENCE, Duration::from_millis(100), 3, 2).expect("a valid timing");
-    let failure = probe(&Check::new(target, Kind::Tcp, timing), &Never).await.expect_err("no socket");
+    let failure = probe(&Check::new(target, Kind::Tcp, timing), &Never, 0).await.expect_err("no socket");
     assert!(failure.is_inconclusive(), "{failure}");
 }
 

@@ -195,6 +195,11 @@ pub struct Results {
 }
 
 impl Results {
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        self.ok + self.failed + self.inconclusive
+    }
+
     /// Counts one more.
     pub(super) fn count(&mut self, outcome: &Outcome) {
         match outcome {

@@ -179,8 +179,9 @@ impl Task {
                 Phase::Waiting { .. } | Phase::Probing { .. } => Probed::Later(now),
             };
             let sockets = Arc::clone(&self.sockets);
+            let turn = entry.status.results.total();
             let probe = self.probes.spawn(async move {
-                let outcome = probe(&check, &*sockets).await;
+                let outcome = probe(&check, &*sockets, turn).await;
                 Ended { check, outcome, at: SystemTime::now() }
             });
             entry.phase = Phase::Probing { probe, probed, started: now };

@@ -1,15 +1,22 @@
 //! The HTTP request of a check and the answer that it expects.
 
+use std::fmt;
+use std::net::SocketAddr;
+
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::http::uri::{Authority, PathAndQuery};
 use hyper::{Method, header};
 use serde::{Deserialize, Serialize};
 
-use super::{SpecError, StatusRange};
+use super::{Digest, Regex, SpecError, StatusRange};
 
 /// How much of a body is read unless the request says otherwise: more than most pages, and little enough that
 /// thousands of checks a second of a wrongly chosen page stay a small part of a network card's rate.
 pub const DEFAULT_MAX_BODY: u64 = 256 * 1024;
+
+/// The bound on `max_body` when the body is matched against a regular expression, in bytes: it is then kept in memory
+/// whole, by hundreds of probes at once.
+pub const MAX_MATCHED: u64 = 1024 * 1024;
 
 /// Headers that frame the message or the connection, which is the probe's business.
 const FRAMING: [HeaderName; 5] =
@@ -32,8 +39,12 @@ pub struct HttpParts {
     pub expect: Vec<StatusRange>,
     /// Text that the body must contain within its first `max_body` bytes, compared byte by byte.
     pub body_contains: Option<String>,
-    /// How many bytes of the body are read at most. A longer body is no failure: what is beyond is not looked
-    /// at. [`DEFAULT_MAX_BODY`] by default.
+    /// What must match somewhere in the first `max_body` bytes of the body; `max_body` is then [`MAX_MATCHED`] at most.
+    pub body_matches: Option<Regex>,
+    /// The digest of the whole body, which must then be no longer than `max_body`.
+    pub body_sha256: Option<Digest>,
+    /// How many bytes of the body are read at most. A longer body is no failure unless its digest is asked for: what is
+    /// beyond is not looked at. [`DEFAULT_MAX_BODY`] by default.
     pub max_body: u64,
 }
 
@@ -46,6 +57,8 @@ impl Default for HttpParts {
             headers: Vec::new(),
             expect: vec![StatusRange::SUCCESS],
             body_contains: None,
+            body_matches: None,
+            body_sha256: None,
             max_body: DEFAULT_MAX_BODY,
         }
     }
@@ -87,6 +100,13 @@ impl HttpRequest {
     /// The parts, all of them valid.
     pub fn parts(&self) -> &HttpParts {
         &self.0
+    }
+
+    /// Writes `GET http://10.0.0.11:80/healthz (host www.example.org)`.
+    pub(super) fn write(&self, target: SocketAddr, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let HttpParts { method, path, host, .. } = &self.0;
+        write!(f, "{method} http://{target}{path}")?;
+        host.iter().try_for_each(|host| write!(f, " (host {host})"))
     }
 }
 
@@ -142,11 +162,30 @@ fn check_header((name, value): (String, String)) -> Result<(String, String), Spe
 }
 
 fn check_body(parts: &HttpParts) -> Result<(), SpecError> {
-    let refused = |why| Err(SpecError::Body { why });
-    match &parts.body_contains {
-        Some(text) if text.is_empty() => refused("expected a text to look for, found an empty one"),
-        Some(_) if parts.method == "HEAD" => refused("an answer to HEAD has no body"),
-        Some(text) if text.len() as u64 > parts.max_body => refused("longer than max_body"),
-        Some(_) | None => Ok(()),
+    let wanted = [
+        ("body_contains", parts.body_contains.is_some()),
+        ("body_matches", parts.body_matches.is_some()),
+        ("body_sha256", parts.body_sha256.is_some()),
+    ];
+    let refused = |what, why: &str| Err(SpecError::Body { what, why: why.to_owned() });
+    match wanted.iter().find(|(_, is_wanted)| *is_wanted) {
+        Some((what, _)) if parts.method == "HEAD" => return refused(what, "an answer to HEAD has no body"),
+        Some(_) | None => {}
     }
+    match &parts.body_contains {
+        Some(text) if text.is_empty() => {
+            return refused("body_contains", "expected a text to look for, found an empty one");
+        }
+        Some(text) if text.len() as u64 > parts.max_body => {
+            return refused("body_contains", "longer than max_body");
+        }
+        Some(_) | None => {}
+    }
+    if parts.body_matches.as_ref().is_some_and(|regex| regex.as_str().is_empty()) {
+        return refused("body_matches", "it is empty and would match everything");
+    }
+    if parts.body_matches.is_some() && parts.max_body > MAX_MATCHED {
+        return refused("body_matches", &format!("max_body may be {MAX_MATCHED} bytes at most with it"));
+    }
+    Ok(())
 }

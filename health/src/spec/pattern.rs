@@ -78,7 +78,7 @@ impl Regex {
             .dfa_size_limit(MAX_REGEX)
             .build()
             .map(Self)
-            .map_err(|error| SpecError::Pattern { what: "regex", why: error.to_string() })
+            .map_err(|error| SpecError::Pattern { what: "regex", why: in_one_line(&error) })
     }
 
     /// Its text.
@@ -90,6 +90,13 @@ impl Regex {
     pub fn is_match(&self, bytes: &[u8]) -> bool {
         self.0.is_match(bytes)
     }
+}
+
+/// The parser draws its message over several lines, the last of which says what is wrong.
+fn in_one_line(error: &regex::Error) -> String {
+    let text = error.to_string();
+    let last = text.lines().last().unwrap_or_default();
+    last.strip_prefix("error: ").unwrap_or(last).to_owned()
 }
 
 impl TryFrom<String> for Regex {
@@ -152,8 +159,10 @@ mod tests {
     fn a_regex_is_equal_to_another_by_its_text_and_refused_when_it_is_none_or_huge() {
         assert_eq!(Regex::new("a|b"), Regex::new("a|b"));
         assert_ne!(Regex::new("a|b"), Regex::new("b|a"));
-        for text in ["(", "a{1000}{1000}{1000}"] {
-            assert!(matches!(Regex::new(text), Err(SpecError::Pattern { what: "regex", .. })), "{text}");
+        for (text, why) in [("(", "unclosed group"), ("a{1000}{1000}{1000}", "size limit")] {
+            let refused = Regex::new(text).expect_err("refused").to_string();
+            assert!(refused.starts_with("regex: ") && refused.contains(why), "{refused}");
+            assert_eq!(refused.lines().count(), 1);
         }
     }
 

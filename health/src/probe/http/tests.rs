@@ -1,0 +1,194 @@
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use proptest::prelude::*;
+use tokio::io::AsyncWriteExt;
+
+use super::*;
+use crate::failure::Outcome;
+use crate::probe::{OwnSockets, probe};
+use crate::servers::{self, Server, answering, dripping, serve};
+use crate::spec::{Check, Digest, Kind, Regex, Timing, UrlsParts};
+
+/// For probes that must not time out, however busy the machine is.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+async fn run(target: SocketAddr, kind: Kind, turn: u64) -> Outcome {
+    let timing = Timing::new(PATIENCE, PATIENCE, 3, 2).expect("a valid timing");
+    probe(&Check::new(target, kind, timing), &OwnSockets, turn).await
+}
+
+async fn http(target: SocketAddr, parts: HttpParts) -> Outcome {
+    run(target, Kind::Http(HttpRequest::new(parts).expect("a valid request")), 0).await
+}
+
+fn matching(pattern: &str) -> HttpParts {
+    HttpParts { body_matches: Some(Regex::new(pattern).expect("a pattern")), ..HttpParts::default() }
+}
+
+fn digesting(body: &str) -> HttpParts {
+    HttpParts { body_sha256: Some(Digest::of(body.as_bytes())), ..HttpParts::default() }
+}
+
+async fn with_body(body: &str) -> Server {
+    answering(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())).await
+}
+
+/// Answers 200 to the paths that begin with `/ok`, 503 to others, and notes what was asked for.
+async fn by_path() -> (Server, Arc<Mutex<Vec<String>>>) {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let notes = Arc::clone(&asked);
+    let server = serve(move |mut stream| {
+        let notes = Arc::clone(&notes);
+        async move {
+            let request = servers::request(&mut stream).await;
+            let path = request.split(' ').nth(1).unwrap_or_default().to_owned();
+            let status = if path.starts_with("/ok") { 200 } else { 503 };
+            notes.lock().expect("no panic").push(path);
+            let answer = format!("HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n");
+            drop(stream.write_all(answer.as_bytes()).await);
+            servers::until_closed(&mut stream).await;
+        }
+    })
+    .await;
+    (server, asked)
+}
+
+fn urls(paths: &[&str], pick: Pick) -> Kind {
+    let requests = paths.iter().map(|path| HttpRequest::get(*path).expect("a path")).collect();
+    Kind::Urls(Urls::new(UrlsParts { requests, pick }).expect("valid urls"))
+}
+
+#[tokio::test]
+async fn a_body_is_matched_against_a_regular_expression() {
+    let server = with_body("status: degraded\nload: 17").await;
+    assert!(http(server.address, matching(r"(?m)^load: \d+$")).await.is_ok());
+    let mismatch = Failure::Mismatch { regex: "status: (ok|fine)".to_owned(), read: 25 };
+    assert_eq!(http(server.address, matching("status: (ok|fine)")).await, Err(mismatch));
+    let parts = HttpParts { max_body: 10, ..matching("degraded") };
+    let failure = http(server.address, parts).await.expect_err("beyond the bound").to_string();
+    assert_eq!(failure, "body does not match /degraded/ in its first 10 bytes");
+}
+
+#[tokio::test]
+async fn a_body_is_held_against_its_digest_whole() {
+    let server = with_body("hello").await;
+    assert!(http(server.address, digesting("hello")).await.is_ok());
+    let (found, expected) = (Digest::of(b"hello"), Digest::of(b"hell"));
+    assert_eq!(http(server.address, digesting("hell")).await, Err(Failure::Digest { found, expected }));
+    let parts = HttpParts { max_body: 5, ..digesting("hello") };
+    assert!(http(server.address, parts).await.is_ok(), "a body of exactly the bound");
+    let parts = HttpParts { max_body: 4, ..digesting("hello") };
+    assert_eq!(http(server.address, parts).await, Err(Failure::BodyTooLarge { limit: 4 }));
+    let endless = dripping(b"HTTP/1.1 200 OK\r\n\r\n", &[b'y'; 4096], Duration::ZERO).await;
+    let limit = HttpParts::default().max_body;
+    assert_eq!(http(endless.address, digesting("y")).await, Err(Failure::BodyTooLarge { limit }));
+}
+
+#[tokio::test]
+async fn all_that_is_expected_of_a_body_must_hold() {
+    let server = with_body("one two").await;
+    let parts = |text: &str, pattern: &str, whole: &str| HttpParts {
+        body_contains: Some(text.to_owned()),
+        ..HttpParts { body_sha256: digesting(whole).body_sha256, ..matching(pattern) }
+    };
+    assert!(http(server.address, parts("one", "tw.", "one two")).await.is_ok());
+    let outcome = http(server.address, parts("three", "tw.", "one two")).await;
+    assert!(matches!(outcome, Err(Failure::Body { .. })), "{outcome:?}");
+    let outcome = http(server.address, parts("one", "th.", "one two")).await;
+    assert!(matches!(outcome, Err(Failure::Mismatch { .. })), "{outcome:?}");
+    let outcome = http(server.address, parts("one", "tw.", "one")).await;
+    assert!(matches!(outcome, Err(Failure::Digest { .. })), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_body_of_a_gigabyte_costs_no_more_than_the_bound() {
+    let sent = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&sent);
+    let server = serve(move |mut stream| {
+        let count = Arc::clone(&count);
+        async move {
+            servers::request(&mut stream).await;
+            let head = b"HTTP/1.1 200 OK\r\nContent-Length: 1073741824\r\n\r\n";
+            let mut alive = stream.write_all(head).await.is_ok();
+            while alive {
+                alive = stream.write_all(&[b'y'; 65536]).await.is_ok();
+                count.fetch_add(65536, Ordering::SeqCst);
+            }
+        }
+    })
+    .await;
+    assert!(http(server.address, HttpParts::default()).await.is_ok());
+    // Beyond what was read, socket buffers took some.
+    assert!(sent.load(Ordering::SeqCst) < 64 << 20, "{sent:?} bytes were sent");
+}
+
+#[tokio::test]
+async fn redirects_in_a_ring_are_answers_and_are_not_followed() {
+    let ring = answering("HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 0\r\n\r\n").await;
+    let outcome = http(ring.address, HttpParts::default()).await;
+    assert!(matches!(outcome, Err(Failure::Status { found: 302, .. })), "{outcome:?}");
+    assert_eq!(ring.accepted(), 1);
+}
+
+#[tokio::test]
+async fn one_of_several_urls_is_asked_for_and_each_of_them_in_turn() {
+    let (server, asked) = by_path().await;
+    let kind = urls(&["/ok1", "/ok2", "/bad"], Pick::One);
+    let mut failed = 0;
+    for turn in 0..60 {
+        failed += u32::from(run(server.address, kind.clone(), turn).await.is_err());
+    }
+    let asked = asked.lock().expect("no panic");
+    assert_eq!(asked.len(), 60, "one for each probe");
+    for path in ["/ok1", "/ok2", "/bad"] {
+        assert!(asked.iter().any(|one| one == path), "{path} was never asked for");
+    }
+    assert_eq!(failed as usize, asked.iter().filter(|one| *one == "/bad").count());
+}
+
+#[tokio::test]
+async fn all_of_several_urls_may_fail_as_often_as_allowed() {
+    let (server, asked) = by_path().await;
+    let paths = ["/ok1", "/bad1", "/ok2", "/bad2"];
+    assert!(run(server.address, urls(&paths, Pick::All { max_failures: 2 }), 0).await.is_ok());
+    assert_eq!(asked.lock().expect("no panic").len(), 4);
+    let failure = run(server.address, urls(&paths, Pick::All { max_failures: 1 }), 0).await;
+    let text = failure.expect_err("two fail").to_string();
+    assert_eq!(text, "2 of 4 URLs failed, 1 may: /bad1: HTTP status 503, expected 200-299");
+    let failure = run(server.address, urls(&paths, Pick::All { max_failures: 0 }), 0).await;
+    assert!(failure.expect_err("one fails").to_string().starts_with("1 of 2 URLs failed, 0 may"));
+}
+
+proptest! {
+    #[test]
+    fn a_body_is_judged_alike_however_it_is_cut(body: Vec<u8>, cuts in prop::collection::vec(0usize..64, 0..8)) {
+        let parts = HttpParts {
+            body_contains: Some("ab".to_owned()),
+            body_matches: Some(Regex::new("b+").expect("a pattern")),
+            body_sha256: Some(Digest::of(b"aabb")),
+            max_body: 48,
+            ..HttpParts::default()
+        };
+        let judged = |mut pieces: Vec<&[u8]>| {
+            let mut judge = Judge::new(&parts);
+            pieces.retain(|piece| !piece.is_empty());
+            for piece in pieces {
+                if judge.takes(piece)? {
+                    break;
+                }
+            }
+            judge.verdict()
+        };
+        let (mut rest, mut pieces) = (&body[..], Vec::new());
+        for cut in cuts {
+            let (piece, after) = rest.split_at(cut.min(rest.len()));
+            pieces.push(piece);
+            rest = after;
+        }
+        pieces.push(rest);
+        prop_assert_eq!(judged(pieces), judged(vec![&body]));
+    }
+}
