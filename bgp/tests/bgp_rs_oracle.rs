@@ -20,7 +20,7 @@ use bgp::{
 };
 use proptest::prelude::*;
 
-const SESSION: Context = Context { four_octet_asn: true, internal: false };
+const SESSION: Context = Context::new(true, false);
 
 /// Runs `look` on our reading of one message.
 fn ours<T>(bytes: &[u8], look: impl FnOnce(Result<Message<'_>, DecodeError>) -> T) -> T {

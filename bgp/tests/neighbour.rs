@@ -10,7 +10,7 @@ use bgp::{
     Asn, Family, HoldTime, PeerConfig, PeerStatus, Prefix, Route, RouteAttributes, RouteSet, Speaker,
     SpeakerConfig, SpeakerEvent, StateName,
     wire::{
-        Capability, Context, ErrorCode, Framer, Message, MpReach, MpUnreach, Notification, Open,
+        Capability, Context, ErrorCode, Framer, Message, MpReach, MpUnreach, Notification, Open, RefreshKind,
         RouteRefresh, encode_keepalive,
     },
 };
@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 /// How long anything may take on a busy machine; nothing waits for it to pass.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-const CONTEXT: Context = Context { four_octet_asn: true, internal: false };
+const CONTEXT: Context = Context::new(true, false);
 
 /// What the neighbour hears, in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -299,7 +299,7 @@ async fn a_route_refresh_repeats_that_family() {
     speaker.set_routes(routes(&["198.51.100.1/32", "2001:db8::5/128"]));
     let (mut neighbour, _) = Neighbour::establish(&listener, 90);
     while neighbour.hear() != Heard::EndOfRib(Family::Ipv6) {}
-    neighbour.say(|out| RouteRefresh::of(Family::Ipv6).encode(out));
+    neighbour.say(|out| RouteRefresh::new(RefreshKind::Request, Family::Ipv6).encode(out));
     assert_eq!(neighbour.hear(), Heard::Announced(prefixes(&["2001:db8::5/128"])));
 }
 

@@ -169,6 +169,11 @@ fn peers(make: &Make, peers: &Statuses) -> Result<(), Error> {
         "BGP sessions that were established since start.",
         &["peer"],
     )?;
+    let malformed = make.counters(
+        "lvsd_bgp_malformed_total",
+        "What was wrong with UPDATEs and did not end the session, since start.",
+        &["peer", "handling"],
+    )?;
     let withdraw = make.many(
         "lvsd_bgp_last_withdraw_seconds",
         "Time from the decision to the write that carried the last withdrawal.",
@@ -182,6 +187,8 @@ fn peers(make: &Make, peers: &Statuses) -> Result<(), Error> {
         count(&messages, &[name, "in"], peer.counters.messages_in);
         count(&messages, &[name, "out"], peer.counters.messages_out);
         count(&sessions, &[name], peer.counters.established);
+        count(&malformed, &[name, "treat_as_withdraw"], peer.counters.treated_as_withdraw);
+        count(&malformed, &[name, "attribute_discard"], peer.counters.attributes_discarded);
         if let Some(latency) = peer.last_withdraw_latency {
             withdraw.with_label_values(&[name]).set(latency.as_secs_f64());
         }

@@ -221,8 +221,8 @@ impl Connection {
         let actions = match event {
             Event::Keepalive | Event::Update => hold(&negotiated, with.now),
             Event::RouteRefresh(refresh) => {
-                let family = refresh.requested().filter(|family| negotiated.families.contains(family));
-                family.map(Action::Refresh).into_iter().collect()
+                let meant = refresh.meaning().filter(|(_, family)| negotiated.families.contains(family));
+                meant.map(|(kind, family)| Action::Refresh(kind, family)).into_iter().collect()
             }
             Event::Open(_) => return unexpected(ErrorCode::FSM_IN_ESTABLISHED),
             Event::Notification(notification) => return ended(EndReason::Received(notification)),

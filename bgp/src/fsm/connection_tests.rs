@@ -8,7 +8,7 @@ use std::{
 use super::{connection::Surroundings, *};
 use crate::{
     Asn, Family, HoldTime,
-    wire::{Capability, DecodeError, ErrorCode, Message, Notification, Open, RouteRefresh},
+    wire::{Capability, DecodeError, ErrorCode, Message, Notification, Open, RefreshKind, RouteRefresh},
 };
 
 pub(super) fn settings(asn: u32, router_id: u8, remote_asn: u32) -> Settings {
@@ -20,6 +20,7 @@ pub(super) fn settings(asn: u32, router_id: u8, remote_asn: u32) -> Settings {
         connect_retry: Duration::from_secs(5),
         families: Family::ALL.into(),
         graceful_restart: Some(Duration::from_secs(120)),
+        add_path: true,
     }
 }
 
@@ -78,7 +79,7 @@ impl Rig {
             Action::StopTimer(timer) => format!("stop {timer:?}"),
             Action::AttemptFailed(_) => "attempt failed".into(),
             Action::SessionUp(_) => "up".into(),
-            Action::Refresh(family) => format!("refresh {family}"),
+            Action::Refresh(kind, family) => format!("{kind:?} refresh {family}"),
             Action::Ended(EndReason::Sent { .. }) => "ended by us".into(),
             Action::Ended(EndReason::Received(_)) => "ended by them".into(),
             Action::Ended(EndReason::TcpClosed(_)) => "ended by TCP".into(),
@@ -105,7 +106,7 @@ fn events() -> Vec<(&'static str, Event)> {
         ("bad open", Event::Open(Open { my_as: 1, capabilities: Vec::new(), ..remote_open() })),
         ("keepalive", Event::Keepalive),
         ("update", Event::Update),
-        ("refresh", Event::RouteRefresh(RouteRefresh::of(Family::Ipv6))),
+        ("refresh", Event::RouteRefresh(RouteRefresh::new(RefreshKind::Request, Family::Ipv6))),
         ("notification", Event::Notification(Notification::new(ErrorCode::ADMINISTRATIVE_RESET))),
         ("malformed", Event::Malformed(error)),
         ("blocked", Event::SendBlocked),
@@ -178,7 +179,7 @@ fn table(state: StateName) -> &'static [(&'static str, &'static str)] {
             ("bad open", "Idle: send 5/3, close, ended by us"),
             ("keepalive", "Established: Hold in 90"),
             ("update", "Established: Hold in 90"),
-            ("refresh", "Established: refresh ipv6"),
+            ("refresh", "Established: Request refresh ipv6"),
             ("notification", "Idle: close, ended by them"),
             ("malformed", "Idle: send 3/10, close, ended by us"),
             ("blocked", "Established: SendHold in 90"),
@@ -298,7 +299,7 @@ fn our_open_survives_the_wire_and_says_what_we_are() {
         framer.space()[..bytes.len()].copy_from_slice(&bytes);
         framer.filled(bytes.len());
         let frame = framer.next_frame(false).unwrap().unwrap();
-        let context = crate::wire::Context { four_octet_asn: false, internal: false };
+        let context = crate::wire::Context::new(false, false);
         assert_eq!(Message::decode(frame, context), Ok(Message::Open(open)));
     }
 }

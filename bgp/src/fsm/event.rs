@@ -5,7 +5,7 @@ use std::{fmt, time::Instant};
 use super::Negotiated;
 use crate::{
     Family,
-    wire::{DecodeError, ErrorCode, Notification, Open, RouteRefresh},
+    wire::{DecodeError, ErrorCode, Notification, Open, RefreshKind, RouteRefresh},
 };
 
 /// Something that happened to a connection.
@@ -89,8 +89,8 @@ pub enum Action {
     AttemptFailed(String),
     /// Established.
     SessionUp(Negotiated),
-    /// The neighbour asks for a family's routes once more.
-    Refresh(Family),
+    /// The neighbour asks for a family's routes once more, or marks its own.
+    Refresh(RefreshKind, Family),
     /// The connection is over.
     Ended(EndReason),
 }

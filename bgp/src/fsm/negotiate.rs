@@ -4,7 +4,10 @@ use std::{collections::BTreeSet, net::Ipv4Addr, time::Duration};
 
 use crate::{
     Asn, Family, HoldTime,
-    wire::{Capability, Context, ErrorCode, GracefulRestart, Notification, Open, PreservedFamily},
+    wire::{
+        AddPath, AddPathFamily, Capability, Context, ErrorCode, GracefulRestart, Notification, Open,
+        PreservedFamily,
+    },
 };
 
 /// The longest restart time that fits its field (RFC 4724 §3).
@@ -27,6 +30,8 @@ pub struct Settings {
     pub families: BTreeSet<Family>,
     /// Graceful restart is offered, with this restart time.
     pub graceful_restart: Option<Duration>,
+    /// Several paths to one prefix are taken (RFC 7911).
+    pub add_path: bool,
 }
 
 /// What both sides agreed on.
@@ -48,12 +53,16 @@ pub struct Negotiated {
     pub extended_messages: bool,
     /// Both offered graceful restart.
     pub graceful_restart: bool,
+    /// Both take markers around refreshed routes (RFC 7313).
+    pub enhanced_refresh: bool,
+    /// The families whose routes the neighbour sends with path identifiers.
+    pub add_path: AddPath,
 }
 
 impl Negotiated {
     /// What decoding needs to know.
     pub const fn context(&self) -> Context {
-        Context { four_octet_asn: self.four_octet_asn, internal: self.internal }
+        Context { four_octet_asn: self.four_octet_asn, internal: self.internal, add_path: self.add_path }
     }
 }
 
@@ -70,7 +79,18 @@ impl Settings {
             Capability::RouteRefresh,
             Capability::ExtendedMessage,
             Capability::FourOctetAsn(self.asn.get()),
+            Capability::EnhancedRefresh,
         ]);
+        if self.add_path {
+            let entry = |family: &Family| AddPathFamily {
+                afi: family.afi(),
+                safi: family.safi(),
+                receive: true,
+                // We have one path to everything.
+                send: false,
+            };
+            capabilities.push(Capability::AddPath(self.families.iter().map(entry).collect()));
+        }
         if let Some(time) = self.graceful_restart {
             let preserved = |family: &Family| PreservedFamily {
                 afi: family.afi(),
@@ -119,7 +139,18 @@ impl Settings {
             internal: self.internal(),
             extended_messages: open.capabilities.contains(&Capability::ExtendedMessage),
             graceful_restart: self.graceful_restart.is_some() && open.graceful_restart().is_some(),
+            enhanced_refresh: open.capabilities.contains(&Capability::EnhancedRefresh),
+            add_path: self.negotiated_add_path(open),
         })
+    }
+
+    /// The families of which we take path identifiers and the neighbour says that it sends them (RFC 7911 §4).
+    fn negotiated_add_path(&self, open: &Open) -> AddPath {
+        let agreed = |family| {
+            let offered = self.add_path && self.families.contains(&family);
+            offered && open.add_path(family).is_some_and(|entry| entry.send)
+        };
+        AddPath { ipv4: agreed(Family::Ipv4), ipv6: agreed(Family::Ipv6) }
     }
 
     /// Unsupported Capability, with the capabilities that the neighbour lacks (RFC 5492 §5).
@@ -140,13 +171,8 @@ fn offered(open: &Open) -> BTreeSet<Family> {
     let mut named = open
         .capabilities
         .iter()
-        .filter_map(|capability| match capability {
-            Capability::Multiprotocol { afi, safi } => Some((*afi, *safi)),
-            Capability::RouteRefresh
-            | Capability::ExtendedMessage
-            | Capability::GracefulRestart(_)
-            | Capability::FourOctetAsn(_)
-            | Capability::Unknown { .. } => None,
+        .filter_map(|capability| {
+            if let Capability::Multiprotocol { afi, safi } = capability { Some((*afi, *safi)) } else { None }
         })
         .peekable();
     if named.peek().is_none() {

@@ -230,7 +230,7 @@ impl Peer {
                 | Action::SetTimer(_, _)
                 | Action::StopTimer(_)
                 | Action::AttemptFailed(_)
-                | Action::Refresh(_) => {}
+                | Action::Refresh(_, _) => {}
             }
             out.push(Output::On(side, action));
             if up {

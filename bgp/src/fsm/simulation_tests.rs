@@ -185,7 +185,7 @@ impl World {
                 self.nodes[node].timers.remove(&(side, timer));
             }
             Action::SessionUp(_) => self.sessions += 1,
-            Action::AttemptFailed(_) | Action::Refresh(_) | Action::Ended(_) => {}
+            Action::AttemptFailed(_) | Action::Refresh(_, _) | Action::Ended(_) => {}
         }
     }
 

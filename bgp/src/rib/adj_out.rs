@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{Export, WithheldReason};
-use crate::{Family, Prefix, RouteAttributes, RouteSet};
+use crate::{Family, Prefix, RouteAttributes, RouteSet, wire::RefreshKind};
 
 /// Prefixes in a batch: as many /32 as one message holds.
 const BATCH: usize = 800;
@@ -21,6 +21,11 @@ pub struct AdjRibOut {
     withheld: BTreeMap<(Family, WithheldReason), usize>,
     /// Families whose End-of-RIB is due once everything outstanding is told.
     end_of_rib: BTreeSet<Family>,
+    /// Families that the neighbour asked for before their End-of-RIB: repeated after it (RFC 7313 §4.1).
+    asked_early: BTreeSet<Family>,
+    /// Families whose repetition is about to begin, and those that it is to end of.
+    refresh_begin: BTreeSet<Family>,
+    refresh_end: BTreeSet<Family>,
     /// The owner has said what it wants at least once.
     known: bool,
 }
@@ -62,6 +67,8 @@ pub enum Batch {
     },
     /// The family's initial routes are all told.
     EndOfRib(Family),
+    /// The family's routes are told once more from here on (RFC 7313); or all of them were.
+    Refresh(RefreshKind, Family),
 }
 
 impl AdjRibOut {
@@ -75,6 +82,9 @@ impl AdjRibOut {
             announce: BTreeMap::new(),
             withheld: BTreeMap::new(),
             end_of_rib,
+            asked_early: BTreeSet::new(),
+            refresh_begin: BTreeSet::new(),
+            refresh_end: BTreeSet::new(),
             known: false,
         }
     }
@@ -119,13 +129,27 @@ impl AdjRibOut {
         self.pending()
     }
 
-    /// The neighbour asked for a family's routes once more (RFC 2918 §4). `whole` is what it shall hold.
-    pub fn refresh(&mut self, family: Family, whole: &RouteSet) -> Pending {
-        self.told
-            .iter_mut()
-            .filter(|(prefix, _)| prefix.family() == family)
-            .for_each(|(_, told)| told.again = true);
-        self.set(whole)
+    /// The neighbour asked for a family's routes once more (RFC 2918 §4). Those that wait to be announced or withdrawn
+    /// go as they would.
+    pub fn refresh(&mut self, family: Family) -> Pending {
+        if self.end_of_rib.contains(&family) {
+            self.asked_early.insert(family);
+            return self.pending();
+        }
+        if self.export.enhanced_refresh() {
+            self.refresh_begin.insert(family);
+            self.refresh_end.insert(family);
+        }
+        let waiting: BTreeSet<Prefix> = self.announce.values().flatten().copied().collect();
+        let told = self.told.iter_mut().filter(|(prefix, _)| prefix.family() == family);
+        for (prefix, told) in told.filter(|(prefix, _)| !self.withdraw.contains(prefix)) {
+            told.again = true;
+            if !waiting.contains(prefix) {
+                let key = (family, Arc::clone(&told.attributes));
+                self.announce.entry(key).or_default().insert(*prefix);
+            }
+        }
+        self.pending()
     }
 
     /// What is outstanding.
@@ -135,15 +159,31 @@ impl AdjRibOut {
 
     /// Nothing is outstanding, End-of-RIB included.
     pub fn is_in_sync(&self) -> bool {
-        self.known && self.withdraw.is_empty() && self.announce.is_empty() && self.end_of_rib.is_empty()
+        self.known
+            && self.withdraw.is_empty()
+            && self.announce.is_empty()
+            && self.end_of_rib.is_empty()
+            && self.refresh_end.is_empty()
     }
 
     /// The next thing to tell, which counts as told from then on. Nothing before the first [`set`](Self::set):
     /// not even End-of-RIB, on which a router that kept our routes over a restart would drop them.
     pub fn next_batch(&mut self) -> Option<Batch> {
         self.next_withdraw()
+            .or_else(|| {
+                self.refresh_begin.pop_first().map(|family| Batch::Refresh(RefreshKind::Begin, family))
+            })
             .or_else(|| self.next_announce())
-            .or_else(|| if self.known { self.end_of_rib.pop_first().map(Batch::EndOfRib) } else { None })
+            .or_else(|| if self.known { self.next_end_of_rib() } else { None })
+            .or_else(|| self.refresh_end.pop_first().map(|family| Batch::Refresh(RefreshKind::End, family)))
+    }
+
+    fn next_end_of_rib(&mut self) -> Option<Batch> {
+        let family = self.end_of_rib.pop_first()?;
+        if self.asked_early.remove(&family) {
+            self.refresh(family);
+        }
+        Some(Batch::EndOfRib(family))
     }
 
     fn next_withdraw(&mut self) -> Option<Batch> {

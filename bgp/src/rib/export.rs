@@ -54,6 +54,7 @@ pub struct Export {
     asn: Asn,
     internal: bool,
     four_octet_asn: bool,
+    enhanced_refresh: bool,
     configured: BTreeSet<Family>,
     negotiated: BTreeSet<Family>,
     next_hop_v4: Option<Ipv4Addr>,
@@ -80,6 +81,7 @@ impl Export {
             asn,
             internal: negotiated.internal,
             four_octet_asn: negotiated.four_octet_asn,
+            enhanced_refresh: negotiated.enhanced_refresh,
             configured: configured.clone(),
             negotiated: negotiated.families.clone(),
             next_hop_v4: next_hop_v4.or(local_v4),
@@ -95,6 +97,11 @@ impl Export {
     /// AS numbers have four octets.
     pub const fn four_octet_asn(&self) -> bool {
         self.four_octet_asn
+    }
+
+    /// The neighbour takes markers around refreshed routes (RFC 7313).
+    pub const fn enhanced_refresh(&self) -> bool {
+        self.enhanced_refresh
     }
 
     /// Whether this session is meant to carry the family at all; if not, its routes are no concern of it.

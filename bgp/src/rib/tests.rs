@@ -8,7 +8,7 @@ use super::*;
 use crate::{
     Asn, Community, Family, HoldTime, Prefix, RouteAttributes, RouteSet,
     fsm::Negotiated,
-    wire::{NextHop, encode_announce},
+    wire::{AddPath, NextHop, encode_announce},
 };
 
 fn negotiated(families: &[Family], internal: bool) -> Negotiated {
@@ -21,6 +21,8 @@ fn negotiated(families: &[Family], internal: bool) -> Negotiated {
         internal,
         extended_messages: false,
         graceful_restart: true,
+        enhanced_refresh: false,
+        add_path: AddPath::default(),
     }
 }
 
@@ -65,6 +67,7 @@ fn drain(rib: &mut AdjRibOut) -> Vec<String> {
                     format!("+{} med {}", list(prefixes), attributes.med.unwrap())
                 }
                 Batch::EndOfRib(family) => format!("end of {family}"),
+                Batch::Refresh(kind, family) => format!("{kind:?} of {family}"),
             }
         })
         .collect()
@@ -127,11 +130,39 @@ fn a_refresh_repeats_the_family_and_loses_no_withdrawal() {
     let whole = set(&[("10.0.0.1/32", 0), ("10.0.0.2/32", 0), ("fd00::1/128", 0)]);
     rib.set(&whole);
     drain(&mut rib);
-    rib.refresh(Family::Ipv4, &whole);
+    rib.refresh(Family::Ipv4);
     assert_eq!(drain(&mut rib), ["+10.0.0.1/32 10.0.0.2/32 med 0"]);
-    rib.refresh(Family::Ipv4, &whole);
+    rib.refresh(Family::Ipv4);
     rib.set(&set(&[("10.0.0.1/32", 0), ("fd00::1/128", 0)]));
     assert_eq!(drain(&mut rib), ["-10.0.0.2/32", "+10.0.0.1/32 med 0"]);
+}
+
+#[test]
+fn an_enhanced_refresh_is_marked_at_both_ends_and_waits_for_the_end_of_rib() {
+    let agreed = Negotiated { enhanced_refresh: true, ..negotiated(&[Family::Ipv4], false) };
+    let own = Asn::new(64_600).unwrap();
+    let local = "192.0.2.1".parse().unwrap();
+    let mut rib = AdjRibOut::new(Export::new(own, &[Family::Ipv4].into(), &agreed, local, None, None));
+    rib.set(&set(&[("10.0.0.1/32", 0)]));
+    rib.refresh(Family::Ipv4);
+    let whole = ["+10.0.0.1/32 med 0", "end of ipv4", "Begin of ipv4", "+10.0.0.1/32 med 0", "End of ipv4"];
+    assert_eq!(drain(&mut rib), whole);
+    rib.refresh(Family::Ipv4);
+    rib.set(&set(&[("10.0.0.1/32", 7), ("10.0.0.2/32", 0)]));
+    assert!(!rib.is_in_sync());
+    let said = drain(&mut rib);
+    assert_eq!(said, ["Begin of ipv4", "+10.0.0.2/32 med 0", "+10.0.0.1/32 med 7", "End of ipv4"]);
+    assert!(rib.is_in_sync());
+}
+
+#[test]
+fn a_refresh_does_not_bring_back_what_is_about_to_change_or_go() {
+    let mut rib = rib();
+    rib.set(&set(&[("10.0.0.1/32", 0), ("10.0.0.2/32", 0), ("10.0.0.3/32", 0)]));
+    drain(&mut rib);
+    rib.set(&set(&[("10.0.0.1/32", 5), ("10.0.0.3/32", 0)]));
+    rib.refresh(Family::Ipv4);
+    assert_eq!(drain(&mut rib), ["-10.0.0.2/32", "+10.0.0.3/32 med 0", "+10.0.0.1/32 med 5"]);
 }
 
 #[test]
@@ -224,13 +255,14 @@ proptest! {
                 neighbour.extend(prefixes.into_iter().map(|prefix| (prefix, (*attributes).clone())));
             }
             Batch::EndOfRib(_) => ends += 1,
+            Batch::Refresh(_, _) => panic!("not agreed on"),
         };
         let mut last = RouteSet::new();
         for (routes, batches, refresh) in steps {
             last = whole(&routes);
             rib.set(&last);
             if refresh {
-                rib.refresh(Family::Ipv4, &last);
+                rib.refresh(Family::Ipv4);
             }
             (0..batches).for_each(|_| if let Some(batch) = rib.next_batch() { hear(batch) });
         }

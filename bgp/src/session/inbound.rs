@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// What decoding assumes until OPENs are exchanged; no UPDATE is accepted before.
-const BEFORE_OPEN: Context = Context { four_octet_asn: true, internal: false };
+const BEFORE_OPEN: Context = Context::new(true, false);
 
 impl Session {
     /// Reads once and handles every whole message.

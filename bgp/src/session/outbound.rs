@@ -7,7 +7,7 @@ use crate::{
     Family, RouteSet,
     rib::{AdjRibOut, Batch},
     speaker::SpeakerEvent,
-    wire::{EncodeError, encode_announce, encode_end_of_rib, encode_withdraw},
+    wire::{EncodeError, RouteRefresh, encode_announce, encode_end_of_rib, encode_withdraw},
 };
 
 /// The routes of an established session.
@@ -43,8 +43,8 @@ impl Outbound {
     }
 
     /// The neighbour asked for a family once more.
-    pub(super) fn refresh(&mut self, family: Family, whole: &RouteSet, now: Instant) {
-        self.rib.refresh(family, whole);
+    pub(super) fn refresh(&mut self, family: Family, now: Instant) {
+        self.rib.refresh(family);
         self.start(now);
     }
 
@@ -97,6 +97,10 @@ impl Outbound {
                 transport.queue(|out| encode_end_of_rib(out, *family));
                 1
             }
+            Batch::Refresh(kind, family) => {
+                transport.queue(|out| RouteRefresh::new(*kind, *family).encode(out));
+                1
+            }
         };
         let end = Some(transport.queued());
         if let Some(outstanding) = &mut self.outstanding {
@@ -109,7 +113,7 @@ impl Outbound {
                     outstanding.announced += prefixes.len();
                     outstanding.announce_end = end;
                 }
-                Batch::EndOfRib(_) => {}
+                Batch::EndOfRib(_) | Batch::Refresh(_, _) => {}
             }
         }
         Ok(messages)

@@ -6,7 +6,7 @@ use crate::{
     fsm::{EndReason, Negotiated, StateName},
     rib::AdjRibOut,
     speaker::{Outlet, PeerStatus, SessionStatus, SpeakerEvent, Withheld},
-    wire::{Handling, Notification, Update},
+    wire::{Handling, Malformed, Notification, Update},
 };
 
 /// The peer's status as it changes, and the way to the owner.
@@ -109,6 +109,9 @@ impl Report {
         let discarded = |handling| handling == Handling::AttributeDiscard;
         let count = update.malformed.iter().filter(|malformed| discarded(malformed.handling)).count();
         self.status.counters.attributes_discarded += u64::try_from(count).unwrap_or(0);
+        if let Some(malformed) = update.malformed.first() {
+            self.malformed(malformed);
+        }
         if update.treat_as_withdraw() {
             self.status.counters.treated_as_withdraw += 1;
             return;
@@ -116,6 +119,15 @@ impl Report {
         for nlri in update.announced().filter(|nlri| negotiated.families.contains(&nlri.family())) {
             *self.status.received.entry(nlri.family()).or_default() +=
                 u64::try_from(nlri.iter().count()).unwrap_or(0);
+        }
+    }
+
+    /// Something was wrong with an UPDATE and the session lives on. Said once for the same fault again and again.
+    fn malformed(&mut self, malformed: &Malformed) {
+        let text = malformed.to_string();
+        if self.status.last_malformed.as_ref() != Some(&text) {
+            tracing::warn!(peer = self.peer, malformed = text, "BGP UPDATE is malformed");
+            self.status.last_malformed = Some(text);
         }
     }
 

@@ -27,7 +27,7 @@ use crate::{
     fsm::{Action, Event, Input, Jitter, Negotiated, Outgoing, Output, Peer, Settings, Side},
     rib::{AdjRibOut, Export},
     speaker::{PeerConfig, Published, SessionStatus},
-    wire::encode_keepalive,
+    wire::{RefreshKind, encode_keepalive},
 };
 
 /// Connections that are being closed, at most; more are closed without waiting for the neighbour. A router that
@@ -88,6 +88,7 @@ impl Session {
             connect_retry: config.connect_retry,
             families: config.families.clone(),
             graceful_restart: config.graceful_restart.then_some(identity.restart_time),
+            add_path: false,
         };
         let jitter = Jitter::seeded(RandomState::new().hash_one(&config.name));
         Self {
@@ -193,12 +194,13 @@ impl Session {
             Action::StopTimer(timer) => self.timers.stop(TimerKey::Connection(side, timer)),
             Action::AttemptFailed(why) => self.report.failed(why),
             Action::SessionUp(negotiated) => self.session_up(side, &negotiated),
-            Action::Refresh(family) => {
-                let published = self.routes.borrow().clone();
-                if let (Some(outbound), Some(published), None) = (&mut self.outbound, published, &self.stop) {
-                    outbound.refresh(family, &published.routes, now());
+            Action::Refresh(RefreshKind::Request, family) => {
+                if let (Some(outbound), None) = (&mut self.outbound, &self.stop) {
+                    outbound.refresh(family, now());
                 }
             }
+            // What the neighbour sends is not kept, so nothing of it can be stale.
+            Action::Refresh(RefreshKind::Begin | RefreshKind::End, _) => {}
             Action::Ended(reason) => {
                 let was_established = self.fsm.established().is_none() && self.outbound.take().is_some();
                 self.report.ended(&reason, was_established);

@@ -87,6 +87,9 @@ pub struct PeerStatus {
     pub in_sync: bool,
     /// Why the last session or attempt ended.
     pub last_error: Option<String>,
+    /// What was last wrong with an UPDATE that did not end the session, and what became of it (RFC 7606).
+    #[serde(default)]
+    pub last_malformed: Option<String>,
     /// From `set_routes` to the return of the write that carried its last withdrawal, the last time.
     pub last_withdraw_latency: Option<Duration>,
     /// The same for announcements.
@@ -107,6 +110,7 @@ impl PeerStatus {
             withheld: Vec::new(),
             in_sync: false,
             last_error: None,
+            last_malformed: None,
             last_withdraw_latency: None,
             last_announce_latency: None,
             counters: PeerCounters::default(),

@@ -1,9 +1,13 @@
 //! Path attributes (RFC 4271 §5; IANA "BGP Path Attributes").
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::Ipv4Addr;
 
-use super::{AsPath, Context, DecodeError, ErrorCode, Nlri, cursor::Cursor};
-use crate::{Community, Family, LargeCommunity};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    AsPath, ClusterList, Communities, Context, DecodeError, ExtendedCommunities, LargeCommunities, MpReach,
+    MpUnreach, cursor::Cursor, mp,
+};
 
 pub(super) mod code {
     //! The types that this speaker knows.
@@ -19,6 +23,7 @@ pub(super) mod code {
     pub(in crate::wire) const CLUSTER_LIST: u8 = 10;
     pub(in crate::wire) const MP_REACH: u8 = 14;
     pub(in crate::wire) const MP_UNREACH: u8 = 15;
+    pub(in crate::wire) const EXTENDED_COMMUNITIES: u8 = 16;
     pub(in crate::wire) const AS4_PATH: u8 = 17;
     pub(in crate::wire) const AS4_AGGREGATOR: u8 = 18;
     pub(in crate::wire) const LARGE_COMMUNITIES: u8 = 32;
@@ -28,15 +33,26 @@ pub(super) const OPTIONAL: u8 = 0x80;
 pub(super) const TRANSITIVE: u8 = 0x40;
 pub(super) const EXTENDED_LENGTH: u8 = 0x10;
 
-/// `ORIGIN` (RFC 4271 §5.1.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// `ORIGIN` (RFC 4271 §5.1.1), the preferred one first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Origin {
     /// From within the AS.
+    #[default]
     Igp,
     /// From EGP.
     Egp,
     /// From elsewhere.
     Incomplete,
+}
+
+/// Who made one route of several (RFC 4271 §5.1.7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Aggregator {
+    /// Its AS.
+    pub asn: u32,
+    /// Its BGP identifier.
+    pub router_id: Ipv4Addr,
 }
 
 /// The attributes of one UPDATE. One that was malformed is `None`.
@@ -52,60 +68,29 @@ pub struct Attributes<'a> {
     pub med: Option<u32>,
     /// `LOCAL_PREF`, from internal neighbours alone.
     pub local_pref: Option<u32>,
+    /// `ATOMIC_AGGREGATE` is there.
+    pub atomic_aggregate: bool,
+    /// `AGGREGATOR`.
+    pub aggregator: Option<Aggregator>,
     /// `COMMUNITIES`.
     pub communities: Option<Communities<'a>>,
     /// `LARGE_COMMUNITY`.
     pub large_communities: Option<LargeCommunities<'a>>,
+    /// Extended communities.
+    pub extended_communities: Option<ExtendedCommunities<'a>>,
+    /// `ORIGINATOR_ID`, from internal neighbours alone (RFC 4456).
+    pub originator_id: Option<Ipv4Addr>,
+    /// `CLUSTER_LIST`, from internal neighbours alone (RFC 4456).
+    pub cluster_list: Option<ClusterList<'a>>,
     /// `AS4_PATH`, from neighbours with two-octet AS numbers alone (RFC 6793).
     pub as4_path: Option<AsPath<'a>>,
+    /// `AS4_AGGREGATOR`, from neighbours with two-octet AS numbers alone (RFC 6793).
+    pub as4_aggregator: Option<Aggregator>,
     /// `MP_REACH_NLRI`.
     pub mp_reach: Option<MpReach<'a>>,
     /// `MP_UNREACH_NLRI`.
     pub mp_unreach: Option<MpUnreach<'a>>,
     pub(super) block: &'a [u8],
-}
-
-/// Standard communities, still in the receive buffer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Communities<'a>(&'a [u8]);
-
-/// Large communities, still in the receive buffer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LargeCommunities<'a>(&'a [u8]);
-
-/// `MP_REACH_NLRI` (RFC 4760 §3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MpReach<'a> {
-    /// Routes of a family that this speaker knows.
-    Known {
-        /// The next hop; for IPv6 the global one.
-        next_hop: IpAddr,
-        /// The link-local next hop beside it (RFC 2545 §3).
-        link_local: Option<Ipv6Addr>,
-        /// The routes.
-        nlri: Nlri<'a>,
-    },
-    /// Routes of another family.
-    Other {
-        /// Address family identifier.
-        afi: u16,
-        /// Subsequent address family identifier.
-        safi: u8,
-    },
-}
-
-/// `MP_UNREACH_NLRI` (RFC 4760 §4).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MpUnreach<'a> {
-    /// Withdrawn routes of a family that this speaker knows.
-    Known(Nlri<'a>),
-    /// Withdrawn routes of another family.
-    Other {
-        /// Address family identifier.
-        afi: u16,
-        /// Subsequent address family identifier.
-        safi: u8,
-    },
 }
 
 /// An attribute as it stands on the wire.
@@ -122,24 +107,6 @@ pub struct RawAttribute<'a> {
 /// The attributes of a message that this speaker does not know, as octets.
 #[derive(Clone, Copy, Debug)]
 pub struct Unknown<'a>(&'a [u8]);
-
-impl<'a> Communities<'a> {
-    /// The communities, in the order received.
-    pub fn iter(self) -> impl Iterator<Item = Community> + 'a {
-        let mut cursor = Cursor::new(self.0);
-        std::iter::from_fn(move || cursor.u32().map(Community))
-    }
-}
-
-impl<'a> LargeCommunities<'a> {
-    /// The communities, in the order received.
-    pub fn iter(self) -> impl Iterator<Item = LargeCommunity> + 'a {
-        let mut cursor = Cursor::new(self.0);
-        std::iter::from_fn(move || {
-            Some(LargeCommunity { global: cursor.u32()?, local1: cursor.u32()?, local2: cursor.u32()? })
-        })
-    }
-}
 
 impl<'a> Attributes<'a> {
     /// The attributes whose type this speaker does not know.
@@ -183,6 +150,7 @@ impl<'a> RawAttribute<'a> {
             }
             code::AGGREGATOR
             | code::COMMUNITIES
+            | code::EXTENDED_COMMUNITIES
             | code::AS4_PATH
             | code::AS4_AGGREGATOR
             | code::LARGE_COMMUNITIES => Some(OPTIONAL | TRANSITIVE),
@@ -219,16 +187,20 @@ impl<'a> Attributes<'a> {
                     "an attribute of internal sessions came from an external neighbour",
                 ));
             }
-            code::ATOMIC_AGGREGATE => aggregate(value.is_empty())?,
-            code::AGGREGATOR => aggregate(value.len() == if context.four_octet_asn { 8 } else { 6 })?,
+            code::ATOMIC_AGGREGATE => {
+                self.atomic_aggregate = value.is_empty();
+                aggregation(self.atomic_aggregate)?;
+            }
+            code::AGGREGATOR => self.aggregator = Some(aggregator(value, context.four_octet_asn)?),
             code::COMMUNITIES => self.communities = Some(Communities(words(value, 4)?)),
+            code::EXTENDED_COMMUNITIES => {
+                self.extended_communities = Some(ExtendedCommunities(words(value, 8)?));
+            }
             code::LARGE_COMMUNITIES => self.large_communities = Some(LargeCommunities(words(value, 12)?)),
             code::ORIGINATOR_ID => {
-                word(value, "ORIGINATOR_ID has not four octets")?;
+                self.originator_id = Some(word(value, "ORIGINATOR_ID has not four octets")?.into());
             }
-            code::CLUSTER_LIST => {
-                words(value, 4)?;
-            }
+            code::CLUSTER_LIST => self.cluster_list = Some(ClusterList(words(value, 4)?)),
             code::AS4_PATH | code::AS4_AGGREGATOR if context.four_octet_asn => {
                 return Err(Fault::Discard("an attribute of two-octet sessions came on a four-octet one"));
             }
@@ -236,9 +208,17 @@ impl<'a> Attributes<'a> {
                 let path = AsPath::parse(value, true);
                 self.as4_path = Some(path.ok_or(Fault::Discard("AS4_PATH is malformed"))?);
             }
-            code::AS4_AGGREGATOR => aggregate(value.len() == 8)?,
-            code::MP_REACH => self.mp_reach = Some(mp_reach(value).map_err(Fault::Reset)?),
-            code::MP_UNREACH => self.mp_unreach = Some(mp_unreach(value).map_err(Fault::Reset)?),
+            code::AS4_AGGREGATOR => self.as4_aggregator = Some(aggregator(value, true)?),
+            code::MP_REACH => {
+                let reach = mp::reach(value, context.add_path).map_err(Fault::Reset)?;
+                self.mp_reach = Some(reach);
+                if !reach.has_usable_next_hop() {
+                    return Err(Fault::TreatAsWithdraw("MP_REACH_NLRI's next hop is no host's address"));
+                }
+            }
+            code::MP_UNREACH => {
+                self.mp_unreach = Some(mp::unreach(value, context.add_path).map_err(Fault::Reset)?);
+            }
             _ => {}
         }
         Ok(())
@@ -275,53 +255,18 @@ fn words(value: &[u8], width: usize) -> Result<&[u8], Fault> {
     Ok(value)
 }
 
-fn aggregate(well_formed: bool) -> Result<(), Fault> {
-    if well_formed { Ok(()) } else { Err(Fault::Discard("an aggregation attribute has a wrong length")) }
+fn aggregation(well_formed: bool) -> Result<(), Fault> {
+    if well_formed { Ok(()) } else { Err(Fault::Discard("an aggregation attribute is malformed")) }
 }
 
-fn mp_reach(value: &[u8]) -> Result<MpReach<'_>, DecodeError> {
-    let wrong = |what| DecodeError::new(ErrorCode::OPTIONAL_ATTRIBUTE, what);
+/// AS 0 makes it malformed (RFC 7607 §2).
+fn aggregator(value: &[u8], four_octet_asn: bool) -> Result<Aggregator, Fault> {
     let mut cursor = Cursor::new(value);
-    let head = (cursor.u16(), cursor.u8(), cursor.block8(), cursor.u8());
-    let (Some(afi), Some(safi), Some(next_hop), Some(_reserved)) = head else {
-        return Err(wrong("MP_REACH_NLRI is cut short"));
-    };
-    let Some(family) = Family::from_afi_safi(afi, safi) else {
-        return Ok(MpReach::Other { afi, safi });
-    };
-    let (next_hop, link_local) =
-        mp_next_hop(family, next_hop).ok_or_else(|| wrong("MP_REACH_NLRI's next hop has a wrong length"))?;
-    let nlri =
-        Nlri::parse(family, cursor.rest()).ok_or_else(|| wrong("MP_REACH_NLRI's routes are malformed"))?;
-    Ok(MpReach::Known { next_hop, link_local, nlri })
-}
-
-/// Four octets for IPv4; 16, or 32 with a link-local one, for IPv6 (RFC 2545 §3).
-fn mp_next_hop(family: Family, bytes: &[u8]) -> Option<(IpAddr, Option<Ipv6Addr>)> {
-    let mut cursor = Cursor::new(bytes);
-    let address = match family {
-        Family::Ipv4 => IpAddr::from(cursor.array::<4>()?),
-        Family::Ipv6 => IpAddr::from(cursor.array::<16>()?),
-    };
-    match family {
-        Family::Ipv4 => cursor.is_empty().then_some((address, None)),
-        Family::Ipv6 if cursor.is_empty() => Some((address, None)),
-        Family::Ipv6 => {
-            let link_local = Ipv6Addr::from(cursor.array::<16>()?);
-            cursor.is_empty().then_some((address, Some(link_local)))
-        }
+    let asn = if four_octet_asn { cursor.u32() } else { cursor.u16().map(u32::from) };
+    let router_id = cursor.array::<4>().map(Ipv4Addr::from);
+    aggregation(cursor.is_empty())?;
+    match (asn, router_id) {
+        (Some(asn), Some(router_id)) if asn != 0 => Ok(Aggregator { asn, router_id }),
+        (_, _) => Err(Fault::Discard("an aggregation attribute is malformed")),
     }
-}
-
-fn mp_unreach(value: &[u8]) -> Result<MpUnreach<'_>, DecodeError> {
-    let wrong = |what| DecodeError::new(ErrorCode::OPTIONAL_ATTRIBUTE, what);
-    let mut cursor = Cursor::new(value);
-    let (Some(afi), Some(safi)) = (cursor.u16(), cursor.u8()) else {
-        return Err(wrong("MP_UNREACH_NLRI is cut short"));
-    };
-    let Some(family) = Family::from_afi_safi(afi, safi) else {
-        return Ok(MpUnreach::Other { afi, safi });
-    };
-    let nlri = Nlri::parse(family, cursor.rest());
-    nlri.map(MpUnreach::Known).ok_or_else(|| wrong("MP_UNREACH_NLRI's routes are malformed"))
 }

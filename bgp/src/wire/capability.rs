@@ -21,6 +21,10 @@ pub enum Capability {
     GracefulRestart(GracefulRestart),
     /// AS numbers in four octets, and the speaker's own (RFC 6793).
     FourOctetAsn(u32),
+    /// Path identifiers, by family and direction (RFC 7911 §4).
+    AddPath(Vec<AddPathFamily>),
+    /// Markers around refreshed routes (RFC 7313).
+    EnhancedRefresh,
     /// Any other, tolerated.
     Unknown {
         /// The capability's code.
@@ -54,11 +58,26 @@ pub struct PreservedFamily {
     pub forwarding: bool,
 }
 
+/// A family in the add-path capability.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AddPathFamily {
+    /// Address family identifier.
+    pub afi: u16,
+    /// Subsequent address family identifier.
+    pub safi: u8,
+    /// The speaker takes path identifiers.
+    pub receive: bool,
+    /// The speaker would send them.
+    pub send: bool,
+}
+
 const MULTIPROTOCOL: u8 = 1;
 const ROUTE_REFRESH: u8 = 2;
 const EXTENDED_MESSAGE: u8 = 6;
 const GRACEFUL_RESTART: u8 = 64;
 const FOUR_OCTET_ASN: u8 = 65;
+const ADD_PATH: u8 = 69;
+const ENHANCED_REFRESH: u8 = 70;
 
 const RESTART_STATE: u16 = 0x8000;
 const NOTIFICATION_SUPPORT: u16 = 0x4000;
@@ -95,7 +114,11 @@ impl Capability {
             (GRACEFUL_RESTART, _) => {
                 GracefulRestart::decode(value).map(Self::GracefulRestart).ok_or_else(wrong)
             }
-            (MULTIPROTOCOL | ROUTE_REFRESH | EXTENDED_MESSAGE | FOUR_OCTET_ASN, _) => Err(wrong()),
+            (ADD_PATH, _) => add_path_families(value).map(Self::AddPath).ok_or_else(wrong),
+            (ENHANCED_REFRESH, []) => Ok(Self::EnhancedRefresh),
+            (MULTIPROTOCOL | ROUTE_REFRESH | EXTENDED_MESSAGE | FOUR_OCTET_ASN | ENHANCED_REFRESH, _) => {
+                Err(wrong())
+            }
             (code, value) => Ok(Self::Unknown { code, value: value.to_vec() }),
         }
     }
@@ -111,6 +134,8 @@ impl Capability {
             Self::ExtendedMessage => (EXTENDED_MESSAGE, Vec::new()),
             Self::GracefulRestart(restart) => (GRACEFUL_RESTART, restart.value()),
             Self::FourOctetAsn(asn) => (FOUR_OCTET_ASN, asn.to_be_bytes().to_vec()),
+            Self::AddPath(families) => (ADD_PATH, families.iter().flat_map(AddPathFamily::octets).collect()),
+            Self::EnhancedRefresh => (ENHANCED_REFRESH, Vec::new()),
             Self::Unknown { code, value } => (*code, value.clone()),
         };
         let Ok(length) = u8::try_from(value.len()) else {
@@ -153,5 +178,25 @@ impl GracefulRestart {
             value.extend_from_slice(&[family.safi, if family.forwarding { FORWARDING_STATE } else { 0 }]);
         }
         value
+    }
+}
+
+/// A family whose direction is not one of the three is left out (RFC 7911 §4).
+fn add_path_families(value: &[u8]) -> Option<Vec<AddPathFamily>> {
+    let mut cursor = Cursor::new(value);
+    let mut families = Vec::with_capacity(value.len() / 4);
+    while !cursor.is_empty() {
+        let (afi, safi, direction) = (cursor.u16()?, cursor.u8()?, cursor.u8()?);
+        if (1..=3).contains(&direction) {
+            families.push(AddPathFamily { afi, safi, receive: direction & 1 != 0, send: direction & 2 != 0 });
+        }
+    }
+    Some(families)
+}
+
+impl AddPathFamily {
+    fn octets(&self) -> [u8; 4] {
+        let [high, low] = self.afi.to_be_bytes();
+        [high, low, self.safi, u8::from(self.receive) | u8::from(self.send) << 1]
     }
 }

@@ -18,32 +18,37 @@ mod capability;
 mod cursor;
 mod error;
 mod frame;
+#[cfg(test)]
+mod hostile_tests;
+mod list;
+mod mp;
 mod nlri;
 mod notification;
 mod open;
 mod path;
 mod refresh;
+#[cfg(test)]
+mod revised_error_tests;
 mod update;
 #[cfg(test)]
 mod update_tests;
 
-#[cfg(test)]
-mod hostile_tests;
+use crate::Family;
 
 pub use announce::{
     Announcement, EncodeError, MAX_ATTRIBUTES, NextHop, encode_announce, encode_end_of_rib, encode_withdraw,
 };
-pub use attribute::{
-    Attributes, Communities, LargeCommunities, MpReach, MpUnreach, Origin, RawAttribute, Unknown,
-};
-pub use capability::{Capability, GracefulRestart, PreservedFamily};
+pub use attribute::{Aggregator, Attributes, Origin, RawAttribute, Unknown};
+pub use capability::{AddPathFamily, Capability, GracefulRestart, PreservedFamily};
 pub use error::{DecodeError, ErrorCode};
 pub use frame::{Frame, Framer};
-pub use nlri::Nlri;
+pub use list::{ClusterList, Communities, ExtendedCommunities, LargeCommunities};
+pub use mp::{MpReach, MpUnreach};
+pub use nlri::{Nlri, PathId};
 pub use notification::{MAX_SHUTDOWN_TEXT, Notification};
 pub use open::Open;
 pub use path::{AsPath, Segment, SegmentKind};
-pub use refresh::RouteRefresh;
+pub use refresh::{RefreshKind, RouteRefresh};
 pub use update::{Handling, Malformed, Update};
 
 /// Octets in a message's header (RFC 4271 §4.1).
@@ -102,12 +107,40 @@ impl MessageType {
 }
 
 /// What the session agreed on, as far as it changes what messages mean.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Context {
     /// AS numbers are four octets wide (both sides sent capability 65).
     pub four_octet_asn: bool,
     /// The neighbour is in the own AS.
     pub internal: bool,
+    /// Where path identifiers stand before the neighbour's prefixes.
+    pub add_path: AddPath,
+}
+
+/// The families whose routes the neighbour sends with path identifiers (RFC 7911 §4).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AddPath {
+    /// IPv4 unicast.
+    pub ipv4: bool,
+    /// IPv6 unicast.
+    pub ipv6: bool,
+}
+
+impl Context {
+    /// A session without path identifiers.
+    pub const fn new(four_octet_asn: bool, internal: bool) -> Self {
+        Self { four_octet_asn, internal, add_path: AddPath { ipv4: false, ipv6: false } }
+    }
+}
+
+impl AddPath {
+    /// Whether the family's routes have path identifiers.
+    pub const fn of(self, family: Family) -> bool {
+        match family {
+            Family::Ipv4 => self.ipv4,
+            Family::Ipv6 => self.ipv6,
+        }
+    }
 }
 
 /// A message from the neighbour.

@@ -2,25 +2,39 @@
 
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
 use super::cursor::Cursor;
 use crate::{Family, Prefix};
+
+/// Tells several paths to one prefix apart (RFC 7911 §3); 0 where the session has none. It means something to the
+/// neighbour that chose it and to nobody else.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PathId(pub u32);
 
 /// A run of prefixes, checked, still in the receive buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Nlri<'a> {
     family: Family,
+    /// A path identifier stands before each prefix.
+    add_path: bool,
     bytes: &'a [u8],
 }
 
 impl<'a> Nlri<'a> {
     /// Checks every prefix's length; `None` when one is too long for the family or cut short.
-    pub(super) fn parse(family: Family, bytes: &'a [u8]) -> Option<Self> {
+    /// `add_path`: the session carries path identifiers in this direction.
+    pub(super) fn parse(family: Family, add_path: bool, bytes: &'a [u8]) -> Option<Self> {
         let mut cursor = Cursor::new(bytes);
         while !cursor.is_empty() {
+            if add_path {
+                cursor.u32()?;
+            }
             let bits = cursor.u8().filter(|bits| *bits <= family.bits())?;
             cursor.take(octets(bits))?;
         }
-        Some(Self { family, bytes })
+        Some(Self { family, add_path, bytes })
     }
 
     /// The family of all of them.
@@ -33,17 +47,24 @@ impl<'a> Nlri<'a> {
         self.bytes.is_empty()
     }
 
-    /// The prefixes. Bits past a prefix's length are irrelevant (RFC 4271 §4.3) and come out as zero.
+    /// The prefixes, path identifiers left out. Bits past a prefix's length are irrelevant (RFC 4271 §4.3) and come
+    /// out as zero.
     pub fn iter(self) -> impl Iterator<Item = Prefix> + 'a {
+        self.paths().map(|(_, prefix)| prefix)
+    }
+
+    /// The prefixes with their path identifiers.
+    pub fn paths(self) -> impl Iterator<Item = (PathId, Prefix)> + 'a {
         let mut cursor = Cursor::new(self.bytes);
         std::iter::from_fn(move || {
+            let id = if self.add_path { PathId(cursor.u32()?) } else { PathId::default() };
             let bits = cursor.u8()?;
             let bytes = cursor.take(octets(bits))?;
             let address = match self.family {
                 Family::Ipv4 => IpAddr::from(padded::<4>(bytes)?),
                 Family::Ipv6 => IpAddr::from(padded::<16>(bytes)?),
             };
-            Some(Prefix::truncating(address, bits))
+            Some((id, Prefix::truncating(address, bits)))
         })
     }
 }
@@ -87,21 +108,31 @@ mod tests {
             let mut bytes = Vec::new();
             sent.iter().for_each(|prefix| push(&mut bytes, *prefix));
             assert_eq!(bytes.len(), sent.iter().map(|prefix| encoded_len(*prefix)).sum::<usize>());
-            assert_eq!(Nlri::parse(family, &bytes).unwrap().iter().collect::<Vec<_>>(), sent);
+            assert_eq!(Nlri::parse(family, false, &bytes).unwrap().iter().collect::<Vec<_>>(), sent);
         }
     }
 
     #[test]
     fn a_prefix_that_is_too_long_or_cut_short_is_refused() {
-        assert_eq!(Nlri::parse(Family::Ipv4, &[33, 1, 2, 3, 4, 5]), None);
-        assert_eq!(Nlri::parse(Family::Ipv4, &[24, 10, 0]), None);
-        assert_eq!(Nlri::parse(Family::Ipv6, &[129]), None);
-        assert!(Nlri::parse(Family::Ipv6, &[]).unwrap().is_empty());
+        assert_eq!(Nlri::parse(Family::Ipv4, false, &[33, 1, 2, 3, 4, 5]), None);
+        assert_eq!(Nlri::parse(Family::Ipv4, false, &[24, 10, 0]), None);
+        assert_eq!(Nlri::parse(Family::Ipv6, false, &[129]), None);
+        assert!(Nlri::parse(Family::Ipv6, false, &[]).unwrap().is_empty());
     }
 
     #[test]
     fn bits_past_the_length_are_read_as_zero() {
-        let nlri = Nlri::parse(Family::Ipv4, &[9, 10, 0xff]).unwrap();
+        let nlri = Nlri::parse(Family::Ipv4, false, &[9, 10, 0xff]).unwrap();
         assert_eq!(nlri.iter().map(|prefix| prefix.to_string()).collect::<Vec<_>>(), ["10.128.0.0/9"]);
+    }
+
+    #[test]
+    fn path_identifiers_come_before_prefixes_when_the_session_has_them() {
+        let bytes = [0, 0, 0, 7, 8, 10, 0xff, 0xff, 0xff, 0xff, 0];
+        let nlri = Nlri::parse(Family::Ipv4, true, &bytes).unwrap();
+        let paths: Vec<_> = nlri.paths().map(|(id, prefix)| (id.0, prefix.to_string())).collect();
+        assert_eq!(paths, [(7, "10.0.0.0/8".into()), (u32::MAX, "0.0.0.0/0".into())]);
+        assert_eq!(Nlri::parse(Family::Ipv4, true, &bytes[..4]), None);
+        assert_eq!(Nlri::parse(Family::Ipv4, true, &[8, 10]), None);
     }
 }

@@ -3,9 +3,10 @@
 use std::net::Ipv4Addr;
 
 use super::{
-    Capability, DecodeError, EncodeError, ErrorCode, GracefulRestart, MAX_MESSAGE, MessageType, VERSION,
-    cursor::Cursor, push_message,
+    AddPathFamily, Capability, DecodeError, EncodeError, ErrorCode, GracefulRestart, MAX_MESSAGE,
+    MessageType, VERSION, cursor::Cursor, push_message,
 };
+use crate::Family;
 
 /// The optional parameter that carries capabilities (RFC 5492 §4).
 const CAPABILITIES: u8 = 2;
@@ -34,26 +35,25 @@ impl Open {
 
     /// The AS in the four-octet capability.
     pub fn four_octet_asn(&self) -> Option<u32> {
-        self.capabilities.iter().find_map(|capability| match capability {
-            Capability::FourOctetAsn(asn) => Some(*asn),
-            Capability::Multiprotocol { .. }
-            | Capability::RouteRefresh
-            | Capability::ExtendedMessage
-            | Capability::GracefulRestart(_)
-            | Capability::Unknown { .. } => None,
+        self.capabilities.iter().find_map(|capability| {
+            if let Capability::FourOctetAsn(asn) = capability { Some(*asn) } else { None }
         })
     }
 
     /// The graceful restart capability; the last one when there are several (RFC 4724 §3).
     pub fn graceful_restart(&self) -> Option<&GracefulRestart> {
-        self.capabilities.iter().rev().find_map(|capability| match capability {
-            Capability::GracefulRestart(restart) => Some(restart),
-            Capability::Multiprotocol { .. }
-            | Capability::RouteRefresh
-            | Capability::ExtendedMessage
-            | Capability::FourOctetAsn(_)
-            | Capability::Unknown { .. } => None,
+        self.capabilities.iter().rev().find_map(|capability| {
+            if let Capability::GracefulRestart(restart) = capability { Some(restart) } else { None }
         })
+    }
+
+    /// What the speaker says of path identifiers for a family; the last entry when there are several (RFC 7911 §4).
+    pub fn add_path(&self, family: Family) -> Option<AddPathFamily> {
+        let families = self.capabilities.iter().rev().filter_map(|capability| {
+            if let Capability::AddPath(families) = capability { Some(families) } else { None }
+        });
+        let entries = families.flat_map(|families| families.iter().rev());
+        entries.copied().find(|entry| (entry.afi, entry.safi) == (family.afi(), family.safi()))
     }
 
     pub(super) fn decode(body: &[u8]) -> Result<Self, DecodeError> {
@@ -148,10 +148,7 @@ fn capabilities(parameters: &[u8], extended: bool) -> Result<Vec<Capability>, De
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        Family,
-        wire::{HEADER_LEN, PreservedFamily},
-    };
+    use crate::wire::{HEADER_LEN, PreservedFamily};
 
     fn open(capabilities: Vec<Capability>) -> Open {
         Open { my_as: 23456, hold_time: 90, router_id: Ipv4Addr::new(192, 0, 2, 1), capabilities }
@@ -181,11 +178,25 @@ mod tests {
                 families,
             }),
             Capability::FourOctetAsn(4_200_000_001),
+            Capability::AddPath(vec![
+                AddPathFamily { afi: 1, safi: 1, receive: true, send: false },
+                AddPathFamily { afi: 2, safi: 1, receive: true, send: true },
+            ]),
+            Capability::EnhancedRefresh,
             Capability::Unknown { code: 73, value: b"lb1".to_vec() },
         ]);
         assert_eq!(round_trip(&sent), sent);
         assert_eq!(sent.asn(), 4_200_000_001);
         assert_eq!(round_trip(&open(Vec::new())).asn(), 23_456);
+    }
+
+    #[test]
+    fn a_family_with_an_unknown_direction_of_path_identifiers_is_left_out() {
+        let body = [4, 0xfc, 0x58, 0, 90, 192, 0, 2, 1, 12, 2, 10, 69, 8, 0, 1, 1, 4, 0, 2, 1, 3];
+        let open = Open::decode(&body).unwrap();
+        assert_eq!(open.add_path(Family::Ipv4), None);
+        let six = AddPathFamily { afi: 2, safi: 1, receive: true, send: true };
+        assert_eq!(open.add_path(Family::Ipv6), Some(six));
     }
 
     #[test]

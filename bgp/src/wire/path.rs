@@ -1,5 +1,7 @@
 //! `AS_PATH` (RFC 4271 §4.3; RFC 6793 for four octets).
 
+use serde::{Deserialize, Serialize};
+
 use super::cursor::Cursor;
 
 /// A path, checked, still in the receive buffer.
@@ -10,7 +12,8 @@ pub struct AsPath<'a> {
 }
 
 /// What a segment's numbers mean.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum SegmentKind {
     /// Unordered: ASes of which one aggregated.
     Set,
@@ -30,11 +33,14 @@ pub struct Segment<'a> {
 impl<'a> AsPath<'a> {
     /// Checks the path for what RFC 7606 §7.2 calls malformed: an unknown kind of segment, one that is empty, or
     /// one whose length disagrees with the attribute's. The width of the numbers is the session's; it cannot be
-    /// told from the octets. Segments of confederations (RFC 5065) count as unknown: there are none here.
+    /// told from the octets. Segments of confederations (RFC 5065) count as unknown: there are none here. AS 0
+    /// makes a path malformed, too (RFC 7607 §2).
     pub fn parse(bytes: &'a [u8], four_octet: bool) -> Option<Self> {
         let mut cursor = Cursor::new(bytes);
         while !cursor.is_empty() {
-            next_segment(&mut cursor, four_octet)?;
+            if next_segment(&mut cursor, four_octet)?.asns().any(|asn| asn == 0) {
+                return None;
+            }
         }
         Some(Self { bytes, four_octet })
     }

@@ -1,9 +1,20 @@
-//! ROUTE-REFRESH (RFC 2918).
+//! ROUTE-REFRESH (RFC 2918), with the markers of enhanced refresh (RFC 7313).
 
-use super::{DecodeError, ErrorCode, MessageType, cursor::Cursor, push_message};
+use super::{DecodeError, ErrorCode, HEADER_LEN, MARKER, MessageType, cursor::Cursor, push_message};
 use crate::Family;
 
-/// Asks for a family's routes once more.
+/// What a ROUTE-REFRESH is for (RFC 7313 §3.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefreshKind {
+    /// Send the family's routes once more.
+    Request,
+    /// The family's routes follow, all of them: what was sent before is stale.
+    Begin,
+    /// All of them were sent: what is still stale is gone.
+    End,
+}
+
+/// Asks for a family's routes once more, or marks where they begin and end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RouteRefresh {
     /// Address family identifier.
@@ -20,9 +31,29 @@ impl RouteRefresh {
         Self { afi: family.afi(), subtype: 0, safi: family.safi() }
     }
 
-    /// The family that is asked for; `None` when it is unknown or the message is no request.
-    pub const fn requested(self) -> Option<Family> {
-        if self.subtype == 0 { Family::from_afi_safi(self.afi, self.safi) } else { None }
+    /// The marker that stands before or behind a family's routes, or the request for them.
+    pub const fn new(kind: RefreshKind, family: Family) -> Self {
+        let subtype = match kind {
+            RefreshKind::Request => 0,
+            RefreshKind::Begin => 1,
+            RefreshKind::End => 2,
+        };
+        Self { afi: family.afi(), subtype, safi: family.safi() }
+    }
+
+    /// What is meant and for which family; `None` when either is unknown, and the message is to be ignored (RFC
+    /// 2918 §4; RFC 7313 §5).
+    pub const fn meaning(self) -> Option<(RefreshKind, Family)> {
+        let kind = match self.subtype {
+            0 => RefreshKind::Request,
+            1 => RefreshKind::Begin,
+            2 => RefreshKind::End,
+            _ => return None,
+        };
+        match Family::from_afi_safi(self.afi, self.safi) {
+            Some(family) => Some((kind, family)),
+            None => None,
+        }
     }
 
     pub(super) fn decode(body: &[u8]) -> Result<Self, DecodeError> {
@@ -32,7 +63,7 @@ impl RouteRefresh {
             (_, _, _, _) => Err(DecodeError::with(
                 ErrorCode::ROUTE_REFRESH_LENGTH,
                 "ROUTE-REFRESH has a wrong length",
-                body,
+                whole(body),
             )),
         }
     }
@@ -45,23 +76,34 @@ impl RouteRefresh {
     }
 }
 
+/// The message with its header, which is what the neighbour is shown (RFC 7313 §5), as far as a NOTIFICATION has room.
+fn whole(body: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(HEADER_LEN + body.len()).unwrap_or(u16::MAX).to_be_bytes();
+    [&MARKER[..], &length, &[MessageType::RouteRefresh as u8], body].concat()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::HEADER_LEN;
 
     #[test]
-    fn a_request_survives_the_wire_and_a_marker_asks_for_nothing() {
-        let mut out = Vec::new();
-        RouteRefresh::of(Family::Ipv6).encode(&mut out);
-        let back = RouteRefresh::decode(&out[HEADER_LEN..]).unwrap();
-        assert_eq!(back.requested(), Some(Family::Ipv6));
-        assert_eq!(RouteRefresh { subtype: 1, ..back }.requested(), None);
-        assert_eq!(RouteRefresh { afi: 25, ..back }.requested(), None);
+    fn every_kind_survives_the_wire_and_an_unknown_one_means_nothing() {
+        for kind in [RefreshKind::Request, RefreshKind::Begin, RefreshKind::End] {
+            for family in Family::ALL {
+                let mut out = Vec::new();
+                RouteRefresh::new(kind, family).encode(&mut out);
+                let back = RouteRefresh::decode(&out[HEADER_LEN..]).unwrap();
+                assert_eq!(back.meaning(), Some((kind, family)));
+                assert_eq!(RouteRefresh { subtype: 3, ..back }.meaning(), None);
+                assert_eq!(RouteRefresh { afi: 25, ..back }.meaning(), None);
+            }
+        }
     }
 
     #[test]
-    fn a_wrong_length_is_refused() {
-        assert_eq!(RouteRefresh::decode(&[0; 5]).unwrap_err().code, ErrorCode::ROUTE_REFRESH_LENGTH);
+    fn a_wrong_length_is_refused_and_the_neighbour_is_shown_its_message() {
+        let error = RouteRefresh::decode(&[0, 1, 1, 1, 9]).unwrap_err();
+        assert_eq!(error.code, ErrorCode::ROUTE_REFRESH_LENGTH);
+        assert_eq!(error.data, [&[0xff; 16][..], &[0, 24, 5, 0, 1, 1, 1, 9]].concat());
     }
 }

@@ -1,5 +1,7 @@
 //! UPDATE (RFC 4271 §4.3), decoded with the consequences of RFC 7606.
 
+use std::fmt;
+
 use super::{
     Attributes, Context, DecodeError, ErrorCode, MpReach, MpUnreach, Nlri,
     attribute::{Fault, OPTIONAL, RawAttribute, TRANSITIVE, code},
@@ -16,7 +18,8 @@ pub struct Update<'a> {
     pub attributes: Attributes<'a>,
     /// IPv4 routes that are announced.
     pub nlri: Nlri<'a>,
-    /// What was wrong and did not reset the session, in the message's order; nearly always empty.
+    /// What was wrong and did not reset the session, in the message's order; nearly always empty, and never more
+    /// than three entries for each type of attribute.
     pub malformed: Vec<Malformed>,
 }
 
@@ -38,6 +41,16 @@ pub enum Handling {
     TreatAsWithdraw,
     /// The attribute counts as absent.
     AttributeDiscard,
+}
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let consequence = match self.handling {
+            Handling::TreatAsWithdraw => "its routes count as withdrawn",
+            Handling::AttributeDiscard => "the attribute was discarded",
+        };
+        write!(f, "{} (attribute {}): {consequence}", self.what, self.attribute)
+    }
 }
 
 impl<'a> Update<'a> {
@@ -71,6 +84,15 @@ impl<'a> Update<'a> {
         [Some(self.nlri), mp].into_iter().flatten().filter(|nlri| !nlri.is_empty())
     }
 
+    /// Everything withdrawn by name, of all families that this speaker knows.
+    pub fn withdrawn(&self) -> impl Iterator<Item = Nlri<'a>> {
+        let mp = match self.attributes.mp_unreach {
+            Some(MpUnreach::Known(nlri)) => Some(nlri),
+            Some(MpUnreach::Other { .. }) | None => None,
+        };
+        [Some(self.withdrawn), mp].into_iter().flatten().filter(|nlri| !nlri.is_empty())
+    }
+
     pub(super) fn decode(body: &'a [u8], context: Context) -> Result<Self, DecodeError> {
         let lengths = || {
             DecodeError::new(
@@ -82,18 +104,20 @@ impl<'a> Update<'a> {
         let withdrawn = cursor.block16().ok_or_else(lengths)?;
         let block = cursor.block16().ok_or_else(lengths)?;
         let mut update = Self {
-            withdrawn: ipv4(withdrawn)?,
+            withdrawn: ipv4(withdrawn, context)?,
             attributes: Attributes { block, ..Attributes::default() },
-            nlri: ipv4(cursor.rest())?,
+            nlri: ipv4(cursor.rest(), context)?,
             malformed: Vec::new(),
         };
         update.decode_attributes(context)?;
         update.check_mandatory(context);
+        update.check_routes_are_there()?;
         Ok(update)
     }
 
     fn decode_attributes(&mut self, context: Context) -> Result<(), DecodeError> {
-        let mut seen = [0_u64; 4];
+        // By how often a type was seen: once, or more.
+        let (mut seen, mut repeated) = ([0_u64; 4], [0_u64; 4]);
         let mut cursor = Cursor::new(self.attributes.block);
         while !cursor.is_empty() {
             let Some(attribute) = RawAttribute::next(&mut cursor) else {
@@ -107,7 +131,8 @@ impl<'a> Update<'a> {
             };
             let (word, bit) = (usize::from(attribute.kind / 64), 1 << (attribute.kind % 64));
             if seen[word] & bit != 0 {
-                self.repeated(attribute.kind)?;
+                self.repeated(attribute.kind, repeated[word] & bit != 0)?;
+                repeated[word] |= bit;
                 continue;
             }
             seen[word] |= bit;
@@ -116,15 +141,17 @@ impl<'a> Update<'a> {
         Ok(())
     }
 
-    /// RFC 7606 §3 (g).
-    fn repeated(&mut self, kind: u8) -> Result<(), DecodeError> {
+    /// RFC 7606 §3 (g). Said once of each type, so that what is kept of a message stays small.
+    fn repeated(&mut self, kind: u8, said: bool) -> Result<(), DecodeError> {
         if kind == code::MP_REACH || kind == code::MP_UNREACH {
             return Err(DecodeError::new(
                 ErrorCode::MALFORMED_ATTRIBUTE_LIST,
                 "UPDATE has MP_REACH_NLRI or MP_UNREACH_NLRI twice",
             ));
         }
-        self.fault(kind, Handling::AttributeDiscard, "an attribute is repeated");
+        if !said {
+            self.fault(kind, Handling::AttributeDiscard, "an attribute is repeated");
+        }
         Ok(())
     }
 
@@ -174,13 +201,26 @@ impl<'a> Update<'a> {
         }
     }
 
+    /// RFC 7606 §5.2: an attribute is wrong and there is nothing that could be treated as withdrawn, so perhaps the
+    /// routes were not found.
+    fn check_routes_are_there(&self) -> Result<(), DecodeError> {
+        let reachable = !self.nlri.is_empty() || self.attributes.mp_reach.is_some();
+        let doubtful = |malformed: &&Malformed| {
+            malformed.handling == Handling::TreatAsWithdraw && malformed.attribute != code::MP_UNREACH
+        };
+        match self.malformed.iter().find(doubtful).filter(|_| !reachable) {
+            Some(malformed) => Err(DecodeError::new(ErrorCode::MALFORMED_ATTRIBUTE_LIST, malformed.what)),
+            None => Ok(()),
+        }
+    }
+
     fn fault(&mut self, attribute: u8, handling: Handling, what: &'static str) {
         self.malformed.push(Malformed { attribute, handling, what });
     }
 }
 
-fn ipv4(bytes: &[u8]) -> Result<Nlri<'_>, DecodeError> {
-    Nlri::parse(Family::Ipv4, bytes).ok_or_else(|| {
+fn ipv4(bytes: &[u8], context: Context) -> Result<Nlri<'_>, DecodeError> {
+    Nlri::parse(Family::Ipv4, context.add_path.ipv4, bytes).ok_or_else(|| {
         DecodeError::new(ErrorCode::INVALID_NETWORK_FIELD, "UPDATE's IPv4 routes are malformed")
     })
 }

@@ -4,11 +4,10 @@ use std::net::Ipv4Addr;
 
 use proptest::prelude::*;
 
-use super::{attribute::code, *};
+use super::{revised_error_tests::with, *};
 use crate::{Community, Family, LargeCommunity, Prefix};
 
-const EXTERNAL: Context = Context { four_octet_asn: true, internal: false };
-const INTERNAL: Context = Context { four_octet_asn: true, internal: true };
+const EXTERNAL: Context = Context::new(true, false);
 
 fn frames(mut bytes: &[u8]) -> Vec<Vec<u8>> {
     let mut framer = Framer::new();
@@ -91,14 +90,14 @@ fn a_two_octet_session_gets_as_trans_and_the_true_path_beside_it() {
     let mut out = Vec::new();
     encode_announce(&mut out, &announcement(v4()), &hosts(Family::Ipv4, 1), false).unwrap();
     let bodies = frames(&out);
-    let update = Update::decode(&bodies[0], Context { four_octet_asn: false, internal: false }).unwrap();
+    let update = Update::decode(&bodies[0], Context::new(false, false)).unwrap();
     assert_eq!(asns(update.attributes.as_path), [23_456, 23_456]);
     assert_eq!(asns(update.attributes.as4_path), [4_200_000_001, 4_200_000_001]);
     let narrow = Announcement { as_path: vec![64_600], ..announcement(v4()) };
     out.clear();
     encode_announce(&mut out, &narrow, &hosts(Family::Ipv4, 1), false).unwrap();
     let bodies = frames(&out);
-    let update = Update::decode(&bodies[0], Context { four_octet_asn: false, internal: false }).unwrap();
+    let update = Update::decode(&bodies[0], Context::new(false, false)).unwrap();
     assert_eq!((asns(update.attributes.as_path), update.attributes.as4_path), (vec![64_600], None));
 }
 
@@ -171,133 +170,6 @@ fn the_end_of_each_rib_is_recognised_and_nothing_else_is() {
     let ends: Vec<_> =
         bodies.iter().map(|body| Update::decode(body, EXTERNAL).unwrap().end_of_rib()).collect();
     assert_eq!(ends, [Some(Family::Ipv4), Some(Family::Ipv6), None]);
-}
-
-/// A message with a route, ORIGIN, AS_PATH, NEXT_HOP and these attributes; a type that is given replaces its own.
-fn with(attributes: &[(u8, u8, &[u8])]) -> Vec<u8> {
-    let mut block = Vec::new();
-    let base: [(u8, u8, &[u8]); 3] =
-        [(0x40, 1, &[0]), (0x40, 2, &[2, 1, 0, 0, 0xfc, 0x58]), (0x40, 3, &[192, 0, 2, 1])];
-    let kept = base.iter().filter(|(_, kind, _)| attributes.iter().all(|(_, other, _)| other != kind));
-    for (flags, kind, value) in kept.chain(attributes) {
-        block.extend_from_slice(&[*flags, *kind, u8::try_from(value.len()).unwrap()]);
-        block.extend_from_slice(value);
-    }
-    body(&[], &block, &[24, 10, 0, 0])
-}
-
-fn body(withdrawn: &[u8], block: &[u8], nlri: &[u8]) -> Vec<u8> {
-    let length = |bytes: &[u8]| u16::try_from(bytes.len()).unwrap().to_be_bytes();
-    [&length(withdrawn)[..], withdrawn, &length(block), block, nlri].concat()
-}
-
-/// The consequence of one attribute beside well-formed others.
-fn consequence(context: Context, flags: u8, kind: u8, value: &[u8]) -> Option<Handling> {
-    let local_pref: (u8, u8, &[u8]) = (0x40, code::LOCAL_PREF, &[0, 0, 0, 100]);
-    let mut attributes = vec![(flags, kind, value)];
-    if context.internal && kind != code::LOCAL_PREF {
-        attributes.push(local_pref);
-    }
-    let bytes = with(&attributes);
-    let update = Update::decode(&bytes, context).unwrap_or_else(|error| panic!("type {kind}: {error}"));
-    assert_eq!(update.nlri.iter().count(), 1, "the routes are known");
-    update.malformed.first().map(|malformed| malformed.handling)
-}
-
-#[test]
-fn each_malformed_attribute_has_the_consequence_that_rfc_7606_gives_it() {
-    use Handling::{AttributeDiscard, TreatAsWithdraw};
-    type Case = (Context, u8, u8, &'static [u8], Option<Handling>);
-    let cases: &[Case] = &[
-        (EXTERNAL, 0x40, code::ORIGIN, &[2], None),
-        (EXTERNAL, 0x40, code::ORIGIN, &[3], Some(TreatAsWithdraw)),
-        (EXTERNAL, 0x40, code::ORIGIN, &[], Some(TreatAsWithdraw)),
-        (EXTERNAL, 0xc0, code::ORIGIN, &[0], Some(TreatAsWithdraw)),
-        (EXTERNAL, 0x40, code::AS_PATH, &[], None),
-        (EXTERNAL, 0x40, code::AS_PATH, &[2, 1, 0xfc, 0x58], Some(TreatAsWithdraw)),
-        (EXTERNAL, 0x40, code::AS_PATH, &[2, 0], Some(TreatAsWithdraw)),
-        (EXTERNAL, 0x40, code::AS_PATH, &[3, 1, 0, 0, 0, 1], Some(TreatAsWithdraw)),
-        (EXTERNAL, 0x40, code::NEXT_HOP, &[1, 2, 3], Some(TreatAsWithdraw)),
-        (EXTERNAL, 0x40, code::NEXT_HOP, &[0, 0, 0, 0], Some(TreatAsWithdraw)),
-        (EXTERNAL, 0x80, code::MED, &[0, 0, 0, 1], None),
-        (EXTERNAL, 0x80, code::MED, &[0, 1], Some(TreatAsWithdraw)),
-        (EXTERNAL, 0x40, code::MED, &[0, 0, 0, 1], Some(TreatAsWithdraw)),
-        (EXTERNAL, 0x40, code::LOCAL_PREF, &[0, 0, 0, 1], Some(AttributeDiscard)),
-        (INTERNAL, 0x40, code::LOCAL_PREF, &[0, 0, 0, 1], None),
-        (INTERNAL, 0x40, code::LOCAL_PREF, &[1], Some(TreatAsWithdraw)),
-        (EXTERNAL, 0x40, code::ATOMIC_AGGREGATE, &[], None),
-        (EXTERNAL, 0x40, code::ATOMIC_AGGREGATE, &[1], Some(AttributeDiscard)),
-        (EXTERNAL, 0xc0, code::AGGREGATOR, &[0; 8], None),
-        (EXTERNAL, 0xc0, code::AGGREGATOR, &[0; 6], Some(AttributeDiscard)),
-        (EXTERNAL, 0xc0, code::COMMUNITIES, &[0; 8], None),
-        (EXTERNAL, 0xc0, code::COMMUNITIES, &[], Some(TreatAsWithdraw)),
-        (EXTERNAL, 0xc0, code::COMMUNITIES, &[0; 6], Some(TreatAsWithdraw)),
-        (EXTERNAL, 0xc0, code::LARGE_COMMUNITIES, &[0; 12], None),
-        (EXTERNAL, 0xc0, code::LARGE_COMMUNITIES, &[0; 8], Some(TreatAsWithdraw)),
-        (EXTERNAL, 0x80, code::ORIGINATOR_ID, &[1; 4], Some(AttributeDiscard)),
-        (INTERNAL, 0x80, code::ORIGINATOR_ID, &[1; 4], None),
-        (INTERNAL, 0x80, code::ORIGINATOR_ID, &[1; 3], Some(TreatAsWithdraw)),
-        (INTERNAL, 0x80, code::CLUSTER_LIST, &[], Some(TreatAsWithdraw)),
-        (EXTERNAL, 0xc0, code::AS4_PATH, &[2, 1, 0, 0, 0, 1], Some(AttributeDiscard)),
-        (EXTERNAL, 0xe0, 99, &[1, 2, 3], None),
-        (EXTERNAL, 0x40, code::MP_UNREACH, &[0, 2, 1], Some(TreatAsWithdraw)),
-    ];
-    for (context, flags, kind, value, expected) in cases {
-        assert_eq!(consequence(*context, *flags, *kind, value), *expected, "type {kind}, value {value:?}");
-    }
-    let two_octets = Context { four_octet_asn: false, internal: false };
-    let bytes = with(&[(0x40, 2, &[2, 1, 0xfc, 0x58]), (0xc0, code::AS4_PATH, &[2, 9])]);
-    let update = Update::decode(&bytes, two_octets).unwrap();
-    assert_eq!(update.malformed[0].handling, AttributeDiscard);
-}
-
-#[test]
-fn a_missing_mandatory_attribute_makes_the_routes_withdrawn() {
-    let origin: &[u8] = &[0x40, 1, 1, 0];
-    let path: &[u8] = &[0x40, 2, 0];
-    let next_hop: &[u8] = &[0x40, 3, 4, 192, 0, 2, 1];
-    for (block, context) in [
-        ([path, next_hop].concat(), EXTERNAL),
-        ([origin, next_hop].concat(), EXTERNAL),
-        ([origin, path].concat(), EXTERNAL),
-        ([origin, path, next_hop].concat(), INTERNAL),
-    ] {
-        assert!(Update::decode(&body(&[], &block, &[8, 10]), context).unwrap().treat_as_withdraw());
-    }
-    let whole = body(&[], &[origin, path, next_hop].concat(), &[8, 10]);
-    assert!(!Update::decode(&whole, EXTERNAL).unwrap().treat_as_withdraw());
-    assert_eq!(Update::decode(&body(&[8, 10], &[], &[]), EXTERNAL).unwrap().malformed, []);
-}
-
-#[test]
-fn an_attribute_past_the_lists_end_withdraws_the_routes_and_keeps_the_session() {
-    let overrun = body(&[], &[0x40, 1, 1, 0, 0x40, 2, 9, 0], &[8, 10]);
-    let update = Update::decode(&overrun, EXTERNAL).unwrap();
-    assert!(update.treat_as_withdraw());
-    assert_eq!(update.nlri.iter().count(), 1);
-}
-
-#[test]
-fn a_repeated_attribute_is_discarded_unless_it_carries_routes() {
-    let bytes = with(&[(0x80, 4, &[0, 0, 0, 1]), (0x80, 4, &[0, 0, 0, 2])]);
-    let update = Update::decode(&bytes, EXTERNAL).unwrap();
-    assert_eq!(update.attributes.med, Some(1));
-    assert_eq!(update.malformed[0].handling, Handling::AttributeDiscard);
-    let twice = with(&[(0x80, 15, &[0, 2, 1]), (0x80, 15, &[0, 2, 1])]);
-    assert_eq!(Update::decode(&twice, EXTERNAL).unwrap_err().code, ErrorCode::MALFORMED_ATTRIBUTE_LIST);
-}
-
-#[test]
-fn what_hides_the_routes_resets_the_session() {
-    let reset = |bytes: &[u8]| Update::decode(bytes, EXTERNAL).unwrap_err().code;
-    assert_eq!(reset(&[0, 9, 0, 0]), ErrorCode::MALFORMED_ATTRIBUTE_LIST);
-    assert_eq!(reset(&[0, 0, 0, 9]), ErrorCode::MALFORMED_ATTRIBUTE_LIST);
-    assert_eq!(reset(&body(&[33, 1, 2, 3, 4, 5], &[], &[])), ErrorCode::INVALID_NETWORK_FIELD);
-    assert_eq!(reset(&body(&[], &[], &[24, 1])), ErrorCode::INVALID_NETWORK_FIELD);
-    assert_eq!(reset(&with(&[(0x80, 14, &[0, 2, 1, 4, 1, 2, 3, 4, 0])])), ErrorCode::OPTIONAL_ATTRIBUTE);
-    assert_eq!(reset(&with(&[(0x80, 14, &[0])])), ErrorCode::OPTIONAL_ATTRIBUTE);
-    assert_eq!(reset(&with(&[(0x80, 15, &[0, 2, 1, 129])])), ErrorCode::OPTIONAL_ATTRIBUTE);
-    assert_eq!(reset(&with(&[(0x40, 99, &[])])), ErrorCode::UNRECOGNIZED_WELL_KNOWN);
 }
 
 #[test]
