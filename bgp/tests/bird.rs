@@ -234,7 +234,11 @@ async fn both_families_reach_bird_over_one_session_whatever_the_size_of_our_asn(
         bird.wait_for_route("198.51.100.1/32", &[&common[..], &["BGP.next_hop: 192.0.2.1"]].concat());
         bird.wait_for_route("2001:db8:1::1/128", &[&common[..], &["BGP.next_hop: 2001:db8::1"]].concat());
 
-        let status = speaker.status().borrow().get("r1").cloned().expect("the peer's status");
+        // What is written is shown in the status a moment later.
+        let mut statuses = speaker.status();
+        let shown = statuses.wait_for(|status| status.get("r1").is_some_and(|peer| peer.in_sync));
+        let status =
+            tokio::time::timeout(PATIENCE, shown).await.expect("in time").expect("it lives")["r1"].clone();
         let session = status.session.expect("a session");
         assert!(session.four_octet_asn && session.graceful_restart);
         assert_eq!(session.families, Family::ALL.into());

@@ -44,6 +44,7 @@ impl Context {
             announced: peer.announced.values().sum(),
             in_sync: peer.in_sync,
             withheld: peer.withheld.iter().map(|withheld| withheld.reason.clone()).collect(),
+            malformed: peer.last_malformed.clone(),
             last_error: peer.last_error.clone(),
         };
         peers.borrow().iter().map(view).collect()

@@ -145,6 +145,9 @@ pub struct PeerView {
     pub since: Timestamp,
     /// Prefixes that it holds of us.
     pub announced: usize,
+    /// What was last wrong with what it sent and did not end the session.
+    #[serde(default)]
+    pub malformed: Option<String>,
     /// Whether everything that it is to hear was written.
     pub in_sync: bool,
     /// Why some routes are not sent.

@@ -178,6 +178,7 @@ fn peers(text: &mut String, peers: &[PeerView], paint: Paint) {
         let state = if peer.address.is_some() { paint.good(&peer.state) } else { paint.bad(&peer.state) };
         let mut notes: Vec<String> = peer.withheld.clone();
         notes.extend(peer.last_error.clone());
+        notes.extend(peer.malformed.clone());
         table.row([peer.name.clone(), state, ago(peer.since), peer.announced.to_string(), notes.join("; ")]);
     }
     text.push_str(&table.to_string());
