@@ -1,11 +1,12 @@
 //! Why a probe failed.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use crate::spec::{Digest, StatusRange};
+use crate::spec::{Digest, Rcode, StatusRange};
 
 /// What a probe found, or why it failed.
 pub type Outcome = Result<Found, Failure>;
@@ -125,6 +126,20 @@ pub enum Failure {
         wanted: String,
         /// The answer's beginning.
         found: String,
+    },
+    /// A name server's answer with another code than expected.
+    #[error("answer is {found}, expected {}", Codes(expected))]
+    Rcode {
+        /// The answer's code.
+        found: Rcode,
+        /// The codes that would have been right.
+        expected: BTreeSet<Rcode>,
+    },
+    /// Bytes that are no message of the protocol.
+    #[error("answer cannot be read: {error}")]
+    Garbled {
+        /// What is wrong with them.
+        error: String,
     },
     /// A packet was returned by an ICMP error, or could not be delivered on this segment.
     #[error("{error}: the packet was returned")]
@@ -253,14 +268,14 @@ impl Failure {
             Self::Timeout { .. } => "timeout",
             Self::Reset { .. } => "reset",
             Self::Closed { .. } => "closed",
-            Self::Status { .. } => "status",
+            Self::Status { .. } | Self::Rcode { .. } => "status",
             Self::Body { .. }
             | Self::Answer { .. }
             | Self::Mismatch { .. }
             | Self::Digest { .. }
             | Self::BodyTooLarge { .. } => "answer",
             Self::Urls { first, .. } => first.class(),
-            Self::Malformed { .. } | Self::HeadTooLarge { .. } => "malformed",
+            Self::Malformed { .. } | Self::Garbled { .. } | Self::HeadTooLarge { .. } => "malformed",
             Self::Io { .. } => "io",
             Self::Local { .. } => "local",
         }
@@ -308,6 +323,19 @@ struct Description<'a>(&'a str);
 impl fmt::Display for Description<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.is_empty() { Ok(()) } else { write!(f, ": {}", self.0) }
+    }
+}
+
+/// `NOERROR or NXDOMAIN`.
+struct Codes<'a>(&'a BTreeSet<Rcode>);
+
+impl fmt::Display for Codes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, code) in self.0.iter().enumerate() {
+            let or = if i == 0 { "" } else { " or " };
+            write!(f, "{or}{code}")?;
+        }
+        Ok(())
     }
 }
 

@@ -53,7 +53,10 @@ mod servers;
 pub use failure::{Advice, Evidence, Failure, Found, Mode, Outcome, Stage};
 pub use probe::{OwnSockets, Sockets};
 pub use runner::{Options, Report, Runner, Snapshot};
-pub use spec::{AgentParts, AgentQuestion, Datagram, Reply, UdpParts, Unanswered};
+pub use spec::{
+    AgentParts, AgentQuestion, Datagram, DnsParts, Question, Rcode, RecordType, Records, Recursion, Reply,
+    Transport, UdpParts, Unanswered,
+};
 pub use spec::{
     Check, Encapsulation, Exchange, ExchangeParts, HttpParts, HttpRequest, Kind, Pattern, Regex, Route,
     SpecError, StatusRange, Timing,

@@ -5,6 +5,7 @@
 
 mod agent;
 mod datagram;
+mod dns;
 mod exchange;
 mod http;
 mod sockets;
@@ -37,6 +38,7 @@ pub async fn probe(check: &Check, sockets: &dyn Sockets, turn: u64) -> Outcome {
     let found = match &check.kind {
         Kind::Tcp => tcp::probe(&way).await?,
         Kind::TcpExchange(exchange) => exchange::probe(&way, exchange).await?,
+        Kind::Dns(question) => dns::probe(&way, question).await?,
         Kind::Udp(datagram) => udp::probe(&way, datagram).await?,
         Kind::Agent(question) => agent::probe(&way, question).await?,
         Kind::Http(request) => http::probe(&way, request).await?,

@@ -5,6 +5,7 @@
 
 mod agent;
 mod digest;
+mod dns;
 mod exchange;
 mod http;
 mod pattern;
@@ -22,6 +23,8 @@ use serde::{Deserialize, Serialize};
 
 pub use agent::{AgentParts, AgentQuestion, Unanswered};
 pub use digest::Digest;
+pub(crate) use dns::is_record;
+pub use dns::{DnsParts, Question, Rcode, RecordType, Records, Recursion, Transport};
 pub use exchange::{DEFAULT_MAX_READ, Exchange, ExchangeParts, MAX_PAYLOAD, MAX_READ};
 pub use http::{DEFAULT_MAX_BODY, HttpParts, HttpRequest, MAX_MATCHED};
 pub use pattern::{Pattern, Regex};
@@ -68,6 +71,7 @@ impl fmt::Display for Check {
         match &self.kind {
             Kind::Tcp => write!(f, "{name} {}", self.target)?,
             Kind::TcpExchange(exchange) => write!(f, "{name} {}{exchange}", self.target)?,
+            Kind::Dns(question) => write!(f, "{name} {} {question}", self.target)?,
             Kind::Udp(datagram) => write!(f, "{name} {}{datagram}", self.target)?,
             Kind::Agent(question) => write!(f, "{name} {}{question}", self.target)?,
             Kind::Http(request) => {
@@ -91,6 +95,8 @@ pub enum Kind {
     Tcp,
     /// Something is sent over a TCP connection, or comes over it unasked, and the answer is as expected.
     TcpExchange(Exchange),
+    /// A name server answers a question as expected.
+    Dns(Question),
     /// A datagram is answered as expected, or at least not returned.
     Udp(Datagram),
     /// An agent beside the server, at the target, says in a line of text how the server is and how much it wants.
@@ -106,6 +112,7 @@ impl Kind {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Tcp | Self::TcpExchange(_) => "tcp",
+            Self::Dns(_) => "dns",
             Self::Udp(_) => "udp",
             Self::Agent(_) => "agent",
             Self::Http(_) | Self::Urls(_) => "http",
@@ -191,6 +198,14 @@ pub enum SpecError {
     #[error("{what}: {why}")]
     Pattern {
         /// `regex`, or the setting that holds it.
+        what: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A question to a name server that cannot be asked, or never be answered as expected.
+    #[error("{what}: {why}")]
+    Dns {
+        /// The setting that is wrong.
         what: &'static str,
         /// What is wrong with it.
         why: String,

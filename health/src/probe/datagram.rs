@@ -1,4 +1,4 @@
-//! Sockets that send single packets, and hear of it when one is returned.
+//! Single packets and what comes back for them.
 
 use std::io;
 use std::net::UdpSocket as StdUdpSocket;
@@ -8,10 +8,11 @@ use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::{Ipv4RecvErr, Ipv6RecvErr};
 use socket2::Socket;
 use tokio::net::UdpSocket;
+use tokio::time::timeout_at;
 
 use super::way::{Way, wanting};
 use super::{tcp, words};
-use crate::failure::Failure;
+use crate::failure::{Failure, Stage};
 
 /// `socket`, not a stream's, connected to the way's target: only that one's packets are received, and every ICMP error
 /// is told by the next call (IP_RECVERR, ip(7); without it the kernel tells of a closed port and of little else).
@@ -24,6 +25,40 @@ pub(super) fn connected(way: &Way<'_>, socket: Socket) -> Result<UdpSocket, Fail
     socket.connect(&way.target.into()).map_err(|error| tcp::connect_failure(&error))?;
     UdpSocket::from_std(StdUdpSocket::from(socket)).map_err(|error| wanting(&error))
 }
+
+/// Sends `packet` and hands each packet that comes back to `take`, until that has found the answer. When half of the time
+/// is over it is sent once more: one that is lost would be a failed check.
+pub(super) async fn ask<T>(
+    way: &Way<'_>,
+    socket: &UdpSocket,
+    packet: &[u8],
+    mut take: impl FnMut(&[u8]) -> Result<Option<T>, Failure>,
+) -> Result<T, Failure> {
+    let stage = Stage::AwaitingAnswer;
+    let failed = |error| returned(&error, Duration::ZERO);
+    let mut again = Some(way.limit.half());
+    let mut received = vec![0; MAX_PACKET];
+    way.limit.within(stage, socket.send(packet)).await?.map_err(failed)?;
+    loop {
+        let until = again.unwrap_or(way.limit.at);
+        // Cancel-safe: what recv has not returned stays in the socket.
+        match timeout_at(until, socket.recv(&mut received)).await {
+            Ok(Ok(length)) => {
+                if let Some(answer) = take(&received[..length])? {
+                    return Ok(answer);
+                }
+            }
+            Ok(Err(error)) => return Err(failed(error)),
+            Err(_) if again.take().is_some() => {
+                way.limit.within(stage, socket.send(packet)).await?.map_err(failed)?;
+            }
+            Err(_) => return Err(Failure::Timeout { after: way.limit.timeout, stage }),
+        }
+    }
+}
+
+/// The bytes of a packet that are looked at: more than an Ethernet frame holds.
+pub(super) const MAX_PACKET: usize = 4096;
 
 /// The failure that an error in sending or receiving means: most are ICMP errors (icmp(7), ipv6(7)).
 pub(super) fn returned(error: &io::Error, hold: Duration) -> Failure {

@@ -1,4 +1,5 @@
 mod agent;
+mod dns;
 mod exchange;
 mod udp;
 

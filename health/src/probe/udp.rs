@@ -1,35 +1,53 @@
 //! A datagram, and what comes back for it.
 
-use std::time::Duration;
+use std::io;
 
 use socket2::{Protocol, Type};
+use tokio::net::UdpSocket;
 use tokio::time::{Instant, timeout_at};
 
 use super::way::Way;
 use super::{datagram, excerpt};
 use crate::failure::{Evidence, Failure, Found, Stage};
-use crate::spec::{DEFAULT_MAX_READ, Datagram, Reply};
+use crate::spec::{Datagram, Reply};
 
 /// Sends the datagram and judges what comes back, or that nothing does.
 pub(super) async fn probe(way: &Way<'_>, check: &Datagram) -> Result<Found, Failure> {
-    let stage = Stage::AwaitingAnswer;
-    let (until, hold) = match &check.parts().reply {
-        Reply::Expected(_) => (way.limit.at, Duration::ZERO),
-        Reply::Optional { wait, hold } => (way.limit.at.min(Instant::now() + *wait), *hold),
-    };
+    let parts = check.parts();
     let socket = way.socket(Type::DGRAM, Some(Protocol::UDP)).await?;
     let socket = datagram::connected(way, socket)?;
-    let sent = way.limit.within(stage, socket.send(&check.parts().payload)).await?;
-    sent.map_err(|error| datagram::returned(&error, hold))?;
-    let mut answer = [0; DEFAULT_MAX_READ];
-    let received = timeout_at(until, socket.recv(&mut answer)).await;
-    match (received, &check.parts().reply) {
-        (Ok(Ok(length)), Reply::Expected(pattern)) if !pattern.is_in(&answer[..length]) => {
-            Err(Failure::Answer { wanted: pattern.to_string(), found: excerpt(&answer[..length]) })
+    match &parts.reply {
+        Reply::Expected(pattern) => {
+            let judge = |answer: &[u8]| {
+                if pattern.is_in(answer) {
+                    return Ok(Some(()));
+                }
+                Err(Failure::Answer { wanted: pattern.to_string(), found: excerpt(answer) })
+            };
+            datagram::ask(way, &socket, &parts.payload, judge).await.map(|()| Found::default())
         }
-        (Ok(Ok(_)), _) => Ok(Found::default()),
-        (Ok(Err(error)), _) => Err(datagram::returned(&error, hold)),
-        (Err(_), Reply::Expected(_)) => Err(Failure::Timeout { after: way.limit.timeout, stage }),
-        (Err(_), Reply::Optional { .. }) => Ok(Found { evidence: Evidence::Silence, ..Found::default() }),
+        Reply::Optional { wait, hold } => {
+            let until = way.limit.at.min(Instant::now() + *wait);
+            let evidence = listen(way, &socket, &parts.payload, until)
+                .await?
+                .map_err(|error| datagram::returned(&error, *hold))?;
+            Ok(Found { evidence, ..Found::default() })
+        }
     }
+}
+
+/// Sends the datagram and waits until something comes back, or until nothing has.
+async fn listen(
+    way: &Way<'_>,
+    socket: &UdpSocket,
+    payload: &[u8],
+    until: Instant,
+) -> Result<io::Result<Evidence>, Failure> {
+    if let Err(error) = way.limit.within(Stage::AwaitingAnswer, socket.send(payload)).await? {
+        return Ok(Err(error));
+    }
+    Ok(match timeout_at(until, socket.recv(&mut [0])).await {
+        Ok(received) => received.map(|_| Evidence::Answer),
+        Err(_) => Ok(Evidence::Silence),
+    })
 }
