@@ -66,9 +66,12 @@ impl Core {
         for action in actions {
             match action {
                 Action::SyncIpvs(wanted) => {
-                    let services = wanted.table.keys().copied().collect();
+                    // Which services there are is told only when that has changed.
+                    if wanted.table.len() != self.wanted.table.len() {
+                        let services = wanted.table.keys().copied().collect();
+                        answers.push(Event::KernelSynced { services, failures: Vec::new() });
+                    }
                     self.wanted = wanted;
-                    answers.push(Event::KernelSynced { services, failures: Vec::new() });
                 }
                 Action::SetAddresses(present) => {
                     answers.push(Event::AddressesSynced { present, failures: Vec::new() });

@@ -158,7 +158,7 @@ pub struct Peer {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Service {
     /// Its name, the key of [`Config::services`].
-    pub name: String,
+    pub name: Arc<str>,
     /// The virtual addresses in the order of the file; at least one, no two alike.
     pub vips: Vec<IpAddr>,
     /// The port of the VIPs; 0 with a firewall mark.

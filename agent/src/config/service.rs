@@ -101,7 +101,7 @@ pub(super) fn read(node: &Node<'_>, name: &str, listeners: &mut Listeners) -> Op
     let checks = checks?;
     check_ports(&section, &checks, backend_port);
     Some(Service {
-        name: name.to_owned(),
+        name: name.into(),
         vips: vips?,
         port,
         fwmark,

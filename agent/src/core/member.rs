@@ -4,6 +4,7 @@ use super::Timestamp;
 use super::path::{PathSeen, Paths, is_off_link};
 use super::pool::{self, Candidate, Decision, Health, Standing};
 use super::ramp::{Ramp, ramp};
+use super::uses::ByCheck;
 use crate::config::{Admin, CheckTemplate, ConnectionLimits, Service, Threshold};
 use health::{Check, Verdict};
 use ipvs::{DestinationKey, Family, Weight};
@@ -14,7 +15,7 @@ use std::time::Duration;
 
 /// The verdicts of all checks, as they last were reported.
 #[derive(Clone, Debug, Default)]
-pub struct Verdicts(BTreeMap<Arc<Check>, Reported>);
+pub struct Verdicts(ByCheck<Reported>);
 
 /// A check's last report.
 #[derive(Clone, Debug)]
@@ -42,9 +43,9 @@ impl Verdicts {
         self.0.get(check)
     }
 
-    /// Forgets the checks that are not wanted any more.
-    pub fn retain(&mut self, wanted: impl Fn(&Arc<Check>) -> bool) {
-        self.0.retain(|check, _| wanted(check));
+    /// Forgets a check that is not wanted any more.
+    pub fn forget(&mut self, check: &Check) {
+        self.0.remove(check);
     }
 
     /// What several checks say together: down if one is, else unknown if one is, else up.

@@ -32,6 +32,7 @@ pub mod step;
 #[cfg(test)]
 mod tests;
 pub mod time;
+mod uses;
 pub mod view;
 pub mod vip;
 pub mod why;

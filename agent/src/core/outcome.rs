@@ -7,17 +7,20 @@ use super::inventory::Inventory;
 use super::member::Change;
 use super::path;
 use super::pool::Standing;
-use super::state::{Phase, START_GRACE, State, service_keys};
+use super::state::{Emitted, Phase, START_GRACE, ServiceState, State, service_keys};
+use super::uses::{self, Changed, Uses};
 use super::vip::{Holds, Vip};
 use super::{Timestamp, why};
 use crate::config::{Bgp, Pool as PoolSource, Service};
 use bgp::{Prefix, RouteAttributes, RouteSet};
-use health::Check;
 use ipvs::{Family, ServiceKey};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+
+/// Backends in one line of the log: it still fits a screen.
+const SUBJECTS: usize = 50;
 
 /// What an event may have changed.
 #[derive(Debug, Default)]
@@ -32,8 +35,14 @@ pub(super) struct Dirty {
     pub(super) vips: BTreeSet<IpAddr>,
     /// All of them.
     pub(super) every_vip: bool,
-    /// Files, names and checks that are wanted.
+    /// Files and names that are wanted.
     pub(super) sources: bool,
+    /// Whether a service's sources have spoken.
+    pub(super) spoken: bool,
+    /// What services use that have left, or were listed anew.
+    pub(super) uses: Vec<uses::Change>,
+    /// Whether that changes what is to be checked and watched.
+    pub(super) watch: Changed,
     /// The wanted table, other than through a service's decision.
     pub(super) table: bool,
     /// Which services are in the wanted table.
@@ -60,10 +69,7 @@ pub(super) fn conclude(state: &mut State, mut dirty: Dirty, now: Timestamp) -> V
         relist(state, &mut dirty, now);
         path::end_wait(state, &mut dirty, now);
         decide(state, &mut dirty, now);
-        checks(state, &dirty, &mut actions);
-        if dirty.sources {
-            path::watch(state, &mut actions);
-        }
+        watch(state, &dirty, &mut actions);
     }
     let save = own(state, &mut dirty);
     if save == Save::First {
@@ -119,12 +125,17 @@ fn relist(state: &mut State, dirty: &mut Dirty, now: Timestamp) {
         acquired: &dirty.acquired,
     };
     for name in std::mem::take(&mut dirty.relist) {
-        if let Some(service) = state.services.get_mut(&name) {
-            desired::relist(service, &given, now);
-            dirty.decide.insert(name);
-            dirty.sources = true;
+        let Some(service) = state.services.get_mut(&name) else { continue };
+        let (was_waiting, before) = (service.waiting.is_some(), Uses::of(service));
+        desired::relist(service, &given, now);
+        dirty.spoken |= was_waiting != service.waiting.is_some();
+        let after = Uses::of(service);
+        if before != after {
+            dirty.uses.push(uses::Change { service: Arc::clone(&service.config.name), before, after });
         }
+        dirty.decide.insert(name);
     }
+    dirty.watch = uses::change(state, &std::mem::take(&mut dirty.uses));
 }
 
 /// Decides the pools of the dirty services and puts what they want into the wanted table.
@@ -145,6 +156,12 @@ fn decide(state: &mut State, dirty: &mut Dirty, now: Timestamp) {
             Some(next) => state.rising.insert(name.clone(), next),
             None => state.rising.remove(name),
         };
+        if state.phase == Phase::Starting {
+            match has_spoken(service, &state.inventory) {
+                true => state.unsettled.remove(name),
+                false => state.unsettled.insert(name.clone()),
+            };
+        }
         dirty.vips.extend(service.config.vips.iter().copied());
         let serving = Serving { wanted: &state.wanted.table, read: &state.kernel.table };
         for (key, entry) in desired::entries(service, &serving) {
@@ -164,47 +181,51 @@ fn decide(state: &mut State, dirty: &mut Dirty, now: Timestamp) {
     }
 }
 
-/// A line of the log for each member whose standing changed.
+/// A line of the log for each change of members' standing. Those that change alike for the same reason share it: a start
+/// would have a line for every backend else.
 fn tell(state: &mut State, name: &str, changes: Vec<(Family, Change)>) {
+    let mut alike: Vec<(Change, String, Vec<String>)> = Vec::new();
     for (family, change) in changes {
-        let level = match change.to {
-            Standing::Pooled | Standing::Adopted | Standing::AwaitingChecks => Level::Info,
-            Standing::Drained | Standing::Depooled | Standing::Inactive => Level::Info,
-            Standing::Down | Standing::OffLink => Level::Warn,
-            Standing::HeldThoughDown => Level::Error,
-        };
-        state.notices.push(Notice {
-            level,
-            service: Some(name.into()),
-            subject: Some(format!("{} ({})", change.host, change.address)),
-            what: format!("{} (was {})", change.to.as_str(), change.from.as_str()),
-            reason: why::reason(state, name, family, &change.host),
-        });
+        let reason = why::reason(state, name, family, &change.host);
+        let subject = format!("{} ({})", change.host, change.address);
+        match alike.last_mut() {
+            Some((first, its, subjects))
+                if (first.from, first.to) == (change.from, change.to)
+                    && *its == reason
+                    && subjects.len() < SUBJECTS =>
+            {
+                subjects.push(subject);
+            }
+            Some(_) | None => alike.push((change, reason, vec![subject])),
+        }
+    }
+    state.notices.extend(alike.into_iter().map(|(change, reason, subjects)| Notice {
+        level: level(change.to),
+        service: Some(name.into()),
+        subject: Some(subjects.join(", ")),
+        what: format!("{} (was {})", change.to.as_str(), change.from.as_str()),
+        reason,
+    }));
+}
+
+fn level(standing: Standing) -> Level {
+    match standing {
+        Standing::Pooled | Standing::Adopted | Standing::AwaitingChecks => Level::Info,
+        Standing::Drained | Standing::Depooled | Standing::Inactive => Level::Info,
+        Standing::Down | Standing::OffLink => Level::Warn,
+        Standing::HeldThoughDown => Level::Error,
     }
 }
 
-/// Which checks are to run. Each belongs to the services that it decides about.
-fn checks(state: &mut State, dirty: &Dirty, actions: &mut Vec<Action>) {
-    if !dirty.sources {
-        return;
+/// Which checks are to run, and the ways to which addresses are to be watched.
+fn watch(state: &mut State, dirty: &Dirty, actions: &mut Vec<Action>) {
+    let Changed { checks, addresses } = dirty.watch;
+    let Emitted { checks: wanted, paths: watched, .. } = &mut state.emitted;
+    if checks || wanted.is_none() {
+        actions.push(Action::SetChecks(wanted.get_or_insert_default().clone()));
     }
-    let mut users: BTreeMap<Arc<Check>, BTreeSet<String>> = BTreeMap::new();
-    for (name, service) in &state.services {
-        for check in service
-            .pools
-            .values()
-            .flat_map(|pool| pool.members.values())
-            .flat_map(|member| member.checks.iter())
-        {
-            users.entry(Arc::clone(check)).or_default().insert(name.clone());
-        }
-    }
-    state.verdicts.retain(|check| users.contains_key(check));
-    let wanted: BTreeSet<Arc<Check>> = users.keys().cloned().collect();
-    state.check_users = users;
-    if state.emitted.checks.as_ref() != Some(&wanted) {
-        actions.push(Action::SetChecks(wanted.clone()));
-        state.emitted.checks = Some(wanted);
+    if addresses || watched.is_none() {
+        actions.push(Action::WatchPaths(watched.get_or_insert_default().clone()));
     }
 }
 
@@ -258,7 +279,7 @@ fn own(state: &mut State, dirty: &mut Dirty) -> Save {
 /// Which addresses our device is to have: VIPs of services that have spoken, those that it has already, and those
 /// of services on their way out.
 fn addresses(state: &mut State, dirty: &Dirty, actions: &mut Vec<Action>) {
-    if !(dirty.every_vip || dirty.sources || dirty.keys) {
+    if !(dirty.every_vip || dirty.sources || dirty.spoken || dirty.keys) {
         return;
     }
     // What is there already may stay, so it has to be known first. From then on what was asked for counts, not what is
@@ -293,7 +314,7 @@ fn vips(state: &mut State, dirty: &Dirty, now: Timestamp) -> bool {
     for vip in judged {
         let Some(users) = state.vip_users.get(&vip) else { continue };
         let services: Vec<_> =
-            users.iter().filter_map(|name| Some((name.as_str(), state.services.get(name)?))).collect();
+            users.iter().filter_map(|name| Some((&**name, state.services.get(&**name)?))).collect();
         let policy = config.vips.get(&vip).cloned().unwrap_or_default();
         let is_trusted = !state.saved.withdrawn.contains(&vip);
         let prospect = prospect(vip, &services, &state.kernel, (policy.announce, is_trusted));
@@ -318,6 +339,17 @@ fn vips(state: &mut State, dirty: &Dirty, now: Timestamp) -> bool {
     is_news
 }
 
+/// Whether waiting longer would tell nothing more of a service.
+fn has_spoken(service: &ServiceState, inventory: &Inventory) -> bool {
+    match service.waiting {
+        Some(_) => inventory.has_failed(&service.config),
+        None => {
+            let mut members = service.pools.values().flat_map(|pool| pool.members.values());
+            members.all(|member| member.is_settled(&service.config))
+        }
+    }
+}
+
 /// From starting to running: when everything has spoken, or the grace is over. True when that is now.
 fn start(state: &mut State, now: Timestamp) -> bool {
     if state.phase != Phase::Starting || state.config.is_none() {
@@ -325,18 +357,12 @@ fn start(state: &mut State, now: Timestamp) -> bool {
     }
     let is_late = now.since(state.configured_at) >= START_GRACE;
     let is_known = state.kernel.is_read && state.kernel.addresses.is_some();
-    let speaks = |service: &super::state::ServiceState| match service.waiting {
-        Some(_) => state.inventory.has_failed(&service.config),
-        None => {
-            let mut members = service.pools.values().flat_map(|pool| pool.members.values());
-            members.all(|member| member.is_settled(&service.config))
-        }
-    };
     let is_settled =
-        is_known && state.services.values().all(speaks) && state.vips.values().all(|vip| !vip.is_unconfirmed);
+        is_known && state.unsettled.is_empty() && state.vips.values().all(|vip| !vip.is_unconfirmed);
     if is_settled || is_late {
         state.phase = Phase::Running { since: now };
         state.paths.wait_no_more();
+        state.unsettled.clear();
         let reason = if is_settled {
             "every source, check and the kernel have spoken".into()
         } else {

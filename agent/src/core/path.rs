@@ -5,6 +5,7 @@ use super::Timestamp;
 use super::action::{Action, Level, Notice};
 use super::outcome::Dirty;
 use super::state::{Phase, ServiceState, State};
+use super::uses::Users;
 use crate::config::Service;
 use health::{Check, Verdict};
 use serde::{Deserialize, Serialize};
@@ -99,7 +100,7 @@ pub struct Paths {
     /// By address; what is not here was not looked at yet.
     seen: BTreeMap<IpAddr, Arc<PathSeen>>,
     /// Which services have a backend at an address: the addresses that are watched.
-    users: BTreeMap<IpAddr, BTreeSet<String>>,
+    pub(super) users: BTreeMap<IpAddr, Users>,
     /// Until when ways that are not known yet are waited for.
     awaited_until: Timestamp,
 }
@@ -120,6 +121,12 @@ impl Paths {
         service.require_on_link && now < self.awaited_until && !self.seen.contains_key(&address)
     }
 
+    /// Nobody has a backend there any more.
+    pub(super) fn forget(&mut self, address: IpAddr) {
+        self.users.remove(&address);
+        self.seen.remove(&address);
+    }
+
     /// The way to an address.
     pub fn get(&self, address: IpAddr) -> Option<&Arc<PathSeen>> {
         self.seen.get(&address)
@@ -137,7 +144,7 @@ pub(super) fn seen(state: &mut State, paths: Vec<PathSeen>, dirty: &mut Dirty) {
     for new in paths {
         let Some(services) = users.get(&new.address) else { continue };
         if seen.get(&new.address).is_none_or(|known| **known != new) {
-            dirty.decide.extend(services.iter().cloned());
+            dirty.decide.extend(services.iter().map(ToString::to_string));
             seen.insert(new.address, Arc::new(new));
         }
     }
@@ -151,24 +158,7 @@ pub(super) fn end_wait(state: &State, dirty: &mut Dirty, now: Timestamp) {
             service.pools.values().flat_map(|pool| pool.members.values()).any(|member| member.path.is_none())
         };
         let services = state.services.values().filter(is_unknown);
-        dirty.decide.extend(services.map(|service| service.config.name.clone()));
-    }
-}
-
-/// Which addresses are to be watched: those of all backends.
-pub(super) fn watch(state: &mut State, actions: &mut Vec<Action>) {
-    let mut users: BTreeMap<IpAddr, BTreeSet<String>> = BTreeMap::new();
-    for (name, service) in &state.services {
-        for member in service.pools.values().flat_map(|pool| pool.members.values()) {
-            users.entry(member.address).or_default().insert(name.clone());
-        }
-    }
-    state.paths.seen.retain(|address, _| users.contains_key(address));
-    let wanted: BTreeSet<IpAddr> = users.keys().copied().collect();
-    state.paths.users = users;
-    if state.emitted.paths.as_ref() != Some(&wanted) {
-        actions.push(Action::WatchPaths(wanted.clone()));
-        state.emitted.paths = Some(wanted);
+        dirty.decide.extend(services.map(|service| service.config.name.to_string()));
     }
 }
 
@@ -196,7 +186,8 @@ pub(super) fn neighbours_failed(state: &mut State, addresses: &BTreeSet<IpAddr>)
 /// The checks of an address that do not say down.
 fn passing_checks(state: &State, address: IpAddr) -> Vec<Arc<Check>> {
     let users = state.paths.users.get(&address).into_iter().flatten();
-    let pools = users.filter_map(|name| state.services.get(name)).flat_map(|service| service.pools.values());
+    let pools =
+        users.filter_map(|name| state.services.get(&**name)).flat_map(|service| service.pools.values());
     let members = pools.flat_map(|pool| pool.members.values()).filter(|member| member.address == address);
     let is_down =
         |check: &Check| state.verdicts.get(check).is_some_and(|reported| reported.verdict == Verdict::Down);

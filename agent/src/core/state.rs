@@ -7,6 +7,7 @@ use super::inventory::Inventory;
 use super::member::{Pool, Verdicts};
 use super::path::Paths;
 use super::saved::Saved;
+use super::uses::{ByCheck, Users};
 use super::vip::Vip;
 use crate::config::{Config, Service};
 use health::Check;
@@ -36,9 +37,9 @@ pub struct State {
     pub(super) paths: Paths,
     pub(super) services: BTreeMap<String, ServiceState>,
     /// Which services a check decides about.
-    pub(super) check_users: BTreeMap<Arc<Check>, BTreeSet<String>>,
+    pub(super) check_users: ByCheck<Users>,
     /// Which services are on a VIP.
-    pub(super) vip_users: BTreeMap<IpAddr, BTreeSet<String>>,
+    pub(super) vip_users: BTreeMap<IpAddr, Users>,
     pub(super) vips: BTreeMap<IpAddr, Vip>,
     /// VIPs that keep their state for now, and until when.
     pub(super) held_vips: BTreeMap<IpAddr, Timestamp>,
@@ -54,6 +55,8 @@ pub struct State {
     /// VIPs that the configuration lost, and until when they stay on the device, for the same reason.
     pub(super) leaving_vips: BTreeMap<IpAddr, Timestamp>,
     pub(super) phase: Phase,
+    /// While it starts: services that have not spoken, as far as they were looked at.
+    pub(super) unsettled: BTreeSet<String>,
     pub(super) emitted: Emitted,
     pub(super) notices: Vec<Notice>,
 }

@@ -6,6 +6,7 @@ use super::families::PerFamily;
 use super::inventory::Inventory;
 use super::outcome::{self, Dirty};
 use super::state::{DRAIN_POLL, Phase, START_GRACE, ServiceState, State, service_keys};
+use super::uses::{self, Users, Uses};
 use super::{Timestamp, desired, operator, path};
 use crate::config::{Backend, Config, Service, Threshold};
 use ipvs::{DestinationKey, ServiceKey, Table};
@@ -31,7 +32,7 @@ pub fn step(state: &mut State, event: Event, now: Timestamp) -> Vec<Action> {
         Event::Resolved { host, outcome } => resolved(state, host, outcome, &mut dirty),
         Event::Checked { check, verdict, failure } => {
             if let Some(users) = state.check_users.get(&check) {
-                dirty.decide.extend(users.iter().cloned());
+                dirty.decide.extend(users.iter().map(ToString::to_string));
                 state.verdicts.report(check, verdict, failure, now);
             }
         }
@@ -55,7 +56,8 @@ pub fn step(state: &mut State, event: Event, now: Timestamp) -> Vec<Action> {
     }
     let mut actions = outcome::conclude(state, dirty, now);
     actions.extend(last);
-    actions.extend(state.notices.drain(..).map(Action::Notice));
+    // Taken whole: what a start has to say would keep its room for good.
+    actions.extend(std::mem::take(&mut state.notices).into_iter().map(Action::Notice));
     if matches!(state.phase, Phase::Stopping { until } if until <= now) {
         state.phase = Phase::Stopped;
         actions.push(Action::Exit);
@@ -89,6 +91,12 @@ fn configure(state: &mut State, config: Arc<Config>, dirty: &mut Dirty, now: Tim
         state.services.insert(name.clone(), kept.unwrap_or_else(fresh));
         dirty.relist.insert(name.clone());
     }
+    dirty.uses.extend(old.into_values().map(|gone| uses::Change {
+        service: Arc::clone(&gone.config.name),
+        before: Uses::of(&gone),
+        after: Uses::default(),
+    }));
+    state.unsettled.retain(|name| config.services.contains_key(name));
     let former_vips = std::mem::replace(&mut state.vip_users, vip_users(&config));
     state.vips.retain(|vip, _| state.vip_users.contains_key(vip));
     state.held_vips.retain(|vip, _| state.vip_users.contains_key(vip));
@@ -135,16 +143,18 @@ fn judge_held_anew(state: &mut State, config: &Config, now: Timestamp) {
 
 /// How much of a pool file may go at once. Services that share a file share its content: the strictest guards it.
 fn max_change(state: &State, path: &Path) -> Threshold {
-    let users =
-        state.services.values().filter(|s| outcome::pool_file(&s.config).is_some_and(|file| file == path));
+    let users = state
+        .services
+        .values()
+        .filter(|s| outcome::pool_file(&s.config).is_some_and(|file| file.as_os_str() == path.as_os_str()));
     users.map(|service| service.config.max_change).min().unwrap_or(Threshold::HALF)
 }
 
-fn vip_users(config: &Config) -> BTreeMap<IpAddr, BTreeSet<String>> {
-    let mut users: BTreeMap<IpAddr, BTreeSet<String>> = BTreeMap::new();
-    for (name, service) in &config.services {
+fn vip_users(config: &Config) -> BTreeMap<IpAddr, Users> {
+    let mut users: BTreeMap<IpAddr, Users> = BTreeMap::new();
+    for service in config.services.values() {
         for vip in &service.vips {
-            users.entry(*vip).or_default().insert(name.clone());
+            users.entry(*vip).or_default().insert(Arc::clone(&service.name));
         }
     }
     users
@@ -176,9 +186,11 @@ fn pool_read(
 
 /// The services of a pool file have to be listed anew.
 fn source_changed(state: &State, path: &Path, dirty: &mut Dirty) {
-    let users =
-        state.services.values().filter(|s| outcome::pool_file(&s.config).is_some_and(|file| file == path));
-    dirty.relist.extend(users.map(|service| service.config.name.clone()));
+    let users = state
+        .services
+        .values()
+        .filter(|s| outcome::pool_file(&s.config).is_some_and(|file| file.as_os_str() == path.as_os_str()));
+    dirty.relist.extend(users.map(|service| service.config.name.to_string()));
     dirty.sources = true;
 }
 
@@ -195,7 +207,7 @@ fn resolved(state: &mut State, host: String, outcome: Result<Vec<IpAddr>, String
     }
     if state.inventory.resolved(host.clone(), outcome) {
         let users = state.services.values().filter(|service| state.inventory.uses(&service.config, &host));
-        dirty.relist.extend(users.map(|service| service.config.name.clone()));
+        dirty.relist.extend(users.map(|service| service.config.name.to_string()));
     }
 }
 
