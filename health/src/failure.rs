@@ -246,7 +246,7 @@ impl Failure {
 
     /// Whether the failure is certain of its moment: something answered, and its answer was no. A timeout may be a
     /// packet that was lost, and an answer of the wrong kind may be another one a second later; these cannot be
-    /// mistaken, so asking again needs no time in between.
+    /// mistaken, so asking again needs little time in between: see [`CONFIRM_GAP`](crate::schedule::CONFIRM_GAP).
     pub fn is_conclusive(&self) -> bool {
         matches!(
             self,

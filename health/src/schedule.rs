@@ -14,13 +14,30 @@
 //! ```
 //!
 //! Period and jitter together are the interval, so no gap between the starts of two probes is longer than the
-//! interval, and `fall` failures in a row take at most `fall × interval + timeout` from the moment a server dies.
-//! That holds while probes end before their next slot and the loop is on time. A probe that takes longer is
+//! interval. That holds while probes end before their next slot and the loop is on time. A probe that takes longer is
 //! followed by the next at once.
+//!
+//! While a verdict is being confirmed there are probes between the slots; the slots stand all the same:
+//!
+//! ```text
+//!            dies
+//!     ✓       │   ✗            ✗            ✗  down
+//!  ───┼───────┼───┼────────────┼────────────┼───────┼──▶        ✗ timeouts: after the fast interval, or
+//!    slot     │  slot       between        slot    slot           as soon as the probe before has ended
+//!
+//!     ✓       │   ✗✗✗  down
+//!  ───┼───────┼───┼┼┼───────────────────────┼───────┼──▶        ✗ refused: CONFIRM_GAP after the one before
+//! ```
+//!
+//! So from the moment a server dies to the verdict it takes at most
+//! - `interval + fall × max(fast interval, timeout)` when it is silent (5 s at the defaults),
+//! - `interval + fall × (CONFIRM_GAP + round trip)` when it refuses: half the interval on average;
+//!
+//! and from the moment it is back, `interval + (rise - 1) × fast interval` and what the probes take.
 //!
 //! A new check does not wait for its grid: its first probe comes within [`FIRST_SPREAD`]. A schedule that runs
 //! late never catches up: slots that passed are skipped, and so is one that comes sooner than half a period
-//! after the last probe.
+//! after a probe at a slot.
 //!
 //! Who knows of something that speaks against a target may have its check look sooner: at once, but never sooner
 //! than half an interval after the probe before. The slot that the check has been waiting for stands all the same,
@@ -28,76 +45,43 @@
 
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Arc;
 use std::time::Duration;
 
-use crate::spec::{Check, Timing};
+use crate::spec::Check;
 
 /// The time over which the first probes of new checks are spread: short, because a start waits for them, but
 /// not zero, so that thousands of new checks are no burst. Never longer than the check's own interval.
 pub const FIRST_SPREAD: Duration = Duration::from_millis(200);
 
+/// The time from a failure that is certain of its moment (see
+/// [`Failure::is_conclusive`](crate::Failure::is_conclusive)) to the probe that confirms it: long enough that the same
+/// packet storm or full queue does not answer both, and short enough that a closed port is told from a hiccup in a few
+/// hundredths of a second.
+pub const CONFIRM_GAP: Duration = Duration::from_millis(10);
+
 /// The part of an interval that jitter may take. Small, because the period shrinks by it.
 const JITTER_SHARE: u64 = 32;
 
-/// All deadlines, each check once.
+/// All deadlines, each of a check that its caller calls `K`.
 #[derive(Debug)]
-pub struct Schedule {
-    seed: u64,
-    due: BTreeSet<(Duration, Arc<Check>)>,
+pub struct Schedule<K> {
+    due: BTreeSet<(Duration, K)>,
 }
 
-/// The probe of a check that has just ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Probed {
-    /// It was the check's first, which does not lie on the grid.
-    First,
-    /// It was a later one, started at this time.
-    Later(Duration),
-    /// It was hastened and started at this time, before the slot that it had waited for.
-    Hastened(Duration),
-}
-
-impl Schedule {
-    /// An empty schedule. Processes that check the same servers should have different seeds.
-    pub fn new(seed: u64) -> Self {
-        Self { seed, due: BTreeSet::new() }
+impl<K: Ord + Copy> Schedule<K> {
+    /// An empty schedule.
+    pub fn new() -> Self {
+        Self { due: BTreeSet::new() }
     }
 
-    /// Enters a new check, whose first probe is due soon after `now`; returns its deadline.
-    pub fn begin(&mut self, check: Arc<Check>, now: Duration) -> Duration {
-        let deadline = Grid::of(&check, self.seed).first_deadline(now, &check.timing);
-        self.due.insert((deadline, check));
-        deadline
-    }
-
-    /// Enters a check again, after a probe that ended `now`; returns its next deadline.
-    pub fn again(&mut self, check: Arc<Check>, probed: Probed, now: Duration) -> Duration {
-        let deadline = Grid::of(&check, self.seed).next_deadline(probed, now);
-        self.due.insert((deadline, check));
-        deadline
-    }
-
-    /// Lets a check look sooner that waits for `deadline` since its probe that began at `started`. Returns the new
-    /// deadline, unless it is not sooner.
-    pub fn hasten(
-        &mut self,
-        check: &Arc<Check>,
-        deadline: Duration,
-        started: Duration,
-        now: Duration,
-    ) -> Option<Duration> {
-        let sooner = now.max(started + check.timing.interval() / 2);
-        (sooner < deadline).then(|| {
-            self.cancel(check, deadline);
-            self.due.insert((sooner, Arc::clone(check)));
-            sooner
-        })
+    /// Enters a check that waits for `deadline`.
+    pub fn enter(&mut self, deadline: Deadline, check: K) {
+        self.due.insert((deadline.at, check));
     }
 
     /// Takes out a check that waits for `deadline`.
-    pub fn cancel(&mut self, check: &Arc<Check>, deadline: Duration) {
-        self.due.remove(&(deadline, Arc::clone(check)));
+    pub fn cancel(&mut self, deadline: Deadline, check: K) {
+        self.due.remove(&(deadline.at, check));
     }
 
     /// The earliest deadline.
@@ -105,58 +89,132 @@ impl Schedule {
         self.due.first().map(|(deadline, _)| *deadline)
     }
 
-    /// Takes out the check that has been due longest, if one is due, with its deadline.
-    pub fn pop(&mut self, now: Duration) -> Option<(Duration, Arc<Check>)> {
-        if self.next()? <= now { self.due.pop_first() } else { None }
+    /// Takes out the check that has been due longest, if one is due.
+    pub fn pop(&mut self, now: Duration) -> Option<K> {
+        if self.next()? <= now { self.due.pop_first().map(|(_, check)| check) } else { None }
     }
+}
+
+impl<K: Ord + Copy> Default for Schedule<K> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// When a probe is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadline {
+    /// The time.
+    pub at: Duration,
+    /// Why then.
+    pub place: Place,
+}
+
+/// Where a probe lies on its check's grid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Before it: the check's first.
+    First,
+    /// At one of its slots.
+    Slot,
+    /// Between two, to confirm a verdict or because it was hastened. The slot after it stands.
+    Between,
+}
+
+/// How soon a check wants to look again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// After its interval.
+    Regular,
+    /// After its fast interval: its verdict is being confirmed.
+    Confirming,
+    /// After [`CONFIRM_GAP`]: its verdict is being confirmed, and its last result was certain of its moment.
+    AtOnce,
 }
 
 /// The grid of one check, in nanoseconds since the origin.
-struct Grid {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grid {
     hash: u64,
-    period: u64,
-    phase: u64,
-    jitter: u64,
+    interval: u64,
+    fast_interval: u64,
 }
 
 impl Grid {
-    fn of(check: &Check, seed: u64) -> Self {
+    /// The grid of `check`. Processes that check the same servers should have different seeds.
+    pub fn new(check: &Check, seed: u64) -> Self {
         let mut hasher = DefaultHasher::new();
         (seed, check).hash(&mut hasher);
-        let hash = hasher.finish();
-        let interval = nanos(check.timing.interval());
-        let jitter = interval / JITTER_SHARE;
-        let period = interval - jitter;
-        Self { hash, period, phase: hash % period, jitter }
-    }
-
-    fn first_deadline(&self, now: Duration, timing: &Timing) -> Duration {
-        let spread = nanos(timing.interval().min(FIRST_SPREAD));
-        now + Duration::from_nanos(self.hash % spread)
-    }
-
-    /// The next deadline after a probe that ended `now`: a slot, or at once when the probe took longer.
-    fn next_deadline(&self, probed: Probed, now: Duration) -> Duration {
-        match probed {
-            Probed::First => self.slot_after(now),
-            Probed::Later(started) => {
-                self.slot_after(started + Duration::from_nanos(self.period / 2)).max(now)
-            }
-            Probed::Hastened(started) => self.slot_after(started).max(now),
+        Self {
+            hash: hasher.finish(),
+            interval: nanos(check.timing.interval()),
+            fast_interval: nanos(check.timing.fast_interval()),
         }
+    }
+
+    /// A number that other checks and other seeds do not share.
+    pub fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    /// When a check that is new `now` is first due.
+    pub fn first(&self, now: Duration) -> Deadline {
+        let spread = self.interval.min(nanos(FIRST_SPREAD));
+        Deadline { at: now + Duration::from_nanos(self.hash % spread), place: Place::First }
+    }
+
+    /// When the check is due after a probe that was at `place`, began at `started` and ended `now`.
+    pub fn next(&self, place: Place, started: Duration, pace: Pace, now: Duration) -> Deadline {
+        let slot = match place {
+            Place::First => self.slot_after(now),
+            Place::Slot => self.slot_after(started + Duration::from_nanos(self.period() / 2)).max(now),
+            Place::Between => self.slot_after(started).max(now),
+        };
+        let slot = Deadline { at: slot, place: Place::Slot };
+        let fast = (started + Duration::from_nanos(self.fast_interval)).max(now);
+        match pace {
+            Pace::Regular => slot,
+            Pace::Confirming => slot.unless_sooner(fast),
+            Pace::AtOnce => slot.unless_sooner(fast.min(now + CONFIRM_GAP)),
+        }
+    }
+
+    /// When a check looks that waits for `deadline` since its probe that began at `started` and is hastened `now`;
+    /// none if that is not sooner.
+    pub fn hastened(&self, deadline: Deadline, started: Duration, now: Duration) -> Option<Deadline> {
+        let sooner = deadline.unless_sooner(now.max(started + Duration::from_nanos(self.interval / 2)));
+        (sooner != deadline).then_some(sooner)
     }
 
     /// The first slot later than `time`.
     fn slot_after(&self, time: Duration) -> Duration {
         let time = nanos(time);
         // Jitter is shorter than a period, so only the slot of this period and the next one come into question.
-        let number = time.saturating_sub(self.phase) / self.period;
+        let number = time.saturating_sub(self.phase()) / self.period();
         let slot = self.slot(number);
         Duration::from_nanos(if slot > time { slot } else { self.slot(number + 1) })
     }
 
     fn slot(&self, number: u64) -> u64 {
-        self.phase + number * self.period + mix(self.hash ^ number) % self.jitter
+        self.phase() + number * self.period() + mix(self.hash ^ number) % self.jitter()
+    }
+
+    fn phase(&self) -> u64 {
+        self.hash % self.period()
+    }
+
+    fn period(&self) -> u64 {
+        self.interval - self.jitter()
+    }
+
+    fn jitter(&self) -> u64 {
+        self.interval / JITTER_SHARE
+    }
+}
+
+impl Deadline {
+    fn unless_sooner(self, between: Duration) -> Self {
+        if between < self.at { Self { at: between, place: Place::Between } } else { self }
     }
 }
 
@@ -167,7 +225,7 @@ fn nanos(time: Duration) -> u64 {
 
 /// The finalizer of SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014):
 /// neighbouring numbers come out unrelated.
-fn mix(number: u64) -> u64 {
+pub(crate) fn mix(number: u64) -> u64 {
     let z = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -31,6 +31,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::{Evidence, Failure, Found, Outcome};
+use crate::schedule::Pace;
 use crate::spec::Timing;
 
 /// Where a target stands, with the outcomes in a row that speak against it. The diagram is the module's.
@@ -126,6 +127,19 @@ impl State {
             }
             Self::Unknown { .. } | Self::Up { .. } => (Self::Down { successes: 0 }, Notice::Transition),
             Self::Down { .. } => (Self::Down { successes: 0 }, Notice::Nothing),
+        }
+    }
+
+    /// How soon to look again, after `outcome` has led to this state.
+    pub fn pace(self, outcome: &Outcome) -> Pace {
+        match self {
+            Self::Unknown { failures: 0 } | Self::Up { failures: 0 } | Self::Down { successes: 0 } => {
+                Pace::Regular
+            }
+            Self::Unknown { .. } | Self::Up { .. } | Self::Down { .. } => match outcome {
+                Err(failure) if failure.is_conclusive() => Pace::AtOnce,
+                Ok(_) | Err(_) => Pace::Confirming,
+            },
         }
     }
 

@@ -1,24 +1,30 @@
 //! The task behind a runner.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::future::pending;
+mod entry;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
+use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
-use super::snapshot::{LAGS, LATE, Lag, Snapshot, Status, Tally};
+use super::snapshot::{LAGS, LATE, Lag, Snapshot, Tally};
 use super::{Histogram, Options, Report};
 use crate::failure::{Failure, Outcome};
-use crate::hold::Hold;
 use crate::probe::{Sockets, probe};
-use crate::schedule::{Probed, Schedule};
+use crate::schedule::{Grid, Schedule};
 use crate::spec::Check;
+use entry::{Entry, Phase};
 
 /// The shortest time between two warnings that probes cannot be made: there may be thousands of them a second.
 const WARNING_GAP: Duration = Duration::from_secs(10);
+
+/// Results that are taken in before due probes start: enough to spare most turns of the loop when it is busy, few enough
+/// to take well under a millisecond.
+const BATCH: usize = 64;
 
 /// What a runner is asked for: the wanted checks, checks that are to look at once, snapshots.
 type Requests = (
@@ -34,10 +40,17 @@ pub(super) async fn run(
     reports: mpsc::Sender<Report>,
 ) {
     let mut task = Task::new(options);
+    let mut alarm = std::pin::pin!(sleep_until(Instant::now()));
     loop {
+        if !task.tell(&reports) {
+            return;
+        }
         task.start_due();
         let told = task.report.is_none();
         let wake = task.wake();
+        if let Some(wake) = wake.filter(|wake| *wake != alarm.deadline()) {
+            alarm.as_mut().reset(wake);
+        }
         // Cancel-safe: changed, recv, reserve, closed, join_next_with_id and sleep lose nothing when dropped.
         // The order puts obeying before answering, and both before results.
         tokio::select! {
@@ -54,26 +67,27 @@ pub(super) async fn run(
                 (Err(_), _) => return,
             },
             () = reports.closed(), if told => return,
-            Some(joined) = task.probes.join_next_with_id(), if told => task.ended(joined),
-            () = sleep(wake) => {}
+            Some(joined) = task.probes.join_next_with_id(), if told => task.all_ended(joined),
+            () = &mut alarm, if wake.is_some() => {}
         }
     }
 }
 
-async fn sleep(until: Option<Instant>) {
-    match until {
-        Some(until) => sleep_until(until).await,
-        None => pending().await,
-    }
-}
+/// What the task calls a check. A check that goes and comes again gets another, so nothing is taken for its own that
+/// was meant for the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Number(u64);
 
 /// Everything that the runner knows.
 struct Task {
     origin: Instant,
+    seed: u64,
     max_in_flight: usize,
     sockets: Arc<dyn Sockets>,
-    schedule: Schedule,
-    entries: BTreeMap<Arc<Check>, Entry>,
+    schedule: Schedule<Number>,
+    numbers: BTreeMap<Arc<Check>, Number>,
+    next_number: u64,
+    entries: HashMap<Number, Entry>,
     probes: JoinSet<Ended>,
     /// A report for which there was no room yet. While there is one, no probe starts and no result is taken.
     report: Option<Report>,
@@ -84,38 +98,26 @@ struct Task {
     warned: Option<Duration>,
 }
 
-/// A wanted check.
-struct Entry {
-    status: Status,
-    hold: Hold,
-    phase: Phase,
-    /// Whether it is to look once more as soon as it may when the probe under way has ended.
-    is_hastened: bool,
-}
-
-/// What a check is doing.
-enum Phase {
-    /// It waits in the schedule. `started`: when its last probe began; none before its first.
-    Waiting { deadline: Duration, started: Option<Duration>, is_hastened: bool },
-    /// It is being probed, since `started`.
-    Probing { probe: AbortHandle, probed: Probed, started: Duration },
-}
-
 /// A probe that has ended.
 struct Ended {
-    check: Arc<Check>,
+    check: Number,
     outcome: Outcome,
     at: SystemTime,
+    /// How long after its deadline it began.
+    lag: Duration,
 }
 
 impl Task {
     fn new(options: Options) -> Self {
         Self {
             origin: Instant::now(),
+            seed: options.seed,
             max_in_flight: options.max_in_flight.get(),
             sockets: options.sockets,
-            schedule: Schedule::new(options.seed),
-            entries: BTreeMap::new(),
+            schedule: Schedule::new(),
+            numbers: BTreeMap::new(),
+            next_number: 0,
+            entries: HashMap::new(),
             probes: JoinSet::new(),
             report: None,
             kinds: BTreeMap::new(),
@@ -140,14 +142,27 @@ impl Task {
         self.report.is_some() || self.probes.len() >= self.max_in_flight
     }
 
+    /// Sends the report if there is room; whether there is still a reader.
+    fn tell(&mut self, reports: &mpsc::Sender<Report>) -> bool {
+        let Some(report) = self.report.take() else { return true };
+        match reports.try_send(report) {
+            Ok(()) => true,
+            Err(TrySendError::Full(report)) => {
+                self.report = Some(report);
+                true
+            }
+            Err(TrySendError::Closed(_)) => false,
+        }
+    }
+
     /// Makes `wanted` the checks that run.
     fn want(&mut self, wanted: &BTreeSet<Arc<Check>>) {
-        let schedule = &mut self.schedule;
-        self.entries.retain(|check, entry| {
+        let (schedule, entries) = (&mut self.schedule, &mut self.entries);
+        self.numbers.retain(|check, number| {
             let stays = wanted.contains(check);
-            if !stays {
-                match &entry.phase {
-                    Phase::Waiting { deadline, .. } => schedule.cancel(check, *deadline),
+            if !stays && let Some(entry) = entries.remove(number) {
+                match entry.phase {
+                    Phase::Waiting { deadline, .. } => schedule.cancel(deadline, *number),
                     Phase::Probing { probe, .. } => probe.abort(),
                 }
             }
@@ -156,35 +171,37 @@ impl Task {
         self.report.take_if(|report| !wanted.contains(&report.check));
         let now = self.now();
         for check in wanted {
-            if !self.entries.contains_key(check) {
-                let deadline = self.schedule.begin(Arc::clone(check), now);
-                self.entries.insert(Arc::clone(check), Entry::new(deadline));
+            if !self.numbers.contains_key(check) {
+                self.begin(check, now);
             }
         }
+    }
+
+    fn begin(&mut self, check: &Arc<Check>, now: Duration) {
+        let number = Number(self.next_number);
+        self.next_number += 1;
+        let grid = Grid::new(check, self.seed);
+        let deadline = grid.first(now);
+        self.schedule.enter(deadline, number);
+        self.numbers.insert(Arc::clone(check), number);
+        self.entries.insert(number, Entry::new(Arc::clone(check), grid, deadline));
     }
 
     /// Starts the probes that are due, as far as the bound allows.
     fn start_due(&mut self) {
         let now = self.now();
         while !self.is_held() {
-            let Some((deadline, check)) = self.schedule.pop(now) else { return };
-            let Some(entry) = self.entries.get_mut(&check) else { continue };
-            let lag = now.saturating_sub(deadline);
-            self.lags.record(lag);
-            self.lag.record(lag, now);
-            self.late += u64::from(lag > LATE);
-            let probed = match entry.phase {
-                Phase::Waiting { started: None, .. } => Probed::First,
-                Phase::Waiting { is_hastened: true, .. } => Probed::Hastened(now),
-                Phase::Waiting { .. } | Phase::Probing { .. } => Probed::Later(now),
-            };
-            let sockets = Arc::clone(&self.sockets);
-            let turn = entry.status.results.total();
+            let Some(number) = self.schedule.pop(now) else { return };
+            let Some(entry) = self.entries.get_mut(&number) else { continue };
+            let Phase::Waiting { deadline, .. } = entry.phase else { continue };
+            let (check, sockets) = (Arc::clone(&entry.check), Arc::clone(&self.sockets));
+            let (due, turn) = (self.origin + deadline.at, entry.status.results.total());
             let probe = self.probes.spawn(async move {
+                let lag = due.elapsed();
                 let outcome = probe(&check, &*sockets, turn).await;
-                Ended { check, outcome, at: SystemTime::now() }
+                Ended { check: number, outcome, at: SystemTime::now(), lag }
             });
-            entry.phase = Phase::Probing { probe, probed, started: now };
+            entry.phase = Phase::Probing { probe, place: deadline.place, started: now };
         }
     }
 
@@ -192,46 +209,61 @@ impl Task {
     fn hasten(&mut self, checks: &BTreeSet<Arc<Check>>) {
         let now = self.now();
         for check in checks {
-            if let Some(entry) = self.entries.get_mut(check) {
-                entry.hasten(check, &mut self.schedule, now);
+            let Some(number) = self.numbers.get(check) else { continue };
+            if let Some(entry) = self.entries.get_mut(number) {
+                entry.hasten(*number, &mut self.schedule, now);
             }
         }
     }
 
-    /// Takes in a probe that has ended.
+    /// Takes in a probe that has ended and others that have too.
+    fn all_ended(&mut self, first: Result<(Id, Ended), JoinError>) {
+        self.ended(first);
+        for _ in 1..BATCH {
+            if self.report.is_some() {
+                return;
+            }
+            let Some(joined) = self.probes.try_join_next_with_id() else { return };
+            self.ended(joined);
+        }
+    }
+
     fn ended(&mut self, joined: Result<(Id, Ended), JoinError>) {
         match joined {
-            Ok((id, ended)) => self.result(id, ended),
+            Ok((_, ended)) => {
+                self.lags.record(ended.lag);
+                self.lag.record(ended.lag, self.now());
+                self.late += u64::from(ended.lag > LATE);
+                self.result(ended.check, ended.outcome, ended.at);
+            }
             // Its check is no longer wanted.
             Err(error) if error.is_cancelled() => {}
             Err(error) => self.panicked(&error),
         }
     }
 
-    fn result(&mut self, id: Id, ended: Ended) {
+    fn result(&mut self, number: Number, outcome: Outcome, at: SystemTime) {
         let now = self.now();
-        let Ended { check, outcome, at } = ended;
-        // The check may have gone while its probe ended, or gone and come again with another probe.
-        let Some(entry) = self.entries.get_mut(&check) else { return };
-        let (probed, started) = match &entry.phase {
-            Phase::Probing { probe, probed, started } if probe.id() == id => (*probed, *started),
-            Phase::Probing { .. } | Phase::Waiting { .. } => return,
-        };
-        let deadline = self.schedule.again(Arc::clone(&check), probed, now);
-        entry.phase = Phase::Waiting { deadline, started: Some(started), is_hastened: false };
-        if std::mem::take(&mut entry.is_hastened) {
-            entry.hasten(&check, &mut self.schedule, now);
-        }
-        let before = entry.status.state.verdict();
+        // The check may have gone while its probe ended.
+        let Some(entry) = self.entries.get_mut(&number) else { return };
+        let Phase::Probing { place, started, .. } = entry.phase else { return };
         let outcome = entry.hold.judge(outcome, now);
-        let is_told = entry.status.take_in(&check.timing, &outcome, at);
-        let (verdict, advice) = (entry.status.state.verdict(), entry.status.advice);
-        self.kinds.entry(check.kind.name()).or_default().count(&outcome);
+        let before = entry.status.state.verdict();
+        let is_told = entry.status.take_in(&entry.check.timing, &outcome, at);
+        let deadline = entry.grid.next(place, started, entry.status.state.pace(&outcome), now);
+        self.schedule.enter(deadline, number);
+        entry.phase = Phase::Waiting { deadline, started: Some(started) };
+        if std::mem::take(&mut entry.is_hastened) {
+            entry.hasten(number, &mut self.schedule, now);
+        }
+        self.kinds.entry(entry.check.kind.name()).or_default().count(&outcome);
         if let Err(Failure::Local { error }) = &outcome {
-            self.warn(&check, error, now);
+            warn(&mut self.warned, &entry.check, error, now);
         }
         if is_told {
-            self.report = Some(Report { check, verdict, changed: verdict != before, advice, outcome, at });
+            let (check, verdict) = (Arc::clone(&entry.check), entry.status.state.verdict());
+            let (changed, advice) = (verdict != before, entry.status.advice);
+            self.report = Some(Report { check, verdict, changed, advice, outcome, at });
         }
     }
 
@@ -240,23 +272,18 @@ impl Task {
         let is_its =
             |entry: &Entry| matches!(&entry.phase, Phase::Probing { probe, .. } if probe.id() == error.id());
         let found = self.entries.iter().find(|(_, entry)| is_its(entry));
-        let Some(check) = found.map(|(check, _)| Arc::clone(check)) else { return };
-        let outcome = Err(Failure::Local { error: error.to_string() });
-        self.result(error.id(), Ended { check, outcome, at: SystemTime::now() });
-    }
-
-    fn warn(&mut self, check: &Check, error: &str, now: Duration) {
-        if self.warned.is_none_or(|before| now >= before + WARNING_GAP) {
-            self.warned = Some(now);
-            tracing::warn!(%check, error, "a health check cannot be made on this host; its verdict stays as it is");
-        }
+        let Some(number) = found.map(|(number, _)| *number) else { return };
+        self.result(number, Err(Failure::Local { error: error.to_string() }), SystemTime::now());
     }
 
     fn snapshot(&mut self) -> Snapshot {
         let now = self.now();
-        let status = |(check, entry): (&Arc<Check>, &Entry)| (Arc::clone(check), entry.status.clone());
+        let entries = &self.entries;
+        let status = |(check, number): (&Arc<Check>, &Number)| {
+            entries.get(number).map(|entry| (Arc::clone(check), entry.status.clone()))
+        };
         Snapshot {
-            checks: self.entries.iter().map(status).collect(),
+            checks: self.numbers.iter().filter_map(status).collect(),
             kinds: self.kinds.clone(),
             in_flight: self.probes.len(),
             late: self.late,
@@ -266,27 +293,11 @@ impl Task {
     }
 }
 
-impl Entry {
-    fn new(deadline: Duration) -> Self {
-        Self {
-            status: Status::new(SystemTime::now()),
-            hold: Hold::default(),
-            phase: Phase::Waiting { deadline, started: None, is_hastened: false },
-            is_hastened: false,
-        }
-    }
-
-    /// Lets it look as soon as it may; a first probe comes soon anyway.
-    fn hasten(&mut self, check: &Arc<Check>, schedule: &mut Schedule, now: Duration) {
-        match &mut self.phase {
-            Phase::Waiting { deadline, started: Some(started), is_hastened: is_hastened @ false } => {
-                if let Some(sooner) = schedule.hasten(check, *deadline, *started, now) {
-                    (*deadline, *is_hastened) = (sooner, true);
-                }
-            }
-            Phase::Waiting { .. } => {}
-            Phase::Probing { .. } => self.is_hastened = true,
-        }
+/// Says that a probe cannot be made, unless that has just been said.
+fn warn(warned: &mut Option<Duration>, check: &Check, error: &str, now: Duration) {
+    if warned.is_none_or(|before| now >= before + WARNING_GAP) {
+        *warned = Some(now);
+        tracing::warn!(%check, error, "a health check cannot be made on this host; its verdict stays as it is");
     }
 }
 

@@ -1,9 +1,9 @@
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::spec::{Kind, MAX_PERIOD, MIN_PERIOD};
+use crate::spec::{Kind, MAX_PERIOD, MIN_PERIOD, Timing};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -15,39 +15,35 @@ fn check(number: u32, interval: Duration) -> Arc<Check> {
 
 /// A loop on a virtual clock: every start, in order.
 struct Loop {
-    schedule: Schedule,
+    schedule: Schedule<usize>,
+    checks: Vec<(Arc<Check>, Grid)>,
     now: Duration,
     /// How long each probe takes.
     takes: Duration,
-    seen: BTreeMap<Arc<Check>, Duration>,
-    starts: Vec<(Duration, Arc<Check>)>,
+    pace: Pace,
+    waiting: Vec<Deadline>,
+    starts: Vec<(Duration, usize)>,
 }
 
 impl Loop {
     fn new(seed: u64, checks: &[Arc<Check>]) -> Self {
-        let mut schedule = Schedule::new(seed);
-        for check in checks {
-            schedule.begin(Arc::clone(check), Duration::ZERO);
-        }
-        Self {
-            schedule,
-            now: Duration::ZERO,
-            takes: Duration::ZERO,
-            seen: BTreeMap::new(),
-            starts: Vec::new(),
-        }
+        let checks: Vec<_> = checks.iter().map(|check| (Arc::clone(check), Grid::new(check, seed))).collect();
+        let waiting: Vec<_> = checks.iter().map(|(_, grid)| grid.first(Duration::ZERO)).collect();
+        let mut schedule = Schedule::new();
+        waiting.iter().enumerate().for_each(|(number, deadline)| schedule.enter(*deadline, number));
+        let (now, takes, starts) = (Duration::ZERO, Duration::ZERO, Vec::new());
+        Self { schedule, checks, now, takes, pace: Pace::Regular, waiting, starts }
     }
 
     /// Starts all that is due at `now`.
     fn pass(&mut self, now: Duration) {
         self.now = now;
-        while let Some((_, check)) = self.schedule.pop(now) {
-            self.starts.push((now, Arc::clone(&check)));
-            let probed = match self.seen.insert(Arc::clone(&check), now) {
-                None => Probed::First,
-                Some(_) => Probed::Later(now),
-            };
-            self.schedule.again(check, probed, now + self.takes);
+        while let Some(number) = self.schedule.pop(now) {
+            self.starts.push((now, number));
+            let grid = self.checks[number].1;
+            let deadline = grid.next(self.waiting[number].place, now, self.pace, now + self.takes);
+            self.schedule.enter(deadline, number);
+            self.waiting[number] = deadline;
         }
     }
 
@@ -59,35 +55,32 @@ impl Loop {
         self.now = end;
     }
 
-    fn starts_of(&self, check: &Arc<Check>) -> Vec<Duration> {
-        self.starts.iter().filter(|(_, started)| started == check).map(|(at, _)| *at).collect()
+    fn started(&self) -> usize {
+        self.starts.iter().map(|(_, number)| number).collect::<BTreeSet<_>>().len()
+    }
+
+    fn starts_of(&self, check: usize) -> Vec<Duration> {
+        self.starts.iter().filter(|(_, number)| *number == check).map(|(at, _)| *at).collect()
     }
 }
 
 /// When one check's probes begin until `end`, when it is hastened at each of these times.
-fn starts_when_hastened(seed: u64, check: &Arc<Check>, at: &[Duration], end: Duration) -> Vec<Duration> {
-    let mut schedule = Schedule::new(seed);
-    let mut deadline = schedule.begin(Arc::clone(check), Duration::ZERO);
-    let (mut starts, mut is_hastened) = (Vec::new(), false);
+fn starts_when_hastened(seed: u64, check: &Check, at: &[Duration], end: Duration) -> Vec<Duration> {
+    let grid = Grid::new(check, seed);
+    let mut deadline = grid.first(Duration::ZERO);
+    let mut starts = Vec::new();
     let mut at = at.iter().copied().peekable();
     loop {
-        while let Some(now) = at.next_if(|now| *now <= deadline) {
-            let waiting_since = starts.last().copied().filter(|_| !is_hastened);
-            let sooner = waiting_since.and_then(|started| schedule.hasten(check, deadline, started, now));
-            is_hastened |= sooner.is_some();
+        while let Some(now) = at.next_if(|now| *now <= deadline.at) {
+            let waiting_since = starts.last().filter(|_| deadline.place == Place::Slot);
+            let sooner = waiting_since.and_then(|started| grid.hastened(deadline, *started, now));
             deadline = sooner.unwrap_or(deadline);
         }
-        if deadline >= end {
+        if deadline.at >= end {
             return starts;
         }
-        assert_eq!(schedule.pop(deadline), Some((deadline, Arc::clone(check))));
-        let probed = match (starts.is_empty(), std::mem::take(&mut is_hastened)) {
-            (true, _) => Probed::First,
-            (false, false) => Probed::Later(deadline),
-            (false, true) => Probed::Hastened(deadline),
-        };
-        starts.push(deadline);
-        deadline = schedule.again(Arc::clone(check), probed, deadline);
+        starts.push(deadline.at);
+        deadline = grid.next(deadline.place, deadline.at, Pace::Regular, deadline.at);
     }
 }
 
@@ -95,11 +88,31 @@ fn many(count: u32, interval: Duration) -> Vec<Arc<Check>> {
     (0..count).map(|number| check(number, interval)).collect()
 }
 
+/// When the `fall`-th probe after its server's death begins, and when that died, in ms from a second on; probes take
+/// `takes` from then on.
+fn nth_after_death(
+    seed: u64,
+    number: u32,
+    death: u64,
+    takes: Duration,
+    pace: Pace,
+    fall: usize,
+) -> (Duration, Duration) {
+    let check = check(number, SECOND * 2);
+    let death = SECOND + Duration::from_millis(death);
+    let mut run = Loop::new(seed, std::slice::from_ref(&check));
+    run.run_until(death);
+    (run.takes, run.pace) = (takes, pace);
+    run.run_until(death + SECOND * 30);
+    let nth = run.starts_of(0).into_iter().filter(|at| *at >= death).nth(fall - 1);
+    (nth.expect("as many probes"), death)
+}
+
 #[test]
 fn first_probes_come_within_200_ms_and_are_spread_over_them() {
     let mut run = Loop::new(7, &many(1000, SECOND * 10));
     run.run_until(FIRST_SPREAD);
-    assert_eq!(run.seen.len(), 1000);
+    assert_eq!(run.started(), 1000);
     let early = run.starts.iter().filter(|(at, _)| *at < FIRST_SPREAD / 2).count();
     assert!((400..=600).contains(&early), "{early} of 1000 in the first half");
 }
@@ -109,7 +122,7 @@ fn first_probes_of_a_short_interval_come_within_that_interval() {
     let interval = Duration::from_millis(20);
     let mut run = Loop::new(7, &many(100, interval));
     run.run_until(interval);
-    assert_eq!(run.seen.len(), 100);
+    assert_eq!(run.started(), 100);
 }
 
 #[test]
@@ -133,11 +146,11 @@ fn the_same_seed_gives_the_same_deadlines_and_another_seed_others() {
         run.starts
     };
     assert_eq!(starts(1), starts(1));
-    let apart = |a: &Vec<(Duration, Arc<Check>)>, b: &Vec<(Duration, Arc<Check>)>| {
-        let phase = |starts: &Vec<(Duration, Arc<Check>)>, check| {
-            starts.iter().rev().find(|(_, c)| c == check).map(|(at, _)| at.as_millis())
+    let apart = |a: &Vec<(Duration, usize)>, b: &Vec<(Duration, usize)>| {
+        let phase = |starts: &Vec<(Duration, usize)>, check| {
+            starts.iter().rev().find(|(_, number)| *number == check).map(|(at, _)| at.as_millis())
         };
-        checks.iter().filter(|check| phase(a, *check) != phase(b, *check)).count()
+        (0..checks.len()).filter(|check| phase(a, *check) != phase(b, *check)).count()
     };
     assert!(apart(&starts(1), &starts(2)) > 90);
 }
@@ -147,7 +160,7 @@ fn no_two_gaps_in_a_row_are_the_same() {
     let check = check(1, SECOND);
     let mut run = Loop::new(7, std::slice::from_ref(&check));
     run.run_until(SECOND * 50);
-    let starts = run.starts_of(&check);
+    let starts = run.starts_of(0);
     let gaps: Vec<_> = starts.windows(2).map(|pair| pair[1] - pair[0]).collect();
     assert!(gaps.windows(2).all(|pair| pair[0] != pair[1]), "{gaps:?}");
 }
@@ -180,30 +193,46 @@ fn a_hastened_check_looks_at_once_when_its_last_probe_is_half_an_interval_ago() 
 
 #[test]
 fn a_check_that_is_due_sooner_is_not_hastened() {
-    let check = check(1, SECOND);
-    let mut schedule = Schedule::new(0);
-    let deadline = schedule.begin(Arc::clone(&check), Duration::ZERO);
-    assert_eq!(schedule.hasten(&check, deadline, Duration::ZERO, deadline), None);
-    assert_eq!(schedule.next(), Some(deadline));
+    let grid = Grid::new(&check(1, SECOND), 0);
+    let deadline = grid.first(Duration::ZERO);
+    assert_eq!(grid.hastened(deadline, Duration::ZERO, deadline.at), None);
 }
 
 #[test]
 fn a_cancelled_check_is_never_due_again() {
-    let (one, other) = (check(1, SECOND), check(2, SECOND));
-    let mut schedule = Schedule::new(0);
-    let deadline = schedule.begin(Arc::clone(&one), Duration::ZERO);
-    schedule.begin(Arc::clone(&other), Duration::ZERO);
-    schedule.cancel(&one, deadline);
-    assert_eq!(schedule.pop(SECOND).map(|(_, check)| check), Some(other));
+    let (one, other) = (deadline_at(SECOND / 3), deadline_at(SECOND / 2));
+    let mut schedule = Schedule::new();
+    schedule.enter(one, 1);
+    schedule.enter(other, 2);
+    schedule.cancel(one, 1);
+    assert_eq!(schedule.pop(SECOND), Some(2));
     assert_eq!(schedule.pop(SECOND), None);
 }
 
 #[test]
 fn a_check_is_due_at_its_deadline_and_not_before() {
-    let mut schedule = Schedule::new(0);
-    let deadline = schedule.begin(check(1, SECOND), SECOND);
-    assert_eq!(schedule.pop(deadline - Duration::from_nanos(1)), None);
-    assert_eq!(schedule.pop(deadline), Some((deadline, check(1, SECOND))));
+    let mut schedule = Schedule::new();
+    schedule.enter(deadline_at(SECOND), 1);
+    assert_eq!(schedule.pop(SECOND - Duration::from_nanos(1)), None);
+    assert_eq!(schedule.pop(SECOND), Some(1));
+}
+
+fn deadline_at(at: Duration) -> Deadline {
+    Deadline { at, place: Place::Slot }
+}
+
+#[test]
+fn a_refusal_is_confirmed_after_a_short_gap_and_silence_after_the_fast_interval() {
+    let grid = Grid::new(&check(1, SECOND * 60), 7);
+    let slot = grid.next(Place::First, SECOND, Pace::Regular, SECOND);
+    assert!(slot.at > SECOND * 6, "{slot:?}: this seed leaves room");
+    let after = |pace, started, now| grid.next(Place::First, started, pace, now);
+    let between = |at| Deadline { at, place: Place::Between };
+    assert_eq!(after(Pace::AtOnce, SECOND, SECOND), between(SECOND + CONFIRM_GAP));
+    assert_eq!(after(Pace::Confirming, SECOND, SECOND), between(SECOND * 2));
+    assert_eq!(after(Pace::Confirming, SECOND, SECOND * 5), between(SECOND * 5), "a long probe");
+    let late = slot.at - Duration::from_millis(5);
+    assert_eq!(after(Pace::AtOnce, late, late), slot, "the slot is sooner");
 }
 
 proptest! {
@@ -231,7 +260,7 @@ proptest! {
         let check = check(number, interval);
         let mut run = Loop::new(seed, std::slice::from_ref(&check));
         run.run_until(interval * 50);
-        let starts = run.starts_of(&check);
+        let starts = run.starts_of(0);
         prop_assert!(starts.len() >= 49);
         prop_assert!(starts[1] - starts[0] <= interval);
         for pair in starts[1..].windows(2) {
@@ -248,7 +277,7 @@ proptest! {
         let mut run = Loop::new(seed, std::slice::from_ref(&check));
         run.takes = Duration::from_millis(millis);
         run.run_until(SECOND * 100);
-        let starts = run.starts_of(&check);
+        let starts = run.starts_of(0);
         prop_assert!(starts[1] - starts[0] <= run.takes + SECOND);
         for pair in starts[1..].windows(2) {
             let gap = pair[1] - pair[0];
@@ -259,18 +288,39 @@ proptest! {
     }
 
     #[test]
-    fn a_silent_death_is_found_within_fall_intervals_and_one_timeout(
-        seed: u64, number in 0u32..1000, death in 0u64..20_000, timeout in 0u64..=2000,
+    fn a_silent_death_is_found_within_the_bound(
+        seed: u64, number in 0u32..1000, death in 0u64..20_000, timeout in 0u64..=2000, fall in 1usize..6,
+    ) {
+        let timeout = Duration::from_millis(timeout);
+        let (third, death) = nth_after_death(seed, number, death, timeout, Pace::Confirming, fall);
+        let each = timeout.max(SECOND);
+        prop_assert!(third + timeout - death <= SECOND * 2 + each * fall as u32);
+    }
+
+    #[test]
+    fn a_closed_port_is_found_within_the_bound(
+        seed: u64, number in 0u32..1000, death in 0u64..20_000, fall in 1usize..6,
+    ) {
+        let trip = Duration::from_millis(1);
+        let (third, death) = nth_after_death(seed, number, death, trip, Pace::AtOnce, fall);
+        prop_assert!(third + trip - death <= SECOND * 2 + (CONFIRM_GAP + trip) * fall as u32);
+    }
+
+    #[test]
+    fn confirming_takes_no_slot_away(
+        seed: u64, number in 0u32..1000, from in 0u64..20_000, at_once: bool,
     ) {
         let check = check(number, SECOND * 2);
-        let death = SECOND + Duration::from_millis(death);
-        let mut run = Loop::new(seed, std::slice::from_ref(&check));
-        run.run_until(death);
-        run.takes = Duration::from_millis(timeout);
-        run.run_until(death + SECOND * 10);
-        let third = run.starts_of(&check).into_iter().filter(|at| *at > death).nth(2);
-        let third = third.expect("three probes");
-        prop_assert!(third - death <= SECOND * 6);
+        let mut plain = Loop::new(seed, std::slice::from_ref(&check));
+        plain.run_until(SECOND * 40);
+        let mut fast = Loop::new(seed, std::slice::from_ref(&check));
+        fast.run_until(Duration::from_millis(from));
+        fast.pace = if at_once { Pace::AtOnce } else { Pace::Confirming };
+        fast.run_until(Duration::from_millis(from) + SECOND * 10);
+        fast.pace = Pace::Regular;
+        fast.run_until(SECOND * 40);
+        let starts = fast.starts_of(0);
+        prop_assert!(plain.starts_of(0).iter().all(|start| starts.contains(start)));
     }
 
     #[test]
@@ -285,7 +335,7 @@ proptest! {
             let next = run.schedule.next().expect("checks").max(run.now);
             run.pass(next + Duration::from_millis(delay));
         }
-        for check in &checks {
+        for check in 0..checks.len() {
             let starts = run.starts_of(check);
             for pair in starts[1..].windows(2) {
                 prop_assert!(pair[1] - pair[0] > interval * 31 / 64 - Duration::from_nanos(1));
@@ -300,10 +350,12 @@ proptest! {
         let interval = Duration::from_nanos(interval);
         let check = check(u32::from(number), interval);
         let now = Duration::from_nanos(now);
-        let grid = Grid::of(&check, seed);
-        for probed in [Probed::First, Probed::Later(now), Probed::Hastened(now)] {
-            let next = grid.next_deadline(probed, now);
-            prop_assert!(next > now && next <= now + interval * 2);
+        let grid = Grid::new(&check, seed);
+        for place in [Place::First, Place::Slot, Place::Between] {
+            for pace in [Pace::Regular, Pace::Confirming, Pace::AtOnce] {
+                let next = grid.next(place, now, pace, now).at;
+                prop_assert!(next > now && next <= now + interval * 2);
+            }
         }
     }
 }

@@ -3,6 +3,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::failure::Stage;
 
 fn timing(fall: u32, rise: u32) -> Timing {
     Timing::new(Duration::from_secs(2), Duration::from_secs(1), fall, rise).expect("a valid timing")
@@ -124,4 +125,25 @@ fn an_agent_that_says_nothing_of_health_moves_no_verdict_but_presumes_an_unknown
         }
     }
     assert_eq!(down(1).after(&by(Evidence::Silence), &timing), (up(0), Notice::Transition));
+}
+
+#[test]
+fn a_check_looks_sooner_while_its_verdict_is_being_confirmed_and_at_once_after_a_refusal() {
+    let timeout = Failure::Timeout { after: Duration::from_secs(1), stage: Stage::Connecting };
+    let local = Failure::Local { error: "no sockets".to_owned() };
+    let (timeout, local): (Outcome, Outcome) = (Err(timeout), Err(local));
+    for (state, outcome, pace) in [
+        (unknown(0), &local, Pace::Regular),
+        (up(0), &GOOD, Pace::Regular),
+        (up(0), &local, Pace::Regular),
+        (down(0), &BAD, Pace::Regular),
+        (unknown(1), &timeout, Pace::Confirming),
+        (up(2), &timeout, Pace::Confirming),
+        (up(1), &local, Pace::Confirming),
+        (down(1), &GOOD, Pace::Confirming),
+        (unknown(1), &BAD, Pace::AtOnce),
+        (up(1), &BAD, Pace::AtOnce),
+    ] {
+        assert_eq!(state.pace(outcome), pace, "{state:?} after {outcome:?}");
+    }
 }

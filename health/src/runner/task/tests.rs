@@ -1,6 +1,7 @@
 use super::*;
 use crate::failure::{Evidence, Found};
 use crate::runner::Results;
+use crate::schedule::{Deadline, Pace, Place};
 use crate::spec::{Kind, Timing};
 use crate::verdict::State;
 
@@ -17,11 +18,22 @@ fn task() -> (Task, Arc<Check>, BTreeSet<Arc<Check>>) {
 impl Task {
     /// Lets the check's probe be `probe`.
     fn probe_by(&mut self, check: &Arc<Check>, probe: impl Future<Output = Ended> + Send + 'static) {
-        let deadline = self.schedule.next().expect("the check waits");
-        self.schedule.cancel(check, deadline);
+        let number = self.numbers[check];
+        let entry = self.entries.get_mut(&number).expect("an entry");
+        let Phase::Waiting { deadline, .. } = entry.phase else { panic!("it waits") };
+        self.schedule.cancel(deadline, number);
         let probe = self.probes.spawn(probe);
-        self.entries.get_mut(check).expect("an entry").phase =
-            Phase::Probing { probe, probed: Probed::First, started: Duration::ZERO };
+        entry.phase = Phase::Probing { probe, place: Place::First, started: Duration::ZERO };
+    }
+
+    /// A probe's end.
+    fn end(&self, check: &Arc<Check>, outcome: Outcome) -> Ended {
+        Ended { check: self.numbers[check], outcome, at: SystemTime::now(), lag: Duration::ZERO }
+    }
+
+    /// One with the target's refusal.
+    fn refused(&self, check: &Arc<Check>) -> Ended {
+        self.end(check, Err(Failure::Refused))
     }
 
     /// Takes in the next probe that ends.
@@ -29,10 +41,6 @@ impl Task {
         let joined = self.probes.join_next_with_id().await.expect("a probe");
         self.ended(joined);
     }
-}
-
-fn refused(check: &Arc<Check>) -> Ended {
-    Ended { check: Arc::clone(check), outcome: Err(Failure::Refused), at: SystemTime::now() }
 }
 
 #[tokio::test]
@@ -53,7 +61,7 @@ async fn a_probe_that_panics_moves_no_verdict_and_its_check_goes_on() {
 async fn a_result_from_before_a_check_went_and_came_again_counts_no_more() {
     let (mut task, check, wanted) = task();
     let (done, mut ended) = oneshot::channel();
-    let result = refused(&check);
+    let result = task.refused(&check);
     task.probe_by(&check, async {
         done.send(()).expect("the test waits");
         result
@@ -61,7 +69,7 @@ async fn a_result_from_before_a_check_went_and_came_again_counts_no_more() {
     (&mut ended).await.expect("the probe has ended");
     task.want(&BTreeSet::new());
     task.want(&wanted);
-    task.probe_by(&check, pending());
+    task.probe_by(&check, std::future::pending());
     task.take_in().await;
     assert_eq!(task.report, None);
     let status = &task.snapshot().checks[&check];
@@ -72,7 +80,7 @@ async fn a_result_from_before_a_check_went_and_came_again_counts_no_more() {
 #[tokio::test]
 async fn a_report_for_which_there_was_no_room_goes_with_its_check() {
     let (mut task, check, wanted) = task();
-    let result = refused(&check);
+    let result = task.refused(&check);
     task.probe_by(&check, async { result });
     task.take_in().await;
     assert!(task.report.is_some());
@@ -85,7 +93,7 @@ async fn a_report_for_which_there_was_no_room_goes_with_its_check() {
 /// A task whose check has been probed at the origin and waits for its slot, and when that is.
 async fn waiting_task() -> (Task, Arc<Check>, BTreeSet<Arc<Check>>, Duration) {
     let (mut task, check, wanted) = task();
-    let result = refused(&check);
+    let result = task.refused(&check);
     task.probe_by(&check, async { result });
     task.take_in().await;
     task.report = None;
@@ -102,15 +110,17 @@ async fn a_hastened_check_is_probed_after_half_an_interval_and_again_at_its_slot
     assert_eq!(task.schedule.next(), Some(Duration::from_secs(1)));
     tokio::time::advance(Duration::from_secs(1)).await;
     task.start_due();
-    let Phase::Probing { probed, started, .. } = task.entries[&check].phase else { panic!("it is probed") };
-    assert_eq!((probed, started), (Probed::Hastened(Duration::from_secs(1)), Duration::from_secs(1)));
-    assert_eq!(task.schedule.again(check, probed, started), slot);
+    let entry = &task.entries[&task.numbers[&check]];
+    let Phase::Probing { place, started, .. } = entry.phase else { panic!("it is probed") };
+    assert_eq!((place, started), (Place::Between, Duration::from_secs(1)));
+    let next = entry.grid.next(place, started, Pace::Regular, started);
+    assert_eq!(next, Deadline { at: slot, place: Place::Slot });
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_check_that_is_hastened_while_it_is_probed_looks_again_soon() {
     let (mut task, check, wanted) = task();
-    let result = refused(&check);
+    let result = task.refused(&check);
     task.probe_by(&check, async { result });
     task.hasten(&wanted);
     task.take_in().await;
@@ -136,7 +146,7 @@ async fn silence_after_a_returned_packet_takes_no_server_back_up() {
         State::Down { successes: 0 },
         State::Up { failures: 0 },
     ]) {
-        let ended = Ended { check: Arc::clone(&check), outcome, at: SystemTime::now() };
+        let ended = task.end(&check, outcome);
         task.probe_by(&check, async { ended });
         task.take_in().await;
         task.report = None;
