@@ -1,5 +1,7 @@
 //! Why a probe failed.
 
+mod tls;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -7,6 +9,8 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 
 use crate::spec::{Digest, Rcode, StatusRange};
+
+pub use tls::TlsFailure;
 
 /// What a probe found, or why it failed.
 pub type Outcome = Result<Found, Failure>;
@@ -199,6 +203,9 @@ pub enum Failure {
         /// Why it failed.
         first: Box<Failure>,
     },
+    /// The connection could not be secured.
+    #[error(transparent)]
+    Tls(#[from] TlsFailure),
     /// Bytes that are not an HTTP/1 answer.
     #[error("not an HTTP/1 answer: {error}")]
     Malformed {
@@ -275,6 +282,7 @@ impl Failure {
             | Self::Digest { .. }
             | Self::BodyTooLarge { .. } => "answer",
             Self::Urls { first, .. } => first.class(),
+            Self::Tls(failure) => failure.class(),
             Self::Malformed { .. } | Self::Garbled { .. } | Self::HeadTooLarge { .. } => "malformed",
             Self::Io { .. } => "io",
             Self::Local { .. } => "local",
@@ -288,6 +296,8 @@ impl Failure {
 pub enum Stage {
     /// Establishing the connection.
     Connecting,
+    /// Negotiating TLS on it.
+    Securing,
     /// Sending the request and waiting for the header of the answer.
     AwaitingAnswer,
     /// Reading the body of the answer.
@@ -298,6 +308,7 @@ impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Connecting => "connecting",
+            Self::Securing => "negotiating TLS",
             Self::AwaitingAnswer => "waiting for the answer",
             Self::ReadingBody => "reading the body",
         })

@@ -50,6 +50,7 @@ pub mod verdict;
 #[cfg(test)]
 mod servers;
 
+pub use failure::TlsFailure;
 pub use failure::{Advice, Evidence, Failure, Found, Mode, Outcome, Stage};
 pub use probe::{OwnSockets, Sockets};
 pub use runner::{Options, Report, Runner, Snapshot};
@@ -57,6 +58,7 @@ pub use spec::{
     AgentParts, AgentQuestion, Datagram, DnsParts, Question, Rcode, RecordType, Records, Recursion, Reply,
     Transport, UdpParts, Unanswered,
 };
+pub use spec::{Certificates, Identity, PrivateKey, Tls, TlsParts, TlsVersion, Trust};
 pub use spec::{
     Check, Encapsulation, Exchange, ExchangeParts, HttpParts, HttpRequest, Kind, Pattern, Regex, Route,
     SpecError, StatusRange, Timing,

@@ -10,6 +10,7 @@ mod exchange;
 mod http;
 mod sockets;
 mod tcp;
+mod tls;
 mod udp;
 mod way;
 

@@ -12,6 +12,7 @@ mod pattern;
 mod route;
 mod status;
 mod timing;
+mod tls;
 mod udp;
 mod urls;
 
@@ -31,6 +32,7 @@ pub use pattern::{Pattern, Regex};
 pub use route::{Encapsulation, Route};
 pub use status::StatusRange;
 pub use timing::{FAST_INTERVAL, MAX_PERIOD, MIN_PERIOD, Timing};
+pub use tls::{Certificates, Identity, PrivateKey, Tls, TlsParts, TlsVersion, Trust};
 pub use udp::{DEFAULT_HOLD, DEFAULT_WAIT, Datagram, Reply, UdpParts};
 pub use urls::{MAX_URLS, Pick, Urls, UrlsParts};
 
@@ -115,7 +117,8 @@ impl Kind {
             Self::Dns(_) => "dns",
             Self::Udp(_) => "udp",
             Self::Agent(_) => "agent",
-            Self::Http(_) | Self::Urls(_) => "http",
+            Self::Http(request) => request.scheme(),
+            Self::Urls(urls) => urls.scheme(),
         }
     }
 }
@@ -223,6 +226,14 @@ pub enum SpecError {
     Digest {
         /// The text given.
         found: String,
+    },
+    /// Settings of TLS that cannot be used.
+    #[error("{what}: {why}")]
+    Tls {
+        /// `server_name`, `trust`, `certificates` or `key`.
+        what: &'static str,
+        /// What is wrong with it.
+        why: String,
     },
     /// Not a list of requests that make one check.
     #[error("urls: {why}")]

@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::http::uri::{Authority, PathAndQuery};
 use hyper::{Method, header};
 use serde::{Deserialize, Serialize};
 
-use super::{Digest, Regex, SpecError, StatusRange};
+use super::{Digest, Regex, SpecError, StatusRange, Tls};
 
 /// How much of a body is read unless the request says otherwise: more than most pages, and little enough that
 /// thousands of checks a second of a wrongly chosen page stay a small part of a network card's rate.
@@ -30,8 +31,10 @@ pub struct HttpParts {
     pub method: String,
     /// Path and query, in URL encoding, as sent. `/` by default.
     pub path: String,
-    /// The Host header. By default the target's address, with its port unless that is 80.
+    /// The Host header. By default the target's address, with its port unless that is the usual one.
     pub host: Option<String>,
+    /// How the connection is secured; plain HTTP if not.
+    pub tls: Option<Tls>,
     /// Further headers, sent in this order.
     pub headers: Vec<(String, String)>,
     /// The status codes that mean success. 200-299 by default. A redirect is an answer like any other; it is
@@ -54,6 +57,7 @@ impl Default for HttpParts {
             method: "GET".to_owned(),
             path: "/".to_owned(),
             host: None,
+            tls: None,
             headers: Vec::new(),
             expect: vec![StatusRange::SUCCESS],
             body_contains: None,
@@ -65,10 +69,11 @@ impl Default for HttpParts {
 }
 
 /// A request that can be sent, and the answer that it expects. Made from [`HttpParts`]; in a normal form, so
-/// that requests that mean the same are equal: names of headers in lower case, status ranges sorted and merged.
+/// that requests that mean the same are equal: names of headers in lower case, status ranges sorted and merged. Clones
+/// share it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "HttpParts", into = "HttpParts")]
-pub struct HttpRequest(HttpParts);
+pub struct HttpRequest(Arc<HttpParts>);
 
 impl HttpRequest {
     /// Checks the parts.
@@ -86,7 +91,8 @@ impl HttpRequest {
             return Err(SpecError::NoStatus);
         }
         let headers = parts.headers.into_iter().map(check_header).collect::<Result<_, _>>()?;
-        Ok(Self(HttpParts { headers, expect: StatusRange::merge(parts.expect), ..parts }))
+        let parts = HttpParts { headers, expect: StatusRange::merge(parts.expect), ..parts };
+        Ok(Self(Arc::new(parts)))
     }
 
     /// A GET of `path` that expects 200-299.
@@ -104,9 +110,16 @@ impl HttpRequest {
 
     /// Writes `GET http://10.0.0.11:80/healthz (host www.example.org)`.
     pub(super) fn write(&self, target: SocketAddr, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let HttpParts { method, path, host, .. } = &self.0;
-        write!(f, "{method} http://{target}{path}")?;
-        host.iter().try_for_each(|host| write!(f, " (host {host})"))
+        let HttpParts { method, path, host, tls, .. } = self.parts();
+        let server_name = tls.as_ref().and_then(|tls| tls.parts().server_name.as_ref());
+        write!(f, "{method} {}://{target}{path}", self.scheme())?;
+        host.iter().try_for_each(|host| write!(f, " (host {host})"))?;
+        server_name.iter().try_for_each(|name| write!(f, " (server name {name})"))
+    }
+
+    /// `http` or `https`.
+    pub(super) fn scheme(&self) -> &'static str {
+        if self.0.tls.is_some() { "https" } else { "http" }
     }
 }
 
@@ -120,7 +133,7 @@ impl TryFrom<HttpParts> for HttpRequest {
 
 impl From<HttpRequest> for HttpParts {
     fn from(request: HttpRequest) -> Self {
-        request.0
+        Arc::unwrap_or_clone(request.0)
     }
 }
 

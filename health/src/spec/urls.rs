@@ -80,6 +80,11 @@ impl Urls {
         f.write_str(if count > 1 { ", …" } else { "" })
     }
 
+    /// `http` or `https`, as the first.
+    pub(super) fn scheme(&self) -> &'static str {
+        self.0.requests[0].scheme()
+    }
+
     /// The one that the probe of this number sends when it sends only one.
     pub fn drawn(&self, turn: u64) -> &HttpRequest {
         let mut hasher = DefaultHasher::new();

@@ -17,7 +17,7 @@ pub(super) fn message(target: SocketAddr, parts: &HttpParts) -> Result<Request<E
     let mut builder = Request::builder().method(parts.method.as_str()).uri(parts.path.as_str());
     builder = match &parts.host {
         Some(host) => builder.header(header::HOST, host),
-        None => builder.header(header::HOST, own_host(target)),
+        None => builder.header(header::HOST, own_host(target, if parts.tls.is_some() { 443 } else { 80 })),
     };
     for (name, value) in &parts.headers {
         builder = builder.header(name, value);
@@ -35,13 +35,13 @@ pub(super) fn message(target: SocketAddr, parts: &HttpParts) -> Result<Request<E
         .map_err(|error| Failure::Local { error: error.to_string() })
 }
 
-/// The target's address as a Host header: without the port that HTTP has anyway.
-fn own_host(target: SocketAddr) -> String {
-    match (target, target.port()) {
-        (SocketAddr::V4(v4), 80) => v4.ip().to_string(),
-        (SocketAddr::V6(v6), 80) => format!("[{}]", v6.ip()),
-        (SocketAddr::V4(v4), _) => v4.to_string(),
+/// The target's address as a Host header: without its port if that is `usual`.
+fn own_host(target: SocketAddr, usual: u16) -> String {
+    match target {
+        SocketAddr::V4(v4) if v4.port() == usual => v4.ip().to_string(),
+        SocketAddr::V4(v4) => v4.to_string(),
         // Without the scope, which means nothing to the server (RFC 6874).
-        (SocketAddr::V6(v6), port) => format!("[{}]:{port}", v6.ip()),
+        SocketAddr::V6(v6) if v6.port() == usual => format!("[{}]", v6.ip()),
+        SocketAddr::V6(v6) => format!("[{}]:{}", v6.ip(), v6.port()),
     }
 }
