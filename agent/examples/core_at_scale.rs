@@ -69,7 +69,11 @@ impl Core {
                     // Which services there are is told only when that has changed.
                     if wanted.table.len() != self.wanted.table.len() {
                         let services = wanted.table.keys().copied().collect();
-                        answers.push(Event::KernelSynced { services, failures: Vec::new() });
+                        answers.push(Event::KernelSynced {
+                            services,
+                            daemons: Default::default(),
+                            failures: Vec::new(),
+                        });
                     }
                     self.wanted = wanted;
                 }

@@ -22,6 +22,7 @@ mod daemon;
 pub(crate) mod document;
 mod error;
 mod forwarding;
+mod kernel;
 mod load;
 mod model;
 mod parse;

@@ -15,6 +15,8 @@ use std::time::Duration;
 pub struct Config {
     /// The daemon's own settings, `[lvsd]`.
     pub daemon: Daemon,
+    /// What the kernel's IPVS is set to beside its table, `[ipvs]`; what is not said stays as it is.
+    pub ipvs: ipvs::Settings,
     /// The BGP speaker, `[bgp]`; without it nothing is announced.
     pub bgp: Option<Bgp>,
     /// The balanced services by name, `[service.NAME]`.

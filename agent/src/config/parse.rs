@@ -7,13 +7,13 @@ use super::pieces::split;
 use super::service::Listeners;
 use super::twice::Seen;
 use super::walk::{Errors, Node, root};
-use super::{ConfigError, bgp, daemon, service, vip};
+use super::{ConfigError, bgp, daemon, kernel, service, vip};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use toml::de::DeValue;
 
-const KEYS: &[&str] = &["lvsd", "bgp", "service", "vip"];
+const KEYS: &[&str] = &["lvsd", "ipvs", "bgp", "service", "vip"];
 
 /// Parses and validates the files' text as one configuration. Each file is given with the name that errors and
 /// relative paths are to have; the first is the main one, which only the order of errors shows.
@@ -110,6 +110,7 @@ impl Default for Reader {
         Self {
             config: Config {
                 daemon: Daemon::default(),
+                ipvs: Default::default(),
                 bgp: None,
                 services: Default::default(),
                 vips: Default::default(),
@@ -131,6 +132,9 @@ impl Reader {
         };
         if let Some(node) = section.get("lvsd").filter(|node| self.alone(node, "lvsd")) {
             self.config.daemon = daemon::read(&node);
+        }
+        if let Some(node) = section.get("ipvs").filter(|node| self.alone(node, "ipvs")) {
+            self.config.ipvs = kernel::read(&node);
         }
         if let Some(node) = section.get("bgp").filter(|node| self.alone(node, "bgp")) {
             self.config.bgp = bgp::read(&node);

@@ -2,6 +2,7 @@
 
 use super::inventory::Snapshots;
 use super::saved::Saved;
+use super::settings::WantedSettings;
 use crate::config::Bgp;
 use bgp::RouteSet;
 use health::Check;
@@ -89,6 +90,8 @@ pub struct WantedTable {
     pub nominal: Table,
     /// Every service that is ours: one that is not in `table` is to be deleted. Anything else is foreign.
     pub owned: Arc<BTreeSet<ServiceKey>>,
+    /// What is set beside the table.
+    pub settings: Arc<WantedSettings>,
 }
 
 impl WantedTable {

@@ -5,7 +5,7 @@ use super::path::PathSeen;
 use super::saved::{Saved, SetWeight};
 use crate::config::{Admin, Backend, Config};
 use health::{Check, Verdict};
-use ipvs::{DestinationKey, ServiceKey, Table};
+use ipvs::{DaemonRole, DestinationKey, ServiceKey, Table};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -60,6 +60,9 @@ pub enum Event {
     KernelSynced {
         /// Our services that are in the kernel now.
         services: BTreeSet<ServiceKey>,
+        /// Sync daemons that run, if any is wanted or ours.
+        #[serde(default)]
+        daemons: BTreeSet<DaemonRole>,
         /// What the kernel refused.
         failures: Vec<String>,
     },

@@ -27,6 +27,7 @@ pub mod plan;
 pub mod pool;
 pub mod ramp;
 pub mod saved;
+pub mod settings;
 pub mod state;
 pub mod step;
 #[cfg(test)]

@@ -249,7 +249,10 @@ fn own(state: &mut State, dirty: &mut Dirty) -> Save {
             Arc::make_mut(&mut state.wanted.owned).extend(new);
         }
     }
-    let has_grown = state.wanted.owned.len() > before;
+    let mut has_grown = state.wanted.owned.len() > before;
+    if dirty.keys {
+        has_grown |= Arc::make_mut(&mut state.wanted.settings).own_configured();
+    }
     if dirty.ownership {
         let State { wanted, kernel, .. } = state;
         let gone: Vec<ServiceKey> = wanted
@@ -258,6 +261,7 @@ fn own(state: &mut State, dirty: &mut Dirty) -> Save {
             .filter(|key| !wanted.table.contains_key(key) && !kernel.services.contains(key))
             .copied()
             .collect();
+        dirty.table |= Arc::make_mut(&mut wanted.settings).disown_gone(&kernel.daemons);
         // From here on it is another's if it comes back, and the executor must not take it for ours.
         dirty.table |= !gone.is_empty();
         for key in gone {
@@ -265,9 +269,12 @@ fn own(state: &mut State, dirty: &mut Dirty) -> Save {
             kernel.table.remove(&key);
         }
     }
-    let is_new = (dirty.keys || dirty.ownership) && state.saved.owned != *state.wanted.owned;
+    let daemons = &state.wanted.settings.owned;
+    let is_new = (dirty.keys || dirty.ownership)
+        && (state.saved.owned != *state.wanted.owned || state.saved.sync_daemons != *daemons);
     if is_new {
         state.saved.owned.clone_from(state.wanted.owned.as_ref());
+        state.saved.sync_daemons.clone_from(daemons);
     }
     match (has_grown, is_new || dirty.operators) {
         (true, _) => Save::First,

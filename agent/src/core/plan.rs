@@ -88,7 +88,9 @@ impl Plan {
 /// What leads from one state's wanted table to another's.
 fn operations(from: &State, to: &State) -> Vec<String> {
     let ops = diff(&from.wanted.table, &to.wanted.table, &to.wanted.owned);
-    ops.iter().map(ToString::to_string).collect()
+    // Of what is set beside the table only what was configured is known here.
+    let beside = to.wanted.settings.controls(&from.wanted.settings.settings);
+    ops.iter().map(ToString::to_string).chain(beside.iter().map(ToString::to_string)).collect()
 }
 
 /// What is in one set and not in the other, in words.

@@ -2,7 +2,7 @@
 
 use super::Timestamp;
 use crate::config::Admin;
-use ipvs::{ServiceKey, Weight};
+use ipvs::{DaemonRole, ServiceKey, Weight};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -26,6 +26,9 @@ pub struct Saved {
     /// one that the configuration lost while lvsd was down is still ours to remove.
     #[serde(default)]
     pub owned: BTreeSet<ServiceKey>,
+    /// Sync daemons that we started, or were about to.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub sync_daemons: BTreeSet<DaemonRole>,
 }
 
 impl Saved {

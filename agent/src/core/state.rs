@@ -11,7 +11,7 @@ use super::uses::{ByCheck, Users};
 use super::vip::Vip;
 use crate::config::{Config, Service};
 use health::Check;
-use ipvs::{Protocol, ServiceKey, Table};
+use ipvs::{DaemonRole, Protocol, ServiceKey, Table};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::num::NonZeroU32;
@@ -142,6 +142,8 @@ pub struct Kernel {
     pub services: BTreeSet<ServiceKey>,
     /// Services in it that are not ours.
     pub foreign: usize,
+    /// Sync daemons that run, if any is wanted or ours.
+    pub daemons: BTreeSet<DaemonRole>,
     /// What it refused last.
     pub failures: Vec<String>,
     /// The addresses of our own device; none until they were read.

@@ -24,6 +24,7 @@ pub fn step(state: &mut State, event: Event, now: Timestamp) -> Vec<Action> {
     match event {
         Event::Restored { saved, snapshots } => {
             state.wanted.owned = Arc::new(saved.owned.clone());
+            Arc::make_mut(&mut state.wanted.settings).owned.clone_from(&saved.sync_daemons);
             state.saved = saved;
             state.inventory.restore(snapshots);
         }
@@ -37,7 +38,8 @@ pub fn step(state: &mut State, event: Event, now: Timestamp) -> Vec<Action> {
             }
         }
         Event::KernelRead { table, connections } => kernel_read(state, table, &connections, &mut dirty, now),
-        Event::KernelSynced { services, failures } => {
+        Event::KernelSynced { services, daemons, failures } => {
+            state.kernel.daemons = daemons;
             dirty.every_vip |= state.kernel.services != services;
             dirty.ownership = true;
             state.kernel.services = services;
@@ -112,6 +114,10 @@ fn configure(state: &mut State, config: Arc<Config>, dirty: &mut Dirty, now: Tim
     }
     state.leaving_vips.retain(|vip, _| !state.vip_users.contains_key(vip));
     judge_held_anew(state, &config, now);
+    if state.wanted.settings.settings != config.ipvs {
+        Arc::make_mut(&mut state.wanted.settings).settings = config.ipvs.clone();
+        dirty.table = true;
+    }
     state.config = Some(config);
     dirty.every_vip = true;
     dirty.keys = true;
@@ -223,6 +229,8 @@ fn kernel_read(
     state.kernel.is_read = true;
     state.kernel.last_read = now;
     if is_first {
+        dirty.table |= !state.wanted.settings.is_nothing();
+        dirty.keys = true;
         dirty.relist.extend(state.services.keys().cloned());
         dirty.every_vip = true;
         dirty.sources = true;

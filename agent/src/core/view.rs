@@ -21,12 +21,25 @@ pub struct Status {
     pub vips: Vec<VipView>,
     /// Every BGP peer, as the speaker reports it; filled in by the shell.
     pub peers: Vec<PeerView>,
+    /// The sync daemons that are configured or ours.
+    pub sync_daemons: Vec<SyncDaemonView>,
     /// Services in the kernel that are not ours.
     pub foreign_services: usize,
     /// What the kernel refused last.
     pub kernel_failures: Vec<String>,
     /// Hosts that operators' changes are about and that no pool has; the changes hold when they come back.
     pub absent_hosts: Vec<String>,
+}
+
+/// A daemon that shares connections with other balancers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SyncDaemonView {
+    /// `master` or `backup`.
+    pub role: String,
+    /// Interface, group and the rest, in words; none when it is to be stopped.
+    pub settings: Option<String>,
+    /// Whether it runs, as the kernel said last.
+    pub running: bool,
 }
 
 /// One service.
@@ -209,10 +222,21 @@ pub fn status(state: &State, only: Option<&str>) -> Result<Status, String> {
             })
             .collect(),
         peers: Vec::new(),
+        sync_daemons: sync_daemons(state),
         foreign_services: ipvs::foreign(&state.kernel.table, &state.wanted.table, &state.wanted.owned),
         kernel_failures: state.kernel.failures.clone(),
         absent_hosts: absent(state).into_iter().map(Into::into).collect(),
     })
+}
+
+fn sync_daemons(state: &State) -> Vec<SyncDaemonView> {
+    let wanted = &state.wanted.settings;
+    let view = |role: &ipvs::DaemonRole| SyncDaemonView {
+        role: role.to_string(),
+        settings: wanted.settings.daemon(*role).map(ToString::to_string),
+        running: state.kernel.daemons.contains(role),
+    };
+    wanted.owned.iter().map(view).collect()
 }
 
 /// Why a host has its standing, in every service that it is a backend of.

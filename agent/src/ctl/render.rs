@@ -56,6 +56,11 @@ pub fn status(status: &Status, paint: Paint) -> String {
     }
     vips(&mut text, &status.vips, paint);
     peers(&mut text, &status.peers, paint);
+    for daemon in &status.sync_daemons {
+        let state = if daemon.running { paint.good("runs") } else { paint.bad("does not run") };
+        let settings = daemon.settings.as_deref().unwrap_or("to be stopped");
+        line(&mut text, format_args!("\n{} sync daemon {state}: {settings}", daemon.role));
+    }
     if status.foreign_services > 0 {
         line(
             &mut text,

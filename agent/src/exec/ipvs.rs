@@ -3,13 +3,16 @@
 //! The table that the kernel has is remembered and kept in step with each operation's result, so that a change
 //! costs its own operations and no reading. After any error it counts as unknown and is read again.
 
+mod beside;
+
 use super::Backoff;
 use crate::core::Event;
 use crate::core::action::WantedTable;
 use crate::core::event::ConnectionCount;
 use crate::engine::Inbox;
 use crate::metrics::Metrics;
-use ipvs::{Ipvs, Op, ServiceKey, Snapshot, Table, Weight, diff, settled};
+use beside::Beside;
+use ipvs::{DaemonRole, Ipvs, Op, ServiceKey, Snapshot, Table, Weight, diff, settled};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -41,6 +44,7 @@ impl Handle {
             done: Arc::clone(&done),
             have: None,
             reported: None,
+            beside: Beside::default(),
             is_first: true,
             in_step: 0,
             backoff: Backoff::new(),
@@ -125,8 +129,9 @@ struct Executor {
     metrics: Arc<Metrics>,
     /// The kernel's table, unless it is unknown.
     have: Option<Table>,
-    /// What was last reported: our services in the kernel, and refusals.
-    reported: Option<(BTreeSet<ServiceKey>, Vec<String>)>,
+    /// What was last reported: our services in the kernel, sync daemons, and refusals.
+    reported: Option<(BTreeSet<ServiceKey>, BTreeSet<DaemonRole>, Vec<String>)>,
+    beside: Beside,
     is_first: bool,
     /// The number of the wanted table that the kernel was brought to last.
     in_step: u64,
@@ -182,10 +187,13 @@ impl Executor {
             self.have = Some(snapshot.table);
         }
         let (Some(want), Some(have)) = (want, self.have.take()) else { return Ok(()) };
-        let Applied { have, failures, is_new, done } = self.apply(have, &want.table).await?;
+        let Applied { have, mut failures, mut is_new, done } = self.apply(have, &want.table).await?;
+        let beside = self.beside.settle(&self.ipvs, &want.table.settings, is_reread).await?;
+        is_new |= !beside.done.is_empty();
+        failures.extend(beside.failures);
         // What was in step before and is not as it was read was changed by somebody else.
-        if is_reread && want.number == self.in_step && !done.is_empty() {
-            self.repaired(&done);
+        if is_reread && want.number == self.in_step {
+            self.repaired(&done, &beside.done);
         }
         self.in_step = want.number;
         if self.done.swap(want.number, Ordering::AcqRel) < want.number {
@@ -213,14 +221,17 @@ impl Executor {
         };
         let is_foreign = |key: &&ServiceKey| !want.table.contains_key(key) && !want.owned.contains(key);
         let ops = diff(&snapshot.table, &want.table, &want.owned);
+        let beside = self.beside.compare(&self.ipvs, &want.settings).await?;
         let mut comparison = Comparison {
-            differences: ops.iter().map(ToString::to_string).collect(),
+            differences: ops.iter().map(ToString::to_string).chain(beside).collect(),
             foreign: snapshot.table.keys().filter(is_foreign).map(ToString::to_string).collect(),
             ..Comparison::default()
         };
         if repair {
-            let Applied { have, failures, done, .. } = self.apply(snapshot.table, want).await?;
-            self.repaired(&done);
+            let Applied { have, mut failures, done, .. } = self.apply(snapshot.table, want).await?;
+            let beside = self.beside.settle(&self.ipvs, &want.settings, false).await?;
+            failures.extend(beside.failures);
+            self.repaired(&done, &beside.done);
             self.have = failures.is_empty().then(|| have.clone());
             comparison.repaired = failures.is_empty();
             comparison.failures.clone_from(&failures);
@@ -257,12 +268,14 @@ impl Executor {
     }
 
     /// Says what others had changed and is right again.
-    fn repaired(&self, done: &[Op]) {
-        if let Some(first) = done.first() {
-            self.metrics.ipvs_repaired(done.len());
+    fn repaired(&self, done: &[Op], beside: &[String]) {
+        let first = done.first().map(ToString::to_string).or_else(|| beside.first().cloned());
+        if let Some(first) = first {
+            let operations = done.len() + beside.len();
+            self.metrics.ipvs_repaired(operations);
             tracing::warn!(
-                operations = done.len(),
-                %first,
+                operations,
+                first,
                 "the kernel's IPVS table was changed by somebody else and has been repaired"
             );
         }
@@ -297,10 +310,11 @@ impl Executor {
 
     async fn report_synced(&mut self, have: &Table, want: &WantedTable, failures: Vec<String>) {
         let ours = have.keys().filter(|key| is_ours_and_works(key, have, want)).copied().collect();
-        let report = (ours, failures);
+        let report = (ours, self.beside.daemons(), failures);
         if self.reported.as_ref() != Some(&report) || want.owns_what_is_nowhere(have) {
             self.reported = Some(report.clone());
-            self.inbox.event(Event::KernelSynced { services: report.0, failures: report.1 }).await;
+            let (services, daemons, failures) = report;
+            self.inbox.event(Event::KernelSynced { services, daemons, failures }).await;
         }
     }
 }

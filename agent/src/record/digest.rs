@@ -66,7 +66,7 @@ impl Digester {
     fn table(&mut self, wanted: &WantedTable) -> u64 {
         let mut all = Fnv(OFFSET);
         // What it would be if all served follows from the same as the table; it would double the work.
-        let WantedTable { table, owned, nominal: _ } = wanted;
+        let WantedTable { table, owned, nominal: _, settings } = wanted;
         self.entries.retain(|key, _| table.contains_key(key));
         for (key, entry) in table.iter() {
             let digest = match self.entries.get(key) {
@@ -86,6 +86,9 @@ impl Digester {
             (self.owned, self.owned_digest) = (owned.clone(), one.0);
         }
         all.add(&self.owned_digest);
+        if !settings.is_nothing() {
+            all.add(settings);
+        }
         all.0
     }
 }

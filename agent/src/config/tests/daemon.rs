@@ -25,7 +25,10 @@ fn an_unknown_key_suggests_the_near_one() {
         "2:1: lvsd.resync_intervall: unknown key; did you mean `resync_interval`?"
     );
     assert_eq!(error("[services]\n"), "1:2: services: unknown key; did you mean `service`?");
-    assert_eq!(error("colour = 1"), "1:1: colour: unknown key; known here: `lvsd`, `bgp`, `service`, `vip`");
+    assert_eq!(
+        error("colour = 1"),
+        "1:1: colour: unknown key; known here: `lvsd`, `ipvs`, `bgp`, `service`, `vip`"
+    );
 }
 
 #[test]

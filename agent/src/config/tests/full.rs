@@ -23,6 +23,15 @@ fn the_daemon_is_read_in_full() {
 }
 
 #[test]
+fn what_is_beside_the_table_is_read_in_full() {
+    let ipvs = good(FULL).ipvs;
+    assert_eq!(ipvs.timeouts.to_string(), "tcp 1800 s, tcp-fin 90 s, udp 10 s");
+    let daemon = "on eth1, sync id 7, group 224.0.0.99 port 8850 ttl 2, messages up to 1400 bytes";
+    assert_eq!(ipvs.master.expect("a master").to_string(), daemon);
+    assert_eq!(ipvs.backup.expect("a backup").to_string(), daemon);
+}
+
+#[test]
 fn bgp_is_read_in_full() {
     let bgp = good(FULL).bgp.expect("there is a [bgp]");
     assert_eq!((bgp.local_asn, bgp.router_id.to_string()), (4_200_000_001, "10.64.0.1".to_owned()));

@@ -5,6 +5,7 @@ mod histories;
 mod lifecycle;
 mod operators;
 mod paths;
+mod settings;
 mod simulation;
 mod sources;
 mod world;

@@ -18,7 +18,7 @@ mod rules;
 
 use crate::config::Announce;
 use crate::core::state::ServiceState;
-use crate::core::{State, Timestamp};
+use crate::core::{State, Timestamp, settings};
 use crate::record::Line;
 use crate::record::digest::Digester;
 use crate::record::replay::replay;
@@ -109,6 +109,12 @@ fn is_as_wanted(host: &Host) -> Result<(), Broken> {
     }
     if !wanted.table.keys().eq(wanted.owned.iter()) || host.saved.owned != *wanted.owned {
         return broken(format!("owned are {:?}, saved as owned {:?}", wanted.owned, host.saved.owned));
+    }
+    let wants = settings::running(&host.config().ipvs);
+    let mut run = settings::running(&host.kernel.settings);
+    run.retain(|role| wants.contains(role) || !host.rules.orphaned_daemons.contains(role));
+    if run != wants || host.saved.sync_daemons != wants {
+        return broken(format!("{run:?} run, ours are {:?}, wanted {wants:?}", host.saved.sync_daemons));
     }
     // A pool that sh has no room for waits for a smaller one.
     let waits = |service: &ServiceState| service.waiting.clone().filter(|why| !why.contains("sh has 256"));

@@ -6,11 +6,12 @@ use crate::core::event::{Command, ConnectionCount, Note, Request, TakenOut};
 use crate::core::inventory::Snapshots;
 use crate::core::path::{Neighbour, Path, PathSeen};
 use crate::core::saved::Saved;
+use crate::core::settings;
 use crate::core::view::{self, BackendView, Status};
 use crate::core::{Action, Event, State, Timestamp, step};
 use bgp::RouteSet;
 use health::{Check, Verdict};
-use ipvs::{Op, ServiceKey, Table, diff};
+use ipvs::{Control, Op, ServiceKey, Table, diff};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -25,6 +26,10 @@ pub(super) struct World {
     pub(super) kernel: Table,
     /// Every write that reached the kernel, in order.
     pub(super) writes: Vec<Op>,
+    /// What is set beside the table.
+    pub(super) settings: ipvs::Settings,
+    /// Every write beside the table, in order.
+    pub(super) controls: Vec<String>,
     /// The addresses of the VIP device.
     pub(super) addresses: BTreeSet<IpAddr>,
     /// What the routers were told last; none before the first time.
@@ -62,6 +67,8 @@ impl World {
             now: Timestamp::from_micros(1_700_000_000_000_000),
             kernel: Table::new(),
             writes: Vec::new(),
+            settings: ipvs::Settings::default(),
+            controls: Vec::new(),
             addresses: BTreeSet::new(),
             routes: None,
             checks: BTreeSet::new(),
@@ -199,7 +206,12 @@ impl World {
         }
         let ours = |key: &&ServiceKey| wanted.table.contains_key(key) || wanted.owned.contains(key);
         let services = self.kernel.keys().filter(ours).copied().collect();
-        self.pending.push(Event::KernelSynced { services, failures: Vec::new() });
+        for control in wanted.settings.controls(&self.settings) {
+            obey(&mut self.settings, &control);
+            self.controls.push(control.to_string());
+        }
+        let daemons = settings::running(&self.settings);
+        self.pending.push(Event::KernelSynced { services, daemons, failures: Vec::new() });
     }
 
     /// Nothing is announced whose address and service the kernel does not have.
@@ -284,6 +296,21 @@ impl World {
     /// A backend as `lvsctl why` shows it, in its first service and family.
     pub(super) fn backend(&self, host: &str) -> BackendView {
         view::why(&self.state, host).unwrap().services[0].backends[0].clone()
+    }
+}
+
+/// Does beside the table what the kernel would.
+pub(super) fn obey(settings: &mut ipvs::Settings, control: &Control) {
+    match control {
+        Control::SetTimeouts(new) => {
+            let timeouts = &mut settings.timeouts;
+            timeouts.tcp = new.tcp.or(timeouts.tcp);
+            timeouts.tcp_fin = new.tcp_fin.or(timeouts.tcp_fin);
+            timeouts.udp = new.udp.or(timeouts.udp);
+        }
+        Control::StartDaemon { role, daemon } => settings.set_daemon(*role, Some(daemon.clone())),
+        Control::StopDaemon { role } => settings.set_daemon(*role, None),
+        Control::ZeroStatistics { .. } => panic!("nobody asked for it"),
     }
 }
 

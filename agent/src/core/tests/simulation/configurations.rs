@@ -15,6 +15,8 @@ router_id = "10.64.0.1"
 peer = [{ name = "r1", address = "10.64.0.251", asn = 65001 }]
 "#;
 
+const SYNC: &str = "[ipvs]\ntcp_timeout = \"30m\"\n[ipvs.sync]\nrole = \"both\"\ninterface = \"eth0\"\n";
+
 const FOUR: &str = r#"
 backends = [
   { host = "rs1", weight = 10, addresses = ["10.64.0.11", "fd00::11"] },
@@ -86,7 +88,7 @@ static ALL: LazyLock<Vec<Arc<Config>>> = LazyLock::new(|| {
             other("forwarding = \"tunnel\"\npersistence_timeout = \"60s\"\npool_file = \"/pools/a.json\"\n")
         ),
         web("web", &format!("port = 80\nforwarding = \"nat\"\nbackend_port = 8081\n{FOUR}{TCP}")),
-        web("web", &format!("fwmark = 7\n{FOUR}{ON_80}")),
+        format!("{SYNC}{}", web("web", &format!("fwmark = 7\n{FOUR}{ON_80}"))),
     ];
     texts.iter().map(|text| Arc::new(parse(&format!("{DAEMON}{text}")))).collect()
 });

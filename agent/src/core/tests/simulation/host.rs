@@ -173,7 +173,7 @@ impl Host {
             Incident::Stop => self.stop(),
             Incident::Killed { loses_state, loses_snapshots, number } => {
                 if *loses_state {
-                    self.rules.orphaned(self.saved.owned.iter().copied());
+                    self.rules.orphaned(&self.saved);
                     self.saved = Saved::default();
                 }
                 if *loses_snapshots {

@@ -8,7 +8,9 @@ use crate::core::Event;
 use crate::core::Timestamp;
 use crate::core::action::WantedTable;
 use crate::core::event::ConnectionCount;
-use ipvs::{Destination, DestinationKey, Entry, Op, ServiceKey, Table, Weight, diff};
+use crate::core::settings;
+use crate::core::tests::world::obey;
+use ipvs::{DaemonRole, Destination, DestinationKey, Entry, Op, ServiceKey, Table, Weight, diff};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -30,7 +32,9 @@ pub(super) struct Kernel {
     pub(super) writes: Vec<Op>,
     wanted: Option<WantedTable>,
     have: Option<Table>,
-    reported: Option<(BTreeSet<ServiceKey>, Vec<String>)>,
+    /// What is set beside the table.
+    pub(super) settings: ipvs::Settings,
+    reported: Option<(BTreeSet<ServiceKey>, BTreeSet<DaemonRole>, Vec<String>)>,
     retry: Retry,
 }
 
@@ -103,13 +107,19 @@ impl Kernel {
                 Err(refusal) => failures.push(format!("{op}: {refusal}")),
             }
         }
+        for control in wanted.settings.controls(&self.settings) {
+            is_new = true;
+            obey(&mut self.settings, &control);
+        }
         let is_done = failures.is_empty();
         if is_reread || is_new || !is_done {
             let ours = |key: &&ServiceKey| wanted.table.contains_key(key) || wanted.owned.contains(key);
-            let report = (have.keys().filter(ours).copied().collect(), failures);
+            let daemons = settings::running(&self.settings);
+            let report = (have.keys().filter(ours).copied().collect(), daemons, failures);
             if self.reported.as_ref() != Some(&report) || wanted.owns_what_is_nowhere(&have) {
                 self.reported = Some(report.clone());
-                events.push(Event::KernelSynced { services: report.0, failures: report.1 });
+                let (services, daemons, failures) = report;
+                events.push(Event::KernelSynced { services, daemons, failures });
             }
         }
         self.have = is_done.then_some(have);

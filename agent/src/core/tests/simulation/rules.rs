@@ -8,11 +8,12 @@ use crate::core::guard;
 use crate::core::inventory::Listing;
 use crate::core::member::Member;
 use crate::core::pool::Standing;
+use crate::core::saved::Saved;
 use crate::core::state::{Phase, ServiceState, service_keys};
 use crate::core::vip::Holds;
 use crate::core::{Action, Event, State, Timestamp, view};
 use health::{Check, Verdict};
-use ipvs::{Family, Protocol, ServiceKey, Weight};
+use ipvs::{DaemonRole, Family, Protocol, ServiceKey, Weight};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -41,6 +42,8 @@ pub(super) struct Rules {
     failing: BTreeMap<IpAddr, Timestamp>,
     /// Services that were ours before the state file was lost.
     pub(super) orphans: BTreeSet<ServiceKey>,
+    /// Sync daemons that were.
+    pub(super) orphaned_daemons: BTreeSet<DaemonRole>,
     steps: u64,
 }
 
@@ -50,8 +53,10 @@ impl Rules {
         (self.has_read_kernel, self.has_read_device) = (false, false);
     }
 
-    pub(super) fn orphaned(&mut self, keys: impl Iterator<Item = ServiceKey>) {
-        self.orphans.extend(keys);
+    /// The state file is lost.
+    pub(super) fn orphaned(&mut self, saved: &Saved) {
+        self.orphans.extend(&saved.owned);
+        self.orphaned_daemons.extend(&saved.sync_daemons);
     }
 
     pub(super) fn hears(&mut self, event: &Event) {
