@@ -38,10 +38,10 @@ bench-ipvs: deps ## measure what thousands of services cost, beside keepalived a
 	$(CARGO) build --quiet --release -p lvsd -p lab --bin lvsd --bin lvsctl --bin bench_ipvs
 	@chrt --rr 1 taskset --cpu-list 0 "$${CARGO_TARGET_DIR:-target}"/release/bench_ipvs
 
-bench-health: deps ## measure how soon a dead server is out, beside keepalived (root); leaves target/bench/health*
-	@tests/install-packages keepalived
+bench-health: deps ## measure what checks cost and how soon a dead server is out, beside keepalived (root); leaves target/bench/health*
+	@tests/install-packages keepalived nftables
 	$(CARGO) build --quiet --release -p lvsd -p lab --bin lvsd --bin lvsctl --bin bench_health
-	@chrt --rr 1 taskset --cpu-list 0 "$${CARGO_TARGET_DIR:-target}"/release/bench_health
+	@chrt --rr 1 "$${CARGO_TARGET_DIR:-target}"/release/bench_health
 
 lint: ## formatting, clippy without warnings, licences and sources of dependencies
 	$(CARGO) fmt --all --check

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow};
 use lab::host::{Host, Process};
 use lab::measure::figures::{Report, Required};
-use lab::world::World;
 use nix::sys::signal::Signal;
 
 use crate::ground::{CHECKERS, Checker, Ground, set_cable, start_servers};
@@ -88,7 +87,7 @@ struct Times {
 type All = BTreeMap<(Cause, Checker), Times>;
 
 /// Measures it and gives the distributions.
-pub(crate) fn measure(_world: &World, report: &mut Report) -> Result<Vec<Curve>> {
+pub(crate) fn measure(report: &mut Report) -> Result<Vec<Curve>> {
     let deaths = match std::env::var(VARIABLE) {
         Ok(text) => text.parse().with_context(|| format!("{VARIABLE}={text}"))?,
         Err(_) => DEATHS,

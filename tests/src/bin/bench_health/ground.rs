@@ -14,7 +14,7 @@ use lab::site::LIMIT;
 use crate::server::{self, PORT};
 
 /// Where everybody logs to: in memory, for a file of the machine's costs time in user-mode Linux.
-const LOGS: &str = "/run/logs";
+pub(crate) const LOGS: &str = "/run/logs";
 
 /// A service of a balancer: how its servers are checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -108,7 +108,7 @@ impl Ground {
             (0..servers).map(|server| join(&format!("server{server}"), &port(server), address(server)));
         let joined = joined.collect::<Result<Vec<_>>>()?;
         let lvsd = Lvsd::start_with(&lvsd_host, &lvsd_configuration(&lvsd_host, servers))?;
-        let keepalived = start_keepalived(&keepalived_host, servers)?;
+        let keepalived = keepalived(&keepalived_host, &keepalived_configuration(servers))?;
         let mut ground = Self { segment, servers: joined, lvsd, keepalived_host, keepalived };
         ground.lvsd.wait_ready(LIMIT)?;
         Ok(ground)
@@ -156,9 +156,10 @@ fn lvsd_configuration(host: &Host, servers: usize) -> String {
     text
 }
 
-fn start_keepalived(host: &Host, servers: usize) -> Result<Process> {
+/// Starts keepalived with this configuration, its checks alone.
+pub(crate) fn keepalived(host: &Host, configuration: &str) -> Result<Process> {
     let file = host.files().join("keepalived.conf");
-    fs::write(&file, keepalived_configuration(servers)).context("write keepalived.conf")?;
+    fs::write(&file, configuration).context("write keepalived.conf")?;
     let pid = |name: &str| host.files().join(name);
     let mut command = Command::new("keepalived");
     command.args(["--dont-fork", "--no-syslog", "--check", "--use-file"]).arg(&file);

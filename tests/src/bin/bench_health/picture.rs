@@ -1,10 +1,11 @@
-//! The picture: for each cause, the share of deaths that were seen within a time.
+//! The pictures: for each cause, the share of deaths that were seen within a time; and processor time against checks.
 
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
 
 /// The times of one checker.
 #[derive(Debug)]
@@ -15,6 +16,18 @@ pub(crate) struct Curve {
     pub(crate) name: &'static str,
     pub(crate) is_lvsd: bool,
     pub(crate) seconds: Vec<f64>,
+}
+
+/// What a number of checks took.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Load {
+    /// Who checks.
+    pub(crate) name: String,
+    /// Checks per second that were asked for, and those that were done.
+    pub(crate) wanted: f64,
+    pub(crate) done: f64,
+    /// Processor time per second.
+    pub(crate) cores: f64,
 }
 
 /// Sizes of a panel and of its margins.
@@ -31,8 +44,8 @@ const SECONDS: f64 = 20.0;
 const OURS: [&str; 3] = ["#1f5f99", "#3fa0d0", "#10304d"];
 const OTHERS: [&str; 3] = ["#b5482a", "#e0a080", "#777777"];
 
-/// Draws all panels, two in a row.
-pub(crate) fn write(path: &Path, curves: &[Curve]) -> Result<()> {
+/// Draws the panels of all causes, two in a row.
+pub(crate) fn deaths(path: &Path, curves: &[Curve]) -> Result<()> {
     let mut panels: Vec<&str> = Vec::new();
     for curve in curves {
         if !panels.contains(&curve.panel) {
@@ -103,4 +116,63 @@ fn steps(seconds: &[f64], (left, bottom): (f64, f64)) -> String {
         let _ = write!(points, " {x:.1},{:.1} {x:.1},{:.1}", height(number), height(number + 1));
     }
     points
+}
+
+/// Draws two panels: the machine's own kernel, and the lab's.
+pub(crate) fn loads(path: &Path, native: &[Load], lab: &[Load]) -> Result<()> {
+    let (width, height) = (LEFT + 2.0 * (WIDTH + GAP), TOP + HEIGHT + GAP + 40.0);
+    let mut text = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" font-family=\"sans-serif\" font-size=\"13\">\n\
+         <rect width=\"{width}\" height=\"{height}\" fill=\"white\"/>\n\
+         <text x=\"{LEFT}\" y=\"26\" font-size=\"16\">Processor time against TCP checks done per second</text>\n"
+    );
+    load_panel(&mut text, LEFT, "the machine's own kernel", native);
+    load_panel(&mut text, LEFT + WIDTH + GAP, "the lab's kernel (slow system calls)", lab);
+    text += "</svg>\n";
+    fs::write(path, text).with_context(|| format!("write {}", path.display()))
+}
+
+fn load_panel(text: &mut String, left: f64, title: &str, loads: &[Load]) {
+    let (right, bottom) = (left + WIDTH, TOP + HEIGHT);
+    let most = loads.iter().map(|load| load.done).fold(1.0, f64::max);
+    let _ = writeln!(text, "<text x=\"{left}\" y=\"{}\" font-weight=\"bold\">{title}</text>", TOP - 8.0);
+    for quarter in 0..=4 {
+        let share = f64::from(quarter) / 4.0;
+        let (x, y) = (left + WIDTH * share, bottom - HEIGHT * share);
+        let _ = writeln!(text, "<path d=\"M{x:.1} {TOP}V{bottom}M{left} {y:.1}H{right}\" stroke=\"#ddd\"/>");
+        let _ = writeln!(
+            text,
+            "<text x=\"{x:.1}\" y=\"{}\" text-anchor=\"middle\">{:.0}</text>",
+            bottom + 18.0,
+            most * share
+        );
+        let _ = writeln!(
+            text,
+            "<text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{:.0} %</text>",
+            left - 6.0,
+            y + 4.0,
+            share * 100.0
+        );
+    }
+    let mut names: Vec<&str> = Vec::new();
+    for load in loads {
+        if !names.contains(&load.name.as_str()) {
+            names.push(&load.name);
+        }
+    }
+    for (number, name) in names.into_iter().enumerate() {
+        let colour = if name.starts_with("lvsd") { OURS[0] } else { OTHERS[0] };
+        let mut points = String::new();
+        for load in loads.iter().filter(|load| load.name == name) {
+            let (x, y) = (left + WIDTH * load.done / most, bottom - HEIGHT * load.cores.min(1.0));
+            let _ = write!(points, "{x:.1},{y:.1} ");
+            let _ = writeln!(text, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\" fill=\"{colour}\"/>");
+        }
+        let _ = writeln!(
+            text,
+            "<polyline points=\"{points}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>"
+        );
+        let y = bottom + 38.0 + 16.0 * number as f64;
+        let _ = writeln!(text, "<text x=\"{left}\" y=\"{y}\" fill=\"{colour}\">{name}</text>");
+    }
 }
