@@ -114,7 +114,7 @@ impl Core {
 
     fn report(&mut self, check: &Arc<Check>, verdict: Verdict) -> Duration {
         let failure = (verdict == Verdict::Down).then(|| "connection refused".to_owned());
-        self.step(Event::Checked { check: Arc::clone(check), verdict, failure }).1
+        self.step(Event::Checked { check: Arc::clone(check), verdict, failure, advice: Default::default() }).1
     }
 }
 
@@ -149,7 +149,7 @@ fn address(base: [u8; 4], number: u32) -> IpAddr {
 fn flaps(services: u32, backends: u32) -> Result<String, String> {
     let mut core = Core::start(&configuration(services, backends, true))?;
     for check in core.checks.clone() {
-        core.take(Event::Checked { check, verdict: Verdict::Up, failure: None });
+        core.take(Event::Checked { check, verdict: Verdict::Up, failure: None, advice: Default::default() });
     }
     if !core.state.is_ready() {
         return Err("the core is not ready".into());

@@ -153,7 +153,7 @@ impl Service {
             let _ = writeln!(text, "pool_file = \"{file}\"");
         }
         let kind = match self.check {
-            Check::Http => "type = \"http\"\npath = \"/healthz\"",
+            Check::Http => "type = \"http\"\nurl = \"/healthz\"",
             Check::Tcp => "type = \"tcp\"",
         };
         let _ = write!(text, "\n[[service.{name}.checks]]\n{kind}\n{}\n", self.timing);

@@ -1,46 +1,124 @@
-//! `[[service.NAME.checks]]`.
+//! `[[service.NAME.checks]]` and `require`: what is common to all checks; each kind has a file of its own.
+
+mod http;
+mod payload;
+mod tcp;
 
 use super::Problem;
-use super::model::CheckTemplate;
-use super::value::{duration_or, port};
+use super::model::{CheckPath, CheckTemplate, Require};
+use super::value::{address, duration_or, port};
 use super::walk::{Node, Section};
-use health::spec::{MAX_PERIOD, MIN_PERIOD};
-use health::{HttpParts, HttpRequest, Kind, StatusRange, Timing};
+use health::spec::{FAST_INTERVAL, MAX_PERIOD, MIN_PERIOD};
+use health::{Kind, SpecError, Timing};
+use ipvs::Forward;
+use std::net::IpAddr;
 use std::num::NonZeroU16;
 
-const TCP_KEYS: &[&str] = &["type", "port", "interval", "timeout", "fall", "rise"];
-const HTTP_KEYS: &[&str] = &["type", "path", "host", "expect", "port", "interval", "timeout", "fall", "rise"];
+/// The keys of a kind of check: its own after those that all have.
+macro_rules! keys {
+    ($($own:literal),* $(,)?) => {
+        &[
+            "type", "port", "path", "source", "interval", "fast_interval", "timeout", "fall", "rise", $($own),*
+        ]
+    };
+}
+use keys;
 
-const TYPE: &str = "\"tcp\" or \"http\"";
-const PATH: &str = "a path such as \"/healthz\", with a query or without, in URL encoding";
-const HOST: &str = "a host name or address, with a port or without";
-const STATUS: &str = "a status 100-599 or a range such as \"200-299\"";
-const EXPECT: &str = "an array of one or more of: a status 100-599, a range such as \"200-299\"";
+/// A kind of check as the configuration has it.
+struct Type {
+    name: &'static str,
+    keys: &'static [&'static str],
+    read: fn(&Section<'_>) -> Option<Kind>,
+}
+
+/// Every kind.
+const TYPES: &[Type] = &[tcp::TCP, http::HTTP];
+
+const REQUIRE: &str = "\"all\", \"any\", or how many of the checks a backend must pass";
+const PATH: &str = "\"direct\" or \"vip\" (a request's path is its `url`)";
+const SOURCE: &str = "an address of this host, or an array of one of each family";
 
 /// The largest fall or rise: with the default interval a verdict would take more than half an hour.
 const MAX_COUNT: u32 = 1000;
 
-/// Reads the checks; none at all must be meant.
-pub(super) fn read(section: &Section<'_>) -> Option<Vec<CheckTemplate>> {
+/// The most checks of a service: each is one more for every backend of it.
+const MAX_CHECKS: usize = 64;
+
+/// Reads the checks, and how many of them a backend must pass; none at all must be meant.
+pub(super) fn read(section: &Section<'_>) -> Option<(Vec<CheckTemplate>, Require)> {
     let service = section.node().name();
     let expected =
         format!("one or more checks as [[{service}.checks]], or `checks = []` to take every backend for up");
-    let items = section.required("checks", &expected)?.array(&expected)?;
-    Some(items.iter().filter_map(check).collect())
+    let node = section.required("checks", &expected)?;
+    let items = node.array(&expected)?;
+    if items.len() > MAX_CHECKS {
+        node.report(Problem::Conflict(format!("{} checks; {MAX_CHECKS} is the most", items.len())));
+    }
+    let require = section.get("require").and_then(|node| require(&node, items.len())).unwrap_or_default();
+    Some((items.iter().filter_map(check).collect(), require))
+}
+
+fn require(node: &Node<'_>, checks: usize) -> Option<Require> {
+    let read = match (node.as_string(), node.as_integer()) {
+        (Some("all"), _) => Some(Require::All),
+        (Some("any"), _) => Some(Require::Any),
+        (_, Some(number)) => u16::try_from(number).ok().and_then(NonZeroU16::new).map(Require::AtLeast),
+        (_, None) => None,
+    };
+    let Some(require) = read else {
+        node.unexpected(REQUIRE);
+        return None;
+    };
+    match require {
+        Require::AtLeast(number) if usize::from(number.get()) > checks => {
+            node.report(Problem::Conflict(format!("{number} must pass, but there are {checks} checks")));
+            None
+        }
+        Require::All | Require::Any | Require::AtLeast(_) => Some(require),
+    }
+}
+
+/// Holds the checks against how packets get to the service's backends.
+pub(super) fn fit(
+    section: &Section<'_>,
+    checks: &[CheckTemplate],
+    (forward, backend_port, require_on_link): (Forward, u16, bool),
+) {
+    let nodes = section.get("checks").and_then(|node| node.array("")).unwrap_or_default();
+    // With one missing, which is wrong, the others are not where they stand in the file.
+    if nodes.len() != checks.len() {
+        return;
+    }
+    for (node, check) in nodes.iter().zip(checks) {
+        let refused = |reason: &str| node.report(Problem::Conflict(reason.to_owned()));
+        if backend_port == 0 && check.port.is_none() {
+            refused("with a fwmark there is no port to ask: give each check its own");
+        }
+        match (&check.path, forward) {
+            (CheckPath::Vip, Forward::DirectRouting) if !require_on_link => refused(
+                "path = \"vip\" hands packets to servers on the balancer's own links: not with require_on_link = false",
+            ),
+            (CheckPath::Vip, Forward::Masquerade) => {
+                refused(
+                    "path = \"vip\" asks for the VIP on the server, which has none with forwarding = \"nat\"",
+                );
+            }
+            (CheckPath::Vip | CheckPath::Direct { .. }, _) => {}
+        }
+    }
 }
 
 fn check(node: &Node<'_>) -> Option<CheckTemplate> {
     // The type decides which keys there are, so it is looked at before them.
-    let kind = node.peek("type");
-    let section = match kind.as_ref().and_then(Node::as_string) {
-        Some("tcp") => node.section(TCP_KEYS)?,
-        Some(_) | None => node.section(HTTP_KEYS)?,
-    };
-    let kind = section.required("type", TYPE).and_then(|node| match node.as_string() {
-        Some("tcp") => Some(Kind::Tcp),
-        Some("http") => http(&section).map(Kind::Http),
-        Some(_) | None => {
-            node.unexpected(TYPE);
+    let name = node.peek("type").as_ref().and_then(Node::as_string);
+    let known = TYPES.iter().find(|known| Some(known.name) == name);
+    let keys = known.unwrap_or(&http::HTTP).keys;
+    let section = node.section(keys)?;
+    let expected = types();
+    let kind = section.required("type", &expected).and_then(|node| match known {
+        Some(known) => (known.read)(&section),
+        None => {
+            node.unexpected(expected);
             None
         }
     });
@@ -48,8 +126,53 @@ fn check(node: &Node<'_>) -> Option<CheckTemplate> {
         Some(node) => port(&node).and_then(NonZeroU16::new).map(Some),
         None => Some(None),
     };
+    let path = path(&section);
     let timing = timing(&section);
-    Some(CheckTemplate { kind: kind?, port: port?, timing: timing? })
+    Some(CheckTemplate { kind: kind?, port: port?, path: path?, timing: timing? })
+}
+
+/// `"tcp", "http" or "dns"`.
+fn types() -> String {
+    let names: Vec<String> = TYPES.iter().map(|known| format!("{:?}", known.name)).collect();
+    match names.split_last() {
+        Some((last, others)) if !others.is_empty() => format!("{} or {last}", others.join(", ")),
+        Some(_) | None => names.concat(),
+    }
+}
+
+fn path(section: &Section<'_>) -> Option<CheckPath> {
+    let is_vip = match section.get("path") {
+        None => false,
+        Some(node) => node.parsed(PATH, |text| match text {
+            "direct" => Some(false),
+            "vip" => Some(true),
+            _ => None,
+        })?,
+    };
+    let source = section.get("source");
+    match (is_vip, source) {
+        (true, Some(source)) => {
+            let reason = "with path = \"vip\" the probes have an address of their own";
+            source.report(Problem::Conflict(reason.to_owned()));
+            None
+        }
+        (true, None) => Some(CheckPath::Vip),
+        (false, Some(source)) => sources(&source).map(|sources| CheckPath::Direct { sources }),
+        (false, None) => Some(CheckPath::default()),
+    }
+}
+
+fn sources(node: &Node<'_>) -> Option<Vec<IpAddr>> {
+    let sources: Vec<IpAddr> = match node.as_string() {
+        Some(_) => vec![address(node, SOURCE)?],
+        None => node.array(SOURCE)?.iter().filter_map(|item| address(item, SOURCE)).collect(),
+    };
+    let of_family = |is_v4| sources.iter().filter(|source| source.is_ipv4() == is_v4).count();
+    if sources.is_empty() || of_family(true) > 1 || of_family(false) > 1 {
+        node.unexpected(SOURCE);
+        return None;
+    }
+    Some(sources)
 }
 
 fn timing(section: &Section<'_>) -> Option<Timing> {
@@ -58,55 +181,16 @@ fn timing(section: &Section<'_>) -> Option<Timing> {
     let count = |key, default| {
         section.get(key).and_then(|node| node.integer("a count 1-1000", 1..=MAX_COUNT)).unwrap_or(default)
     };
-    let timing = Timing::new(
-        period("interval", default.interval()),
-        period("timeout", default.timeout()),
-        count("fall", default.fall()),
-        count("rise", default.rise()),
-    );
-    timing.map_err(|error| section.node().report(Problem::Conflict(error.to_string()))).ok()
+    let interval = period("interval", default.interval());
+    let timeout = period("timeout", default.timeout());
+    let fast = duration_or(section, "fast_interval", MIN_PERIOD..=interval, interval.min(FAST_INTERVAL));
+    let counts = (count("fall", default.fall()), count("rise", default.rise()));
+    let timing =
+        Timing::new(interval, timeout, counts.0, counts.1).and_then(|timing| timing.with_fast_interval(fast));
+    taken(section, timing)
 }
 
-fn http(section: &Section<'_>) -> Option<HttpRequest> {
-    let default = HttpParts::default();
-    let parts = HttpParts {
-        path: section.get("path").and_then(|node| path(&node)).unwrap_or(default.path),
-        host: section.get("host").and_then(|node| host(&node)),
-        expect: section.get("expect").and_then(|node| expect(&node)).unwrap_or(default.expect),
-        ..HttpParts::default()
-    };
-    HttpRequest::new(parts).map_err(|error| section.node().report(Problem::Conflict(error.to_string()))).ok()
-}
-
-fn path(node: &Node<'_>) -> Option<String> {
-    node.parsed(PATH, |text| HttpRequest::get(text).is_ok().then(|| text.to_owned()))
-}
-
-fn host(node: &Node<'_>) -> Option<String> {
-    node.parsed(HOST, |text| {
-        let parts = HttpParts { host: Some(text.to_owned()), ..HttpParts::default() };
-        HttpRequest::new(parts).is_ok().then(|| text.to_owned())
-    })
-}
-
-/// `None` when the array has no usable element; what is wrong is reported.
-fn expect(node: &Node<'_>) -> Option<Vec<StatusRange>> {
-    let items = node.array(EXPECT)?;
-    if items.is_empty() {
-        node.unexpected(EXPECT);
-    }
-    let ranges: Vec<_> = items.iter().filter_map(status).collect();
-    (!ranges.is_empty()).then_some(ranges)
-}
-
-fn status(node: &Node<'_>) -> Option<StatusRange> {
-    let read = match (node.as_integer(), node.as_string()) {
-        (Some(code), _) => u16::try_from(code).ok().and_then(|code| StatusRange::new(code, code).ok()),
-        (None, Some(text)) => text.parse().ok(),
-        (None, None) => None,
-    };
-    read.or_else(|| {
-        node.unexpected(STATUS);
-        None
-    })
+/// What was made, or nothing once it is reported why not.
+fn taken<T>(section: &Section<'_>, made: Result<T, SpecError>) -> Option<T> {
+    made.map_err(|error| section.node().report(Problem::Conflict(error.to_string()))).ok()
 }

@@ -39,8 +39,8 @@ pub(crate) mod walk;
 pub use error::{ConfigError, Place, Problem};
 pub use load::load;
 pub use model::{
-    Admin, Announce, Backend, Bgp, CheckTemplate, Config, ConnectionLimits, Daemon, Family, HostAddresses,
-    Peer, Pool, Service, Vip,
+    Admin, Announce, Backend, Bgp, CheckPath, CheckTemplate, Config, ConnectionLimits, Daemon, Family,
+    HostAddresses, Peer, Pool, Require, Service, Vip,
 };
 pub use parse::parse;
 pub use threshold::{Threshold, ThresholdError};

@@ -189,7 +189,9 @@ pub struct Service {
     pub pool: Pool,
     /// Hosts whose addresses are given and not looked up; keys as in [`Backend::host`].
     pub addresses: HostAddresses,
-    /// The checks that a backend must pass; none takes every backend for up.
+    /// How many of the checks a backend must pass.
+    pub require: Require,
+    /// The checks of a backend; none takes every backend for up.
     pub checks: Vec<CheckTemplate>,
     /// Where the service is defined.
     pub origin: Place,
@@ -296,6 +298,30 @@ impl From<bool> for Admin {
     }
 }
 
+/// How many of its checks a backend must pass.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Require {
+    /// Every one.
+    #[default]
+    All,
+    /// One of them.
+    Any,
+    /// So many of them.
+    AtLeast(NonZeroU16),
+}
+
+impl Require {
+    /// How many of `count` checks have to pass.
+    pub fn of(self, count: usize) -> usize {
+        match self {
+            Self::All => count,
+            Self::Any => count.min(1),
+            Self::AtLeast(number) => count.min(number.get().into()),
+        }
+    }
+}
+
 /// A check of every backend of a service; with a backend's address it becomes a check.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CheckTemplate {
@@ -303,6 +329,29 @@ pub struct CheckTemplate {
     pub kind: health::Kind,
     /// The port that is asked; the service's own when absent.
     pub port: Option<NonZeroU16>,
+    /// The way that its packets go.
+    pub path: CheckPath,
     /// How often it is asked and when the answer counts.
     pub timing: health::Timing,
+}
+
+/// The way that a check's packets go.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CheckPath {
+    /// To the backend's own address.
+    Direct {
+        /// The addresses that they come from, at most one of each family; the routing table's choice for a family
+        /// without one.
+        sources: Vec<IpAddr>,
+    },
+    /// To the VIP, handed to the backend as a client's packet is.
+    Vip,
+}
+
+/// To the backend's own address, from the address that the routing table chooses.
+impl Default for CheckPath {
+    fn default() -> Self {
+        Self::Direct { sources: Vec::new() }
+    }
 }

@@ -1,6 +1,5 @@
 //! `[service.NAME]`: what it listens on and how it is scheduled; its pool and its checks have files of their own.
 
-use super::model::CheckTemplate;
 use super::model::Service;
 use super::scheduling::Datagrams;
 use super::threshold::Threshold;
@@ -32,6 +31,7 @@ const KEYS: &[&str] = &[
     "max_change",
     "slow_start",
     "require_on_link",
+    "require",
     "pool_file",
     "backends",
     "checks",
@@ -98,8 +98,9 @@ pub(super) fn read(node: &Node<'_>, name: &str, listeners: &mut Listeners) -> Op
         Listener::Mark(mark) => (0, Protocol::Tcp, Some(mark)),
     };
     let backend_port = backend_port.unwrap_or(port);
-    let checks = checks?;
-    check_ports(&section, &checks, backend_port);
+    let (checks, require) = checks?;
+    let require_on_link = require_on_link.unwrap_or(forward == Forward::DirectRouting);
+    check::fit(&section, &checks, (forward, backend_port, require_on_link));
     Some(Service {
         name: name.into(),
         vips: vips?,
@@ -113,9 +114,10 @@ pub(super) fn read(node: &Node<'_>, name: &str, listeners: &mut Listeners) -> Op
         depool_threshold: threshold.unwrap_or(Threshold::HALF),
         max_change: max_change.unwrap_or(Threshold::HALF),
         slow_start: duration_or(&section, "slow_start", Duration::ZERO..=MOST_SLOW_START, Duration::ZERO),
-        require_on_link: require_on_link.unwrap_or(forward == Forward::DirectRouting),
+        require_on_link,
         pool,
         addresses,
+        require,
         checks,
         origin: node.key_place(),
     })
@@ -135,14 +137,6 @@ fn listener(section: &Section<'_>) -> Option<Listener> {
         ));
     }
     mark.map(Listener::Mark)
-}
-
-/// With a firewall mark there is no port that a check could ask by itself.
-fn check_ports(section: &Section<'_>, checks: &[CheckTemplate], backend_port: u16) {
-    if backend_port == 0 && checks.iter().any(|check| check.port.is_none()) {
-        let reason = "with a fwmark there is no port to ask: give each check its own".into();
-        section.node().report_key(Problem::Conflict(reason));
-    }
 }
 
 fn protocol(node: &Node<'_>) -> Option<Protocol> {

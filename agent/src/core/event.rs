@@ -4,7 +4,7 @@ use super::inventory::Snapshots;
 use super::path::PathSeen;
 use super::saved::{Saved, SetWeight};
 use crate::config::{Admin, Backend, Config};
-use health::{Check, Verdict};
+use health::{Advice, Check, Verdict};
 use ipvs::{DaemonRole, DestinationKey, ServiceKey, Table};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -40,7 +40,7 @@ pub enum Event {
         /// Its addresses, at least one, or why there are none.
         outcome: Result<Vec<IpAddr>, String>,
     },
-    /// A check gave its first result or changed its verdict.
+    /// A check gave its first result, changed its verdict, or its target asks for something else than before.
     Checked {
         /// The check.
         check: Arc<Check>,
@@ -48,6 +48,9 @@ pub enum Event {
         verdict: Verdict,
         /// What the last probe met, when it failed.
         failure: Option<String>,
+        /// What the target says of how much it wants to be given, all that it has said so far.
+        #[serde(default)]
+        advice: Advice,
     },
     /// The kernel's IPVS table was read, whole.
     KernelRead {

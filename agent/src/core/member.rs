@@ -1,72 +1,18 @@
 //! A service's pools, one for each address family: members, what is known of each, and what was decided.
 
-use super::Timestamp;
 use super::path::{PathSeen, Paths, is_off_link};
-use super::pool::{self, Candidate, Decision, Health, Standing};
+use super::pool::{self, Candidate, Decision, Health, Standing, Wish};
 use super::ramp::{Ramp, ramp};
-use super::uses::ByCheck;
-use crate::config::{Admin, CheckTemplate, ConnectionLimits, Service, Threshold};
-use health::{Check, Verdict};
-use ipvs::{DestinationKey, Family, Weight};
+use super::verdicts::{MemberCheck, Verdicts};
+use super::{Timestamp, advice};
+use crate::config::{Admin, CheckPath, ConnectionLimits, Service, Threshold};
+use health::spec::Encapsulation;
+use health::{Advice, Check, Route};
+use ipvs::{DestinationKey, Family, Forward, Scheduler, TunnelKind, Weight};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
-
-/// The verdicts of all checks, as they last were reported.
-#[derive(Clone, Debug, Default)]
-pub struct Verdicts(ByCheck<Reported>);
-
-/// A check's last report.
-#[derive(Clone, Debug)]
-pub struct Reported {
-    /// What it says.
-    pub verdict: Verdict,
-    /// Since when.
-    pub since: Timestamp,
-    /// What its last failed probe met.
-    pub failure: Option<String>,
-}
-
-impl Verdicts {
-    /// Takes a report.
-    pub fn report(&mut self, check: Arc<Check>, verdict: Verdict, failure: Option<String>, now: Timestamp) {
-        let since = match self.0.get(&check) {
-            Some(known) if known.verdict == verdict => known.since,
-            Some(_) | None => now,
-        };
-        self.0.insert(check, Reported { verdict, since, failure });
-    }
-
-    /// A check's last report.
-    pub fn get(&self, check: &Check) -> Option<&Reported> {
-        self.0.get(check)
-    }
-
-    /// Forgets a check that is not wanted any more.
-    pub fn forget(&mut self, check: &Check) {
-        self.0.remove(check);
-    }
-
-    /// What several checks say together: down if one is, else unknown if one is, else up.
-    fn together(&self, checks: &[Arc<Check>], born: Timestamp) -> Health {
-        let (mut up_since, mut down_since, mut unknown) = (born, None::<Timestamp>, false);
-        for check in checks {
-            match self.0.get(check) {
-                Some(Reported { verdict: Verdict::Up, since, .. }) => up_since = up_since.max(*since),
-                Some(Reported { verdict: Verdict::Down, since, .. }) => {
-                    down_since = Some(down_since.map_or(*since, |earlier| earlier.min(*since)));
-                }
-                Some(Reported { verdict: Verdict::Unknown, .. }) | None => unknown = true,
-            }
-        }
-        match (down_since, unknown) {
-            (Some(since), _) => Health::Down { since },
-            (None, true) => Health::Unknown,
-            (None, false) => Health::Up { since: up_since },
-        }
-    }
-}
 
 /// One backend at one address.
 #[derive(Clone, Debug)]
@@ -82,7 +28,7 @@ pub struct Member {
     /// When it has enough connections.
     pub limits: ConnectionLimits,
     /// Its checks.
-    pub checks: Box<[Arc<Check>]>,
+    pub checks: Box<[MemberCheck]>,
     /// The weight that it served with before its present checks began, until they have spoken.
     pub adopted: Option<Weight>,
     /// When it became a member.
@@ -92,6 +38,8 @@ pub struct Member {
     pub was_down: Option<Timestamp>,
     /// What its checks say together.
     pub health: Health,
+    /// What its own agents ask for.
+    pub advice: Advice,
     /// The way to its address, once it was looked at.
     pub path: Option<Arc<PathSeen>>,
     /// Whether each of its checks has had a result, if only a first failure.
@@ -106,7 +54,7 @@ pub struct Member {
 
 impl Member {
     /// A member of which nothing is known yet.
-    pub fn new(address: IpAddr, checks: Box<[Arc<Check>]>, adopted: Option<Weight>, now: Timestamp) -> Self {
+    pub fn new(address: IpAddr, checks: Box<[MemberCheck]>, adopted: Option<Weight>, now: Timestamp) -> Self {
         Self {
             address,
             by_source: Admin::Pooled,
@@ -119,6 +67,7 @@ impl Member {
             // The kernel gives no weight to those that were down and not held: they failed before those that it serves.
             was_down: (adopted == Some(Weight::ZERO)).then(Timestamp::default),
             health: Health::Unknown,
+            advice: Advice::default(),
             path: None,
             is_checked: false,
             decision: Decision { weight: Weight::ZERO, standing: Standing::AwaitingChecks },
@@ -155,7 +104,7 @@ impl Member {
 
     /// The same member with these checks. One that serves goes on until checks that are new have spoken: a reload
     /// that changes an interval must not empty a pool.
-    pub fn with_checks(self, checks: Box<[Arc<Check>]>) -> Self {
+    pub fn with_checks(self, checks: Box<[MemberCheck]>) -> Self {
         if self.checks == checks {
             return self;
         }
@@ -166,6 +115,12 @@ impl Member {
             Health::Up { .. } => None,
         };
         Self { adopted: serves.then_some(self.decision.weight), was_down, checks, ..self }
+    }
+
+    /// The weight that it is to have when pooled, by what its agents ask for, and what else they ask for. sh has 256
+    /// buckets, which the whole weights of its backends may fill.
+    pub fn heed(&self, service: &Service) -> (Weight, Option<Wish>) {
+        advice::heed(self.weight, self.advice, *service.scheduler.scheduler() != Scheduler::Sh)
     }
 
     /// Takes in what its checks say together; nothing, while the way to it is awaited.
@@ -232,13 +187,14 @@ impl Pool {
     ) -> Vec<Change> {
         for member in self.members.values_mut() {
             let is_awaited = paths.is_awaited(service, member.address, now);
-            let said = verdicts.together(&member.checks, member.born);
+            let said = verdicts.together(&member.checks, service.require, member.born);
+            member.advice = verdicts.advice(&member.checks);
             member.hear(if is_awaited { Health::Unknown } else { said });
             let path = paths.get(member.address);
             if member.path.as_ref() != path {
                 member.path = path.cloned();
             }
-            member.is_checked = member.checks.iter().all(|check| verdicts.get(check).is_some());
+            member.is_checked = member.checks.iter().all(|made| verdicts.get(&made.check).is_some());
         }
         let candidates = self.candidates(service);
         let decisions = pool::decide(&candidates, service.depool_threshold);
@@ -269,17 +225,19 @@ impl Pool {
 
     /// The members as candidates, in the order of their names.
     fn candidates(&self, service: &Service) -> Vec<Candidate> {
-        self.members
-            .iter()
-            .map(|(host, member)| Candidate {
+        let candidate = |(host, member): (&Arc<str>, &Member)| {
+            let (weight, wish) = member.heed(service);
+            Candidate {
                 host: host.clone(),
                 admin: member.admin,
-                weight: member.weight,
+                weight,
                 health: member.health,
+                wish,
                 adopted: member.adopted,
                 is_off_link: is_off_link(service, member.path.as_deref()),
-            })
-            .collect()
+            }
+        };
+        self.members.iter().map(candidate).collect()
     }
 
     /// Counts for the threshold: (pooled, pooled on their own merit, needed, all but the inactive).
@@ -308,15 +266,41 @@ pub struct Counts {
     pub total: usize,
 }
 
-/// The checks of a backend's address.
-pub fn checks_for(templates: &[CheckTemplate], address: IpAddr, service_port: u16) -> Box<[Arc<Check>]> {
-    templates
-        .iter()
-        .map(|template| {
-            let target = SocketAddr::new(address, template.port.map_or(service_port, u16::from));
-            Arc::new(Check::new(target, template.kind.clone(), template.timing))
-        })
-        .collect()
+/// The checks of a service's backend at `address`.
+pub fn checks_for(service: &Service, address: IpAddr) -> Box<[MemberCheck]> {
+    let mut checks = Vec::with_capacity(service.checks.len());
+    let encapsulation = encapsulation(service.forward);
+    for (template, of) in service.checks.iter().zip(0..) {
+        let mut add = |ip, route, port| {
+            let port = template.port.map_or(port, u16::from);
+            let check = Check::new(SocketAddr::new(ip, port), template.kind.clone(), template.timing);
+            checks.push(MemberCheck { check: Arc::new(check.by(route)), of });
+        };
+        match &template.path {
+            CheckPath::Direct { sources } => {
+                let source = sources.iter().copied().find(|source| source.is_ipv4() == address.is_ipv4());
+                add(address, Route::Own { source }, service.backend_port);
+            }
+            CheckPath::Vip => {
+                for vip in service.vips.iter().filter(|vip| vip.is_ipv4() == address.is_ipv4()) {
+                    add(*vip, Route::Through { server: address, encapsulation }, service.port);
+                }
+            }
+        }
+    }
+    checks.into()
+}
+
+/// What packets that are forwarded so are wrapped in.
+fn encapsulation(forward: Forward) -> Option<Encapsulation> {
+    let Forward::Tunnel(tunnel) = forward else { return None };
+    match tunnel.kind {
+        TunnelKind::Ipip => Some(Encapsulation::Ipip),
+        TunnelKind::Gre => Some(Encapsulation::Gre),
+        TunnelKind::Gue => Some(Encapsulation::Gue { port: tunnel.port }),
+        // No configuration has it.
+        TunnelKind::Other(_) => None,
+    }
 }
 
 /// The address that a pool of `family` uses for a host: the one it uses already if it still has it, else the lowest.

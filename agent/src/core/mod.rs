@@ -2,18 +2,20 @@
 //!
 //! ```text
 //! Event ─▶ step ─┬▶ inventory   what the sources say
-//!                ├▶ member      health of each backend ─▶ pool: who is pooled, and why
+//!                ├▶ verdicts    what the checks of each backend say together
+//!                ├▶ member      each backend ─▶ pool: who is pooled, and why
 //!                ├▶ path        whether direct routing gets there
 //!                ├▶ desired     the kernel entries that follow
 //!                ├▶ advertise   the VIPs that the routers are to hear of
 //!                └▶ outcome ─▶ Actions: whole states that changed, answers, notices
 //! ```
 //!
-//! Reading order: [`event`], [`action`], [`pool`] (the rules), [`member`], [`families`], [`path`], [`inventory`], [`desired`],
-//! [`advertise`], [`state`], [`step`](mod@step), [`operator`], [`view`].
+//! Reading order: [`event`], [`action`], [`pool`] (the rules), [`verdicts`], [`advice`], [`member`], [`families`], [`path`],
+//! [`inventory`], [`desired`], [`advertise`], [`state`], [`step`](mod@step), [`operator`], [`view`].
 
 pub mod action;
 pub mod advertise;
+pub mod advice;
 pub mod desired;
 pub mod event;
 pub mod families;
@@ -34,6 +36,7 @@ pub mod step;
 mod tests;
 pub mod time;
 mod uses;
+pub mod verdicts;
 pub mod view;
 pub mod vip;
 pub mod why;

@@ -47,7 +47,7 @@ pub(super) struct Dirty {
     pub(super) table: bool,
     /// Which services are in the wanted table.
     pub(super) keys: bool,
-    /// What operators want.
+    /// What operators want, or agents ask for, and is saved.
     pub(super) operators: bool,
     /// Which services are in the kernel.
     pub(super) ownership: bool,
@@ -69,7 +69,7 @@ pub(super) fn conclude(state: &mut State, mut dirty: Dirty, now: Timestamp) -> V
         relist(state, &mut dirty, now);
         path::end_wait(state, &mut dirty, now);
         decide(state, &mut dirty, now);
-        watch(state, &dirty, &mut actions);
+        watch(state, &mut dirty, &mut actions);
     }
     let save = own(state, &mut dirty);
     if save == Save::First {
@@ -212,16 +212,23 @@ fn level(standing: Standing) -> Level {
     match standing {
         Standing::Pooled | Standing::Adopted | Standing::AwaitingChecks => Level::Info,
         Standing::Drained | Standing::Depooled | Standing::Inactive => Level::Info,
-        Standing::Down | Standing::OffLink => Level::Warn,
+        Standing::AgentDrain | Standing::AgentMaintenance => Level::Info,
+        Standing::Down | Standing::OffLink | Standing::HeldDespiteAgent => Level::Warn,
         Standing::HeldThoughDown => Level::Error,
     }
 }
 
 /// Which checks are to run, and the ways to which addresses are to be watched.
-fn watch(state: &mut State, dirty: &Dirty, actions: &mut Vec<Action>) {
-    let Changed { checks, addresses } = dirty.watch;
+fn watch(state: &mut State, dirty: &mut Dirty, actions: &mut Vec<Action>) {
+    let Changed { checks, addresses, agents } = dirty.watch;
+    dirty.operators |= agents;
     let Emitted { checks: wanted, paths: watched, .. } = &mut state.emitted;
     if checks || wanted.is_none() {
+        // While a service waits its checks are not known; what they said to the last process is kept for them.
+        let is_known = state.services.values().all(|service| service.waiting.is_none());
+        if state.phase == Phase::Starting && is_known {
+            dirty.operators |= state.saved.forget_agents(wanted.iter().flatten().map(Arc::as_ref));
+        }
         actions.push(Action::SetChecks(wanted.get_or_insert_default().clone()));
     }
     if addresses || watched.is_none() {

@@ -191,5 +191,6 @@ fn passing_checks(state: &State, address: IpAddr) -> Vec<Arc<Check>> {
     let members = pools.flat_map(|pool| pool.members.values()).filter(|member| member.address == address);
     let is_down =
         |check: &Check| state.verdicts.get(check).is_some_and(|reported| reported.verdict == Verdict::Down);
-    members.flat_map(|member| member.checks.iter()).filter(|check| !is_down(check)).cloned().collect()
+    let checks = members.flat_map(|member| member.checks.iter()).map(|made| &made.check);
+    checks.filter(|check| !is_down(check)).cloned().collect()
 }

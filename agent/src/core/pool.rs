@@ -14,6 +14,9 @@
 //! 6. A backend that is not on a link of the balancer's own gets nothing and is not held either: direct routing never
 //!    reaches it. At start that is waited for as the first result of a check is; later, as long as it is not known, it
 //!    changes nothing.
+//! 7. A backend whose own agent asks for no new connections, or for maintenance, gets none, as long as the threshold is
+//!    met without it. Otherwise it stays pooled before anyone who is down: it can serve. One that asks to be drained
+//!    stays before one in maintenance; among equals the name decides.
 
 use super::Timestamp;
 use crate::config::{Admin, Threshold};
@@ -39,6 +42,15 @@ pub enum Health {
     },
 }
 
+/// What a backend's own agent asks for. In the order in which the threshold goes against it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Wish {
+    /// No new connections.
+    Drain,
+    /// To be left alone: it is being worked on.
+    Maintenance,
+}
+
 /// One backend as the decision sees it.
 #[derive(Clone, Debug)]
 pub struct Candidate {
@@ -46,10 +58,12 @@ pub struct Candidate {
     pub host: Arc<str>,
     /// What the operator and the source say, the stricter of the two.
     pub admin: Admin,
-    /// The weight that it is to have when pooled.
+    /// The weight that it is to have when pooled: the share that its agent asks for.
     pub weight: Weight,
     /// What its checks say.
     pub health: Health,
+    /// What else its own agent asks for.
+    pub wish: Option<Wish>,
     /// The weight that the kernel gave it before this process started.
     pub adopted: Option<Weight>,
     /// Whether it is known not to be on a link of the balancer's own, and has to be.
@@ -66,6 +80,13 @@ pub enum Standing {
     Adopted,
     /// Down, but pooled: without it the pool would fall below its threshold.
     HeldThoughDown,
+    /// Its own agent asks for no new connections, or for none of its weight.
+    AgentDrain,
+    /// Its own agent asks for maintenance.
+    AgentMaintenance,
+    /// Its own agent asks for no new connections or for maintenance, but without it the pool would fall below its
+    /// threshold.
+    HeldDespiteAgent,
     /// Down.
     Down,
     /// Its checks have not spoken yet.
@@ -84,8 +105,10 @@ impl Standing {
     /// Whether a backend of this standing gets new connections (with a weight above zero).
     pub fn is_pooled(self) -> bool {
         match self {
-            Self::Pooled | Self::Adopted | Self::HeldThoughDown => true,
-            Self::Down
+            Self::Pooled | Self::Adopted | Self::HeldThoughDown | Self::HeldDespiteAgent => true,
+            Self::AgentDrain
+            | Self::AgentMaintenance
+            | Self::Down
             | Self::AwaitingChecks
             | Self::Drained
             | Self::Depooled
@@ -94,11 +117,13 @@ impl Standing {
         }
     }
 
-    /// Whether it is pooled on its own merit, not for the threshold's sake.
+    /// Whether it is pooled and its checks do not speak against it.
     pub fn can_serve(self) -> bool {
         match self {
-            Self::Pooled | Self::Adopted => true,
+            Self::Pooled | Self::Adopted | Self::HeldDespiteAgent => true,
             Self::HeldThoughDown
+            | Self::AgentDrain
+            | Self::AgentMaintenance
             | Self::Down
             | Self::AwaitingChecks
             | Self::Drained
@@ -114,6 +139,9 @@ impl Standing {
             Self::Pooled => "pooled",
             Self::Adopted => "adopted",
             Self::HeldThoughDown => "held-though-down",
+            Self::AgentDrain => "agent-drain",
+            Self::AgentMaintenance => "agent-maintenance",
+            Self::HeldDespiteAgent => "held-despite-agent",
             Self::Down => "down",
             Self::AwaitingChecks => "awaiting-checks",
             Self::Drained => "drained",
@@ -140,8 +168,9 @@ pub fn decide(candidates: &[Candidate], threshold: Threshold) -> Vec<Decision> {
     let total = candidates.iter().filter(|c| c.admin != Admin::Inactive).count();
     let pooled = decisions.iter().filter(|d| d.standing.is_pooled() && d.weight > Weight::ZERO).count();
     let missing = threshold.needed(total).saturating_sub(pooled);
-    for index in latest_to_fail(candidates).into_iter().take(missing) {
-        decisions[index] = Decision { weight: candidates[index].weight, standing: Standing::HeldThoughDown };
+    let held = wishing(candidates).into_iter().chain(latest_to_fail(candidates));
+    for (index, decision) in held.take(missing) {
+        decisions[index] = decision;
     }
     decisions
 }
@@ -154,10 +183,16 @@ fn on_own_merit(candidate: &Candidate) -> Decision {
         (Admin::Depooled, _) => refused(Standing::Depooled),
         (Admin::Drained, _) => refused(Standing::Drained),
         (Admin::Pooled, _) if candidate.is_off_link => refused(Standing::OffLink),
+        (Admin::Pooled, Health::Down { .. }) => refused(Standing::Down),
+        (Admin::Pooled, _) if served(candidate).is_some() && candidate.wish.is_some() => {
+            refused(match candidate.wish {
+                Some(Wish::Maintenance) => Standing::AgentMaintenance,
+                Some(Wish::Drain) | None => Standing::AgentDrain,
+            })
+        }
         (Admin::Pooled, Health::Up { .. }) => {
             Decision { weight: candidate.weight, standing: Standing::Pooled }
         }
-        (Admin::Pooled, Health::Down { .. }) => refused(Standing::Down),
         (Admin::Pooled, Health::Unknown) => match candidate.adopted {
             Some(weight) if weight > Weight::ZERO => Decision { weight, standing: Standing::Adopted },
             Some(_) | None => refused(Standing::AwaitingChecks),
@@ -165,8 +200,31 @@ fn on_own_merit(candidate: &Candidate) -> Decision {
     }
 }
 
-/// Indices of the enabled backends that are down and could hold the threshold, best first.
-fn latest_to_fail(candidates: &[Candidate]) -> Vec<usize> {
+/// The weight with which a backend serves, as far as its checks go.
+fn served(candidate: &Candidate) -> Option<Weight> {
+    match candidate.health {
+        Health::Up { .. } => Some(candidate.weight),
+        Health::Unknown => candidate.adopted.filter(|weight| *weight > Weight::ZERO),
+        Health::Down { .. } => None,
+    }
+}
+
+/// The enabled backends that could serve but for what their agents ask for, those that are held for the threshold first.
+fn wishing(candidates: &[Candidate]) -> Vec<(usize, Decision)> {
+    let mut wishing: Vec<(Wish, &str, usize, Weight)> = candidates
+        .iter()
+        .enumerate()
+        .filter(|(_, c)| c.admin == Admin::Pooled && !c.is_off_link)
+        .filter_map(|(index, c)| Some((c.wish?, &*c.host, index, served(c)?)))
+        .filter(|(.., weight)| *weight > Weight::ZERO)
+        .collect();
+    wishing.sort_unstable();
+    let held = |weight| Decision { weight, standing: Standing::HeldDespiteAgent };
+    wishing.into_iter().map(|(.., index, weight)| (index, held(weight))).collect()
+}
+
+/// The enabled backends that are down and could hold the threshold, best first.
+fn latest_to_fail(candidates: &[Candidate]) -> Vec<(usize, Decision)> {
     let mut down: Vec<(std::cmp::Reverse<Timestamp>, &str, usize)> = candidates
         .iter()
         .enumerate()
@@ -177,7 +235,9 @@ fn latest_to_fail(candidates: &[Candidate]) -> Vec<usize> {
         })
         .collect();
     down.sort_unstable();
-    down.into_iter().map(|(_, _, index)| index).collect()
+    let held =
+        |index: usize| Decision { weight: candidates[index].weight, standing: Standing::HeldThoughDown };
+    down.into_iter().map(|(_, _, index)| (index, held(index))).collect()
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
-//! What outlives the process: operators' changes, and which kernel entries are ours.
+//! What outlives the process: operators' changes, what agents asked for, and which kernel entries are ours.
 
 use super::Timestamp;
 use crate::config::Admin;
+use health::{Advice, Check, Mode};
 use ipvs::{DaemonRole, ServiceKey, Weight};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,9 +30,45 @@ pub struct Saved {
     /// Sync daemons that we started, or were about to.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub sync_daemons: BTreeSet<DaemonRole>,
+    /// Drain and maintenance that agents have asked for and not taken back, by check: an agent need not say it again.
+    /// Its share of the weight is not kept, as it is a measure of the moment.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub agents: BTreeMap<String, Mode>,
 }
 
 impl Saved {
+    /// Takes in what a target says of how much it wants to be given, or said to an earlier process and has not taken
+    /// back. Gives both together, and whether there is something to be saved.
+    pub fn remember(&mut self, check: &Check, advice: Advice) -> (Advice, bool) {
+        if advice.mode.is_none() && self.agents.is_empty() {
+            return (advice, false);
+        }
+        let name = check.to_string();
+        let before = self.agents.get(&name).copied();
+        let mode = advice.mode.or(before);
+        match mode {
+            Some(mode @ (Mode::Drain | Mode::Maintenance)) => drop(self.agents.insert(name.clone(), mode)),
+            Some(Mode::Ready) | None => drop(self.agents.remove(&name)),
+        }
+        (Advice { mode, ..advice }, self.agents.get(&name).copied() != before)
+    }
+
+    /// Forgets what the target of a check has asked for. True when there was something.
+    pub fn forget_agent(&mut self, check: &Check) -> bool {
+        !self.agents.is_empty() && self.agents.remove(&check.to_string()).is_some()
+    }
+
+    /// Forgets what the targets of checks have asked for that are not wanted any more. True when there were some.
+    pub fn forget_agents<'a>(&mut self, wanted: impl Iterator<Item = &'a Check>) -> bool {
+        if self.agents.is_empty() {
+            return false;
+        }
+        let wanted: BTreeSet<String> = wanted.map(ToString::to_string).collect();
+        let before = self.agents.len();
+        self.agents.retain(|name, _| wanted.contains(name));
+        self.agents.len() < before
+    }
+
     /// Takes out the operators' changes that are over. Gives the hosts that they were about.
     pub fn expire(&mut self, now: Timestamp) -> BTreeSet<String> {
         let mut hosts = BTreeSet::new();

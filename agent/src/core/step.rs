@@ -31,10 +31,12 @@ pub fn step(state: &mut State, event: Event, now: Timestamp) -> Vec<Action> {
         Event::Configured(config) => configure(state, config, &mut dirty, now),
         Event::PoolRead { path, outcome } => pool_read(state, path, outcome, &mut dirty, now),
         Event::Resolved { host, outcome } => resolved(state, host, outcome, &mut dirty),
-        Event::Checked { check, verdict, failure } => {
+        Event::Checked { check, verdict, failure, advice } => {
             if let Some(users) = state.check_users.get(&check) {
                 dirty.decide.extend(users.iter().map(ToString::to_string));
-                state.verdicts.report(check, verdict, failure, now);
+                let (advice, is_new) = state.saved.remember(&check, advice);
+                dirty.operators |= is_new;
+                state.verdicts.report(check, (verdict, failure, advice), now);
             }
         }
         Event::KernelRead { table, connections } => kernel_read(state, table, &connections, &mut dirty, now),

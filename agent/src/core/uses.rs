@@ -28,7 +28,9 @@ impl Uses {
         let members = || service.pools.values().flat_map(|pool| pool.members.values());
         Self {
             addresses: members().map(|member| member.address).collect(),
-            checks: members().flat_map(|member| member.checks.iter().cloned()).collect(),
+            checks: members()
+                .flat_map(|member| member.checks.iter().map(|made| Arc::clone(&made.check)))
+                .collect(),
         }
     }
 }
@@ -38,6 +40,8 @@ impl Uses {
 pub(super) struct Changed {
     pub(super) checks: bool,
     pub(super) addresses: bool,
+    /// What agents asked for, of those that are saved.
+    pub(super) agents: bool,
 }
 
 /// A service whose uses are others than before.
@@ -85,6 +89,7 @@ fn leave(state: &mut State, change: &Change, changed: &mut Changed) {
         if is_last(state.check_users.get_mut(check), service) {
             state.check_users.remove(check);
             state.verdicts.forget(check);
+            changed.agents |= state.saved.forget_agent(check);
             changed.checks |= wanted.remove(check);
         }
     }

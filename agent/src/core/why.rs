@@ -1,10 +1,12 @@
 //! The reason for everything, in words.
 
-use super::member::Member;
+use super::member::{Counts, Member, Pool};
 use super::operator::source_of;
 use super::pool::{Health, Standing};
 use super::state::{ServiceState, State};
-use health::Verdict;
+use super::verdicts::{MemberCheck, Tally};
+use crate::config::Require;
+use health::{Mode, Verdict};
 use ipvs::Family;
 
 /// Why a backend of a service has the standing that it has in one family.
@@ -16,19 +18,13 @@ pub fn reason(state: &State, service: &str, family: Family, host: &str) -> Strin
     };
     let Some((service, pool, member)) = found() else { return "it is not a backend of this service".into() };
     let reason = match member.decision.standing {
-        Standing::Pooled => healthy(member),
+        Standing::Pooled => healthy(state, service, member),
         Standing::Adopted => "it served before its present checks began; they have not spoken yet".into(),
         Standing::AwaitingChecks => awaited(state, member),
-        Standing::Down => failed_checks(state, member),
-        Standing::HeldThoughDown => {
-            let counts = pool.counts(service.config.depool_threshold);
-            format!(
-                "{}; kept in the pool all the same: the depool threshold asks for {} of {} backends",
-                failed_checks(state, member),
-                counts.needed,
-                counts.total
-            )
-        }
+        Standing::Down => failed_checks(state, service, member),
+        Standing::HeldThoughDown => kept(service, pool, &failed_checks(state, service, member)),
+        Standing::AgentDrain | Standing::AgentMaintenance => agent_asks(member),
+        Standing::HeldDespiteAgent => kept(service, pool, &agent_asks(member)),
         Standing::Drained | Standing::Depooled | Standing::Inactive => {
             taken_out(state, service, host, member)
         }
@@ -51,15 +47,44 @@ pub fn way(member: &Member) -> String {
     )
 }
 
-fn healthy(member: &Member) -> String {
+fn kept(service: &ServiceState, pool: &Pool, reason: &str) -> String {
+    let Counts { needed, total, .. } = pool.counts(service.config.depool_threshold);
+    format!(
+        "{reason}; kept in the pool all the same: the depool threshold asks for {needed} of {total} backends"
+    )
+}
+
+fn agent_asks(member: &Member) -> String {
+    let wish = match member.advice.mode {
+        Some(Mode::Maintenance) => "maintenance",
+        Some(Mode::Drain) => "no new connections (drain)",
+        Some(Mode::Ready) | None => "0% of its weight",
+    };
+    format!("its own agent asks for {wish}")
+}
+
+fn healthy(state: &State, service: &ServiceState, member: &Member) -> String {
+    let Tally { passing, needed, total, .. } = state.verdicts.tally(&member.checks, service.config.require);
     let passes = match member.checks.len() {
         0 => "it has no checks and is taken for up".into(),
         1 => "its check passes".into(),
-        several => format!("all of its {several} checks pass"),
+        several if passing == total => format!("all of its {several} checks pass"),
+        _ => {
+            let failed = failures(state, member);
+            let but = if failed.is_empty() { String::new() } else { format!("; {failed}") };
+            format!("{passing} of its {total} checks pass, {needed} must{but}")
+        }
+    };
+    let (full, _) = member.heed(&service.config);
+    let share = match member.advice.percent {
+        Some(percent) if percent != 100 => {
+            format!("; its own agent asks for {percent}% of its weight {}", member.weight)
+        }
+        Some(_) | None => String::new(),
     };
     match member.rising_since {
-        Some(since) => format!("{passes}; slow start since {since}, its full weight is {}", member.weight),
-        None => passes,
+        Some(since) => format!("{passes}{share}; slow start since {since}, its full weight is {full}"),
+        None => format!("{passes}{share}"),
     }
 }
 
@@ -72,17 +97,29 @@ fn taken_out(state: &State, service: &ServiceState, host: &str, member: &Member)
     format!("{}{change}", member.admin.as_str())
 }
 
-fn failed_checks(state: &State, member: &Member) -> String {
-    let failed: Vec<String> = member
-        .checks
-        .iter()
-        .filter_map(|check| Some((check, state.verdicts.get(check)?)))
+fn failed_checks(state: &State, service: &ServiceState, member: &Member) -> String {
+    let failed = failures(state, member);
+    let failed = if failed.is_empty() { "a check fails".into() } else { failed };
+    match service.config.require {
+        Require::All => failed,
+        Require::Any | Require::AtLeast(_) => {
+            let Tally { failing, needed, total, .. } =
+                state.verdicts.tally(&member.checks, service.config.require);
+            format!("{failing} of its {total} checks fail, {needed} must pass: {failed}")
+        }
+    }
+}
+
+/// Each check that fails, and what it met.
+fn failures(state: &State, member: &Member) -> String {
+    let reported = member.checks.iter().filter_map(|made| Some((made, state.verdicts.get(&made.check)?)));
+    let failed: Vec<String> = reported
         .filter(|(_, reported)| reported.verdict == Verdict::Down)
-        .map(|(check, reported)| {
+        .map(|(MemberCheck { check, .. }, reported)| {
             format!("{check}: {}", reported.failure.as_deref().unwrap_or("the check fails"))
         })
         .collect();
-    if failed.is_empty() { "a check fails".into() } else { failed.join("; ") }
+    failed.join("; ")
 }
 
 /// What a backend waits for.
@@ -95,8 +132,9 @@ fn silent_checks(state: &State, member: &Member) -> String {
     let silent: Vec<String> = member
         .checks
         .iter()
+        .map(|made| &made.check)
         .filter(|check| state.verdicts.get(check).is_none_or(|reported| reported.verdict == Verdict::Unknown))
-        .map(|check| check.to_string())
+        .map(ToString::to_string)
         .collect();
     silent.join(", ")
 }

@@ -40,7 +40,7 @@ impl Paint {
     fn standing(self, standing: &str) -> String {
         match standing {
             "pooled" => self.good(standing),
-            "down" | "held-though-down" | "off-link" => self.bad(standing),
+            "down" | "held-though-down" | "held-despite-agent" | "off-link" => self.bad(standing),
             _ => self.odd(standing),
         }
     }

@@ -3,7 +3,7 @@
 use crate::core::Event;
 use crate::engine::Inbox;
 use health::runner::DEFAULT_MAX_IN_FLIGHT;
-use health::{Check, Options, Runner, Snapshot};
+use health::{Check, Options, Report, Runner, Snapshot};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
@@ -23,8 +23,9 @@ impl Handle {
             Runner::spawn(Options { max_in_flight: max_in_flight(), ..Options::new(seed) });
         let forwarder = tokio::spawn(async move {
             while let Some(report) = reports.recv().await {
-                let failure = report.outcome.err().map(|failure| failure.to_string());
-                inbox.event(Event::Checked { check: report.check, verdict: report.verdict, failure }).await;
+                let Report { check, verdict, advice, outcome, .. } = report;
+                let failure = outcome.err().map(|failure| failure.to_string());
+                inbox.event(Event::Checked { check, verdict, failure, advice }).await;
             }
         });
         Self { runner: Arc::new(runner), forwarder }

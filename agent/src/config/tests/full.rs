@@ -1,7 +1,7 @@
 //! The full example: every setting is read, and none can be wrong without a word.
 
 use super::{errors, good};
-use crate::config::{Admin, Announce, Config, Family, Pool, Vip};
+use crate::config::{Admin, Announce, CheckPath, Config, Family, Pool, Require, Vip};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -112,15 +112,29 @@ fn services_of_other_kinds_are_read_in_full() {
 #[test]
 fn checks_are_read_in_full() {
     let config = good(FULL);
-    let [http, tcp] = &config.services["web"].checks[..] else { panic!("there are two checks") };
+    let [http, tcp, exchange, regex] = &config.services["web"].checks[..] else {
+        panic!("there are four checks")
+    };
     let health::Kind::Http(request) = &http.kind else { panic!("the first check is of type http") };
     let parts = request.parts();
     assert_eq!((parts.path.as_str(), parts.host.as_deref()), ("/healthz?full=1", Some("www.example.org")));
     assert_eq!(parts.expect.iter().map(ToString::to_string).collect::<Vec<_>>(), ["204", "300-399"]);
     assert_eq!(http.port.map(std::num::NonZeroU16::get), Some(8080));
     let (interval, timeout) = (Duration::from_secs(10), Duration::from_millis(300));
-    assert_eq!(health::Timing::new(interval, timeout, 5, 4), Ok(http.timing));
+    let timing = health::Timing::new(interval, timeout, 5, 4).unwrap();
+    assert_eq!(timing.with_fast_interval(Duration::from_secs(2)), Ok(http.timing));
+    let sources = vec!["10.64.0.1".parse().unwrap(), "fd00:64::1".parse().unwrap()];
+    assert_eq!(http.path, CheckPath::Direct { sources });
     assert_eq!((&tcp.kind, tcp.port, tcp.timing), (&health::Kind::Tcp, None, health::Timing::default()));
+    assert_eq!(config.services["web"].require, Require::AtLeast(2.try_into().unwrap()));
+    let health::Kind::TcpExchange(asked) = &exchange.kind else { panic!("the third sends something") };
+    let parts = asked.parts();
+    assert_eq!((&parts.send[..], parts.max_read), (&b"PING\r\n"[..], 512));
+    assert_eq!(parts.expect, Some(health::Pattern::Contains(b"+PONG\r".to_vec())));
+    assert_eq!(exchange.path, CheckPath::Vip);
+    let health::Kind::TcpExchange(asked) = &regex.kind else { panic!("the fourth is sent something") };
+    let expected = health::Pattern::Matches(health::Regex::new("^220 ").unwrap());
+    assert_eq!(asked.parts().expect, Some(expected));
     let dns = &config.services["dns"];
     assert!(dns.checks.is_empty());
     assert_eq!(dns.pool, Pool::File(PathBuf::from("pools/dns.json")));

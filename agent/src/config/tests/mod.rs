@@ -3,6 +3,7 @@
 mod across;
 mod arbitrary;
 mod bgp;
+mod checks;
 mod daemon;
 mod files;
 mod full;

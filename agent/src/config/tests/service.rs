@@ -270,51 +270,6 @@ fn a_pool_is_inline_or_a_file_and_not_both() {
 }
 
 #[test]
-fn a_check_has_a_type_and_only_the_keys_of_its_type() {
-    let check = |text: &str| instead(4, &format!("checks = [{{{text}}}]"));
-    assert_eq!(
-        error(&check("type = \"ping\"")),
-        "4:19: service.web.checks[0].type: expected \"tcp\" or \"http\", found \"ping\""
-    );
-    assert_eq!(
-        error(&check("port = 80")),
-        "4:11: service.web.checks[0].type: missing: expected \"tcp\" or \"http\""
-    );
-    assert_eq!(
-        error(&check("type = \"tcp\", path = \"/\"")),
-        "4:26: service.web.checks[0].path: unknown key; known here: `type`, `port`, `interval`, `timeout`, `fall`, \
-         `rise`"
-    );
-    assert_eq!(error(&instead(4, "checks = 1")).split(": expected").next(), Some("4:10: service.web.checks"));
-}
-
-#[test]
-fn a_check_that_can_never_work_is_refused() {
-    let wrong = |text: &str| error(&instead(4, &format!("checks = [{{type = \"http\", {text}}}]")));
-    let at = "4:34: service.web.checks[0].path: expected a path such as \"/healthz\"";
-    assert!(wrong("path = \"healthz\"").starts_with(at));
-    assert!(wrong("host = \"a b\"").starts_with("4:34: service.web.checks[0].host: expected a host name or"));
-    assert_eq!(wrong("port = 0"), "4:34: service.web.checks[0].port: expected a port 1-65535, found 0");
-    assert!(
-        wrong("timeout = \"0s\"")
-            .starts_with("4:37: service.web.checks[0].timeout: expected a duration from 1ms")
-    );
-    assert!(wrong("timeout = 1").ends_with("or \"1h\", found 1"));
-    assert_eq!(wrong("fall = 0"), "4:34: service.web.checks[0].fall: expected a count 1-1000, found 0");
-    assert_eq!(wrong("rise = 1001"), "4:34: service.web.checks[0].rise: expected a count 1-1000, found 1001");
-    let status = "expected a status 100-599 or a range such as \"200-299\"";
-    assert_eq!(wrong("expect = [99]"), format!("4:37: service.web.checks[0].expect[0]: {status}, found 99"));
-    assert_eq!(
-        wrong("expect = [200, \"399-300\"]"),
-        format!("4:42: service.web.checks[0].expect[1]: {status}, found \"399-300\"")
-    );
-    assert!(
-        wrong("expect = []")
-            .starts_with("4:36: service.web.checks[0].expect: expected an array of one or more")
-    );
-}
-
-#[test]
 fn settings_that_the_kernel_would_not_heed_are_refused() {
     for (more, expected) in [
         ("backend_port = 81", "only `forwarding = \"nat\"` gives packets another port"),

@@ -15,6 +15,7 @@ fn backend(host: &str, health: Health) -> Candidate {
         admin: Admin::Pooled,
         weight: weight(10),
         health,
+        wish: None,
         adopted: None,
         is_off_link: false,
     }
@@ -69,6 +70,43 @@ fn a_depooled_backend_is_not_held_for_the_threshold() {
     assert_eq!(standings(&[depooled, down("b", 5)]), [Standing::Depooled, Standing::HeldThoughDown]);
 }
 
+fn wishing(host: &str, wish: Wish) -> Candidate {
+    Candidate { wish: Some(wish), ..up(host) }
+}
+
+#[test]
+fn what_an_agent_asks_for_is_done_as_far_as_the_threshold_goes() {
+    assert_eq!(
+        standings(&[wishing("a", Wish::Drain), wishing("b", Wish::Maintenance), up("c"), up("d")]),
+        [Standing::AgentDrain, Standing::AgentMaintenance, Standing::Pooled, Standing::Pooled]
+    );
+    assert_eq!(
+        standings(&[wishing("a", Wish::Maintenance), wishing("b", Wish::Drain), down("c", 9)]),
+        [Standing::HeldDespiteAgent, Standing::HeldDespiteAgent, Standing::Down]
+    );
+    assert_eq!(
+        standings(&[wishing("a", Wish::Maintenance), wishing("b", Wish::Drain), up("c")]),
+        [Standing::AgentMaintenance, Standing::HeldDespiteAgent, Standing::Pooled]
+    );
+}
+
+#[test]
+fn an_agent_is_not_asked_about_one_that_is_down_or_depooled() {
+    let down = Candidate { wish: Some(Wish::Drain), ..down("a", 5) };
+    let depooled = Candidate { admin: Admin::Depooled, ..wishing("b", Wish::Maintenance) };
+    assert_eq!(
+        standings(&[down, depooled, up("c"), up("d")]),
+        [Standing::Down, Standing::Depooled, Standing::Pooled, Standing::Pooled]
+    );
+}
+
+#[test]
+fn an_agent_is_heard_before_the_other_checks_have_spoken_of_one_that_serves() {
+    let mut adopted = backend("a", Health::Unknown);
+    (adopted.adopted, adopted.wish) = (Some(weight(7)), Some(Wish::Drain));
+    assert_eq!(standings(&[adopted, up("b")]), [Standing::AgentDrain, Standing::Pooled]);
+}
+
 #[test]
 fn a_backend_off_link_is_neither_pooled_nor_held_nor_taken_over() {
     let off = |mut candidate: Candidate| {
@@ -117,12 +155,14 @@ fn any_candidate(index: usize) -> impl Strategy<Value = Candidate> {
         (0..4u64).prop_map(|s| Health::Down { since: at(s) }),
     ];
     let off_link = prop_oneof![4 => Just(false), 1 => Just(true)];
-    let parts = (admin, health, 0..3u32, proptest::option::of(0..3u32), off_link);
-    parts.prop_map(move |(admin, health, w, adopted, is_off_link)| Candidate {
+    let wish = prop_oneof![4 => Just(None), 1 => Just(Some(Wish::Drain)), 1 => Just(Some(Wish::Maintenance))];
+    let parts = (admin, health, 0..3u32, proptest::option::of(0..3u32), off_link, wish);
+    parts.prop_map(move |(admin, health, w, adopted, is_off_link, wish)| Candidate {
         host: format!("h{index}").into(),
         admin,
         weight: weight(w),
         health,
+        wish,
         adopted: adopted.map(weight),
         is_off_link,
     })
@@ -161,6 +201,21 @@ proptest! {
     }
 
     #[test]
+    fn an_agent_is_obeyed_unless_the_threshold_asks_for_its_backend((pool, threshold) in any_pool()) {
+        let decisions = decide(&pool, threshold);
+        let total = pool.iter().filter(|c| c.admin != Admin::Inactive).count();
+        let pooled = decisions.iter().filter(|d| d.standing.is_pooled() && d.weight > Weight::ZERO).count();
+        for (c, d) in pool.iter().zip(&decisions) {
+            let is_held = d.standing == Standing::HeldDespiteAgent;
+            prop_assert!(!is_held || (pooled <= threshold.needed(total) && d.weight > Weight::ZERO));
+            let is_pooled = d.standing.is_pooled() && d.standing != Standing::HeldThoughDown;
+            prop_assert!(c.wish.is_none() || !is_pooled || is_held);
+            let is_down = matches!(c.health, Health::Down { .. });
+            prop_assert!(!is_held || !is_down);
+        }
+    }
+
+    #[test]
     fn who_is_off_link_never_has_a_weight_and_changes_nothing_for_others_but_as_one_who_is_depooled(
         (pool, threshold) in any_pool()
     ) {
@@ -192,7 +247,9 @@ proptest! {
         let mut after = pool.clone();
         after[index].health = Health::Up { since: at(9) };
         for (i, d) in decide(&after, threshold).iter().enumerate() {
-            prop_assert!(i == index || !before[i].standing.can_serve() || d.standing.can_serve());
+            // One that is held against its agent's word is let go.
+            let serves = matches!(before[i].standing, Standing::Pooled | Standing::Adopted);
+            prop_assert!(i == index || !serves || d.standing.can_serve());
         }
     }
 }

@@ -205,7 +205,12 @@ fn a_failing_service_does_not_take_a_shared_vip_down() {
     world.up(&ALL);
     for check in world.checks.clone().into_iter().filter(|check| check.target.port() == 443) {
         let failure = Some("timeout".into());
-        world.event(crate::core::Event::Checked { check, verdict: Verdict::Down, failure });
+        world.event(crate::core::Event::Checked {
+            check,
+            verdict: Verdict::Down,
+            failure,
+            advice: Default::default(),
+        });
     }
     assert!(world.is_announced("192.0.2.10"));
 }
@@ -283,7 +288,7 @@ fn with_policy(policy: &str) -> String {
 fn fail_port(world: &mut World, port: u16, verdict: Verdict) {
     for check in world.checks.clone().into_iter().filter(|check| check.target.port() == port) {
         let failure = Some("timeout".into());
-        world.event(crate::core::Event::Checked { check, verdict, failure });
+        world.event(crate::core::Event::Checked { check, verdict, failure, advice: Default::default() });
     }
 }
 

@@ -1,5 +1,6 @@
 //! The core's rules, each shown in the way in which a user would notice.
 
+mod agents;
 mod forwarding;
 mod histories;
 mod lifecycle;

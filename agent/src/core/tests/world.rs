@@ -232,7 +232,12 @@ impl World {
         let address: IpAddr = address.parse().unwrap();
         let failure = (verdict != Verdict::Up).then(|| "connection refused".to_string());
         for check in self.checks.clone().into_iter().filter(|check| check.target.ip() == address) {
-            self.event(Event::Checked { check, verdict, failure: failure.clone() });
+            self.event(Event::Checked {
+                check,
+                verdict,
+                failure: failure.clone(),
+                advice: Default::default(),
+            });
         }
     }
 

@@ -36,7 +36,9 @@ backends = [
 
 const TCP: &str = "checks = [{ type = \"tcp\" }]\n";
 const ON_80: &str = "checks = [{ type = \"tcp\", port = 80 }]\n";
-const TWO_CHECKS: &str = "checks = [{ type = \"tcp\" }, { type = \"http\", path = \"/\" }]\n";
+const TWO_CHECKS: &str = "checks = [{ type = \"tcp\" }, { type = \"http\", url = \"/\" }]\n";
+const THREE_CHECKS: &str =
+    "checks = [{ type = \"tcp\" }, { type = \"http\" }, { type = \"tcp\", interval = \"9s\" }]\n";
 
 /// `name` on port 80 of an IPv4 and an IPv6 VIP.
 fn web(name: &str, settings: &str) -> String {
@@ -89,12 +91,14 @@ static ALL: LazyLock<Vec<Arc<Config>>> = LazyLock::new(|| {
         ),
         web("web", &format!("port = 80\nforwarding = \"nat\"\nbackend_port = 8081\n{FOUR}{TCP}")),
         format!("{SYNC}{}", web("web", &format!("fwmark = 7\n{FOUR}{ON_80}"))),
+        web("web", &format!("port = 80\ndepool_threshold = 0.75\nrequire = \"any\"\n{FOUR}{TWO_CHECKS}")),
+        web("web", &format!("port = 80\nrequire = 2\n{FOUR}{THREE_CHECKS}")),
     ];
     texts.iter().map(|text| Arc::new(parse(&format!("{DAEMON}{text}")))).collect()
 });
 
 /// How many there are.
-pub(super) const COUNT: usize = 12;
+pub(super) const COUNT: usize = 14;
 
 /// One of them.
 pub(super) fn configuration(number: usize) -> Arc<Config> {

@@ -7,13 +7,13 @@ use super::configurations::configuration;
 use super::incident::{FileIs, Incident};
 use super::kernel::{Device, Kernel};
 use super::links::Links;
-use super::rules::{Rules, Seen};
+use super::rules::{Checks, Rules, Said, Seen};
 use crate::core::event::{Command, Note, Request};
 use crate::core::inventory::Snapshots;
 use crate::core::saved::Saved;
 use crate::core::{Action, Event, State, Timestamp, step};
 use bgp::RouteSet;
-use health::{Check, Verdict};
+use health::{Advice, Check, Verdict};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -38,10 +38,12 @@ pub(super) struct Host {
     watched: BTreeSet<PathBuf>,
     resolved: BTreeSet<String>,
     /// The checks that are wanted, and what each said last.
-    pub(super) checks: BTreeMap<Arc<Check>, Option<Verdict>>,
+    pub(super) checks: Checks,
     former_checks: BTreeSet<Arc<Check>>,
     /// How the servers are.
     health: BTreeMap<IpAddr, Verdict>,
+    /// What their agents have said; they say all of it each time.
+    advice: BTreeMap<IpAddr, Advice>,
     pub(super) routes: Option<RouteSet>,
     has_exited: bool,
     is_slow: bool,
@@ -75,6 +77,7 @@ impl Host {
             checks: BTreeMap::new(),
             former_checks: BTreeSet::new(),
             health: BTreeMap::new(),
+            advice: BTreeMap::new(),
             routes: None,
             has_exited: false,
             is_slow: false,
@@ -104,6 +107,15 @@ impl Host {
                 let all = self.checks.keys().filter(|check| check.target.ip() == address).cloned();
                 let some: Vec<_> = all.take(if *only_first { 1 } else { usize::MAX }).collect();
                 some.into_iter().try_for_each(|check| self.report(check, *verdict))
+            }
+            Incident::Advised { address, advice } => {
+                let address: IpAddr = address.parse().unwrap();
+                let said = self.advice.entry(address).or_default();
+                *said = Advice { percent: advice.percent.or(said.percent), mode: advice.mode.or(said.mode) };
+                let spoken = self.checks.iter().filter(|(check, _)| check.target.ip() == address);
+                let spoken: Vec<_> =
+                    spoken.filter_map(|(check, said)| Some((Arc::clone(check), (*said)?.0))).collect();
+                spoken.into_iter().try_for_each(|(check, verdict)| self.report(check, verdict))
             }
             Incident::LateReport { verdict } => match self.former_checks.first().cloned() {
                 Some(check) => self.report(check, *verdict),
@@ -234,15 +246,17 @@ impl Host {
     }
 
     fn report(&mut self, check: Arc<Check>, verdict: Verdict) -> Outcome {
+        let advice = self.advice.get(&check.target.ip()).copied().unwrap_or_default();
         if let Some(said) = self.checks.get_mut(&check) {
-            *said = Some(verdict);
+            *said = Some((verdict, advice));
         }
         let failure = (verdict != Verdict::Up).then(|| "connection refused".to_string());
-        self.event(Event::Checked { check, verdict, failure })
+        self.event(Event::Checked { check, verdict, failure, advice })
     }
 
     fn checks_speak(&mut self, count: usize) -> Outcome {
-        let silent = self.checks.iter().filter(|(_, said)| said.is_none()).map(|(check, _)| check);
+        let is_silent = |said: &Said| matches!(said, None | Some((Verdict::Unknown, _)));
+        let silent = self.checks.iter().filter(|(_, said)| is_silent(said)).map(|(check, _)| check);
         for check in silent.take(count).cloned().collect::<Vec<_>>() {
             let verdict = self.health.get(&check.target.ip()).copied().unwrap_or(Verdict::Up);
             self.report(check, verdict)?;

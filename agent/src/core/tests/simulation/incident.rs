@@ -5,7 +5,7 @@ use crate::config::{Admin, Backend};
 use crate::core::event::TakenOut;
 use crate::core::path::{Neighbour, Path};
 use crate::core::saved::SetWeight;
-use health::Verdict;
+use health::{Advice, Mode, Verdict};
 use ipvs::Weight;
 
 /// Random numbers from a seed (SplitMix64, Steele et al. 2014): the same everywhere and for ever.
@@ -77,6 +77,11 @@ pub(super) enum Incident {
         address: &'static str,
         only_first: bool,
         verdict: Verdict,
+    },
+    /// The agent of an address asks for something.
+    Advised {
+        address: &'static str,
+        advice: Advice,
     },
     /// A check that is not wanted any more reports all the same.
     LateReport {
@@ -225,7 +230,7 @@ pub(super) fn history(seed: u64) -> Vec<Incident> {
 }
 
 fn incident(random: &mut Random) -> Incident {
-    match random.below(41) {
+    match random.below(44) {
         0..=6 => Incident::Passes {
             millis: random.of(&[0, 1, 250, 1000, 1000, 3000, 5000, 10_000, 25_000, 61_000]),
         },
@@ -258,6 +263,13 @@ fn incident(random: &mut Random) -> Incident {
             Incident::KilledAfter { actions: 0 },
             Incident::KilledAfter { actions: 2 },
         ]),
+        40..=42 => Incident::Advised {
+            address: random.of(&ADDRESSES),
+            advice: Advice {
+                percent: random.of(&[None, None, Some(0), Some(1), Some(50), Some(100), Some(150)]),
+                mode: random.of(&[None, Some(Mode::Ready), Some(Mode::Drain), Some(Mode::Maintenance)]),
+            },
+        },
         _ => Incident::Killed {
             loses_state: random.one_in(6),
             loses_snapshots: random.one_in(4),

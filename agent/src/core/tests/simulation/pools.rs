@@ -1,13 +1,13 @@
 //! What is decided about a pool, as its rules in words have it.
 
-use super::rules::{Checks, Outcome, Seen};
+use super::rules::{Checks, Outcome, Said, Seen};
 use super::{Broken, ensure};
-use crate::config::Admin;
+use crate::config::{Admin, Require};
 use crate::core::Timestamp;
 use crate::core::member::{Member, Pool};
 use crate::core::pool::{Health, Standing};
 use crate::core::state::ServiceState;
-use health::Verdict;
+use health::{Advice, Mode, Verdict};
 use ipvs::{DestinationKey, Family, Weight};
 use std::collections::BTreeMap;
 
@@ -23,13 +23,9 @@ pub(super) fn pool_is_right(
     for (host, member) in &pool.members {
         let what = format!("{name}: {host} ({family:?})");
         let is_awaited = seen.after.paths.is_awaited(&service.config, member.address, seen.now);
-        let heard = |check| checks.get(check).copied().flatten().filter(|_| !is_awaited);
-        let mut said: Vec<Option<Verdict>> = member.checks.iter().map(heard).collect();
-        said.extend(is_awaited.then_some(None));
-        let is_down = said.contains(&Some(Verdict::Down));
-        let is_up = said.iter().all(|verdict| *verdict == Some(Verdict::Up));
+        let together = Together::of(member, service, checks, is_awaited);
         let port = if service.config.fwmark.is_some() { 80 } else { service.config.backend_port };
-        let strays = member.checks.iter().find(|check| check.target.port() != port);
+        let strays = member.checks.iter().find(|made| made.check.target.port() != port);
         ensure!(strays.is_none(), "3 pool", "{what} serves on {port}, {strays:?} decides");
         let (weight, standing) = (member.decision.weight, member.decision.standing);
         let by_operator = seen.after.saved.admin.get(&**host).map_or(Admin::Pooled, |change| change.to);
@@ -43,7 +39,7 @@ pub(super) fn pool_is_right(
         }
         total += usize::from(member.admin != Admin::Inactive);
         pooled += usize::from(weight > Weight::ZERO);
-        held += usize::from(standing == Standing::HeldThoughDown);
+        held += usize::from(matches!(standing, Standing::HeldThoughDown | Standing::HeldDespiteAgent));
         if member.admin != Admin::Pooled {
             ensure!(
                 weight == Weight::ZERO,
@@ -68,44 +64,7 @@ pub(super) fn pool_is_right(
             );
             continue;
         }
-        match (is_down, is_up) {
-            (true, _) => {
-                ensure!(
-                    matches!(member.health, Health::Down { .. }),
-                    "3 pool",
-                    "{what} is not known to be down"
-                );
-                eligible += usize::from(member.weight > Weight::ZERO);
-                ensure!(
-                    weight == Weight::ZERO || standing == Standing::HeldThoughDown,
-                    "3 pool",
-                    "{what} is down and {standing:?}"
-                );
-            }
-            (false, true) => {
-                eligible += usize::from(member.weight > Weight::ZERO);
-                let is_whole =
-                    weight == member.weight || (member.rising_since.is_some() && weight <= member.weight);
-                ensure!(
-                    standing == Standing::Pooled && is_whole,
-                    "3 pool",
-                    "{what} is up, {standing:?}, weight {weight}"
-                );
-                ensure!(
-                    member.weight == Weight::ZERO || weight > Weight::ZERO,
-                    "3 pool",
-                    "{what} is up without weight"
-                );
-            }
-            (false, false) => {
-                eligible += usize::from(member.adopted.is_some_and(|adopted| adopted > Weight::ZERO));
-                ensure!(
-                    matches!(standing, Standing::Adopted | Standing::AwaitingChecks),
-                    "3 pool",
-                    "{what} has not spoken and is {standing:?}"
-                );
-            }
-        }
+        eligible += usize::from(backend_is_right(&what, member, &together)?);
     }
     let needed = service.config.depool_threshold.needed(total);
     ensure!(
@@ -118,6 +77,18 @@ pub(super) fn pool_is_right(
         "3 threshold",
         "{name} ({family:?}): {held} held, {pooled} pooled, {needed} needed"
     );
+    let wishing: Vec<_> =
+        pool.members.iter().filter_map(|(host, member)| Some((could_but(member)?, host, member))).collect();
+    let is_obeyed = |member: &Member| member.decision.weight == Weight::ZERO;
+    for (wish, host, _) in wishing.iter().filter(|(.., member)| !is_obeyed(member)) {
+        let better =
+            wishing.iter().find(|(other, name, member)| is_obeyed(member) && (other, name) < (wish, host));
+        ensure!(
+            better.is_none(),
+            "3 held",
+            "{name} ({family:?}): {host} is held, {better:?} comes before it"
+        );
+    }
     let down: Vec<_> =
         pool.members.iter().filter_map(|(host, member)| Some((fell(member)?, host, member))).collect();
     for (since, host, _) in down.iter().filter(|(.., member)| is_held(member)) {
@@ -125,8 +96,108 @@ pub(super) fn pool_is_right(
             !is_held(member) && (std::cmp::Reverse(other), name) < (std::cmp::Reverse(since), host)
         });
         ensure!(better.is_none(), "3 held", "{name} ({family:?}): {host} is held, {better:?} failed later");
+        let could = wishing.iter().find(|(.., member)| is_obeyed(member));
+        ensure!(
+            could.is_none(),
+            "3 held",
+            "{name} ({family:?}): {host} is held though down, {could:?} could serve"
+        );
     }
     entries_are_right(seen, (name, service), (family, pool))
+}
+
+/// What a backend's checks and agents say together, counted anew.
+struct Together {
+    is_down: bool,
+    is_up: bool,
+    wish: Option<Mode>,
+    /// Of its weight, in percent.
+    share: u32,
+}
+
+impl Together {
+    fn of(member: &Member, service: &ServiceState, checks: &Checks, is_awaited: bool) -> Self {
+        let said: Vec<Said> =
+            member.checks.iter().map(|made| checks.get(&made.check).copied().flatten()).collect();
+        let says = |said: &Said, wanted| said.is_some_and(|(verdict, _)| verdict == wanted);
+        let passing = said.iter().filter(|said| says(said, Verdict::Up)).count();
+        let failing = said.iter().filter(|said| says(said, Verdict::Down)).count();
+        let needed = match service.config.require {
+            Require::All => said.len(),
+            Require::Any => said.len().min(1),
+            Require::AtLeast(number) => said.len().min(number.get().into()),
+        };
+        let advice: Vec<Advice> = said.iter().flatten().map(|(_, advice)| *advice).collect();
+        let asks = |mode| advice.iter().any(|advice| advice.mode == Some(mode));
+        let percent = advice.iter().filter_map(|advice| advice.percent).min();
+        let most = if *service.config.scheduler.scheduler() == ipvs::Scheduler::Sh { 100 } else { u16::MAX };
+        let wish = match () {
+            () if asks(Mode::Maintenance) => Some(Mode::Maintenance),
+            () if asks(Mode::Drain) || percent == Some(0) => Some(Mode::Drain),
+            () => None,
+        };
+        Self {
+            is_down: failing > said.len() - needed && !is_awaited,
+            is_up: passing >= needed && !is_awaited,
+            wish,
+            share: percent.filter(|percent| *percent > 0).unwrap_or(100).min(most).into(),
+        }
+    }
+}
+
+/// Whether a backend is what its checks and agents make of it; gives whether it could be pooled.
+fn backend_is_right(what: &str, member: &Member, together: &Together) -> Result<bool, Broken> {
+    let (weight, standing) = (member.decision.weight, member.decision.standing);
+    let whole = (member.weight.get() * together.share).div_ceil(100);
+    let adopted = member.adopted.unwrap_or(Weight::ZERO);
+    let serves = if together.is_up { whole } else { adopted.get() };
+    match (together.is_down, together.is_up) {
+        (true, _) => {
+            ensure!(matches!(member.health, Health::Down { .. }), "3 pool", "{what} is not known to be down");
+            let is_right = weight == Weight::ZERO || standing == Standing::HeldThoughDown;
+            ensure!(is_right, "3 pool", "{what} is down and {standing:?}");
+            return Ok(whole > 0);
+        }
+        (false, is_up) if together.wish.is_some() && (is_up || adopted > Weight::ZERO) => {
+            let is_right = match standing {
+                Standing::AgentMaintenance => {
+                    together.wish == Some(Mode::Maintenance) && weight == Weight::ZERO
+                }
+                Standing::AgentDrain => together.wish == Some(Mode::Drain) && weight == Weight::ZERO,
+                Standing::HeldDespiteAgent => weight.get() == serves && serves > 0,
+                _ => false,
+            };
+            ensure!(is_right, "3 agents", "{what} asks for {:?}, {standing:?}, {weight}", together.wish);
+        }
+        (false, true) => {
+            let is_whole = weight.get() == whole || (member.rising_since.is_some() && weight.get() <= whole);
+            ensure!(
+                standing == Standing::Pooled && is_whole,
+                "3 pool",
+                "{what} is up, {standing:?}, weight {weight} of {whole}"
+            );
+            ensure!(whole == 0 || weight > Weight::ZERO, "3 pool", "{what} is up without weight");
+        }
+        (false, false) => {
+            ensure!(
+                matches!(standing, Standing::Adopted | Standing::AwaitingChecks),
+                "3 pool",
+                "{what} has not spoken and is {standing:?}"
+            );
+        }
+    }
+    Ok(serves > 0)
+}
+
+/// How much a member that could serve wishes not to.
+fn could_but(member: &Member) -> Option<u8> {
+    match member.decision.standing {
+        Standing::AgentDrain | Standing::AgentMaintenance if member.weight == Weight::ZERO => None,
+        Standing::AgentDrain | Standing::AgentMaintenance | Standing::HeldDespiteAgent => {
+            Some(u8::from(member.advice.mode == Some(Mode::Maintenance)))
+        }
+        _ => None,
+    }
 }
 
 fn is_held(member: &Member) -> bool {

@@ -7,19 +7,20 @@ use crate::core::event::Command;
 use crate::core::guard;
 use crate::core::inventory::Listing;
 use crate::core::member::Member;
-use crate::core::pool::Standing;
 use crate::core::saved::Saved;
 use crate::core::state::{Phase, ServiceState, service_keys};
 use crate::core::vip::Holds;
 use crate::core::{Action, Event, State, Timestamp, view};
-use health::{Check, Verdict};
+use health::{Advice, Check, Verdict};
 use ipvs::{DaemonRole, Family, Protocol, ServiceKey, Weight};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(super) type Checks = BTreeMap<Arc<Check>, Option<Verdict>>;
+/// What a check said last, if it has spoken.
+pub(super) type Said = Option<(Verdict, Advice)>;
+pub(super) type Checks = BTreeMap<Arc<Check>, Said>;
 pub(super) type Outcome = Result<(), Broken>;
 
 /// One step of the core.
@@ -200,10 +201,8 @@ fn is_on(key: &ServiceKey, vip: IpAddr) -> bool {
 
 /// Whether a service may serve on a VIP; one that waits for its sources may, by what the kernel has.
 pub(super) fn may_serve(service: &ServiceState, vip: IpAddr) -> bool {
-    let serves = |member: &Member| {
-        member.decision.weight > Weight::ZERO
-            && matches!(member.decision.standing, Standing::Pooled | Standing::Adopted)
-    };
+    let serves =
+        |member: &Member| member.decision.weight > Weight::ZERO && member.decision.standing.can_serve();
     let pool = service.pools.get(&Family::of(vip));
     service.waiting.is_some() || pool.is_some_and(|pool| pool.members.values().any(serves))
 }
@@ -258,8 +257,8 @@ fn whoever_does_not_answer_is_looked_at(seen: &Seen<'_>, checks: &Checks) -> Out
         ensure!(hastened.is_none(), "checks", "{hastened:?} look at once, and nothing speaks against them");
         return Ok(());
     };
-    let is_due = |(check, said): &(&Arc<Check>, &Option<Verdict>)| {
-        addresses.contains(&check.target.ip()) && **said != Some(Verdict::Down)
+    let is_due = |(check, said): &(&Arc<Check>, &Said)| {
+        addresses.contains(&check.target.ip()) && !matches!(said, Some((Verdict::Down, _)))
     };
     let due: BTreeSet<Arc<Check>> =
         checks.iter().filter(is_due).map(|(check, _)| Arc::clone(check)).collect();

@@ -39,10 +39,6 @@ impl Host {
         self.health.retain(|_, verdict| *verdict != Verdict::Unknown);
         for seconds in [61, 61, 61] {
             self.pass(Duration::from_secs(seconds))?;
-            self.checks
-                .values_mut()
-                .filter(|said| **said == Some(Verdict::Unknown))
-                .for_each(|said| *said = None);
             self.checks_speak(usize::MAX)?;
         }
         self.pass(Duration::from_secs(61))
@@ -54,7 +50,7 @@ impl Host {
         let said = self.checks.clone();
         self.start()?;
         for (check, verdict) in said {
-            if let (Some(verdict), true) = (verdict, self.checks.contains_key(&check)) {
+            if let (Some((verdict, _)), true) = (verdict, self.checks.contains_key(&check)) {
                 self.report(check, verdict)?;
             }
         }
