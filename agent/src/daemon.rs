@@ -4,7 +4,7 @@ use crate::api::{self, Context, control};
 use crate::config::{self, Config};
 use crate::core::Event;
 use crate::engine::{Engine, Executors, Inbox};
-use crate::exec::{addresses, checks, ipvs, paths, routes, saver, snapshots, state_file};
+use crate::exec::{addresses, checks, ipvs, paths, probes, routes, saver, snapshots, state_file};
 use crate::metrics::Metrics;
 use crate::notify;
 use crate::record::recorder::Recorder;
@@ -45,7 +45,11 @@ pub async fn run(path: &Path, config: Config, recording: Option<&Path>) -> anyho
     let executors = Executors {
         ipvs: ipvs::Handle::spawn(kernel, inbox.clone(), Arc::clone(&metrics)),
         addresses: addresses::Handle::spawn(config.daemon.device.clone(), inbox.clone())?,
-        checks: checks::Handle::spawn(seed(), inbox.clone()),
+        checks: checks::Handle::spawn(
+            seed(),
+            inbox.clone(),
+            config.probes.clone().map(probes::Handle::spawn),
+        ),
         paths: paths::Handle::spawn(inbox.clone()),
         files: files::Handle::spawn(inbox.clone())?,
         names: names::Handle::spawn(config.daemon.resolve_interval, inbox.clone()),
@@ -60,6 +64,7 @@ pub async fn run(path: &Path, config: Config, recording: Option<&Path>) -> anyho
         metrics: Arc::clone(&metrics),
         peers: executors.routes.as_ref().map(routes::Handle::status),
         checks: executors.checks.watcher(),
+        probes: executors.checks.probes(),
     };
     let engine = Engine::new(engine_inbox, executors, metrics).recorded_by(recording.and_then(record));
     inbox.event(Event::Restored { saved, snapshots: earlier }).await;

@@ -12,6 +12,7 @@
 //! - [`config`], [`pool_file`] (pure): what people write, checked;
 //! - [`engine`]: the one task that owns the core's state;
 //! - [`sources`], [`exec`], [`api`]: the world around it;
+//! - [`probes`]: the network namespace that checks by VIP come from;
 //! - [`ctl`]: the other end, `lvsctl`;
 //! - [`doctor`]: what `lvsctl doctor` looks at on the host, and what it says;
 //! - [`record`]: every event in a file, and the same actions from it again;
@@ -29,6 +30,7 @@ pub mod logging;
 pub mod metrics;
 pub mod notify;
 pub mod pool_file;
+pub mod probes;
 pub mod record;
 pub mod reload;
 pub mod sources;

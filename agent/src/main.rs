@@ -1,6 +1,7 @@
 //! lvsd: the control daemon of an LVS load balancer.
 
 use clap::{Parser, Subcommand};
+use lvsd::probes::{namespace, serve};
 use lvsd::record::replay::{ReplayError, replay};
 use lvsd::{daemon, logging};
 use std::fs::File;
@@ -31,6 +32,11 @@ enum Command {
         #[arg(value_name = "FILE")]
         file: Option<PathBuf>,
     },
+    /// The network namespace that checks by VIP come from.
+    Probes {
+        #[command(subcommand)]
+        action: Probes,
+    },
     /// Go through a recording again and print every action, one JSON object a line; nothing is touched. Exit: 0 when
     /// the recording process did the same, 1 when not, or when the file cannot be read.
     Replay {
@@ -40,11 +46,22 @@ enum Command {
     },
 }
 
+#[derive(Clone, Copy, Debug, Subcommand)]
+enum Probes {
+    /// Make the namespace with an interface in each segment, as [probes] has it. As root.
+    Up,
+    /// Hand its sockets to lvsd. Inside the namespace, with CAP_NET_ADMIN.
+    Serve,
+    /// Take the namespace down. As root.
+    Down,
+}
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match arguments.command {
         Some(Command::CheckConfig { file }) => check(&file.unwrap_or(arguments.config)),
         Some(Command::Replay { file }) => go_through(&file),
+        Some(Command::Probes { action }) => probes(action, &arguments.config),
         None => run(&arguments.config, arguments.record.as_deref()),
     };
     match result {
@@ -61,6 +78,20 @@ fn check(path: &std::path::Path) -> anyhow::Result<()> {
     let count = config.services.len();
     println!("{}: {count} service{}, no errors", path.display(), if count == 1 { "" } else { "s" });
     Ok(())
+}
+
+fn probes(action: Probes, path: &std::path::Path) -> anyhow::Result<()> {
+    let settings = daemon::load(path)?.probes;
+    let settings = settings.ok_or_else(|| anyhow::anyhow!("{} has no [probes]", path.display()))?;
+    match action {
+        Probes::Up => namespace::up(&settings),
+        Probes::Down => namespace::down(&settings),
+        Probes::Serve => {
+            logging::init()?;
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(serve::serve(settings))
+        }
+    }
 }
 
 fn go_through(path: &std::path::Path) -> anyhow::Result<()> {

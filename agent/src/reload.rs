@@ -97,6 +97,7 @@ fn needs_restart(running: &Config, new: &Config) -> Vec<String> {
         ("lvsd.control_group", old.control_group != now.control_group),
         ("lvsd.http", old.http != now.http),
         ("lvsd.device", old.device != now.device),
+        ("probes (the whole section)", running.probes != new.probes),
         ("bgp.local_asn (or the whole section)", asn(running) != asn(new)),
         ("bgp.router_id", router_id(running) != router_id(new)),
     ]

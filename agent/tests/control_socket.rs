@@ -110,10 +110,10 @@ impl Daemon {
         tokio::spawn(turn(receiver));
         inbox.event(Event::Configured(Arc::clone(&config))).await;
         let metrics = Arc::new(Metrics::new().unwrap());
-        let checks = checks::Handle::spawn(1, inbox.clone());
+        let checks = checks::Handle::spawn(1, inbox.clone(), None);
         let reloader = Reloader::new(file, Arc::clone(&config), inbox.clone(), Arc::clone(&metrics));
-        let context =
-            Context { inbox, reloader: Arc::new(reloader), metrics, peers: None, checks: checks.watcher() };
+        let (reloader, watcher) = (Arc::new(reloader), checks.watcher());
+        let context = Context { inbox, reloader, metrics, peers: None, checks: watcher, probes: None };
         let listener = control::listen(&config.daemon).await.unwrap();
         let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = tcp.local_addr().unwrap().to_string();

@@ -21,6 +21,9 @@ const AROUND: [&str; 8] = [
     "systemd-sysctl.service",
 ];
 
+/// The units of checks by VIP: what makes the namespace, and what runs inside it.
+const PROBES: [&str; 2] = ["lvsd-probe-namespace.service", "lvsd-probes.service"];
+
 fn installed(file: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../systemd").join(file);
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
@@ -44,6 +47,9 @@ fn root(name: &str, unit: &str) -> PathBuf {
         fs::write(&program, "").expect("a program");
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("an executable program");
     }
+    for beside in PROBES {
+        fs::write(units.join(beside), installed(beside)).expect("a unit of the probes");
+    }
     fs::write(units.join("lvsd.service"), unit).expect("the unit");
     root
 }
@@ -59,7 +65,11 @@ fn analyze(root: &Path, arguments: &[&str]) -> Output {
 
 /// Everything that `systemd-analyze verify` has to say: it exits with 0 even on an unknown key.
 fn complaints(name: &str, unit: &str) -> String {
-    let output = analyze(&root(name, unit), &["verify", "--man=no", "lvsd.service"]);
+    complaints_about("lvsd.service", name, unit)
+}
+
+fn complaints_about(file: &str, name: &str, unit: &str) -> String {
+    let output = analyze(&root(name, unit), &["verify", "--man=no", file]);
     let said = [output.stdout, output.stderr].concat();
     let said = String::from_utf8_lossy(&said).into_owned();
     if said.is_empty() && !output.status.success() { output.status.to_string() } else { said }
@@ -101,6 +111,53 @@ fn sysctls(text: &str) -> Result<BTreeMap<String, i64>, String> {
 #[test]
 fn systemd_has_nothing_to_say_against_the_unit() {
     assert_eq!(complaints("as-it-is", &installed("lvsd.service")), "");
+}
+
+#[test]
+fn systemd_has_nothing_to_say_against_the_units_of_the_probes() {
+    for file in PROBES {
+        assert_eq!(complaints_about(file, file, &installed("lvsd.service")), "", "{file}");
+    }
+}
+
+#[test]
+fn what_hands_sockets_over_has_one_capability_in_a_namespace_that_it_finds() {
+    let service = settings(&installed("lvsd-probes.service"), "Service");
+    for key in ["AmbientCapabilities", "CapabilityBoundingSet"] {
+        assert_eq!(service[key], ["CAP_NET_ADMIN"], "{key}");
+    }
+    assert_eq!(service["User"], settings(&installed("lvsd.service"), "Service")["User"]);
+    let probes = lvsd_probes();
+    assert_eq!(service["NetworkNamespacePath"], [format!("/run/netns/{}", probes.0)]);
+    assert!(probes.1.starts_with(&format!("/run/{}/", service["RuntimeDirectory"][0])), "{probes:?}");
+}
+
+/// The defaults of `probes.namespace` and `probes.socket`, as the documentation has them.
+fn lvsd_probes() -> (String, String) {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/configuration.md");
+    let page = fs::read_to_string(page).expect("the documentation");
+    let default = |key: &str| {
+        let row = page.lines().find(|line| line.starts_with(&format!("| `{key}` |"))).expect("a row");
+        let cell = row.split('|').nth(2).expect("a default");
+        cell.trim().trim_matches(['`', '"']).to_owned()
+    };
+    (default("namespace"), default("socket"))
+}
+
+#[test]
+fn nothing_hides_the_namespace_that_is_made_from_others() {
+    let service = settings(&installed("lvsd-probe-namespace.service"), "Service");
+    // Each of them gives the service a mount namespace (systemd.exec(5)).
+    for key in [
+        "ProtectSystem",
+        "ProtectHome",
+        "PrivateTmp",
+        "PrivateDevices",
+        "PrivateMounts",
+        "ProtectKernelTunables",
+    ] {
+        assert_eq!(service.get(key), None, "{key}");
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ pub mod control;
 pub mod http;
 pub mod messages;
 
-use crate::core::view::{PeerView, Status};
+use crate::core::view::{PeerView, ProbesView, Status};
 use crate::engine::{Gone, Inbox};
 use crate::exec::checks::Watcher;
 use crate::metrics::{Metrics, Sources};
@@ -26,12 +26,20 @@ pub struct Context {
     pub peers: Option<watch::Receiver<Statuses>>,
     /// The checks.
     pub checks: Watcher,
+    /// The probe namespace, where one is configured.
+    pub probes: Option<watch::Receiver<ProbesView>>,
 }
 
 impl Context {
-    /// The status of everything or of one service, the BGP peers included. The inner error names near services.
+    /// The status of everything or of one service, the BGP peers and the probe namespace included. The inner error names near services.
     async fn status(&self, service: Option<String>) -> Result<Result<Status, String>, Gone> {
-        Ok(self.inbox.status(service).await?.map(|status| Status { peers: self.peers(), ..status }))
+        Ok(self.inbox.status(service).await?.map(|status| self.filled(status)))
+    }
+
+    /// A status with what only the shell knows.
+    fn filled(&self, status: Status) -> Status {
+        let probes = self.probes.as_ref().map(|probes| probes.borrow().clone());
+        Status { peers: self.peers(), probes, ..status }
     }
 
     fn peers(&self) -> Vec<PeerView> {
@@ -52,7 +60,7 @@ impl Context {
 
     /// The metrics page.
     async fn metrics(&self) -> anyhow::Result<String> {
-        let status = self.inbox.status(None).await?.map_err(anyhow::Error::msg)?;
+        let status = self.filled(self.inbox.status(None).await?.map_err(anyhow::Error::msg)?);
         let peers = self.peers.as_ref().map(|peers| peers.borrow().clone()).unwrap_or_default();
         let checks = self.checks.snapshot().await;
         Ok(self.metrics.render(&Sources { status: &status, peers: &peers, checks: checks.as_ref() })?)

@@ -21,7 +21,7 @@ const KEYS: &[&str] = &[
 ];
 
 /// The longest path of a unix socket: `sun_path` of `struct sockaddr_un` with its NUL, unix(7).
-const MAX_SOCKET_PATH: usize = 107;
+pub(super) const MAX_SOCKET_PATH: usize = 107;
 
 /// The longest name of a device: `IFNAMSIZ` with its NUL, linux/if.h.
 const MAX_DEVICE: usize = 15;
@@ -84,7 +84,7 @@ pub(super) fn read(node: &Node<'_>) -> Daemon {
     }
 }
 
-fn path(section: &Section<'_>, key: &str, most: usize) -> Option<PathBuf> {
+pub(super) fn path(section: &Section<'_>, key: &str, most: usize) -> Option<PathBuf> {
     let expected = match most {
         usize::MAX => "an absolute path".to_owned(),
         most => format!("an absolute path of at most {most} bytes"),
@@ -103,7 +103,7 @@ fn http(node: &Node<'_>) -> Option<Option<SocketAddr>> {
     })
 }
 
-fn device(node: &Node<'_>) -> Option<String> {
+pub(super) fn device(node: &Node<'_>) -> Option<String> {
     let expected = format!("a device name of 1 to {MAX_DEVICE} letters, digits, \"_\", \"-\" or \".\"");
     node.parsed(&expected, |text| {
         let fits = (1..=MAX_DEVICE).contains(&text.len()) && text != "." && text != "..";

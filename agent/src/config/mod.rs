@@ -6,7 +6,7 @@
 //! files ─▶ pieces    each service's part by itself, the whole where something is wrong
 //!       ─▶ document  TOML with places, syntax errors, keys given twice
 //!       ─▶ walk      a cursor over it that collects errors, names unknown keys
-//!       ─▶ daemon, bgp, service (backends, checks), each from its table; value, host: single settings
+//!       ─▶ daemon, bgp, probes, service (backends, checks), each from its table; value, host: single settings
 //!       ─▶ across    what only all files together show
 //!       ─▶ compact   what is equal is there once
 //!       ─▶ Config
@@ -28,6 +28,7 @@ mod model;
 mod parse;
 mod pieces;
 mod pool;
+mod probes;
 mod scheduling;
 mod service;
 mod threshold;
@@ -40,9 +41,10 @@ pub use error::{ConfigError, Place, Problem};
 pub use load::load;
 pub use model::{
     Admin, Announce, Backend, Bgp, CheckPath, CheckTemplate, Config, ConnectionLimits, Daemon, Family,
-    HostAddresses, Peer, Pool, Require, Service, Vip,
+    HostAddresses, Network, Peer, Pool, Probes, Require, Segment, Service, Vip,
 };
 pub use parse::parse;
+pub use probes::MARKS;
 pub use threshold::{Threshold, ThresholdError};
 pub use value::read_duration as duration;
 

@@ -23,6 +23,86 @@ pub struct Config {
     pub services: BTreeMap<String, Arc<Service>>,
     /// How VIPs are announced, `[vip."ADDRESS"]`; those that are not here have [`Vip::default`].
     pub vips: BTreeMap<IpAddr, Vip>,
+    /// Where checks come from that go to a server by a VIP, `[probes]`; without it there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probes: Option<Probes>,
+}
+
+/// Where checks come from that go to a server by a VIP.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probes {
+    /// The network namespace that they come from, by its name in /run/netns.
+    pub namespace: String,
+    /// The unix socket over which the namespace's sockets are handed over.
+    pub socket: PathBuf,
+    /// The first of [`MARKS`](super::MARKS) firewall marks, one for each server, and of as many routing tables.
+    pub first_mark: u32,
+    /// The segments that servers are in; at least one, no interface twice.
+    pub segments: Vec<Segment>,
+}
+
+/// A segment that servers are in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Segment {
+    /// The balancer's interface that leads there.
+    pub interface: String,
+    /// Addresses in it that nobody else has, at least one.
+    pub addresses: Vec<Network>,
+    /// Routers in it that lead to other networks, at most one for each family.
+    pub gateways: Vec<IpAddr>,
+}
+
+/// An address with the length of its network's prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Network {
+    /// The address itself.
+    pub address: IpAddr,
+    /// The prefix length: 1 to 32, or to 128.
+    pub length: u8,
+}
+
+impl Network {
+    /// Whether an address is in the same network.
+    pub fn contains(&self, other: IpAddr) -> bool {
+        match (self.address, other) {
+            (IpAddr::V4(own), IpAddr::V4(other)) => {
+                (own.to_bits() ^ other.to_bits()).leading_zeros() >= u32::from(self.length)
+            }
+            (IpAddr::V6(own), IpAddr::V6(other)) => {
+                (own.to_bits() ^ other.to_bits()).leading_zeros() >= u32::from(self.length)
+            }
+            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
+        }
+    }
+}
+
+/// `10.64.0.201/24`.
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.length)
+    }
+}
+
+/// Not an address that a host can have, with a prefix length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected an address with a prefix length, such as 10.64.0.201/24")]
+pub struct NetworkError;
+
+impl std::str::FromStr for Network {
+    type Err = NetworkError;
+
+    fn from_str(text: &str) -> Result<Self, NetworkError> {
+        let (address, length) = text.split_once('/').ok_or(NetworkError)?;
+        let (address, length): (IpAddr, u8) =
+            (address.parse().map_err(|_| NetworkError)?, length.parse().map_err(|_| NetworkError)?);
+        let (most, is_hosts) = match address {
+            IpAddr::V4(v4) => (32, !v4.is_multicast() && !v4.is_broadcast()),
+            IpAddr::V6(v6) => (128, !v6.is_multicast() && v6.to_ipv4_mapped().is_none()),
+        };
+        let is_hosts = is_hosts && !address.is_unspecified() && !address.is_loopback();
+        let fits = is_hosts && (1..=most).contains(&length);
+        fits.then_some(Self { address, length }).ok_or(NetworkError)
+    }
 }
 
 /// How one VIP is announced.

@@ -7,13 +7,13 @@ use super::pieces::split;
 use super::service::Listeners;
 use super::twice::Seen;
 use super::walk::{Errors, Node, root};
-use super::{ConfigError, bgp, daemon, kernel, service, vip};
+use super::{ConfigError, bgp, daemon, kernel, probes, service, vip};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use toml::de::DeValue;
 
-const KEYS: &[&str] = &["lvsd", "ipvs", "bgp", "service", "vip"];
+const KEYS: &[&str] = &["lvsd", "ipvs", "bgp", "probes", "service", "vip"];
 
 /// Parses and validates the files' text as one configuration. Each file is given with the name that errors and
 /// relative paths are to have; the first is the main one, which only the order of errors shows.
@@ -112,6 +112,7 @@ impl Default for Reader {
                 daemon: Daemon::default(),
                 ipvs: Default::default(),
                 bgp: None,
+                probes: None,
                 services: Default::default(),
                 vips: Default::default(),
             },
@@ -138,6 +139,9 @@ impl Reader {
         }
         if let Some(node) = section.get("bgp").filter(|node| self.alone(node, "bgp")) {
             self.config.bgp = bgp::read(&node);
+        }
+        if let Some(node) = section.get("probes").filter(|node| self.alone(node, "probes")) {
+            self.config.probes = probes::read(&node);
         }
         for (name, node) in section.get("service").and_then(|node| node.entries()).unwrap_or_default() {
             self.service(name, &node);

@@ -5,6 +5,7 @@ use super::state::{Phase, ServiceState, State};
 use super::{Timestamp, action::Refusal, member::Member, why};
 use crate::config::{Family, Service};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The whole daemon.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,6 +24,9 @@ pub struct Status {
     pub peers: Vec<PeerView>,
     /// The sync daemons that are configured or ours.
     pub sync_daemons: Vec<SyncDaemonView>,
+    /// The probe namespace, where one is configured; filled in by the shell.
+    #[serde(default)]
+    pub probes: Option<ProbesView>,
     /// Services in the kernel that are not ours.
     pub foreign_services: usize,
     /// What the kernel refused last.
@@ -145,6 +149,19 @@ pub struct VipView {
     pub reason: String,
 }
 
+/// The probe namespace, from which checks go to servers by VIPs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbesView {
+    /// Whether it answers.
+    pub is_up: bool,
+    /// Why not; none also before the first attempt.
+    pub error: Option<String>,
+    /// Servers that checks go through.
+    pub servers: usize,
+    /// Those among them that packets cannot be handed to, and why.
+    pub refused: BTreeMap<std::net::IpAddr, String>,
+}
+
 /// A BGP peer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PeerView {
@@ -223,6 +240,7 @@ pub fn status(state: &State, only: Option<&str>) -> Result<Status, String> {
             .collect(),
         peers: Vec::new(),
         sync_daemons: sync_daemons(state),
+        probes: None,
         foreign_services: ipvs::foreign(&state.kernel.table, &state.wanted.table, &state.wanted.owned),
         kernel_failures: state.kernel.failures.clone(),
         absent_hosts: absent(state).into_iter().map(Into::into).collect(),

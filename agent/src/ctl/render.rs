@@ -77,10 +77,25 @@ pub fn status(status: &Status, paint: Paint) -> String {
             format_args!("\noperators' changes are kept of hosts that no pool has: {first}{others}"),
         );
     }
+    probes(&mut text, status, paint);
     for failure in &status.kernel_failures {
         line(&mut text, format_args!("{} the kernel refused: {failure}", paint.bad("!")));
     }
     text
+}
+
+/// What keeps checks from going to servers by VIPs, if anything does.
+fn probes(text: &mut String, status: &Status, paint: Paint) {
+    let Some(probes) = &status.probes else { return };
+    if let Some(error) = &probes.error {
+        line(text, format_args!("{} checks by VIP give no result: {error}", paint.bad("!")));
+    }
+    for (server, reason) in &probes.refused {
+        line(
+            text,
+            format_args!("{} checks by VIP through {server} give no result: {reason}", paint.bad("!")),
+        );
+    }
 }
 
 fn service_text(text: &mut String, service: &ServiceView, paint: Paint) {

@@ -1,6 +1,8 @@
 //! Runs the wanted checks and reports what they say.
 
+use super::probes;
 use crate::core::Event;
+use crate::core::view::ProbesView;
 use crate::engine::Inbox;
 use health::runner::DEFAULT_MAX_IN_FLIGHT;
 use health::{Check, Options, Report, Runner, Snapshot};
@@ -8,19 +10,22 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use tokio::sync::watch;
 
 /// The runner and the task that forwards its reports.
 #[derive(Debug)]
 pub struct Handle {
     runner: Arc<Runner>,
     forwarder: tokio::task::JoinHandle<()>,
+    probes: Option<probes::Handle>,
 }
 
 impl Handle {
-    /// Starts a runner; `seed` moves the phases of its checks.
-    pub fn spawn(seed: u64, inbox: Inbox) -> Self {
+    /// Starts a runner; `seed` moves the phases of its checks. Those that go through a server need `probes`.
+    pub fn spawn(seed: u64, inbox: Inbox, probes: Option<probes::Handle>) -> Self {
+        let sockets = probes::sockets(probes.as_ref());
         let (runner, mut reports) =
-            Runner::spawn(Options { max_in_flight: max_in_flight(), ..Options::new(seed) });
+            Runner::spawn(Options { max_in_flight: max_in_flight(), sockets, ..Options::new(seed) });
         let forwarder = tokio::spawn(async move {
             while let Some(report) = reports.recv().await {
                 let Report { check, verdict, advice, outcome, .. } = report;
@@ -28,11 +33,15 @@ impl Handle {
                 inbox.event(Event::Checked { check, verdict, failure, advice }).await;
             }
         });
-        Self { runner: Arc::new(runner), forwarder }
+        Self { runner: Arc::new(runner), forwarder, probes }
     }
 
     /// Runs exactly these from now on.
     pub fn set(&self, checks: BTreeSet<Arc<Check>>) {
+        // The way first: a check without one would say so.
+        if let Some(probes) = &self.probes {
+            probes.set(checks.iter().map(Arc::as_ref));
+        }
         self.runner.set(checks);
     }
 
@@ -46,8 +55,14 @@ impl Handle {
         Watcher(Arc::downgrade(&self.runner))
     }
 
+    /// How the probe namespace stands, where one is configured.
+    pub fn probes(&self) -> Option<watch::Receiver<ProbesView>> {
+        self.probes.as_ref().map(probes::Handle::view)
+    }
+
     /// Ends all checks.
     pub fn stop(&self) {
+        self.probes.iter().for_each(probes::Handle::stop);
         self.runner.set(BTreeSet::new());
         self.forwarder.abort();
     }

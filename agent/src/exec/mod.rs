@@ -7,6 +7,7 @@ pub mod addresses;
 pub mod checks;
 pub mod ipvs;
 pub mod paths;
+pub mod probes;
 pub mod routes;
 pub mod saver;
 pub mod snapshots;

@@ -23,6 +23,7 @@ pub(super) fn registry(sources: &Sources<'_>) -> Result<Registry, Error> {
     pools(&make, sources.status)?;
     vips(&make, sources.status)?;
     peers(&make, sources.peers)?;
+    probes(&make, sources.status)?;
     if let Some(checks) = sources.checks {
         health(&make, checks)?;
     }
@@ -194,6 +195,18 @@ fn peers(make: &Make, peers: &Statuses) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+fn probes(make: &Make, status: &Status) -> Result<(), Error> {
+    let Some(probes) = &status.probes else { return Ok(()) };
+    let is_up = f64::from(u8::from(probes.is_up));
+    make.one("lvsd_probes_up", "Whether the probe namespace answers.", is_up)?;
+    make.one("lvsd_probes_servers", "Servers that checks by VIP go through.", probes.servers as f64)?;
+    make.one(
+        "lvsd_probes_refused_servers",
+        "Servers that the probe namespace has no way to.",
+        probes.refused.len() as f64,
+    )
 }
 
 fn health(make: &Make, checks: &Snapshot) -> Result<(), Error> {

@@ -1,7 +1,7 @@
 //! The full example: every setting is read, and none can be wrong without a word.
 
 use super::{errors, good};
-use crate::config::{Admin, Announce, CheckPath, Config, Family, Pool, Require, Vip};
+use crate::config::{Admin, Announce, CheckPath, Config, Family, Network, Pool, Require, Vip};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -47,6 +47,20 @@ fn bgp_is_read_in_full() {
     assert_eq!(one.families, BTreeSet::from([Family::Ipv4, Family::Ipv6]));
     assert_eq!((one.next_hop_ipv4, one.next_hop_ipv6), ("10.64.0.1".parse().ok(), "fd00:64::1".parse().ok()));
     assert_eq!(two.families, BTreeSet::from([Family::Ipv6]));
+}
+
+#[test]
+fn the_probes_are_read_in_full() {
+    let probes = good(FULL).probes.expect("there is a [probes]");
+    assert_eq!((probes.namespace.as_str(), probes.first_mark), ("checks", 0x1000));
+    assert_eq!(probes.socket, PathBuf::from("/run/lvsd-probes/other.sock"));
+    let [one, two] = &probes.segments[..] else { panic!("there are two segments") };
+    let words = |networks: &[Network]| networks.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!((one.interface.as_str(), two.interface.as_str()), ("eth1", "eth2"));
+    assert_eq!(words(&one.addresses), ["10.64.0.201/24", "fd00:64::201/64"]);
+    let gateways: Vec<_> = one.gateways.iter().map(ToString::to_string).collect();
+    assert_eq!(gateways, ["10.64.0.251", "fd00:64::251"]);
+    assert_eq!((words(&two.addresses), two.gateways.len()), (vec!["10.65.0.201/24".to_owned()], 0));
 }
 
 #[test]
