@@ -3,12 +3,14 @@
 mod doctor;
 mod evidence_of_failure;
 mod kernel_contract;
+mod kernel_settings;
 mod kernel_table;
 mod kills;
 mod links;
 mod many_services;
 mod operator;
 mod pool_files;
+mod recordings;
 mod reloads;
 mod restarts;
 mod routers;
@@ -60,6 +62,8 @@ const SCENARIOS: &[Scenario] = &named![
     restarts::connections_placed_while_a_server_was_out_survive_their_balancer,
     reloads::a_reload_adds_and_removes_a_service_and_the_other_goes_on,
     reloads::a_configuration_with_errors_is_refused_and_the_old_one_goes_on,
+    kernel_settings::what_a_configuration_tells_the_kernel_is_what_ipvsadm_shows,
+    recordings::a_recording_replays_to_the_same_actions_byte_for_byte,
     kernel_table::what_was_changed_by_hand_is_repaired_and_foreign_services_are_left_alone,
     links::a_server_on_a_second_link_of_the_balancers_serves_like_the_others,
     links::a_server_behind_a_router_is_not_pooled_until_the_balancers_have_a_leg_there,

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
@@ -26,13 +26,14 @@ const ANSWER: Duration = Duration::from_secs(60);
 pub struct Lvsd {
     host: Host,
     environment: Vec<(String, String)>,
+    recording: Option<PathBuf>,
     process: Option<Process>,
 }
 
 impl Lvsd {
     /// lvsd on `host`, not started, with these in its environment as a service manager puts them there.
     pub fn new(host: &Host, environment: Vec<(String, String)>) -> Self {
-        Self { host: host.clone(), environment, process: None }
+        Self { host: host.clone(), environment, recording: None, process: None }
     }
 
     /// Writes its configuration and starts it. It is not ready yet: [`Lvsd::wait_ready`].
@@ -59,10 +60,18 @@ impl Lvsd {
         fs::write(&file, text).with_context(|| format!("write {}", file.display()))
     }
 
+    /// Has it record every event to this file, from the next start on.
+    pub fn record_to(&mut self, file: &Path) {
+        self.recording = Some(file.into());
+    }
+
     /// Starts it, for the first time or after a kill or a stop.
     pub fn start_again(&mut self) -> Result<()> {
         let mut command = Command::new(built("lvsd")?);
         command.arg("--config").arg(self.configuration_file());
+        if let Some(file) = &self.recording {
+            command.arg("--record").arg(file);
+        }
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         self.process = Some(self.host.spawn("lvsd", command)?);
         Ok(())
