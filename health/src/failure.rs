@@ -145,6 +145,14 @@ pub enum Failure {
         /// What is wrong with them.
         error: String,
     },
+    /// A command ended otherwise than with exit status 0.
+    #[error("{status}{}", Description(output))]
+    Exit {
+        /// How it ended.
+        status: String,
+        /// The last line that it wrote; may be empty.
+        output: String,
+    },
     /// A packet was returned by an ICMP error, or could not be delivered on this segment.
     #[error("{error}: the packet was returned")]
     Returned {
@@ -271,6 +279,7 @@ impl Failure {
             Self::Refused => "refused",
             Self::Unreachable { .. } | Self::Returned { .. } => "unreachable",
             Self::Agent { .. } => "agent",
+            Self::Exit { .. } => "exit",
             Self::Unanswered { .. } => "unanswered",
             Self::Timeout { .. } => "timeout",
             Self::Reset { .. } => "reset",
@@ -302,6 +311,8 @@ pub enum Stage {
     AwaitingAnswer,
     /// Reading the body of the answer.
     ReadingBody,
+    /// Waiting for the end of a command.
+    RunningCommand,
 }
 
 impl fmt::Display for Stage {
@@ -311,6 +322,7 @@ impl fmt::Display for Stage {
             Self::Securing => "negotiating TLS",
             Self::AwaitingAnswer => "waiting for the answer",
             Self::ReadingBody => "reading the body",
+            Self::RunningCommand => "running the command",
         })
     }
 }

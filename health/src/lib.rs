@@ -55,8 +55,8 @@ pub use failure::{Advice, Evidence, Failure, Found, Mode, Outcome, Stage};
 pub use probe::{OwnSockets, Sockets};
 pub use runner::{Options, Report, Runner, Snapshot};
 pub use spec::{
-    AgentParts, AgentQuestion, Datagram, DnsParts, Question, Rcode, RecordType, Records, Recursion, Reply,
-    Transport, UdpParts, Unanswered,
+    AgentParts, AgentQuestion, CommandParts, Datagram, DnsParts, Program, Question, Rcode, RecordType,
+    Records, Recursion, Reply, Transport, UdpParts, Unanswered, User,
 };
 pub use spec::{Certificates, Identity, PrivateKey, Tls, TlsParts, TlsVersion, Trust};
 pub use spec::{

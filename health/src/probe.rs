@@ -4,10 +4,12 @@
 //! for the same moment. Dropping a probe's future closes its socket; nothing stays behind.
 
 mod agent;
+mod command;
 mod datagram;
 mod dns;
 mod exchange;
 mod http;
+mod icmp;
 mod sockets;
 mod tcp;
 mod tls;
@@ -18,6 +20,7 @@ use std::future::Future;
 use std::io;
 use std::time::Duration;
 
+pub use command::MAX_COMMANDS;
 pub use sockets::{Opening, OwnSockets, Sockets};
 use way::Way;
 
@@ -41,6 +44,8 @@ pub async fn probe(check: &Check, sockets: &dyn Sockets, turn: u64) -> Outcome {
         Kind::TcpExchange(exchange) => exchange::probe(&way, exchange).await?,
         Kind::Dns(question) => dns::probe(&way, question).await?,
         Kind::Udp(datagram) => udp::probe(&way, datagram).await?,
+        Kind::Icmp => icmp::probe(&way).await?,
+        Kind::Command(program) => command::probe(check.target, program, &way.limit).await?,
         Kind::Agent(question) => agent::probe(&way, question).await?,
         Kind::Http(request) => http::probe(&way, request).await?,
         Kind::Urls(urls) => http::several(&way, urls, turn).await?,

@@ -4,6 +4,7 @@
 //! timing hold equal values, and a runner that is given both probes once.
 
 mod agent;
+mod command;
 mod digest;
 mod dns;
 mod exchange;
@@ -23,6 +24,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use agent::{AgentParts, AgentQuestion, Unanswered};
+pub use command::{CommandParts, Program, User};
 pub use digest::Digest;
 pub(crate) use dns::is_record;
 pub use dns::{DnsParts, Question, Rcode, RecordType, Records, Recursion, Transport};
@@ -75,6 +77,8 @@ impl fmt::Display for Check {
             Kind::TcpExchange(exchange) => write!(f, "{name} {}{exchange}", self.target)?,
             Kind::Dns(question) => write!(f, "{name} {} {question}", self.target)?,
             Kind::Udp(datagram) => write!(f, "{name} {}{datagram}", self.target)?,
+            Kind::Icmp => write!(f, "{name} {}", self.target.ip())?,
+            Kind::Command(program) => write!(f, "{name} {program} for {}", self.target)?,
             Kind::Agent(question) => write!(f, "{name} {}{question}", self.target)?,
             Kind::Http(request) => {
                 write!(f, "{name} ")?;
@@ -101,6 +105,10 @@ pub enum Kind {
     Dns(Question),
     /// A datagram is answered as expected, or at least not returned.
     Udp(Datagram),
+    /// An ICMP echo is answered. The target's port means nothing; let it be 0, so that equal checks are equal.
+    Icmp,
+    /// A program on this host finds out and says so by its exit status.
+    Command(Program),
     /// An agent beside the server, at the target, says in a line of text how the server is and how much it wants.
     Agent(AgentQuestion),
     /// An HTTP/1.1 request is answered as expected.
@@ -116,6 +124,8 @@ impl Kind {
             Self::Tcp | Self::TcpExchange(_) => "tcp",
             Self::Dns(_) => "dns",
             Self::Udp(_) => "udp",
+            Self::Icmp => "icmp",
+            Self::Command(_) => "command",
             Self::Agent(_) => "agent",
             Self::Http(request) => request.scheme(),
             Self::Urls(urls) => urls.scheme(),
@@ -208,6 +218,14 @@ pub enum SpecError {
     /// A question to a name server that cannot be asked, or never be answered as expected.
     #[error("{what}: {why}")]
     Dns {
+        /// The setting that is wrong.
+        what: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A program that cannot be run.
+    #[error("{what}: {why}")]
+    Command {
         /// The setting that is wrong.
         what: &'static str,
         /// What is wrong with it.

@@ -1,9 +1,10 @@
 //! Single packets and what comes back for them.
 
 use std::io;
-use std::net::UdpSocket as StdUdpSocket;
+use std::net::{SocketAddr, UdpSocket as StdUdpSocket};
 use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::{Ipv4RecvErr, Ipv6RecvErr};
 use socket2::Socket;
@@ -14,15 +15,15 @@ use super::way::{Way, wanting};
 use super::{tcp, words};
 use crate::failure::{Failure, Stage};
 
-/// `socket`, not a stream's, connected to the way's target: only that one's packets are received, and every ICMP error
+/// `socket`, not a stream's, connected to `target`: only that one's packets are received, and every ICMP error
 /// is told by the next call (IP_RECVERR, ip(7); without it the kernel tells of a closed port and of little else).
-pub(super) fn connected(way: &Way<'_>, socket: Socket) -> Result<UdpSocket, Failure> {
-    let heard = match way.target {
-        std::net::SocketAddr::V4(_) => setsockopt(&socket, Ipv4RecvErr, &true),
-        std::net::SocketAddr::V6(_) => setsockopt(&socket, Ipv6RecvErr, &true),
+pub(super) fn connected(target: SocketAddr, socket: Socket) -> Result<UdpSocket, Failure> {
+    let heard = match target {
+        SocketAddr::V4(_) => setsockopt(&socket, Ipv4RecvErr, &true),
+        SocketAddr::V6(_) => setsockopt(&socket, Ipv6RecvErr, &true),
     };
     heard.map_err(|error| wanting(&error.into()))?;
-    socket.connect(&way.target.into()).map_err(|error| tcp::connect_failure(&error))?;
+    socket.connect(&target.into()).map_err(|error| tcp::connect_failure(&error, target))?;
     UdpSocket::from_std(StdUdpSocket::from(socket)).map_err(|error| wanting(&error))
 }
 
@@ -68,9 +69,11 @@ pub(super) fn returned(error: &io::Error, hold: Duration) -> Failure {
     let error = match error.kind() {
         ConnectionRefused => "port unreachable".to_owned(),
         HostUnreachable | NetworkUnreachable | NetworkDown => words(error),
+        // Told of a packet on its way it is the word of ICMPv6 (RFC 4443, section 3.1).
+        PermissionDenied if error.raw_os_error() == Some(Errno::EACCES as i32) => tcp::PROHIBITED.to_owned(),
         // A packet filter on this host, or no memory.
         PermissionDenied | OutOfMemory => return wanting(error),
-        _ if error.raw_os_error() == Some(nix::errno::Errno::ENOBUFS as i32) => return wanting(error),
+        _ if error.raw_os_error() == Some(Errno::ENOBUFS as i32) => return wanting(error),
         _ => words(error),
     };
     Failure::Returned { error, hold }

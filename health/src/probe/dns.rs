@@ -48,7 +48,7 @@ fn ask(question: &Question, id: u16) -> Message {
 
 async fn by_udp(way: &Way<'_>, asked: &Message, bytes: &[u8]) -> Result<Message, Failure> {
     let socket = way.socket(Type::DGRAM, Some(Protocol::UDP)).await?;
-    let socket = datagram::connected(way, socket)?;
+    let socket = datagram::connected(way.target, socket)?;
     datagram::ask(way, &socket, bytes, |received| read(received, asked)).await
 }
 

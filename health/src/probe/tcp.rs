@@ -1,10 +1,11 @@
 //! A TCP connection, established and reset.
 
 use std::io;
-use std::net::TcpStream as StdTcpStream;
+use std::net::{SocketAddr, TcpStream as StdTcpStream};
 use std::pin::pin;
 use std::time::Duration;
 
+use nix::errno::Errno;
 use socket2::Type;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::sleep_until;
@@ -51,7 +52,7 @@ async fn attempt(way: &Way<'_>) -> Result<TcpStream, Failure> {
         .limit
         .within(Stage::Connecting, socket.connect(way.target))
         .await?
-        .map_err(|error| connect_failure(&error))?;
+        .map_err(|error| connect_failure(&error, way.target))?;
     // A connection to a port of this host at which nothing listens can meet itself, when that port is drawn as
     // its own (simultaneous open, RFC 9293, section 3.5).
     match stream.local_addr() {
@@ -62,8 +63,11 @@ async fn attempt(way: &Way<'_>) -> Result<TcpStream, Failure> {
     }
 }
 
+/// A packet filter on the way says that it lets no such packets pass.
+pub(super) const PROHIBITED: &str = "administratively prohibited";
+
 /// The failure that connect's error means (connect(2), tcp(7)).
-pub(super) fn connect_failure(error: &io::Error) -> Failure {
+pub(super) fn connect_failure(error: &io::Error, target: SocketAddr) -> Failure {
     use io::ErrorKind::{
         AddrNotAvailable, ConnectionRefused, HostUnreachable, NetworkDown, NetworkUnreachable, OutOfMemory,
         PermissionDenied, StorageFull,
@@ -71,6 +75,10 @@ pub(super) fn connect_failure(error: &io::Error) -> Failure {
     match error.kind() {
         ConnectionRefused => Failure::Refused,
         HostUnreachable | NetworkUnreachable | NetworkDown => Failure::Unreachable { error: words(error) },
+        // Linux' word for ICMPv6's (RFC 4443, section 3.1); that of IPv4 is among the above.
+        PermissionDenied if target.is_ipv6() && error.raw_os_error() == Some(Errno::EACCES as i32) => {
+            Failure::Unreachable { error: PROHIBITED.to_owned() }
+        }
         // No port left, no source address, a packet filter on this host, no memory, epoll's limit.
         AddrNotAvailable | PermissionDenied | OutOfMemory | StorageFull => {
             Failure::Local { error: words(error) }

@@ -1,4 +1,5 @@
 mod agent;
+mod command;
 mod dns;
 mod exchange;
 mod udp;
@@ -270,15 +271,19 @@ async fn a_dropped_probe_leaves_no_connection() {
 
 #[test]
 fn errors_of_this_host_are_told_from_those_of_the_target() {
+    let v4 = "127.0.0.1:80".parse().expect("an address");
     // errno(3) on Linux.
     for (errno, inconclusive) in
         [(13, true), (1, true), (99, true), (12, true), (111, false), (113, false), (101, false)]
     {
-        let failure = tcp::connect_failure(&io::Error::from_raw_os_error(errno));
+        let failure = tcp::connect_failure(&io::Error::from_raw_os_error(errno), v4);
         assert_eq!(failure.is_inconclusive(), inconclusive, "{failure}");
     }
-    let no_route = tcp::connect_failure(&io::Error::from_raw_os_error(113));
+    let no_route = tcp::connect_failure(&io::Error::from_raw_os_error(113), v4);
     assert_eq!(no_route.to_string(), "No route to host while connecting");
+    let v6 = "[::1]:80".parse().expect("an address");
+    let prohibited = tcp::connect_failure(&io::Error::from_raw_os_error(13), v6);
+    assert_eq!(prohibited.to_string(), "administratively prohibited while connecting");
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use crate::spec::{Datagram, Reply};
 pub(super) async fn probe(way: &Way<'_>, check: &Datagram) -> Result<Found, Failure> {
     let parts = check.parts();
     let socket = way.socket(Type::DGRAM, Some(Protocol::UDP)).await?;
-    let socket = datagram::connected(way, socket)?;
+    let socket = datagram::connected(way.target, socket)?;
     match &parts.reply {
         Reply::Expected(pattern) => {
             let judge = |answer: &[u8]| {

@@ -23,11 +23,18 @@ impl Way<'_> {
     /// A socket of the target's family whose packets go this way. One that does not come in time says nothing of the
     /// target.
     pub(super) async fn socket(&self, kind: Type, protocol: Option<Protocol>) -> Result<Socket, Failure> {
+        self.try_socket(kind, protocol).await?.map_err(|error| wanting(&error))
+    }
+
+    /// The same for those who know what to do when it is refused.
+    pub(super) async fn try_socket(
+        &self,
+        kind: Type,
+        protocol: Option<Protocol>,
+    ) -> Result<io::Result<Socket>, Failure> {
         let opening = self.sockets.open(self.route, Domain::for_address(self.target), kind, protocol);
-        match timeout_at(self.limit.at, opening).await {
-            Ok(opened) => opened.map_err(|error| wanting(&error)),
-            Err(_) => Err(Failure::Local { error: format!("no socket within {:?}", self.limit.timeout) }),
-        }
+        let late = |_| Failure::Local { error: format!("no socket within {:?}", self.limit.timeout) };
+        timeout_at(self.limit.at, opening).await.map_err(late)
     }
 }
 
