@@ -313,6 +313,8 @@ pub enum Stage {
     ReadingBody,
     /// Waiting for the end of a command.
     RunningCommand,
+    /// Keeping a connection over which nothing is asked.
+    Holding,
 }
 
 impl fmt::Display for Stage {
@@ -323,6 +325,7 @@ impl fmt::Display for Stage {
             Self::AwaitingAnswer => "waiting for the answer",
             Self::ReadingBody => "reading the body",
             Self::RunningCommand => "running the command",
+            Self::Holding => "idle",
         })
     }
 }

@@ -39,6 +39,7 @@
 //! - [`probe`]: one file for each kind, the only place that opens sockets;
 //! - [`runner`]: the task that owns it all.
 
+mod backoff;
 pub mod failure;
 mod hold;
 pub mod probe;
@@ -63,5 +64,5 @@ pub use spec::{
     Check, Encapsulation, Exchange, ExchangeParts, HttpParts, HttpRequest, Kind, Pattern, Regex, Route,
     SpecError, StatusRange, Timing,
 };
-pub use spec::{Digest, Pick, Urls, UrlsParts};
+pub use spec::{Digest, Idle, Pick, Urls, UrlsParts};
 pub use verdict::{State, Verdict};

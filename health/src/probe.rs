@@ -10,6 +10,7 @@ mod dns;
 mod exchange;
 mod http;
 mod icmp;
+pub(crate) mod idle;
 mod sockets;
 mod tcp;
 mod tls;
@@ -37,10 +38,10 @@ use crate::spec::{Check, Kind};
 /// The [`Failure`] found, at the latest when the check's timeout is over.
 pub async fn probe(check: &Check, sockets: &dyn Sockets, turn: u64) -> Outcome {
     let started = Instant::now();
-    let limit = Limit { at: started + check.timing.timeout(), timeout: check.timing.timeout() };
-    let way = Way { target: check.target, route: &check.route, sockets, limit };
+    let way = Way { target: check.target, route: &check.route, sockets, limit: limit(check) };
     let found = match &check.kind {
-        Kind::Tcp => tcp::probe(&way).await?,
+        // One look at what a runner keeps is whether it can be had.
+        Kind::Tcp | Kind::Idle(_) => tcp::probe(&way).await?,
         Kind::TcpExchange(exchange) => exchange::probe(&way, exchange).await?,
         Kind::Dns(question) => dns::probe(&way, question).await?,
         Kind::Udp(datagram) => udp::probe(&way, datagram).await?,
@@ -51,6 +52,12 @@ pub async fn probe(check: &Check, sockets: &dyn Sockets, turn: u64) -> Outcome {
         Kind::Urls(urls) => http::several(&way, urls, turn).await?,
     };
     Ok(Found { latency: started.elapsed(), ..found })
+}
+
+/// The limit of a probe that begins now.
+fn limit(check: &Check) -> Limit {
+    let timeout = check.timing.timeout();
+    Limit { at: Instant::now() + timeout, timeout }
 }
 
 /// The moment at which a probe has failed, whatever it is doing.

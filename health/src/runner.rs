@@ -3,10 +3,14 @@
 //! The task owns every state. It is handed whole sets of checks, never changes to them: checks that stay keep
 //! their state and their deadlines, others stop or start.
 //!
-//! Bounds: probes under way by [`Options::max_in_flight`], reports by [`REPORTS`]. When the reader of reports
+//! A connection that is kept ([`Kind::Idle`](crate::Kind::Idle)) has a task of its own, which this one owns too.
+//! When one breaks, the other checks of its target look sooner.
+//!
+//! Bounds: probes under way by [`Options::max_in_flight`], kept connections by [`Options::max_kept`], reports by [`REPORTS`]. When the reader of reports
 //! is slow the runner stops probing until there is room; it loses no transition.
 
 mod histogram;
+mod keeper;
 mod snapshot;
 mod task;
 
@@ -25,13 +29,17 @@ use crate::spec::Check;
 use crate::verdict::Verdict;
 
 pub use histogram::Histogram;
-pub use snapshot::{HISTORY, LAG_WINDOW, LATE, Last, Results, Snapshot, Status, Tally, Transition};
+pub use snapshot::{HISTORY, Kept, LAG_WINDOW, LATE, Last, Results, Snapshot, Status, Tally, Transition};
 
 /// Probes under way at once unless the options say otherwise. Each holds a file descriptor, two when its server is
 /// slow to answer, and a process starts with a limit of 1024 of them: half of that leaves room for all else. Who raises
 /// the limit may raise this; a host whose servers are all silent needs one for each check and second of timeout per
 /// interval.
 pub const DEFAULT_MAX_IN_FLIGHT: NonZeroUsize = NonZeroUsize::new(256).expect("256 is not zero");
+
+/// Connections kept at once by checks of the kind [`Kind::Idle`](crate::Kind::Idle) unless the options say otherwise: a
+/// quarter of the file descriptors that a process starts with. Each holds one for good.
+pub const DEFAULT_MAX_KEPT: usize = 256;
 
 /// Reports that wait for their reader: room for a burst in which all servers of a large pool change at once.
 pub const REPORTS: usize = 1024;
@@ -50,14 +58,17 @@ pub struct Options {
     pub seed: u64,
     /// The most probes at once, each with one socket or two.
     pub max_in_flight: NonZeroUsize,
-    /// Where their sockets come from.
+    /// The most connections kept at once. A check beyond that is inconclusive, in words that say so.
+    pub max_kept: usize,
+    /// Where all sockets come from.
     pub sockets: Arc<dyn Sockets>,
 }
 
 impl Options {
-    /// The given seed, [`DEFAULT_MAX_IN_FLIGHT`] and the process' [own sockets](OwnSockets).
+    /// The given seed, [`DEFAULT_MAX_IN_FLIGHT`], [`DEFAULT_MAX_KEPT`] and the process' [own sockets](OwnSockets).
     pub fn new(seed: u64) -> Self {
-        Self { seed, max_in_flight: DEFAULT_MAX_IN_FLIGHT, sockets: Arc::new(OwnSockets) }
+        let (max_in_flight, max_kept) = (DEFAULT_MAX_IN_FLIGHT, DEFAULT_MAX_KEPT);
+        Self { seed, max_in_flight, max_kept, sockets: Arc::new(OwnSockets) }
     }
 }
 

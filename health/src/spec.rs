@@ -9,6 +9,7 @@ mod digest;
 mod dns;
 mod exchange;
 mod http;
+mod idle;
 mod pattern;
 mod route;
 mod status;
@@ -30,6 +31,7 @@ pub(crate) use dns::is_record;
 pub use dns::{DnsParts, Question, Rcode, RecordType, Records, Recursion, Transport};
 pub use exchange::{DEFAULT_MAX_READ, Exchange, ExchangeParts, MAX_PAYLOAD, MAX_READ};
 pub use http::{DEFAULT_MAX_BODY, HttpParts, HttpRequest, MAX_MATCHED};
+pub use idle::{DEFAULT_MAX_DELAY, Idle};
 pub use pattern::{Pattern, Regex};
 pub use route::{Encapsulation, Route};
 pub use status::StatusRange;
@@ -59,6 +61,14 @@ impl Check {
         Self { target, route: Route::default(), kind, timing }
     }
 
+    /// The timing by which its verdict moves: that of a kept connection moves with it, at once.
+    pub(crate) fn verdict_timing(&self) -> Timing {
+        match self.kind {
+            Kind::Idle(_) => self.timing.at_once(),
+            _ => self.timing,
+        }
+    }
+
     /// The same check by another route.
     #[must_use]
     pub fn by(self, route: Route) -> Self {
@@ -73,7 +83,7 @@ impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = self.kind.name();
         match &self.kind {
-            Kind::Tcp => write!(f, "{name} {}", self.target)?,
+            Kind::Tcp | Kind::Idle(_) => write!(f, "{name} {}", self.target)?,
             Kind::TcpExchange(exchange) => write!(f, "{name} {}{exchange}", self.target)?,
             Kind::Dns(question) => write!(f, "{name} {} {question}", self.target)?,
             Kind::Udp(datagram) => write!(f, "{name} {}{datagram}", self.target)?,
@@ -103,6 +113,8 @@ pub enum Kind {
     TcpExchange(Exchange),
     /// A name server answers a question as expected.
     Dns(Question),
+    /// A TCP connection is established and kept.
+    Idle(Idle),
     /// A datagram is answered as expected, or at least not returned.
     Udp(Datagram),
     /// An ICMP echo is answered. The target's port means nothing; let it be 0, so that equal checks are equal.
@@ -123,6 +135,7 @@ impl Kind {
         match self {
             Self::Tcp | Self::TcpExchange(_) => "tcp",
             Self::Dns(_) => "dns",
+            Self::Idle(_) => "idle",
             Self::Udp(_) => "udp",
             Self::Icmp => "icmp",
             Self::Command(_) => "command",
@@ -139,7 +152,7 @@ pub enum SpecError {
     /// An interval or a timeout outside [`MIN_PERIOD`]..=[`MAX_PERIOD`].
     #[error("{what}: expected {MIN_PERIOD:?} to one day, found {found:?}")]
     Period {
-        /// `interval` or `timeout`.
+        /// `interval`, `timeout` or `max_delay`.
         what: &'static str,
         /// The value given.
         found: Duration,

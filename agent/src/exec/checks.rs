@@ -24,8 +24,7 @@ impl Handle {
     /// Starts a runner; `seed` moves the phases of its checks. Those that go through a server need `probes`.
     pub fn spawn(seed: u64, inbox: Inbox, probes: Option<probes::Handle>) -> Self {
         let sockets = probes::sockets(probes.as_ref());
-        let (runner, mut reports) =
-            Runner::spawn(Options { max_in_flight: max_in_flight(), sockets, ..Options::new(seed) });
+        let (runner, mut reports) = Runner::spawn(Options { sockets, ..options(seed) });
         let forwarder = tokio::spawn(async move {
             while let Some(report) = reports.recv().await {
                 let Report { check, verdict, advice, outcome, .. } = report;
@@ -68,14 +67,15 @@ impl Handle {
     }
 }
 
-/// Probes at once: a quarter of the descriptors that the process may have, as a probe that hears nothing takes two, so
-/// that sessions, sockets and files always find theirs. The soft limit is raised to the hard one first, which needs no
-/// privilege.
-fn max_in_flight() -> NonZeroUsize {
+/// Of the descriptors that the process may have, probes get a quarter, as one that hears nothing takes two, and kept
+/// connections another, so that sessions, sockets and files always find theirs. The soft limit is raised to the hard one
+/// first, which needs no privilege.
+fn options(seed: u64) -> Options {
     let limit = getrlimit(Resource::RLIMIT_NOFILE)
         .and_then(|(soft, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard).map(|()| hard).or(Ok(soft)));
-    let descriptors = usize::try_from(limit.unwrap_or_default()).unwrap_or(usize::MAX);
-    NonZeroUsize::new((descriptors / 4).min(MAX_IN_FLIGHT)).unwrap_or(DEFAULT_MAX_IN_FLIGHT)
+    let quarter = usize::try_from(limit.unwrap_or_default()).unwrap_or(usize::MAX) / 4;
+    let max_in_flight = NonZeroUsize::new(quarter.min(MAX_IN_FLIGHT)).unwrap_or(DEFAULT_MAX_IN_FLIGHT);
+    Options { max_in_flight, max_kept: quarter, ..Options::new(seed) }
 }
 
 /// The most probes at once whatever the limit: as many as 10,000 silent servers need at the default timing.

@@ -62,6 +62,8 @@ pub struct Snapshot {
     pub kinds: BTreeMap<&'static str, Tally>,
     /// Probes under way.
     pub in_flight: usize,
+    /// Connections that are kept, and that may be.
+    pub kept: Kept,
     /// Probes since the runner's start that started more than [`LATE`] after their deadline.
     pub late: u64,
     /// The times by which probes since the runner's start started after their deadlines.
@@ -69,6 +71,15 @@ pub struct Snapshot {
     /// The longest time by which a probe started after its deadline, lately (see [`LAG_WINDOW`]): the loop's
     /// lag, or the time spent waiting for other probes to end when too many were under way.
     pub lag_max: Duration,
+}
+
+/// Kept connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Established, or being established.
+    pub open: usize,
+    /// The most at once.
+    pub limit: usize,
 }
 
 /// One check.

@@ -3,20 +3,22 @@
 mod entry;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
-use super::snapshot::{LAGS, LATE, Lag, Snapshot, Tally};
+use super::keeper::{Keeper, Told};
+use super::snapshot::{Kept, LAGS, LATE, Lag, Snapshot, Tally};
 use super::{Histogram, Options, Report};
 use crate::failure::{Failure, Outcome};
 use crate::probe::{Sockets, probe};
-use crate::schedule::{Grid, Schedule};
-use crate::spec::Check;
+use crate::schedule::{Grid, Place, Schedule};
+use crate::spec::{Check, Kind};
 use entry::{Entry, Phase};
 
 /// The shortest time between two warnings that probes cannot be made: there may be thousands of them a second.
@@ -25,6 +27,9 @@ const WARNING_GAP: Duration = Duration::from_secs(10);
 /// Results that are taken in before due probes start: enough to spare most turns of the loop when it is busy, few enough
 /// to take well under a millisecond.
 const BATCH: usize = 64;
+
+/// Results of kept connections that wait to be taken in; the connections' tasks wait while there is no room.
+const TOLD: usize = 256;
 
 /// What a runner is asked for: the wanted checks, checks that are to look at once, snapshots.
 type Requests = (
@@ -39,7 +44,7 @@ pub(super) async fn run(
     (mut wanted, mut hastes, mut questions): Requests,
     reports: mpsc::Sender<Report>,
 ) {
-    let mut task = Task::new(options);
+    let (mut task, mut told_rx) = Task::new(options);
     let mut alarm = std::pin::pin!(sleep_until(Instant::now()));
     loop {
         if !task.tell(&reports) {
@@ -67,6 +72,8 @@ pub(super) async fn run(
                 (Err(_), _) => return,
             },
             () = reports.closed(), if told => return,
+            Some(told) = told_rx.recv(), if told => task.kept(told),
+            Some(Err(error)) = task.keepers.join_next(), if told => task.panicked(&error),
             Some(joined) = task.probes.join_next_with_id(), if told => task.all_ended(joined),
             () = &mut alarm, if wake.is_some() => {}
         }
@@ -86,9 +93,17 @@ struct Task {
     sockets: Arc<dyn Sockets>,
     schedule: Schedule<Number>,
     numbers: BTreeMap<Arc<Check>, Number>,
+    /// The checks of each target, for when a connection to it breaks.
+    targets: HashMap<SocketAddr, Vec<Number>>,
     next_number: u64,
     entries: HashMap<Number, Entry>,
     probes: JoinSet<Ended>,
+    /// The tasks that keep connections, and where they tell what becomes of these.
+    keepers: JoinSet<()>,
+    told: mpsc::Sender<Told<Number>>,
+    /// One for each connection that may be kept.
+    places: Arc<Semaphore>,
+    max_kept: usize,
     /// A report for which there was no room yet. While there is one, no probe starts and no result is taken.
     report: Option<Report>,
     kinds: BTreeMap<&'static str, Tally>,
@@ -108,8 +123,11 @@ struct Ended {
 }
 
 impl Task {
-    fn new(options: Options) -> Self {
-        Self {
+    /// Everything, and where the tasks that keep connections tell what becomes of these.
+    fn new(options: Options) -> (Self, mpsc::Receiver<Told<Number>>) {
+        let (told, told_rx) = mpsc::channel(TOLD);
+        let max_kept = options.max_kept.min(Semaphore::MAX_PERMITS);
+        let task = Self {
             origin: Instant::now(),
             seed: options.seed,
             max_in_flight: options.max_in_flight.get(),
@@ -118,14 +136,20 @@ impl Task {
             numbers: BTreeMap::new(),
             next_number: 0,
             entries: HashMap::new(),
+            targets: HashMap::new(),
             probes: JoinSet::new(),
+            keepers: JoinSet::new(),
+            told,
+            places: Arc::new(Semaphore::new(max_kept)),
+            max_kept,
             report: None,
             kinds: BTreeMap::new(),
             late: 0,
             lags: Histogram::new(&LAGS),
             lag: Lag::default(),
             warned: None,
-        }
+        };
+        (task, told_rx)
     }
 
     /// The time on the schedule's clock.
@@ -157,17 +181,22 @@ impl Task {
 
     /// Makes `wanted` the checks that run.
     fn want(&mut self, wanted: &BTreeSet<Arc<Check>>) {
-        let (schedule, entries) = (&mut self.schedule, &mut self.entries);
+        let (schedule, entries, targets) = (&mut self.schedule, &mut self.entries, &mut self.targets);
         self.numbers.retain(|check, number| {
             let stays = wanted.contains(check);
             if !stays && let Some(entry) = entries.remove(number) {
                 match entry.phase {
                     Phase::Waiting { deadline, .. } => schedule.cancel(deadline, *number),
                     Phase::Probing { probe, .. } => probe.abort(),
+                    Phase::Keeping { keeper } => keeper.abort(),
+                }
+                if let Some(others) = targets.get_mut(&check.target) {
+                    others.retain(|other| other != number);
                 }
             }
             stays
         });
+        targets.retain(|_, checks| !checks.is_empty());
         self.report.take_if(|report| !wanted.contains(&report.check));
         let now = self.now();
         for check in wanted {
@@ -183,6 +212,7 @@ impl Task {
         let grid = Grid::new(check, self.seed);
         let deadline = grid.first(now);
         self.schedule.enter(deadline, number);
+        self.targets.entry(check.target).or_default().push(number);
         self.numbers.insert(Arc::clone(check), number);
         self.entries.insert(number, Entry::new(Arc::clone(check), grid, deadline));
     }
@@ -195,6 +225,20 @@ impl Task {
             let Some(entry) = self.entries.get_mut(&number) else { continue };
             let Phase::Waiting { deadline, .. } = entry.phase else { continue };
             let (check, sockets) = (Arc::clone(&entry.check), Arc::clone(&self.sockets));
+            if let Kind::Idle(idle) = check.kind {
+                let keeper = Keeper {
+                    number,
+                    check,
+                    idle,
+                    sockets,
+                    places: Arc::clone(&self.places),
+                    max_kept: self.max_kept,
+                    seed: entry.grid.hash(),
+                    told: self.told.clone(),
+                };
+                entry.phase = Phase::Keeping { keeper: self.keepers.spawn(keeper.keep()) };
+                continue;
+            }
             let (due, turn) = (self.origin + deadline.at, entry.status.results.total());
             let probe = self.probes.spawn(async move {
                 let lag = due.elapsed();
@@ -234,7 +278,12 @@ impl Task {
                 self.lags.record(ended.lag);
                 self.lag.record(ended.lag, self.now());
                 self.late += u64::from(ended.lag > LATE);
-                self.result(ended.check, ended.outcome, ended.at);
+                let entry = self.entries.get(&ended.check);
+                // The check may have gone while its probe ended.
+                let Some(Phase::Probing { place, started, .. }) = entry.map(|entry| &entry.phase) else {
+                    return;
+                };
+                self.probed(ended.check, (*place, *started), ended.outcome, ended.at);
             }
             // Its check is no longer wanted.
             Err(error) if error.is_cancelled() => {}
@@ -242,38 +291,64 @@ impl Task {
         }
     }
 
-    fn result(&mut self, number: Number, outcome: Outcome, at: SystemTime) {
+    /// Takes in the result of a probe that was at `place` and began at `started`; the check waits for the next.
+    fn probed(
+        &mut self,
+        number: Number,
+        (place, started): (Place, Duration),
+        outcome: Outcome,
+        at: SystemTime,
+    ) {
         let now = self.now();
-        // The check may have gone while its probe ended.
         let Some(entry) = self.entries.get_mut(&number) else { return };
-        let Phase::Probing { place, started, .. } = entry.phase else { return };
         let outcome = entry.hold.judge(outcome, now);
-        let before = entry.status.state.verdict();
-        let is_told = entry.status.take_in(&entry.check.timing, &outcome, at);
+        self.report = entry.take_in(&outcome, at);
         let deadline = entry.grid.next(place, started, entry.status.state.pace(&outcome), now);
         self.schedule.enter(deadline, number);
         entry.phase = Phase::Waiting { deadline, started: Some(started) };
         if std::mem::take(&mut entry.is_hastened) {
             entry.hasten(number, &mut self.schedule, now);
         }
-        self.kinds.entry(entry.check.kind.name()).or_default().count(&outcome);
-        if let Err(Failure::Local { error }) = &outcome {
-            warn(&mut self.warned, &entry.check, error, now);
-        }
-        if is_told {
-            let (check, verdict) = (Arc::clone(&entry.check), entry.status.state.verdict());
-            let (changed, advice) = (verdict != before, entry.status.advice);
-            self.report = Some(Report { check, verdict, changed, advice, outcome, at });
+        self.count(number, &outcome, now);
+    }
+
+    /// Takes in a kept connection's result. One that broke lets the other checks of its target look sooner.
+    fn kept(&mut self, told: Told<Number>) {
+        let now = self.now();
+        let Some(entry) = self.entries.get_mut(&told.number) else { return };
+        self.report = entry.take_in(&told.outcome, told.at);
+        let target = entry.check.target;
+        self.count(told.number, &told.outcome, now);
+        if told.outcome.is_err_and(|failure| !failure.is_inconclusive()) {
+            for number in self.targets.get(&target).into_iter().flatten() {
+                if let Some(entry) = self.entries.get_mut(number) {
+                    entry.hasten(*number, &mut self.schedule, now);
+                }
+            }
         }
     }
 
-    /// A probe's panic is this program's fault and says nothing of the target.
+    fn count(&mut self, number: Number, outcome: &Outcome, now: Duration) {
+        let Some(entry) = self.entries.get(&number) else { return };
+        self.kinds.entry(entry.check.kind.name()).or_default().count(outcome);
+        if let Err(Failure::Local { error }) = outcome {
+            warn(&mut self.warned, &entry.check, error, now);
+        }
+    }
+
+    /// A panic is this program's fault and says nothing of the target. What was to keep a connection is started again at
+    /// the check's next slot.
     fn panicked(&mut self, error: &JoinError) {
-        let is_its =
-            |entry: &Entry| matches!(&entry.phase, Phase::Probing { probe, .. } if probe.id() == error.id());
-        let found = self.entries.iter().find(|(_, entry)| is_its(entry));
-        let Some(number) = found.map(|(number, _)| *number) else { return };
-        self.result(number, Err(Failure::Local { error: error.to_string() }), SystemTime::now());
+        let now = self.now();
+        let found = self.entries.iter().find_map(|(number, entry)| match &entry.phase {
+            Phase::Probing { probe, place, started } if probe.id() == error.id() => {
+                Some((*number, (*place, *started)))
+            }
+            Phase::Keeping { keeper } if keeper.id() == error.id() => Some((*number, (Place::Slot, now))),
+            Phase::Waiting { .. } | Phase::Probing { .. } | Phase::Keeping { .. } => None,
+        });
+        let Some((number, probed)) = found else { return };
+        self.probed(number, probed, Err(Failure::Local { error: error.to_string() }), SystemTime::now());
     }
 
     fn snapshot(&mut self) -> Snapshot {
@@ -286,6 +361,7 @@ impl Task {
             checks: self.numbers.iter().filter_map(status).collect(),
             kinds: self.kinds.clone(),
             in_flight: self.probes.len(),
+            kept: Kept { open: self.max_kept - self.places.available_permits(), limit: self.max_kept },
             late: self.late,
             lag: self.lags.clone(),
             lag_max: self.lag.max(now),

@@ -271,3 +271,5 @@ async fn a_stopped_runner_leaves_no_connection_and_closes_its_reports() {
     };
     timeout(PATIENCE, wait).await.expect("the connection ends");
 }
+
+mod kept;

@@ -6,8 +6,9 @@ use std::time::{Duration, SystemTime};
 use tokio::task::AbortHandle;
 
 use super::Number;
+use crate::failure::Outcome;
 use crate::hold::Hold;
-use crate::runner::Status;
+use crate::runner::{Report, Status};
 use crate::schedule::{Deadline, Grid, Place, Schedule};
 use crate::spec::Check;
 
@@ -28,6 +29,8 @@ pub(super) enum Phase {
     Waiting { deadline: Deadline, started: Option<Duration> },
     /// It is being probed, since `started`.
     Probing { probe: AbortHandle, place: Place, started: Duration },
+    /// A task of its own keeps a connection.
+    Keeping { keeper: AbortHandle },
 }
 
 impl Entry {
@@ -53,8 +56,24 @@ impl Entry {
                     *deadline = sooner;
                 }
             }
-            Phase::Waiting { .. } => {}
+            // A kept connection tells by itself.
+            Phase::Waiting { .. } | Phase::Keeping { .. } => {}
             Phase::Probing { .. } => self.is_hastened = true,
         }
+    }
+
+    /// Moves its state by a result; what is to be told of that.
+    pub(super) fn take_in(&mut self, outcome: &Outcome, at: SystemTime) -> Option<Report> {
+        let before = self.status.state.verdict();
+        let is_told = self.status.take_in(&self.check.verdict_timing(), outcome, at);
+        let verdict = self.status.state.verdict();
+        is_told.then(|| Report {
+            check: Arc::clone(&self.check),
+            verdict,
+            changed: verdict != before,
+            advice: self.status.advice,
+            outcome: outcome.clone(),
+            at,
+        })
     }
 }

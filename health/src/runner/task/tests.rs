@@ -1,16 +1,16 @@
 use super::*;
-use crate::failure::{Evidence, Found};
+use crate::failure::{Evidence, Found, Stage};
 use crate::runner::Results;
 use crate::schedule::{Deadline, Pace, Place};
-use crate::spec::{Kind, Timing};
-use crate::verdict::State;
+use crate::spec::{Idle, Kind, Timing};
+use crate::verdict::{State, Verdict};
 
 /// A task with one check, and what that check's set is.
 fn task() -> (Task, Arc<Check>, BTreeSet<Arc<Check>>) {
     let timing = Timing::new(Duration::from_secs(2), Duration::from_secs(1), 1, 1).expect("a timing");
     let check = Arc::new(Check::new(([127, 0, 0, 1], 9).into(), Kind::Tcp, timing));
     let wanted = BTreeSet::from([Arc::clone(&check)]);
-    let mut task = Task::new(Options::new(1));
+    let mut task = Task::new(Options::new(1)).0;
     task.want(&wanted);
     (task, check, wanted)
 }
@@ -152,4 +152,37 @@ async fn silence_after_a_returned_packet_takes_no_server_back_up() {
         task.report = None;
         assert_eq!(task.snapshot().checks[&check].state, state);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_breaks_lets_the_other_checks_of_its_target_look_sooner() {
+    let (mut task, check, mut wanted, slot) = waiting_task().await;
+    let idle = Kind::Idle(Idle::default());
+    let idle = Arc::new(Check::new(check.target, idle, check.timing));
+    let elsewhere = Arc::new(Check::new(([127, 0, 0, 2], 9).into(), Kind::Tcp, check.timing));
+    wanted.extend([Arc::clone(&idle), elsewhere]);
+    task.want(&wanted);
+    assert!(matches!(task.entries[&task.numbers[&check]].phase,
+        Phase::Waiting { deadline, .. } if deadline.at == slot));
+    let broken = Err(Failure::Reset { stage: Stage::Holding });
+    task.kept(Told { number: task.numbers[&idle], outcome: broken, at: SystemTime::now() });
+    assert_eq!(task.report.take().map(|report| report.verdict), Some(Verdict::Down));
+    assert!(matches!(task.entries[&task.numbers[&check]].phase,
+        Phase::Waiting { deadline, .. } if deadline.at == Duration::from_secs(1)));
+    task.want(&BTreeSet::new());
+    assert!(task.targets.is_empty());
+}
+
+#[tokio::test]
+async fn a_task_that_keeps_a_connection_and_panics_is_started_again() {
+    let (mut task, check, _) = task();
+    let number = task.numbers[&check];
+    let entry = task.entries.get_mut(&number).expect("an entry");
+    let Phase::Waiting { deadline, .. } = entry.phase else { panic!("it waits") };
+    task.schedule.cancel(deadline, number);
+    entry.phase = Phase::Keeping { keeper: task.keepers.spawn(async { panic!("as the test wants") }) };
+    let error = task.keepers.join_next().await.expect("a task").expect_err("a panic");
+    task.panicked(&error);
+    assert!(task.schedule.next().is_some(), "it is due again");
+    assert_eq!(task.snapshot().checks[&check].state, State::NEW);
 }
