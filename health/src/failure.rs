@@ -1,5 +1,6 @@
 //! Why a probe failed.
 
+mod http;
 mod tls;
 
 use std::collections::BTreeSet;
@@ -8,8 +9,9 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use crate::spec::{Digest, Rcode, StatusRange};
+use crate::spec::{Rcode, StatusRange};
 
+pub use http::HttpFailure;
 pub use tls::TlsFailure;
 
 /// What a probe found, or why it failed.
@@ -175,42 +177,9 @@ pub enum Failure {
         /// Why not.
         failure: Box<Failure>,
     },
-    /// The body did not match what was expected.
-    #[error("body does not match /{regex}/ in its first {read} bytes")]
-    Mismatch {
-        /// What it was held against.
-        regex: String,
-        /// How many bytes were looked at.
-        read: u64,
-    },
-    /// The body had another digest than expected.
-    #[error("body has the SHA-256 digest {found}, expected {expected}")]
-    Digest {
-        /// The body's digest.
-        found: Digest,
-        /// The digest that would have been right.
-        expected: Digest,
-    },
-    /// The body was longer than a body may be that is looked at as a whole.
-    #[error("body exceeds {limit} bytes")]
-    BodyTooLarge {
-        /// The bound, in bytes.
-        limit: u64,
-    },
-    /// More of several requests failed than may.
-    #[error("{failed} of {tried} URLs failed, {allowed} may: {url}: {first}")]
-    Urls {
-        /// How many failed.
-        failed: u32,
-        /// How many were tried.
-        tried: u32,
-        /// How many may fail.
-        allowed: u32,
-        /// The first that failed.
-        url: String,
-        /// Why it failed.
-        first: Box<Failure>,
-    },
+    /// The answer is HTTP, or what is said in it is, but not the one expected.
+    #[error(transparent)]
+    Http(#[from] HttpFailure),
     /// The connection could not be secured.
     #[error(transparent)]
     Tls(#[from] TlsFailure),
@@ -285,12 +254,8 @@ impl Failure {
             Self::Reset { .. } => "reset",
             Self::Closed { .. } => "closed",
             Self::Status { .. } | Self::Rcode { .. } => "status",
-            Self::Body { .. }
-            | Self::Answer { .. }
-            | Self::Mismatch { .. }
-            | Self::Digest { .. }
-            | Self::BodyTooLarge { .. } => "answer",
-            Self::Urls { first, .. } => first.class(),
+            Self::Body { .. } | Self::Answer { .. } => "answer",
+            Self::Http(failure) => failure.class(),
             Self::Tls(failure) => failure.class(),
             Self::Malformed { .. } | Self::Garbled { .. } | Self::HeadTooLarge { .. } => "malformed",
             Self::Io { .. } => "io",

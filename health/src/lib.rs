@@ -51,8 +51,8 @@ pub mod verdict;
 #[cfg(test)]
 mod servers;
 
-pub use failure::TlsFailure;
 pub use failure::{Advice, Evidence, Failure, Found, Mode, Outcome, Stage};
+pub use failure::{HttpFailure, TlsFailure};
 pub use probe::{OwnSockets, Sockets};
 pub use runner::{Options, Report, Runner, Snapshot};
 pub use spec::{
@@ -65,4 +65,5 @@ pub use spec::{
     SpecError, StatusRange, Timing,
 };
 pub use spec::{Digest, Idle, Pick, Urls, UrlsParts};
+pub use spec::{Grpc, GrpcParts, HttpVersion};
 pub use verdict::{State, Verdict};

@@ -50,6 +50,7 @@ pub async fn probe(check: &Check, sockets: &dyn Sockets, turn: u64) -> Outcome {
         Kind::Agent(question) => agent::probe(&way, question).await?,
         Kind::Http(request) => http::probe(&way, request).await?,
         Kind::Urls(urls) => http::several(&way, urls, turn).await?,
+        Kind::Grpc(grpc) => http::grpc(&way, grpc).await?,
     };
     Ok(Found { latency: started.elapsed(), ..found })
 }

@@ -8,6 +8,7 @@ mod command;
 mod digest;
 mod dns;
 mod exchange;
+mod grpc;
 mod http;
 mod idle;
 mod pattern;
@@ -30,7 +31,8 @@ pub use digest::Digest;
 pub(crate) use dns::is_record;
 pub use dns::{DnsParts, Question, Rcode, RecordType, Records, Recursion, Transport};
 pub use exchange::{DEFAULT_MAX_READ, Exchange, ExchangeParts, MAX_PAYLOAD, MAX_READ};
-pub use http::{DEFAULT_MAX_BODY, HttpParts, HttpRequest, MAX_MATCHED};
+pub use grpc::{Grpc, GrpcParts};
+pub use http::{DEFAULT_MAX_BODY, HttpParts, HttpRequest, HttpVersion, MAX_MATCHED};
 pub use idle::{DEFAULT_MAX_DELAY, Idle};
 pub use pattern::{Pattern, Regex};
 pub use route::{Encapsulation, Route};
@@ -98,6 +100,7 @@ impl fmt::Display for Check {
                 write!(f, "{name} ")?;
                 urls.write(self.target, f)?;
             }
+            Kind::Grpc(grpc) => write!(f, "{name} {}{grpc}", self.target)?,
         }
         write!(f, "{}", self.route)
     }
@@ -123,10 +126,12 @@ pub enum Kind {
     Command(Program),
     /// An agent beside the server, at the target, says in a line of text how the server is and how much it wants.
     Agent(AgentQuestion),
-    /// An HTTP/1.1 request is answered as expected.
+    /// An HTTP request is answered as expected.
     Http(HttpRequest),
     /// One or all of several HTTP requests are answered as expected.
     Urls(Urls),
+    /// A gRPC server says that it serves.
+    Grpc(Grpc),
 }
 
 impl Kind {
@@ -142,6 +147,7 @@ impl Kind {
             Self::Agent(_) => "agent",
             Self::Http(request) => request.scheme(),
             Self::Urls(urls) => urls.scheme(),
+            Self::Grpc(_) => "grpc",
         }
     }
 }
@@ -257,6 +263,14 @@ pub enum SpecError {
     Digest {
         /// The text given.
         found: String,
+    },
+    /// Too long a name of a gRPC service.
+    #[error("service: expected at most {max} bytes, found {found}")]
+    Service {
+        /// The bound.
+        max: usize,
+        /// How long it is.
+        found: usize,
     },
     /// Settings of TLS that cannot be used.
     #[error("{what}: {why}")]

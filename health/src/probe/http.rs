@@ -5,24 +5,25 @@
 //! never ends it does not serve.
 
 mod body;
+mod errors;
+mod grpc;
 mod message;
 mod session;
 
-use hyper::body::Incoming;
-
 use super::way::Way;
-use crate::failure::{Failure, Found};
+use crate::failure::{Failure, Found, HttpFailure};
 use crate::spec::{HttpParts, HttpRequest, Pick, Urls};
 
 use body::Judge;
-use message::message;
-use session::Session;
+pub(super) use grpc::probe as grpc;
+use message::{Manner, message};
+use session::{Body, Session};
 
 /// Sends the request and judges the answer.
 pub(super) async fn probe(way: &Way<'_>, request: &HttpRequest) -> Result<Found, Failure> {
     let parts = request.parts();
     let message = message(way.target, parts)?;
-    let mut session = Session::open(way, parts.tls.as_ref(), parts.host.as_deref()).await?;
+    let mut session = Session::open(way, &Manner::of(parts)).await?;
     let answer = session.send(way, message).await?;
     judge(answer.status().as_u16(), parts)?;
     read(way, &mut session, answer.into_body(), parts).await?;
@@ -46,7 +47,8 @@ pub(super) async fn several(way: &Way<'_>, urls: &Urls, turn: u64) -> Result<Fou
                 let url = || request.parts().path.clone();
                 let (url, why) = first.take().unwrap_or_else(|| (url(), Box::new(failure)));
                 if failed > max_failures {
-                    return Err(Failure::Urls { failed, tried, allowed: max_failures, url, first: why });
+                    let allowed = max_failures;
+                    return Err(HttpFailure::Urls { failed, tried, allowed, url, first: why }.into());
                 }
                 first = Some((url, why));
             }
@@ -67,7 +69,7 @@ fn judge(found: u16, parts: &HttpParts) -> Result<(), Failure> {
 async fn read(
     way: &Way<'_>,
     session: &mut Session,
-    mut body: Incoming,
+    mut body: Body,
     parts: &HttpParts,
 ) -> Result<(), Failure> {
     let mut judge = Judge::new(parts);

@@ -48,6 +48,11 @@ pub(super) async fn secure(
     let connecting = TlsConnector::from(settings).connect(name.clone(), stream);
     let stream = way.limit.within(stage, connecting).await?;
     let stream = stream.map_err(|error| failure(&error, &name.to_str(), stage))?;
+    // A server of HTTP/1.1 need not know of ALPN; one of HTTP/2 must (RFC 9113, section 3.3).
+    if protocol == Protocol::Http2 && stream.get_ref().1.alpn_protocol() != Some(&protocol.name()[..]) {
+        let error = "it does not speak HTTP/2 (ALPN)".to_owned();
+        return Err(TlsFailure::Incompatible { error }.into());
+    }
     let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
     let expires = shown.and_then(|certificate| certificate::expiry(certificate));
     Ok(Secured { stream, expires })

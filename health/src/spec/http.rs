@@ -35,6 +35,8 @@ pub struct HttpParts {
     pub host: Option<String>,
     /// How the connection is secured; plain HTTP if not.
     pub tls: Option<Tls>,
+    /// The version that is spoken; no other will do.
+    pub version: HttpVersion,
     /// Further headers, sent in this order.
     pub headers: Vec<(String, String)>,
     /// The status codes that mean success. 200-299 by default. A redirect is an answer like any other; it is
@@ -58,6 +60,7 @@ impl Default for HttpParts {
             path: "/".to_owned(),
             host: None,
             tls: None,
+            version: HttpVersion::default(),
             headers: Vec::new(),
             expect: vec![StatusRange::SUCCESS],
             body_contains: None,
@@ -66,6 +69,17 @@ impl Default for HttpParts {
             max_body: DEFAULT_MAX_BODY,
         }
     }
+}
+
+/// A version of HTTP.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HttpVersion {
+    /// HTTP/1.1 (RFC 9112).
+    #[default]
+    Http1,
+    /// HTTP/2 (RFC 9113): chosen by ALPN over TLS, known beforehand without TLS.
+    Http2,
 }
 
 /// A request that can be sent, and the answer that it expects. Made from [`HttpParts`]; in a normal form, so
@@ -110,9 +124,10 @@ impl HttpRequest {
 
     /// Writes `GET http://10.0.0.11:80/healthz (host www.example.org)`.
     pub(super) fn write(&self, target: SocketAddr, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let HttpParts { method, path, host, tls, .. } = self.parts();
+        let HttpParts { method, path, host, tls, version, .. } = self.parts();
         let server_name = tls.as_ref().and_then(|tls| tls.parts().server_name.as_ref());
         write!(f, "{method} {}://{target}{path}", self.scheme())?;
+        f.write_str(if *version == HttpVersion::Http2 { " by HTTP/2" } else { "" })?;
         host.iter().try_for_each(|host| write!(f, " (host {host})"))?;
         server_name.iter().try_for_each(|name| write!(f, " (server name {name})"))
     }
@@ -153,7 +168,7 @@ fn check_path(text: &str) -> Result<(), SpecError> {
     }
 }
 
-fn check_host(text: &str) -> Result<(), SpecError> {
+pub(super) fn check_host(text: &str) -> Result<(), SpecError> {
     match text.parse::<Authority>() {
         Ok(authority) if !text.contains('@') && !authority.host().is_empty() => Ok(()),
         _ => Err(SpecError::Host { found: text.to_owned() }),

@@ -1,8 +1,9 @@
-//! Checks of real servers that speak HTTP: nginx.
+//! Checks of real servers that speak HTTP: nginx, a gRPC server.
 
 mod authority;
 mod nginx;
 mod secured;
+mod version2;
 
 use std::net::SocketAddr;
 use std::time::Duration;

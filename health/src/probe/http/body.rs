@@ -2,7 +2,7 @@
 
 use ring::digest::{Context, SHA256};
 
-use crate::failure::Failure;
+use crate::failure::{Failure, HttpFailure};
 use crate::spec::{Digest, HttpParts};
 
 /// What is still to be found out about a body. It keeps no more of it than its expectations need.
@@ -31,7 +31,7 @@ impl<'a> Judge<'a> {
         let max = self.parts.max_body;
         let room = usize::try_from(max - self.read).unwrap_or(usize::MAX).min(piece.len());
         if room < piece.len() && self.digest.is_some() {
-            return Err(Failure::BodyTooLarge { limit: max });
+            return Err(HttpFailure::TooLarge { limit: max }.into());
         }
         let piece = &piece[..room];
         self.read += room as u64;
@@ -59,12 +59,14 @@ impl<'a> Judge<'a> {
         }
         match &parts.body_matches {
             Some(regex) if !regex.is_match(&kept) => {
-                return Err(Failure::Mismatch { regex: regex.as_str().to_owned(), read });
+                return Err(HttpFailure::Mismatch { regex: regex.as_str().to_owned(), read }.into());
             }
             Some(_) | None => {}
         }
         match (digest.map(Digest::of_pieces), parts.body_sha256) {
-            (Some(found), Some(expected)) if found != expected => Err(Failure::Digest { found, expected }),
+            (Some(found), Some(expected)) if found != expected => {
+                Err(HttpFailure::Digest { found, expected }.into())
+            }
             _ => Ok(()),
         }
     }

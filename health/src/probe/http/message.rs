@@ -2,36 +2,66 @@
 
 use std::net::SocketAddr;
 
-use http_body_util::Empty;
 use hyper::body::Bytes;
 use hyper::{Request, header};
 
 use crate::failure::Failure;
-use crate::spec::HttpParts;
+use crate::spec::{HttpParts, HttpVersion, Tls};
 
 /// What a server's log shows, unless the request says otherwise.
 const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
 
-/// The request of `parts` to `target`. The specification has checked its parts.
-pub(super) fn message(target: SocketAddr, parts: &HttpParts) -> Result<Request<Empty<Bytes>>, Failure> {
-    let mut builder = Request::builder().method(parts.method.as_str()).uri(parts.path.as_str());
-    builder = match &parts.host {
-        Some(host) => builder.header(header::HOST, host),
-        None => builder.header(header::HOST, own_host(target, if parts.tls.is_some() { 443 } else { 80 })),
-    };
-    for (name, value) in &parts.headers {
-        builder = builder.header(name, value);
+/// How a server is spoken to, whatever it is asked.
+#[derive(Clone, Copy)]
+pub(super) struct Manner<'a> {
+    pub(super) host: Option<&'a str>,
+    pub(super) tls: Option<&'a Tls>,
+    pub(super) version: HttpVersion,
+}
+
+impl<'a> Manner<'a> {
+    pub(super) fn of(parts: &'a HttpParts) -> Self {
+        Self { host: parts.host.as_deref(), tls: parts.tls.as_ref(), version: parts.version }
     }
-    let given = |name: header::HeaderName| parts.headers.iter().any(|(given, _)| given == name.as_str());
-    if !given(header::USER_AGENT) {
-        builder = builder.header(header::USER_AGENT, USER_AGENT);
+
+    /// The request for `path` of `target`. Specifications have checked what goes into it; what a server said has not
+    /// been.
+    pub(super) fn message<'h>(
+        &self,
+        target: SocketAddr,
+        (method, path): (&str, &str),
+        headers: impl Iterator<Item = (&'h str, &'h str)> + Clone,
+        body: Bytes,
+    ) -> Result<Request<Bytes>, hyper::http::Error> {
+        let (scheme, usual) = if self.tls.is_some() { ("https", 443) } else { ("http", 80) };
+        let own = || own_host(target, usual);
+        let host = self.host.map_or_else(own, str::to_owned);
+        let mut builder = Request::builder().method(method);
+        builder = match self.version {
+            HttpVersion::Http1 => {
+                builder.uri(path).header(header::HOST, host).header(header::CONNECTION, "close")
+            }
+            HttpVersion::Http2 => {
+                builder.version(hyper::Version::HTTP_2).uri(format!("{scheme}://{host}{path}"))
+            }
+        };
+        for (name, value) in headers.clone() {
+            builder = builder.header(name, value);
+        }
+        for (name, value) in [(header::USER_AGENT, USER_AGENT), (header::ACCEPT, "*/*")] {
+            if !headers.clone().any(|(given, _)| name.as_str().eq_ignore_ascii_case(given)) {
+                builder = builder.header(name, value);
+            }
+        }
+        builder.body(body)
     }
-    if !given(header::ACCEPT) {
-        builder = builder.header(header::ACCEPT, "*/*");
-    }
-    builder
-        .header(header::CONNECTION, "close")
-        .body(Empty::new())
+}
+
+/// The request of `parts` to `target`.
+pub(super) fn message(target: SocketAddr, parts: &HttpParts) -> Result<Request<Bytes>, Failure> {
+    let headers = parts.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    Manner::of(parts)
+        .message(target, (&parts.method, &parts.path), headers, Bytes::new())
         .map_err(|error| Failure::Local { error: error.to_string() })
 }
 

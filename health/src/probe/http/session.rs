@@ -1,93 +1,174 @@
 //! A connection over which HTTP is spoken, plain or secured.
 
-use std::error::Error as _;
 use std::future::Future;
-use std::io;
 use std::pin::{Pin, pin};
 use std::time::SystemTime;
 
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
-use hyper::{Request, Response};
+use hyper::{HeaderMap, Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::errors;
+use super::message::Manner;
 use crate::failure::{Failure, Stage};
+use crate::probe::tcp;
 use crate::probe::tls::{self, Protocol, Secured};
 use crate::probe::way::Way;
-use crate::probe::{connection_failure, tcp, words};
-use crate::spec::Tls;
+use crate::spec::HttpVersion;
 
 /// The bound on the header of an answer and on what is buffered of it, in bytes: twice what common servers and
 /// proxies allow, small enough for hundreds of probes at once.
-const MAX_HEAD: usize = 64 * 1024;
+pub(super) const MAX_HEAD: usize = 64 * 1024;
 
-/// A connection on which one request after the other can be sent. It moves while it is waited for; dropped, it is
-/// reset.
+/// A connection on which a request can be sent. It moves while it is waited for; dropped, it is reset.
 pub(super) struct Session {
-    sender: http1::SendRequest<Empty<Bytes>>,
+    sender: Sender,
     /// What reads and writes; `None` when it has ended.
-    driver: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    driver: Option<Driver>,
     /// When the certificate expires that the server showed.
     pub(super) certificate_expires: Option<SystemTime>,
 }
 
+type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+enum Sender {
+    Http1(http1::SendRequest<Full<Bytes>>),
+    Http2(h2::client::SendRequest<Bytes>),
+}
+
+/// The body of an answer, which comes in pieces.
+pub(super) enum Body {
+    Http1(Incoming),
+    Http2(h2::RecvStream),
+}
+
 impl Session {
-    /// Connects to the target, secured if `tls` says how; `host` is the request's, if it says which.
-    pub(super) async fn open(way: &Way<'_>, tls: Option<&Tls>, host: Option<&str>) -> Result<Self, Failure> {
+    /// Connects to the target.
+    pub(super) async fn open(way: &Way<'_>, manner: &Manner<'_>) -> Result<Self, Failure> {
         let stream = tcp::connect(way).await?;
-        let Some(tls) = tls else { return Self::over(stream, None).await };
-        let Secured { stream, expires } = tls::secure(way, stream, tls, host, Protocol::Http1).await?;
-        Self::over(stream, expires).await
+        let Some(tls) = manner.tls else { return Self::over(way, stream, manner.version, None).await };
+        let protocol = match manner.version {
+            HttpVersion::Http1 => Protocol::Http1,
+            HttpVersion::Http2 => Protocol::Http2,
+        };
+        let Secured { stream, expires } = tls::secure(way, stream, tls, manner.host, protocol).await?;
+        Self::over(way, stream, manner.version, expires).await
     }
 
-    async fn over<S>(stream: S, certificate_expires: Option<SystemTime>) -> Result<Self, Failure>
+    async fn over<S>(
+        way: &Way<'_>,
+        stream: S,
+        version: HttpVersion,
+        certificate_expires: Option<SystemTime>,
+    ) -> Result<Self, Failure>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let handshake = http1::Builder::new().max_buf_size(MAX_HEAD).handshake(TokioIo::new(stream));
-        let (sender, connection) = handshake.await.map_err(|error| failure(&error, Stage::AwaitingAnswer))?;
+        let stage = Stage::AwaitingAnswer;
         // What ends a connection is told to the request that waits.
-        let driver = async move { drop(connection.await) };
-        Ok(Self { sender, driver: Some(Box::pin(driver)), certificate_expires })
+        let (sender, driver): (_, Driver) = match version {
+            HttpVersion::Http1 => {
+                let handshake = http1::Builder::new().max_buf_size(MAX_HEAD).handshake(TokioIo::new(stream));
+                let (sender, connection) = handshake.await.map_err(|error| errors::http1(&error, stage))?;
+                (Sender::Http1(sender), Box::pin(async move { drop(connection.await) }))
+            }
+            HttpVersion::Http2 => {
+                let handshake = h2::client::Builder::new()
+                    .enable_push(false)
+                    .max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(u32::MAX))
+                    .handshake(stream);
+                let shaken = way.limit.within(stage, handshake).await?;
+                let (sender, connection) = shaken.map_err(|error| errors::http2(&error, stage))?;
+                (Sender::Http2(sender), Box::pin(async move { drop(connection.await) }))
+            }
+        };
+        Ok(Self { sender, driver: Some(driver), certificate_expires })
     }
 
     /// Sends a request and waits for the header of its answer.
     pub(super) async fn send(
         &mut self,
         way: &Way<'_>,
-        message: Request<Empty<Bytes>>,
-    ) -> Result<Response<Incoming>, Failure> {
+        message: Request<Bytes>,
+    ) -> Result<Response<Body>, Failure> {
         let stage = Stage::AwaitingAnswer;
-        let sent = self.sender.send_request(message);
-        let answer = way.limit.within(stage, drive(&mut self.driver, sent)).await?;
-        answer.map_err(|error| failure(&error, stage))
+        let Self { sender, driver, .. } = self;
+        let exchange = async {
+            match sender {
+                Sender::Http1(sender) => {
+                    let answer = sender.send_request(message.map(Full::new)).await;
+                    answer.map(|answer| answer.map(Body::Http1)).map_err(|error| errors::http1(&error, stage))
+                }
+                Sender::Http2(sender) => {
+                    let answer = send_http2(sender, message).await;
+                    answer.map(|answer| answer.map(Body::Http2)).map_err(|error| errors::http2(&error, stage))
+                }
+            }
+        };
+        way.limit.within(stage, drive(driver, exchange)).await?
     }
 
     /// The next piece of the body; `None` at its end.
-    pub(super) async fn next(
+    pub(super) async fn next(&mut self, way: &Way<'_>, body: &mut Body) -> Result<Option<Bytes>, Failure> {
+        let stage = Stage::ReadingBody;
+        let piece = async {
+            match body {
+                Body::Http1(body) => next_http1(body).await,
+                Body::Http2(body) => next_http2(body).await,
+            }
+        };
+        way.limit.within(stage, drive(&mut self.driver, piece)).await?
+    }
+
+    /// The trailers of an answer whose body has ended; none from a server of HTTP/1.
+    pub(super) async fn trailers(
         &mut self,
         way: &Way<'_>,
-        body: &mut Incoming,
-    ) -> Result<Option<Bytes>, Failure> {
+        body: &mut Body,
+    ) -> Result<Option<HeaderMap>, Failure> {
         let stage = Stage::ReadingBody;
-        loop {
-            let frame = way.limit.within(stage, drive(&mut self.driver, body.frame())).await?;
-            let Some(frame) = frame else { return Ok(None) };
-            // What is no data is trailers.
-            if let Ok(piece) = frame.map_err(|error| failure(&error, stage))?.into_data() {
-                return Ok(Some(piece));
-            }
+        let Body::Http2(body) = body else { return Ok(None) };
+        let trailers = way.limit.within(stage, drive(&mut self.driver, body.trailers())).await?;
+        trailers.map_err(|error| errors::http2(&error, stage))
+    }
+}
+
+async fn send_http2(
+    sender: &mut h2::client::SendRequest<Bytes>,
+    message: Request<Bytes>,
+) -> Result<Response<h2::RecvStream>, h2::Error> {
+    let (head, body) = message.into_parts();
+    let (answer, mut stream) = sender.send_request(Request::from_parts(head, ()), body.is_empty())?;
+    if !body.is_empty() {
+        stream.send_data(body, true)?;
+    }
+    answer.await
+}
+
+async fn next_http1(body: &mut Incoming) -> Result<Option<Bytes>, Failure> {
+    loop {
+        let Some(frame) = body.frame().await else { return Ok(None) };
+        // What is no data is trailers.
+        if let Ok(piece) = frame.map_err(|error| errors::http1(&error, Stage::ReadingBody))?.into_data() {
+            return Ok(Some(piece));
         }
     }
 }
 
+async fn next_http2(body: &mut h2::RecvStream) -> Result<Option<Bytes>, Failure> {
+    let failure = |error| errors::http2(&error, Stage::ReadingBody);
+    let Some(piece) = body.data().await else { return Ok(None) };
+    let piece = piece.map_err(failure)?;
+    // The server may send as much again (flow control, RFC 9113, section 5.2).
+    body.flow_control().release_capacity(piece.len()).map_err(failure)?;
+    Ok(Some(piece))
+}
+
 /// Runs a connection for as long as `work` needs it. When the connection ends first, `work` is told by it.
-async fn drive<W: Future>(
-    driver: &mut Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
-    work: W,
-) -> W::Output {
+async fn drive<W: Future>(driver: &mut Option<Driver>, work: W) -> W::Output {
     let mut work = pin!(work);
     if let Some(connection) = driver {
         // Both branches are held across the select, so neither loses anything.
@@ -99,25 +180,4 @@ async fn drive<W: Future>(
         *driver = None;
     }
     work.await
-}
-
-/// The failure that an error of the HTTP connection means.
-fn failure(error: &hyper::Error, stage: Stage) -> Failure {
-    if error.is_parse_too_large() {
-        return Failure::HeadTooLarge { limit: MAX_HEAD };
-    }
-    if error.is_incomplete_message() {
-        return Failure::Closed { stage };
-    }
-    match error.source().and_then(|source| source.downcast_ref::<io::Error>()) {
-        // A server of TLS 1.3 refuses the client's certificate only after its handshake.
-        Some(io) if tls::inner(io).is_some() => tls::failure(io, "", stage),
-        // Broken framing of a body comes as an error of its reader.
-        Some(io) if matches!(io.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) => {
-            Failure::Malformed { error: words(io) }
-        }
-        Some(io) => connection_failure(io, stage),
-        None if error.is_canceled() || error.is_closed() => Failure::Closed { stage },
-        None => Failure::Malformed { error: error.to_string() },
-    }
 }

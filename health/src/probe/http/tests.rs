@@ -1,3 +1,5 @@
+mod http2;
+
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -7,7 +9,7 @@ use proptest::prelude::*;
 use tokio::io::AsyncWriteExt;
 
 use super::*;
-use crate::failure::Outcome;
+use crate::failure::{HttpFailure, Outcome, Stage};
 use crate::probe::{OwnSockets, probe};
 use crate::servers::{self, Server, answering, dripping, serve};
 use crate::spec::{Check, Digest, Kind, Regex, Timing, UrlsParts};
@@ -65,7 +67,7 @@ fn urls(paths: &[&str], pick: Pick) -> Kind {
 async fn a_body_is_matched_against_a_regular_expression() {
     let server = with_body("status: degraded\nload: 17").await;
     assert!(http(server.address, matching(r"(?m)^load: \d+$")).await.is_ok());
-    let mismatch = Failure::Mismatch { regex: "status: (ok|fine)".to_owned(), read: 25 };
+    let mismatch = HttpFailure::Mismatch { regex: "status: (ok|fine)".to_owned(), read: 25 }.into();
     assert_eq!(http(server.address, matching("status: (ok|fine)")).await, Err(mismatch));
     let parts = HttpParts { max_body: 10, ..matching("degraded") };
     let failure = http(server.address, parts).await.expect_err("beyond the bound").to_string();
@@ -77,14 +79,17 @@ async fn a_body_is_held_against_its_digest_whole() {
     let server = with_body("hello").await;
     assert!(http(server.address, digesting("hello")).await.is_ok());
     let (found, expected) = (Digest::of(b"hello"), Digest::of(b"hell"));
-    assert_eq!(http(server.address, digesting("hell")).await, Err(Failure::Digest { found, expected }));
+    assert_eq!(
+        http(server.address, digesting("hell")).await,
+        Err(HttpFailure::Digest { found, expected }.into())
+    );
     let parts = HttpParts { max_body: 5, ..digesting("hello") };
     assert!(http(server.address, parts).await.is_ok(), "a body of exactly the bound");
     let parts = HttpParts { max_body: 4, ..digesting("hello") };
-    assert_eq!(http(server.address, parts).await, Err(Failure::BodyTooLarge { limit: 4 }));
+    assert_eq!(http(server.address, parts).await, Err(HttpFailure::TooLarge { limit: 4 }.into()));
     let endless = dripping(b"HTTP/1.1 200 OK\r\n\r\n", &[b'y'; 4096], Duration::ZERO).await;
     let limit = HttpParts::default().max_body;
-    assert_eq!(http(endless.address, digesting("y")).await, Err(Failure::BodyTooLarge { limit }));
+    assert_eq!(http(endless.address, digesting("y")).await, Err(HttpFailure::TooLarge { limit }.into()));
 }
 
 #[tokio::test]
@@ -98,9 +103,9 @@ async fn all_that_is_expected_of_a_body_must_hold() {
     let outcome = http(server.address, parts("three", "tw.", "one two")).await;
     assert!(matches!(outcome, Err(Failure::Body { .. })), "{outcome:?}");
     let outcome = http(server.address, parts("one", "th.", "one two")).await;
-    assert!(matches!(outcome, Err(Failure::Mismatch { .. })), "{outcome:?}");
+    assert!(matches!(outcome, Err(Failure::Http(HttpFailure::Mismatch { .. }))), "{outcome:?}");
     let outcome = http(server.address, parts("one", "tw.", "one")).await;
-    assert!(matches!(outcome, Err(Failure::Digest { .. })), "{outcome:?}");
+    assert!(matches!(outcome, Err(Failure::Http(HttpFailure::Digest { .. }))), "{outcome:?}");
 }
 
 #[tokio::test]

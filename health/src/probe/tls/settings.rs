@@ -27,12 +27,16 @@ const MAX_AGE: Duration = Duration::from_secs(3600);
 pub(in crate::probe) enum Protocol {
     /// HTTP/1.1.
     Http1,
+    /// HTTP/2.
+    Http2,
 }
 
 impl Protocol {
-    fn name(self) -> Vec<u8> {
+    /// Its name in the registry of ALPN.
+    pub(super) fn name(self) -> Vec<u8> {
         match self {
             Self::Http1 => b"http/1.1".to_vec(),
+            Self::Http2 => b"h2".to_vec(),
         }
     }
 }
