@@ -10,7 +10,7 @@
 //!
 //! Reading order, the pure half first (no clock, no socket, no task, no randomness):
 //!
-//! - [`route`], [`prefix`], [`asn`], [`community`], [`hold_time`]: the vocabulary;
+//! - [`route`], [`path`], [`prefix`], [`asn`], [`community`], [`hold_time`]: the vocabulary;
 //! - [`wire`]: messages, both ways, and what to do about malformed ones;
 //! - [`fsm`]: one connection, and one peer with its collisions;
 //! - [`rib`]: what a peer holds of us, and what it has yet to be told;
@@ -21,6 +21,7 @@ pub mod asn;
 pub mod community;
 pub mod fsm;
 pub mod hold_time;
+pub mod path;
 pub mod prefix;
 pub mod rib;
 pub mod route;
@@ -32,6 +33,7 @@ pub use asn::Asn;
 pub use community::{Community, LargeCommunity};
 pub use fsm::StateName;
 pub use hold_time::HoldTime;
+pub use path::Path;
 pub use prefix::{Family, Prefix};
 pub use route::{Route, RouteAttributes, RouteSet};
 pub use speaker::{PeerConfig, PeerStatus, Speaker, SpeakerConfig, SpeakerEvent};
