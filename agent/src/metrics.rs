@@ -4,12 +4,15 @@
 //! leaves no series behind. Label values are names from the configuration, a bounded set.
 
 mod gauges;
+mod page;
 
 use crate::core::action::{Level, Notice};
+use crate::core::numbers::Numbers;
 use prometheus::{Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry, TextEncoder};
 use std::time::Duration;
 
 pub use gauges::Sources;
+pub use page::Page;
 
 /// Buckets for the core's step: it is meant to take microseconds.
 const STEP_BUCKETS: [f64; 9] = [1e-6, 5e-6, 1e-5, 5e-5, 1e-4, 5e-4, 1e-3, 1e-2, 1e-1];
@@ -128,13 +131,14 @@ impl Metrics {
     ///
     /// # Errors
     /// When a metric is inconsistent: a mistake in this module.
-    pub fn render(&self, sources: &Sources<'_>) -> Result<String, prometheus::Error> {
+    pub fn page(&self, numbers: Numbers, sources: &Sources<'_>) -> Result<Page, prometheus::Error> {
         let mut families = self.registry.gather();
-        families.extend(gauges::registry(sources)?.gather());
+        families.extend(gauges::registry(&numbers, sources)?.gather());
         families.sort_by(|a, b| a.name().cmp(b.name()));
         let mut text = Vec::new();
         TextEncoder::new().encode(&families, &mut text)?;
-        Ok(String::from_utf8_lossy(&text).into_owned())
+        let head = String::from_utf8_lossy(&text).into_owned();
+        Ok(Page::new(head, gauges::FAMILIES, numbers))
     }
 }
 

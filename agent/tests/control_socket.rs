@@ -4,6 +4,7 @@
 
 use lvsd::api::{Context, control, http};
 use lvsd::config;
+use lvsd::core::numbers::numbers;
 use lvsd::core::path::{Neighbour, PathSeen};
 use lvsd::core::{Action, Event, State, Timestamp, plan, step, view};
 use lvsd::engine::{Inbox, Input, Query};
@@ -73,6 +74,7 @@ async fn turn(mut inbox: mpsc::Receiver<Input>) {
             Input::Query(Query::Status { service, reply }) => {
                 drop(reply.send(view::status(&state, service.as_deref())));
             }
+            Input::Query(Query::Numbers { reply }) => drop(reply.send(numbers(&state))),
             Input::Query(Query::Why { host, reply }) => drop(reply.send(view::why(&state, &host))),
             Input::Query(Query::Plan { config, reply }) => {
                 drop(reply.send(plan::plan(&state, config, now())));

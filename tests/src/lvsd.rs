@@ -241,7 +241,7 @@ fn exchange(host: &Host, path: &str) -> Result<String> {
     host.enter(|| {
         let mut stream = TcpStream::connect(HTTP)?;
         stream.set_read_timeout(Some(ANSWER))?;
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
         Ok(answer)

@@ -2,10 +2,12 @@
 
 use super::Context;
 use axum::Router;
+use axum::body::Body;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use std::convert::Infallible;
 use tokio::net::TcpListener;
 
 /// Answers on the listener until it fails or the future is dropped.
@@ -24,7 +26,10 @@ const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 async fn metrics(State(context): State<Context>) -> Response {
     match context.metrics().await {
-        Ok(text) => ([(header::CONTENT_TYPE, TEXT_FORMAT)], text).into_response(),
+        Ok(page) => {
+            let pieces = futures_util::stream::iter(page.map(Ok::<_, Infallible>));
+            ([(header::CONTENT_TYPE, TEXT_FORMAT)], Body::from_stream(pieces)).into_response()
+        }
         Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error:#}\n")).into_response(),
     }
 }

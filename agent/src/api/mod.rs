@@ -7,7 +7,7 @@ pub mod messages;
 use crate::core::view::{PeerView, ProbesView, Status};
 use crate::engine::{Gone, Inbox};
 use crate::exec::checks::Watcher;
-use crate::metrics::{Metrics, Sources};
+use crate::metrics::{Metrics, Page, Sources};
 use crate::reload::Reloader;
 use bgp::speaker::Statuses;
 use std::sync::Arc;
@@ -33,13 +33,12 @@ pub struct Context {
 impl Context {
     /// The status of everything or of one service, the BGP peers and the probe namespace included. The inner error names near services.
     async fn status(&self, service: Option<String>) -> Result<Result<Status, String>, Gone> {
-        Ok(self.inbox.status(service).await?.map(|status| self.filled(status)))
+        let filled = |status| Status { peers: self.peers(), probes: self.probes(), ..status };
+        Ok(self.inbox.status(service).await?.map(filled))
     }
 
-    /// A status with what only the shell knows.
-    fn filled(&self, status: Status) -> Status {
-        let probes = self.probes.as_ref().map(|probes| probes.borrow().clone());
-        Status { peers: self.peers(), probes, ..status }
+    fn probes(&self) -> Option<ProbesView> {
+        self.probes.as_ref().map(|probes| probes.borrow().clone())
     }
 
     fn peers(&self) -> Vec<PeerView> {
@@ -59,10 +58,11 @@ impl Context {
     }
 
     /// The metrics page.
-    async fn metrics(&self) -> anyhow::Result<String> {
-        let status = self.filled(self.inbox.status(None).await?.map_err(anyhow::Error::msg)?);
+    async fn metrics(&self) -> anyhow::Result<Page> {
+        let numbers = self.inbox.numbers().await?;
         let peers = self.peers.as_ref().map(|peers| peers.borrow().clone()).unwrap_or_default();
-        let checks = self.checks.snapshot().await;
-        Ok(self.metrics.render(&Sources { status: &status, peers: &peers, checks: checks.as_ref() })?)
+        let (checks, probes) = (self.checks.snapshot().await, self.probes());
+        let sources = Sources { peers: &peers, checks: checks.as_ref(), probes: probes.as_ref() };
+        Ok(self.metrics.page(numbers, &sources)?)
     }
 }

@@ -82,7 +82,7 @@ fn go_on(service: &mut ServiceState, reason: String, given: &Given<'_>, is_elsew
 
 /// The backends with the weights that the kernel is to get: sh has 256 buckets that it fills by raw weight, so its
 /// weights are divided by what they have in common.
-fn scaled(service: &Service, mut listed: Vec<Listed>) -> Result<Vec<Listed>, String> {
+fn scaled<'a>(service: &Service, mut listed: Vec<Listed<'a>>) -> Result<Vec<Listed<'a>>, String> {
     if *service.scheduler.scheduler() != Scheduler::Sh {
         return Ok(listed);
     }
@@ -120,7 +120,7 @@ impl Given<'_> {
 }
 
 /// The backends with operators' weights in place of their sources'.
-fn weighed(mut listed: Vec<Listed>, saved: &Saved) -> Vec<Listed> {
+fn weighed<'a>(mut listed: Vec<Listed<'a>>, saved: &Saved) -> Vec<Listed<'a>> {
     for Listed { backend, .. } in &mut listed {
         if let Some(set) = saved.weights.get(&*backend.host) {
             backend.weight = set.to.apply(backend.weight);
@@ -155,7 +155,7 @@ impl Serving<'_> {
 }
 
 /// Backends of which no address is known.
-fn unusable(listed: &[Listed]) -> BTreeMap<String, String> {
+fn unusable(listed: &[Listed<'_>]) -> BTreeMap<String, String> {
     listed
         .iter()
         .filter_map(|l| l.addresses.as_ref().err().map(|error| (l.backend.host.to_string(), error.clone())))
@@ -166,7 +166,7 @@ fn unusable(listed: &[Listed]) -> BTreeMap<String, String> {
 fn relist_pool(
     pool: &mut Pool,
     service: &Service,
-    listed: &[Listed],
+    listed: &[Listed<'_>],
     saved: &Saved,
     (family, adopted): (Family, &BTreeMap<DestinationKey, Weight>),
     now: Timestamp,

@@ -57,20 +57,43 @@ pub struct Name {
 
 /// What a service's sources say about it.
 #[derive(Debug)]
-pub enum Listing {
+pub enum Listing<'a> {
     /// Some source has not answered yet; nothing may be concluded.
     Waiting(String),
     /// Every source has answered.
-    Known(Vec<Listed>),
+    Known(Vec<Listed<'a>>),
 }
 
 /// A backend of a service and its addresses.
 #[derive(Clone, Debug)]
-pub struct Listed {
+pub struct Listed<'a> {
     /// As the source has it.
     pub backend: Backend,
     /// Its addresses, or why there are none.
-    pub addresses: Result<BTreeSet<IpAddr>, String>,
+    pub addresses: Result<Addresses<'a>, String>,
+}
+
+/// The addresses of a host.
+#[derive(Clone, Copy, Debug)]
+pub enum Addresses<'a> {
+    /// As they are configured.
+    Given(&'a [IpAddr]),
+    /// The host is an address itself.
+    Itself(IpAddr),
+    /// As the name was looked up.
+    Found(&'a BTreeSet<IpAddr>),
+}
+
+impl Addresses<'_> {
+    /// All of them, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        let (given, itself, found) = match self {
+            Self::Given(given) => (Some(given.iter()), None, None),
+            Self::Itself(address) => (None, Some(*address), None),
+            Self::Found(found) => (None, None, Some(found.iter())),
+        };
+        given.into_iter().flatten().chain(found.into_iter().flatten()).copied().chain(itself)
+    }
 }
 
 impl Inventory {
@@ -183,7 +206,7 @@ impl Inventory {
     }
 
     /// What is known about a service's backends.
-    pub fn listing(&self, service: &Service) -> Listing {
+    pub fn listing<'a>(&'a self, service: &'a Service) -> Listing<'a> {
         let Some(backends) = self.backends(service) else {
             return Listing::Waiting("its pool file has not been read yet".into());
         };
@@ -193,7 +216,7 @@ impl Inventory {
                 Some(fixed) => Ok(fixed),
                 None => match self.names.get(&*backend.host) {
                     None => return Listing::Waiting(format!("{} has not been looked up yet", backend.host)),
-                    Some(Name { addresses: Some(addresses), .. }) => Ok(addresses.clone()),
+                    Some(Name { addresses: Some(addresses), .. }) => Ok(Addresses::Found(addresses)),
                     Some(Name { error, .. }) => Err(error.clone().unwrap_or_default()),
                 },
             };
@@ -243,9 +266,9 @@ impl Inventory {
 }
 
 /// Addresses that need no look-up: configured ones, or a host that is an address itself.
-fn fixed_addresses(service: &Service, host: &str) -> Option<BTreeSet<IpAddr>> {
+fn fixed_addresses<'a>(service: &'a Service, host: &str) -> Option<Addresses<'a>> {
     match service.addresses.get(host) {
-        Some(addresses) => Some(addresses.iter().copied().collect()),
-        None => host.parse().ok().map(|address| BTreeSet::from([address])),
+        Some(addresses) => Some(Addresses::Given(addresses)),
+        None => host.parse().ok().map(Addresses::Itself),
     }
 }

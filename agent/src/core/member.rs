@@ -1,5 +1,6 @@
 //! A service's pools, one for each address family: members, what is known of each, and what was decided.
 
+use super::inventory::Addresses;
 use super::path::{PathSeen, Paths, is_off_link};
 use super::pool::{self, Candidate, Decision, Health, Standing, Wish};
 use super::ramp::{Ramp, ramp};
@@ -304,10 +305,9 @@ fn encapsulation(forward: Forward) -> Option<Encapsulation> {
 }
 
 /// The address that a pool of `family` uses for a host: the one it uses already if it still has it, else the lowest.
-pub fn address_in(family: Family, addresses: &BTreeSet<IpAddr>, current: Option<IpAddr>) -> Option<IpAddr> {
-    let mut of_family = addresses.iter().copied().filter(|address| Family::of(*address) == family);
-    match current {
-        Some(address) if addresses.contains(&address) => Some(address),
-        Some(_) | None => of_family.next(),
+pub fn address_in(family: Family, addresses: &Addresses<'_>, current: Option<IpAddr>) -> Option<IpAddr> {
+    match current.filter(|current| addresses.iter().any(|address| address == *current)) {
+        Some(address) => Some(address),
+        None => addresses.iter().filter(|address| Family::of(*address) == family).min(),
     }
 }

@@ -11,7 +11,8 @@
 //! ```
 //!
 //! Reading order: [`event`], [`action`], [`pool`] (the rules), [`verdicts`], [`advice`], [`member`], [`families`], [`path`],
-//! [`inventory`], [`desired`], [`advertise`], [`state`], [`step`](mod@step), [`operator`], [`view`].
+//! [`inventory`], [`desired`], [`advertise`], [`state`], [`step`](mod@step), [`operator`], [`view`],
+//! [`numbers`].
 
 pub mod action;
 pub mod advertise;
@@ -22,6 +23,7 @@ pub mod families;
 pub mod guard;
 pub mod inventory;
 pub mod member;
+pub mod numbers;
 pub mod operator;
 mod outcome;
 pub mod path;

@@ -4,6 +4,7 @@ use crate::config::Config;
 use crate::core::Event;
 use crate::core::action::{Answer, Refusal};
 use crate::core::event::Command;
+use crate::core::numbers::Numbers;
 use crate::core::plan::{Plan, Simulation};
 use crate::core::view::{Status, Why};
 use crate::exec::ipvs::Comparison;
@@ -41,6 +42,11 @@ pub enum Query {
         service: Option<String>,
         /// Where the answer goes; an error names near services.
         reply: oneshot::Sender<Result<Status, String>>,
+    },
+    /// How is everything, in numbers?
+    Numbers {
+        /// Where the answer goes.
+        reply: oneshot::Sender<Numbers>,
     },
     /// Why is a host in or out?
     Why {
@@ -106,6 +112,11 @@ impl Inbox {
     /// Asks for the status.
     pub async fn status(&self, service: Option<String>) -> Result<Result<Status, String>, Gone> {
         self.ask(|reply| Input::Query(Query::Status { service, reply })).await
+    }
+
+    /// Asks for everything in numbers.
+    pub async fn numbers(&self) -> Result<Numbers, Gone> {
+        self.ask(|reply| Input::Query(Query::Numbers { reply })).await
     }
 
     /// Asks why a host is in or out.

@@ -15,6 +15,7 @@ pub use inbox::{Gone, INBOX, Inbox, Input, Query};
 
 use crate::core::action::{Level, Notice};
 use crate::core::event::Request;
+use crate::core::numbers::numbers;
 use crate::core::{Action, Event, State, plan, step, view};
 use crate::exec::{addresses, checks, ipvs, paths, routes, saver, snapshots};
 use crate::metrics::Metrics;
@@ -154,6 +155,9 @@ impl Engine {
             if !has_yielded && action.can_wait() {
                 // On a busy processor the kernel and the routers come first, the disk and the log after them.
                 tokio::task::yield_now().await;
+                // At real-time priority the thread that talks to the kernel gets the processor only when it is given:
+                // it would wait until all of the log is written.
+                std::thread::yield_now();
                 has_yielded = true;
             }
             if self.act(action, begin).await == Flow::Exit {
@@ -213,6 +217,7 @@ impl Engine {
             Query::Status { service, reply } => {
                 drop(reply.send(view::status(&self.state, service.as_deref())))
             }
+            Query::Numbers { reply } => drop(reply.send(numbers(&self.state))),
             Query::Why { host, reply } => drop(reply.send(view::why(&self.state, &host))),
             Query::Plan { config, reply } => {
                 drop(reply.send(plan::plan(&self.state, config, self.clock.now())));

@@ -89,6 +89,10 @@ impl Handle {
     }
 }
 
+/// Operations that are handed to the kernel's thread at once. A start of ten thousand services has more than a hundred
+/// thousand, and each is there twice while it is handed over.
+const CHUNK: usize = 4096;
+
 /// Comparisons that may wait for the kernel; each is a person or a script, and one more is told to try again.
 const ASKS: usize = 8;
 
@@ -182,7 +186,11 @@ impl Executor {
     async fn round(&mut self, want: Option<&Wanted>, must_read: bool) -> Result<(), Failed> {
         let is_reread = must_read || self.have.is_none();
         if is_reread {
-            let snapshot = self.ipvs.dump().await?;
+            let mut snapshot = self.ipvs.dump().await?;
+            if let Some(want) = want {
+                // As a rule it is what is wanted: then it needs no memory of its own.
+                snapshot.table = snapshot.table.sharing(&want.table.table);
+            }
             self.report_read(&snapshot).await;
             self.have = Some(snapshot.table);
         }
@@ -244,34 +252,36 @@ impl Executor {
     async fn apply(&self, mut have: Table, want: &WantedTable) -> Result<Applied, Failed> {
         let ops = diff(&have, &want.table, &want.owned);
         if ops.is_empty() {
-            return Ok(Applied { have, failures: Vec::new(), is_new: false, done: Vec::new() });
+            return Ok(Applied { have, failures: Vec::new(), is_new: false, done: Done::default() });
         }
         let is_new = ops.iter().any(|op| matches!(op, Op::NewService { .. } | Op::DeleteService { .. }));
         let ops = keep_slots(ops, &want.nominal);
-        let count = ops.len();
-        let results = self.ipvs.apply(ops.clone()).await?;
-        let (mut failures, mut done) = (Vec::new(), Vec::new());
-        for (op, result) in ops.into_iter().zip(results) {
-            match result {
-                Ok(()) => done.push(op),
-                Err(error) => failures.push(error.to_string()),
+        let (mut failures, mut refused) = (Vec::new(), BTreeSet::new());
+        for (chunk, first) in ops.chunks(CHUNK).zip((0..).step_by(CHUNK)) {
+            let results = self.ipvs.apply(chunk.to_vec()).await?;
+            for (number, error) in (first..).zip(results).filter_map(|(n, result)| Some((n, result.err()?))) {
+                refused.insert(number);
+                failures.push(error.to_string());
             }
         }
+        let done =
+            || ops.iter().enumerate().filter(|(number, _)| !refused.contains(number)).map(|(_, op)| op);
         if failures.is_empty() {
             have = settled(&have, &want.table, &want.owned);
         } else {
-            done.iter().for_each(|op| have.record(op));
+            done().for_each(|op| have.record(op));
         }
-        self.metrics.ipvs_operations(count - failures.len(), failures.len());
-        tracing::debug!(operations = count, refused = failures.len(), "IPVS programmed");
+        self.metrics.ipvs_operations(ops.len() - failures.len(), failures.len());
+        tracing::debug!(operations = ops.len(), refused = failures.len(), "IPVS programmed");
+        let done = Done { count: ops.len() - failures.len(), first: done().next().cloned() };
         Ok(Applied { have, failures, is_new, done })
     }
 
     /// Says what others had changed and is right again.
-    fn repaired(&self, done: &[Op], beside: &[String]) {
-        let first = done.first().map(ToString::to_string).or_else(|| beside.first().cloned());
+    fn repaired(&self, done: &Done, beside: &[String]) {
+        let first = done.first.as_ref().map(ToString::to_string).or_else(|| beside.first().cloned());
         if let Some(first) = first {
-            let operations = done.len() + beside.len();
+            let operations = done.count + beside.len();
             self.metrics.ipvs_repaired(operations);
             tracing::warn!(
                 operations,
@@ -361,7 +371,14 @@ struct Applied {
     /// Whether services came or went.
     is_new: bool,
     /// What the kernel confirmed.
-    done: Vec<Op>,
+    done: Done,
+}
+
+/// Operations that the kernel has confirmed.
+#[derive(Debug, Default)]
+struct Done {
+    count: usize,
+    first: Option<Op>,
 }
 
 /// Why a round did not succeed.

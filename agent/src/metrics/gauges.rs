@@ -1,29 +1,112 @@
 //! What the parts of the daemon know already, made into metrics anew at each scrape.
+//!
+//! What grows with the services is in [`FAMILIES`] and written piece by piece; the rest is small.
 
-use crate::core::view::{PoolView, ServiceView, Status};
+use super::page::{Family, Of};
+use crate::core::numbers::Numbers;
+use crate::core::view::ProbesView;
 use bgp::speaker::Statuses;
 use health::Snapshot;
 use prometheus::{CounterVec, Error, Gauge, GaugeVec, Opts, Registry};
 
-/// What the gauges are made from.
+/// What the gauges are made from, beside the core's state.
 #[derive(Debug)]
 pub struct Sources<'a> {
-    /// The core's state.
-    pub status: &'a Status,
     /// The BGP peers.
     pub peers: &'a Statuses,
     /// The checks; none while the runner stops.
     pub checks: Option<&'a Snapshot>,
+    /// The probe namespace, where one is configured.
+    pub probes: Option<&'a ProbesView>,
 }
 
-/// A registry that holds every gauge once.
-pub(super) fn registry(sources: &Sources<'_>) -> Result<Registry, Error> {
+/// The metrics that grow with the services.
+pub(super) const FAMILIES: &[Family] = &[
+    gauge(
+        "lvsd_pool_backends",
+        "Backends that are not inactive.",
+        Of::Pool(|pool| number(pool.counts.total)),
+    ),
+    gauge(
+        "lvsd_pool_pooled",
+        "Backends with a weight, those held though down among them.",
+        Of::Pool(|pool| number(pool.counts.pooled)),
+    ),
+    gauge(
+        "lvsd_pool_serving",
+        "Backends with a weight on their own merit.",
+        Of::Pool(|pool| number(pool.counts.serving)),
+    ),
+    gauge(
+        "lvsd_pool_needed",
+        "Backends that the depool threshold asks for.",
+        Of::Pool(|pool| number(pool.counts.needed)),
+    ),
+    gauge(
+        "lvsd_pool_held_though_down",
+        "Backends that are down but kept for the threshold.",
+        Of::Pool(|pool| number(pool.counts.pooled - pool.counts.serving)),
+    ),
+    gauge(
+        "lvsd_pool_draining",
+        "Former backends that finish their connections.",
+        Of::Pool(|pool| number(pool.draining)),
+    ),
+    gauge(
+        "lvsd_source_failed",
+        "Whether the last reading of the service's source failed.",
+        Of::Service(|service| service.source_failed.into()),
+    ),
+    gauge(
+        "lvsd_source_held",
+        "Whether a large change of the service's source is held back.",
+        Of::Service(|service| service.source_held.into()),
+    ),
+    gauge(
+        "lvsd_source_stale",
+        "Whether the backends are those of an earlier process.",
+        Of::Service(|service| service.source_stale.into()),
+    ),
+    Family {
+        name: "lvsd_source_errors_total",
+        help: "Readings of the service's source that failed since it was first read.",
+        is_counter: true,
+        of: Of::Service(|service| service.source_errors),
+    },
+    gauge(
+        "lvsd_backend_up",
+        "Whether the backend's checks pass.",
+        Of::Backend(|backend| Some(backend.is_up.into())),
+    ),
+    gauge(
+        "lvsd_backend_weight",
+        "The weight that the backend is to have in the kernel.",
+        Of::Backend(|backend| Some(backend.weight.into())),
+    ),
+    gauge(
+        "lvsd_backend_on_link",
+        "Whether the backend is on a link of the balancer's own.",
+        Of::Backend(|backend| backend.on_link.map(u64::from)),
+    ),
+    gauge("lvsd_vip_announced", "Whether the routers are to hear of the VIP.", Of::Vip),
+];
+
+const fn gauge(name: &'static str, help: &'static str, of: Of) -> Family {
+    Family { name, help, is_counter: false, of }
+}
+
+fn number(count: usize) -> u64 {
+    count as u64
+}
+
+/// A registry that holds every other gauge once.
+pub(super) fn registry(numbers: &Numbers, sources: &Sources<'_>) -> Result<Registry, Error> {
     let make = Make(Registry::new());
-    daemon(&make, sources.status)?;
-    pools(&make, sources.status)?;
-    vips(&make, sources.status)?;
+    daemon(&make, numbers)?;
     peers(&make, sources.peers)?;
-    probes(&make, sources.status)?;
+    if let Some(view) = sources.probes {
+        probes(&make, view)?;
+    }
     if let Some(checks) = sources.checks {
         health(&make, checks)?;
     }
@@ -56,107 +139,24 @@ fn count(counters: &CounterVec, labels: &[&str], value: u64) {
     counters.with_label_values(labels).inc_by(value as f64);
 }
 
-fn daemon(make: &Make, status: &Status) -> Result<(), Error> {
+fn daemon(make: &Make, numbers: &Numbers) -> Result<(), Error> {
     let build = make.many("lvsd_build_info", "Always 1; the version is a label.", &["version"])?;
     build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1.0);
-    make.one("lvsd_ready", "Whether routes have been set since start.", f64::from(u8::from(status.ready)))?;
+    make.one(
+        "lvsd_ready",
+        "Whether routes have been set since start.",
+        f64::from(u8::from(numbers.is_ready)),
+    )?;
     make.one(
         "lvsd_ipvs_foreign_services",
         "IPVS services in the kernel that are not lvsd's.",
-        status.foreign_services as f64,
+        numbers.foreign_services as f64,
     )?;
     make.one(
         "lvsd_ipvs_refused_operations",
         "Operations that the kernel refused when it was last programmed.",
-        status.kernel_failures.len() as f64,
+        numbers.refused_operations as f64,
     )
-}
-
-fn pools(make: &Make, status: &Status) -> Result<(), Error> {
-    let of_pool = ["service", "family"];
-    let pooled = make.many(
-        "lvsd_pool_pooled",
-        "Backends with a weight, those held though down among them.",
-        &of_pool,
-    )?;
-    let serving = make.many("lvsd_pool_serving", "Backends with a weight on their own merit.", &of_pool)?;
-    let needed = make.many("lvsd_pool_needed", "Backends that the depool threshold asks for.", &of_pool)?;
-    let total = make.many("lvsd_pool_backends", "Backends that are not inactive.", &of_pool)?;
-    let draining =
-        make.many("lvsd_pool_draining", "Former backends that finish their connections.", &of_pool)?;
-    let held = make.many(
-        "lvsd_pool_held_though_down",
-        "Backends that are down but kept for the threshold.",
-        &of_pool,
-    )?;
-    let stale = make.many(
-        "lvsd_source_failed",
-        "Whether the last reading of the service's source failed.",
-        &["service"],
-    )?;
-    let source_held = make.many(
-        "lvsd_source_held",
-        "Whether a large change of the service's source is held back.",
-        &["service"],
-    )?;
-    let old = make.many(
-        "lvsd_source_stale",
-        "Whether the backends are those of an earlier process.",
-        &["service"],
-    )?;
-    let errors = make.counters(
-        "lvsd_source_errors_total",
-        "Readings of the service's source that failed since it was first read.",
-        &["service"],
-    )?;
-    let backend = ["service", "family", "backend"];
-    let up = make.many("lvsd_backend_up", "Whether the backend's checks pass.", &backend)?;
-    let weight =
-        make.many("lvsd_backend_weight", "The weight that the backend is to have in the kernel.", &backend)?;
-    let on_link = make.many(
-        "lvsd_backend_on_link",
-        "Whether the backend is on a link of the balancer's own.",
-        &backend,
-    )?;
-    for service in &status.services {
-        stale.with_label_values(&[&service.name]).set(f64::from(u8::from(service.source_error.is_some())));
-        source_held.with_label_values(&[&service.name]).set(f64::from(u8::from(service.source_held)));
-        old.with_label_values(&[&service.name]).set(f64::from(u8::from(service.source_stale)));
-        count(&errors, &[&service.name], service.source_errors);
-        for pool in &service.pools {
-            let family = pool.family.to_string();
-            let labels = [service.name.as_str(), family.as_str()];
-            pooled.with_label_values(&labels).set(pool.pooled as f64);
-            serving.with_label_values(&labels).set(pool.serving as f64);
-            needed.with_label_values(&labels).set(pool.needed as f64);
-            total.with_label_values(&labels).set(pool.total as f64);
-            draining.with_label_values(&labels).set(pool.draining.len() as f64);
-            held.with_label_values(&labels).set((pool.pooled - pool.serving) as f64);
-            backends(service, pool, [&up, &weight, &on_link]);
-        }
-    }
-    Ok(())
-}
-
-fn backends(service: &ServiceView, pool: &PoolView, [up, weight, on_link]: [&GaugeVec; 3]) {
-    let family = pool.family.to_string();
-    for backend in &pool.backends {
-        let labels = [service.name.as_str(), family.as_str(), backend.host.as_str()];
-        up.with_label_values(&labels).set(f64::from(u8::from(backend.health == "up")));
-        weight.with_label_values(&labels).set(f64::from(backend.weight));
-        if let Some(is_on_link) = backend.on_link {
-            on_link.with_label_values(&labels).set(f64::from(u8::from(is_on_link)));
-        }
-    }
-}
-
-fn vips(make: &Make, status: &Status) -> Result<(), Error> {
-    let announced =
-        make.many("lvsd_vip_announced", "Whether the routers are to hear of the VIP.", &["vip"])?;
-    for vip in &status.vips {
-        announced.with_label_values(&[&vip.address.to_string()]).set(f64::from(u8::from(vip.announced)));
-    }
-    Ok(())
 }
 
 fn peers(make: &Make, peers: &Statuses) -> Result<(), Error> {
@@ -197,8 +197,7 @@ fn peers(make: &Make, peers: &Statuses) -> Result<(), Error> {
     Ok(())
 }
 
-fn probes(make: &Make, status: &Status) -> Result<(), Error> {
-    let Some(probes) = &status.probes else { return Ok(()) };
+fn probes(make: &Make, probes: &ProbesView) -> Result<(), Error> {
     let is_up = f64::from(u8::from(probes.is_up));
     make.one("lvsd_probes_up", "Whether the probe namespace answers.", is_up)?;
     make.one("lvsd_probes_servers", "Servers that checks by VIP go through.", probes.servers as f64)?;

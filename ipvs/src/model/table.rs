@@ -85,6 +85,19 @@ impl Table {
         })
     }
 
+    /// The same table, which shares with `other` all that is equal.
+    #[must_use]
+    pub fn sharing(&self, other: &Self) -> Self {
+        let mut shared = other.clone();
+        for Difference { key, old, .. } in self.differences(other) {
+            match old {
+                Some(entry) => drop(shared.insert(key, Arc::clone(entry))),
+                None => drop(shared.remove(&key)),
+            }
+        }
+        shared
+    }
+
     /// Services in order of their keys.
     pub fn iter(&self) -> impl Iterator<Item = (&ServiceKey, &Arc<Entry>)> {
         self.entries.iter()

@@ -100,7 +100,7 @@ impl<'a> Writer<'a> {
     fn end(&mut self, begin: usize) {
         let length = u16::try_from(self.out.len() - begin).expect("an attribute is a few hundred bytes");
         self.out[begin..begin + 2].copy_from_slice(&length.to_ne_bytes());
-        while self.out.len() % ALIGNMENT != 0 {
+        while !self.out.len().is_multiple_of(ALIGNMENT) {
             self.out.push(0);
         }
     }

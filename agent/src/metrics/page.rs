@@ -1,0 +1,203 @@
+//! The part of the page that grows with the services, written piece by piece: the page of ten thousand is some 25 MB, and
+//! is never in memory as a whole.
+
+use crate::core::numbers::{BackendNumbers, Numbers, PoolNumbers, ServiceNumbers};
+use std::fmt::Write as _;
+
+/// A piece is given once it is that long. It bounds what a reader who is slow keeps in memory.
+const PIECE: usize = 64 * 1024;
+
+/// A metric of services, pools, backends or VIPs.
+pub(super) struct Family {
+    pub(super) name: &'static str,
+    pub(super) help: &'static str,
+    pub(super) is_counter: bool,
+    pub(super) of: Of,
+}
+
+/// What a metric has a series for, and its value.
+pub(super) enum Of {
+    Service(fn(&ServiceNumbers) -> u64),
+    Pool(fn(&PoolNumbers) -> u64),
+    /// None: no series.
+    Backend(fn(&BackendNumbers) -> Option<u64>),
+    Vip,
+}
+
+/// A page in pieces.
+#[derive(Debug)]
+pub struct Page {
+    /// What comes first.
+    head: Option<String>,
+    families: std::slice::Iter<'static, Family>,
+    /// The family that is being written, and how many of its services or VIPs are.
+    current: Option<(&'static Family, usize)>,
+    numbers: Numbers,
+}
+
+impl std::fmt::Debug for Family {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl Page {
+    pub(super) fn new(head: String, families: &'static [Family], numbers: Numbers) -> Self {
+        Self { head: Some(head), families: families.iter(), current: None, numbers }
+    }
+
+    /// Writes what fits of the current family; false when there is none left.
+    fn write(&mut self, text: &mut String) -> bool {
+        let (family, done) = match self.current.take() {
+            Some(current) => current,
+            None => {
+                let Some(family) = self.families.next() else { return false };
+                let kind = if family.is_counter { "counter" } else { "gauge" };
+                // Writing to a text does not fail, here and below.
+                let _ = write!(text, "# HELP {0} {1}\n# TYPE {0} {kind}\n", family.name, family.help);
+                (family, 0)
+            }
+        };
+        let count = match family.of {
+            Of::Vip => self.numbers.vips.len(),
+            Of::Service(_) | Of::Pool(_) | Of::Backend(_) => self.numbers.services.len(),
+        };
+        for index in done..count {
+            family.series(&self.numbers, index, text);
+            if text.len() >= PIECE {
+                self.current = Some((family, index + 1));
+                break;
+            }
+        }
+        true
+    }
+}
+
+impl Iterator for Page {
+    type Item = String;
+
+    fn next(&mut self) -> Option<String> {
+        if let Some(head) = self.head.take() {
+            return Some(head);
+        }
+        let mut text = String::with_capacity(PIECE + PIECE / 8);
+        while text.len() < PIECE && self.write(&mut text) {}
+        (!text.is_empty()).then_some(text)
+    }
+}
+
+impl Family {
+    /// The series of one service or VIP. Names of services and hosts have no character that a label has to escape.
+    fn series(&self, numbers: &Numbers, index: usize, text: &mut String) {
+        match &self.of {
+            Of::Vip => {
+                let (vip, announced) = &numbers.vips[index];
+                let _ = writeln!(text, "{}{{vip=\"{vip}\"}} {}", self.name, u8::from(*announced));
+            }
+            Of::Service(value) => {
+                let service = &numbers.services[index];
+                let _ = writeln!(text, "{}{{service=\"{}\"}} {}", self.name, service.name, value(service));
+            }
+            Of::Pool(value) => {
+                let service = &numbers.services[index];
+                for pool in &service.pools {
+                    let (name, family) = (&service.name, pool.family.as_str());
+                    let _ = writeln!(
+                        text,
+                        "{}{{family=\"{family}\",service=\"{name}\"}} {}",
+                        self.name,
+                        value(pool)
+                    );
+                }
+            }
+            Of::Backend(value) => {
+                let service = &numbers.services[index];
+                for pool in &service.pools {
+                    self.backends(&service.name, pool, *value, text);
+                }
+            }
+        }
+    }
+
+    fn backends(
+        &self,
+        service: &str,
+        pool: &PoolNumbers,
+        value: fn(&BackendNumbers) -> Option<u64>,
+        text: &mut String,
+    ) {
+        for backend in &pool.backends {
+            let Some(value) = value(backend) else { continue };
+            let parts = [
+                self.name,
+                "{backend=\"",
+                &backend.host,
+                "\",family=\"",
+                pool.family.as_str(),
+                "\",service=\"",
+                service,
+                "\"} ",
+            ];
+            text.extend(parts);
+            let _ = writeln!(text, "{value}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Family as IpFamily;
+    use crate::core::member::Counts;
+    use crate::metrics::gauges::FAMILIES;
+
+    fn numbers(services: usize, backends: usize) -> Numbers {
+        let backend = |n| BackendNumbers {
+            host: format!("rs{n}").into(),
+            is_up: n != 1,
+            weight: 10,
+            on_link: (n > 0).then_some(true),
+        };
+        let pool = || PoolNumbers {
+            family: IpFamily::Ipv4,
+            counts: Counts { pooled: 3, serving: 2, needed: 1, total: 4 },
+            draining: 0,
+            backends: (0..backends).map(backend).collect(),
+        };
+        let service = |n| ServiceNumbers {
+            name: format!("s{n}").into(),
+            source_failed: false,
+            source_held: false,
+            source_stale: true,
+            source_errors: 7,
+            pools: vec![pool()],
+        };
+        let vips = vec![("192.0.2.1".parse().unwrap(), true), ("2001:db8::1".parse().unwrap(), false)];
+        Numbers { services: (0..services).map(service).collect(), vips, ..Numbers::default() }
+    }
+
+    #[test]
+    fn every_series_is_there_once_whatever_the_pieces() {
+        let (services, backends) = (700, 10);
+        let page = Page::new("head 1\n".into(), FAMILIES, numbers(services, backends));
+        let pieces: Vec<String> = page.collect();
+        assert!(
+            pieces.len() > 10 && pieces.iter().all(|piece| piece.len() < 2 * PIECE && piece.ends_with('\n'))
+        );
+        let text = pieces.concat();
+        assert!(text.starts_with("head 1\n# HELP "));
+        for line in [
+            "# TYPE lvsd_source_errors_total counter",
+            "lvsd_source_errors_total{service=\"s699\"} 7",
+            "lvsd_pool_held_though_down{family=\"ipv4\",service=\"s0\"} 1",
+            "lvsd_backend_up{backend=\"rs1\",family=\"ipv4\",service=\"s5\"} 0",
+            "lvsd_vip_announced{vip=\"2001:db8::1\"} 0",
+        ] {
+            assert_eq!(text.lines().filter(|found| *found == line).count(), 1, "{line}");
+        }
+        let series = |name: &str| text.lines().filter(|line| line.starts_with(&format!("{name}{{"))).count();
+        assert_eq!(series("lvsd_backend_weight"), services * backends);
+        assert_eq!(series("lvsd_backend_on_link"), services * (backends - 1), "one was not looked at yet");
+        assert_eq!(text.lines().filter(|line| line.starts_with("# TYPE")).count(), FAMILIES.len());
+    }
+}

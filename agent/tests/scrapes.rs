@@ -1,0 +1,66 @@
+//! A monitoring system reads the metrics for months: no page may leave anything behind. In a process of its own, as
+//! memory is the process's.
+
+use lvsd::config;
+use lvsd::core::numbers::numbers;
+use lvsd::core::saved::Saved;
+use lvsd::core::{Event, State, Timestamp, step};
+use lvsd::metrics::{Metrics, Sources};
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+const SERVICES: usize = 100;
+const BACKENDS: usize = 10;
+
+fn state() -> State {
+    let mut text = String::new();
+    for service in 0..SERVICES {
+        let _ =
+            writeln!(text, "[service.s{service}]\nvips = [\"192.0.2.{service}\"]\nport = 80\nchecks = []");
+        text += "backends = [";
+        for backend in 0..BACKENDS {
+            let _ = write!(text, "{{ host = \"b{backend}\", addresses = [\"10.0.{service}.{backend}\"] }}, ");
+        }
+        text += "]\n";
+    }
+    let config = config::parse(&[("lvsd.toml".into(), text)]).expect("the configuration is valid");
+    let (mut state, now) = (State::new(), Timestamp::from_micros(1));
+    for event in [
+        Event::Restored { saved: Saved::default(), snapshots: Default::default() },
+        Event::Configured(Arc::new(config)),
+        Event::KernelRead { table: ipvs::Table::new(), connections: Vec::new() },
+    ] {
+        step(&mut state, event, now);
+    }
+    state
+}
+
+/// Resident memory of this process, kB.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("the process has a status");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it has a size");
+    line.trim().trim_end_matches(" kB").parse().expect("the size is a number")
+}
+
+/// Makes pages as /metrics does and gives the series of the last.
+fn scrape(metrics: &Metrics, state: &State, times: usize) -> usize {
+    let (mut series, peers) = (0, Default::default());
+    let sources = Sources { peers: &peers, checks: None, probes: None };
+    for _ in 0..times {
+        let page = metrics.page(numbers(state), &sources).expect("the metrics are consistent");
+        series = page.map(|piece| piece.lines().filter(|line| !line.starts_with('#')).count()).sum();
+    }
+    series
+}
+
+#[test]
+fn a_thousand_scrapes_leave_nothing_behind() {
+    let (metrics, state) = (Metrics::new().expect("the metrics are consistent"), state());
+    scrape(&metrics, &state, 50);
+    let before = resident();
+    let series = scrape(&metrics, &state, 1000);
+    assert!(series > SERVICES * BACKENDS * 2, "{series}");
+    let grown = resident().saturating_sub(before);
+    // A page is some 200 kB: one in a hundred that stayed would be 2 MB.
+    assert!(grown < 1024, "{grown} kB more");
+}
