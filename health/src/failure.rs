@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::spec::{Rcode, StatusRange};
 
-pub use http::HttpFailure;
+pub use http::{ExampleFailure, HttpFailure};
 pub use tls::TlsFailure;
 
 /// What a probe found, or why it failed.

@@ -65,5 +65,5 @@ pub use spec::{
     SpecError, StatusRange, Timing,
 };
 pub use spec::{Digest, Idle, Pick, Urls, UrlsParts};
-pub use spec::{Grpc, GrpcParts, HttpVersion};
+pub use spec::{Grpc, GrpcParts, HttpVersion, NodePort, OpenApi, OpenApiParts};
 pub use verdict::{State, Verdict};

@@ -51,6 +51,8 @@ pub async fn probe(check: &Check, sockets: &dyn Sockets, turn: u64) -> Outcome {
         Kind::Http(request) => http::probe(&way, request).await?,
         Kind::Urls(urls) => http::several(&way, urls, turn).await?,
         Kind::Grpc(grpc) => http::grpc(&way, grpc).await?,
+        Kind::NodePort(node_port) => http::node_port(&way, node_port).await?,
+        Kind::OpenApi(description) => http::openapi(&way, description).await?,
     };
     Ok(Found { latency: started.elapsed(), ..found })
 }

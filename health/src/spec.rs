@@ -11,6 +11,8 @@ mod exchange;
 mod grpc;
 mod http;
 mod idle;
+mod node_port;
+mod openapi;
 mod pattern;
 mod route;
 mod status;
@@ -34,6 +36,8 @@ pub use exchange::{DEFAULT_MAX_READ, Exchange, ExchangeParts, MAX_PAYLOAD, MAX_R
 pub use grpc::{Grpc, GrpcParts};
 pub use http::{DEFAULT_MAX_BODY, HttpParts, HttpRequest, HttpVersion, MAX_MATCHED};
 pub use idle::{DEFAULT_MAX_DELAY, Idle};
+pub use node_port::NodePort;
+pub use openapi::{OpenApi, OpenApiParts};
 pub use pattern::{Pattern, Regex};
 pub use route::{Encapsulation, Route};
 pub use status::StatusRange;
@@ -101,6 +105,11 @@ impl fmt::Display for Check {
                 urls.write(self.target, f)?;
             }
             Kind::Grpc(grpc) => write!(f, "{name} {}{grpc}", self.target)?,
+            Kind::NodePort(node_port) => write!(f, "{name} {}{node_port}", self.target)?,
+            Kind::OpenApi(description) => {
+                write!(f, "{name} ")?;
+                description.write(self.target, f)?;
+            }
         }
         write!(f, "{}", self.route)
     }
@@ -132,6 +141,10 @@ pub enum Kind {
     Urls(Urls),
     /// A gRPC server says that it serves.
     Grpc(Grpc),
+    /// kube-proxy says that an endpoint of a service is on the node.
+    NodePort(NodePort),
+    /// The examples in a service's own description are answered as it says.
+    OpenApi(OpenApi),
 }
 
 impl Kind {
@@ -148,6 +161,8 @@ impl Kind {
             Self::Http(request) => request.scheme(),
             Self::Urls(urls) => urls.scheme(),
             Self::Grpc(_) => "grpc",
+            Self::NodePort(_) => "node_port",
+            Self::OpenApi(_) => "openapi",
         }
     }
 }
@@ -261,6 +276,12 @@ pub enum SpecError {
     /// Not a SHA-256 digest.
     #[error("expected a SHA-256 digest of 64 hexadecimal digits, found {found:?}")]
     Digest {
+        /// The text given.
+        found: String,
+    },
+    /// Not a service of Kubernetes.
+    #[error("service: expected NAMESPACE/NAME as in Kubernetes, found {found:?}")]
+    NodePort {
         /// The text given.
         found: String,
     },

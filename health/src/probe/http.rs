@@ -8,6 +8,8 @@ mod body;
 mod errors;
 mod grpc;
 mod message;
+mod node_port;
+mod openapi;
 mod session;
 
 use super::way::Way;
@@ -17,6 +19,8 @@ use crate::spec::{HttpParts, HttpRequest, Pick, Urls};
 use body::Judge;
 pub(super) use grpc::probe as grpc;
 use message::{Manner, message};
+pub(super) use node_port::probe as node_port;
+pub(super) use openapi::probe as openapi;
 use session::{Body, Session};
 
 /// Sends the request and judges the answer.

@@ -160,7 +160,7 @@ fn check_method(text: &str) -> Result<(), SpecError> {
     }
 }
 
-fn check_path(text: &str) -> Result<(), SpecError> {
+pub(super) fn check_path(text: &str) -> Result<(), SpecError> {
     // The parser drops a fragment, which is never sent, so what it made must be what was given.
     match text.parse::<PathAndQuery>() {
         Ok(path) if text.starts_with('/') && path.as_str() == text => Ok(()),

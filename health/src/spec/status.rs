@@ -22,6 +22,9 @@ impl StatusRange {
     /// 200-299, the codes that say success.
     pub const SUCCESS: Self = Self { first: 200, last: 299 };
 
+    /// 200 alone.
+    pub(crate) const OK: Self = Self { first: 200, last: 200 };
+
     /// The codes from `first` to `last`, both included.
     ///
     /// # Errors

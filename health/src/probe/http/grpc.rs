@@ -4,7 +4,7 @@ use hyper::body::Bytes;
 use hyper::{HeaderMap, header};
 
 use super::message::Manner;
-use super::session::{Body, Session};
+use super::session::Session;
 use crate::failure::{Failure, Found, HttpFailure};
 use crate::probe::way::Way;
 use crate::spec::{Grpc, HttpVersion};
@@ -67,7 +67,7 @@ pub(in crate::probe) async fn probe(way: &Way<'_>, grpc: &Grpc) -> Result<Found,
     }
     // A call that fails at once is answered by a header alone.
     judge_call(&head.headers)?;
-    let answer = read(way, &mut session, &mut body).await?;
+    let answer = session.whole(way, &mut body, MAX_ANSWER).await?;
     let trailers = session.trailers(way, &mut body).await?;
     judge_call(&trailers.unwrap_or_default())?;
     judge_answer(&answer)?;
@@ -97,17 +97,6 @@ fn question(service: &str) -> Bytes {
     framed.extend_from_slice(&(message.len() as u32).to_be_bytes());
     framed.extend_from_slice(&message);
     Bytes::from(framed)
-}
-
-async fn read(way: &Way<'_>, session: &mut Session, body: &mut Body) -> Result<Vec<u8>, Failure> {
-    let mut answer = Vec::new();
-    while let Some(piece) = session.next(way, body).await? {
-        if answer.len() + piece.len() > MAX_ANSWER {
-            return Err(HttpFailure::TooLarge { limit: MAX_ANSWER as u64 }.into());
-        }
-        answer.extend_from_slice(&piece);
-    }
-    Ok(answer)
 }
 
 /// Whether the call's own status is good, if it is there.

@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::errors;
 use super::message::Manner;
-use crate::failure::{Failure, Stage};
+use crate::failure::{Failure, HttpFailure, Stage};
 use crate::probe::tcp;
 use crate::probe::tls::{self, Protocol, Secured};
 use crate::probe::way::Way;
@@ -121,6 +121,23 @@ impl Session {
             }
         };
         way.limit.within(stage, drive(&mut self.driver, piece)).await?
+    }
+
+    /// The whole body, which may be `max` bytes long.
+    pub(super) async fn whole(
+        &mut self,
+        way: &Way<'_>,
+        body: &mut Body,
+        max: usize,
+    ) -> Result<Vec<u8>, Failure> {
+        let mut whole = Vec::new();
+        while let Some(piece) = self.next(way, body).await? {
+            if whole.len() + piece.len() > max {
+                return Err(HttpFailure::TooLarge { limit: max as u64 }.into());
+            }
+            whole.extend_from_slice(&piece);
+        }
+        Ok(whole)
     }
 
     /// The trailers of an answer whose body has ended; none from a server of HTTP/1.
