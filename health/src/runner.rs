@@ -4,7 +4,7 @@
 //! their state and their deadlines, others stop or start.
 //!
 //! A connection that is kept ([`Kind::Idle`](crate::Kind::Idle)) has a task of its own, which this one owns too.
-//! When one breaks, the other checks of its target look sooner.
+//! When one breaks, or a target that was up refuses a check, the other checks of that target look sooner.
 //!
 //! Bounds: probes under way by [`Options::max_in_flight`], kept connections by [`Options::max_kept`], reports by [`REPORTS`]. When the reader of reports
 //! is slow the runner stops probing until there is room; it loses no transition.

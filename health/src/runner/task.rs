@@ -19,6 +19,7 @@ use crate::failure::{Failure, Outcome};
 use crate::probe::{Sockets, probe};
 use crate::schedule::{Grid, Place, Schedule};
 use crate::spec::{Check, Kind};
+use crate::verdict::State;
 use entry::{Entry, Phase};
 
 /// The shortest time between two warnings that probes cannot be made: there may be thousands of them a second.
@@ -262,32 +263,33 @@ impl Task {
 
     /// Takes in a probe that has ended and others that have too.
     fn all_ended(&mut self, first: Result<(Id, Ended), JoinError>) {
-        self.ended(first);
+        self.joined(first);
         for _ in 1..BATCH {
             if self.report.is_some() {
                 return;
             }
             let Some(joined) = self.probes.try_join_next_with_id() else { return };
-            self.ended(joined);
+            self.joined(joined);
         }
     }
 
-    fn ended(&mut self, joined: Result<(Id, Ended), JoinError>) {
+    fn joined(&mut self, joined: Result<(Id, Ended), JoinError>) {
         match joined {
-            Ok((_, ended)) => {
-                self.lags.record(ended.lag);
-                self.lag.record(ended.lag, self.now());
-                self.late += u64::from(ended.lag > LATE);
-                let entry = self.entries.get(&ended.check);
-                // The check may have gone while its probe ended.
-                let Some(Phase::Probing { place, started, .. }) = entry.map(|entry| &entry.phase) else {
-                    return;
-                };
-                self.probed(ended.check, (*place, *started), ended.outcome, ended.at);
-            }
+            Ok((_, ended)) => self.ended(ended),
             // Its check is no longer wanted.
             Err(error) if error.is_cancelled() => {}
             Err(error) => self.panicked(&error),
+        }
+    }
+
+    fn ended(&mut self, ended: Ended) {
+        self.lags.record(ended.lag);
+        self.lag.record(ended.lag, self.now());
+        self.late += u64::from(ended.lag > LATE);
+        let entry = self.entries.get(&ended.check);
+        // The check may have gone while its probe ended.
+        if let Some(Phase::Probing { place, started, .. }) = entry.map(|entry| &entry.phase) {
+            self.probed(ended.check, (*place, *started), ended.outcome, ended.at);
         }
     }
 
@@ -302,6 +304,7 @@ impl Task {
         let now = self.now();
         let Some(entry) = self.entries.get_mut(&number) else { return };
         let outcome = entry.hold.judge(outcome, now);
+        let was_up = entry.status.state == State::Up { failures: 0 };
         self.report = entry.take_in(&outcome, at);
         let deadline = entry.grid.next(place, started, entry.status.state.pace(&outcome), now);
         self.schedule.enter(deadline, number);
@@ -310,20 +313,28 @@ impl Task {
             entry.hasten(number, &mut self.schedule, now);
         }
         self.count(number, &outcome, now);
+        if was_up && outcome.is_err_and(|failure| failure.is_conclusive()) {
+            self.hasten_others(number, now);
+        }
     }
 
-    /// Takes in a kept connection's result. One that broke lets the other checks of its target look sooner.
+    /// Takes in a kept connection's result.
     fn kept(&mut self, told: Told<Number>) {
         let now = self.now();
         let Some(entry) = self.entries.get_mut(&told.number) else { return };
         self.report = entry.take_in(&told.outcome, told.at);
-        let target = entry.check.target;
         self.count(told.number, &told.outcome, now);
         if told.outcome.is_err_and(|failure| !failure.is_inconclusive()) {
-            for number in self.targets.get(&target).into_iter().flatten() {
-                if let Some(entry) = self.entries.get_mut(number) {
-                    entry.hasten(*number, &mut self.schedule, now);
-                }
+            self.hasten_others(told.number, now);
+        }
+    }
+
+    /// Lets the other checks of a check's target look: it has just refused, or a connection to it broke.
+    fn hasten_others(&mut self, number: Number, now: Duration) {
+        let target = self.entries.get(&number).and_then(|entry| self.targets.get(&entry.check.target));
+        for other in target.into_iter().flatten().filter(|other| **other != number) {
+            if let Some(entry) = self.entries.get_mut(other) {
+                entry.hasten(*other, &mut self.schedule, now);
             }
         }
     }

@@ -3,7 +3,7 @@ use crate::failure::{Evidence, Found, Stage};
 use crate::runner::Results;
 use crate::schedule::{Deadline, Pace, Place};
 use crate::spec::{Idle, Kind, Timing};
-use crate::verdict::{State, Verdict};
+use crate::verdict::Verdict;
 
 /// A task with one check, and what that check's set is.
 fn task() -> (Task, Arc<Check>, BTreeSet<Arc<Check>>) {
@@ -39,7 +39,7 @@ impl Task {
     /// Takes in the next probe that ends.
     async fn take_in(&mut self) {
         let joined = self.probes.join_next_with_id().await.expect("a probe");
-        self.ended(joined);
+        self.joined(joined);
     }
 }
 
@@ -154,23 +154,49 @@ async fn silence_after_a_returned_packet_takes_no_server_back_up() {
     }
 }
 
+/// When a check looks next.
+fn next_look(task: &Task, check: &Arc<Check>) -> Duration {
+    let Phase::Waiting { deadline, .. } = task.entries[&task.numbers[check]].phase else {
+        panic!("it waits")
+    };
+    deadline.at
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_connection_that_breaks_lets_the_other_checks_of_its_target_look_sooner() {
     let (mut task, check, mut wanted, slot) = waiting_task().await;
     let idle = Kind::Idle(Idle::default());
     let idle = Arc::new(Check::new(check.target, idle, check.timing));
-    let elsewhere = Arc::new(Check::new(([127, 0, 0, 2], 9).into(), Kind::Tcp, check.timing));
-    wanted.extend([Arc::clone(&idle), elsewhere]);
+    wanted.insert(Arc::clone(&idle));
     task.want(&wanted);
-    assert!(matches!(task.entries[&task.numbers[&check]].phase,
-        Phase::Waiting { deadline, .. } if deadline.at == slot));
+    assert_eq!(next_look(&task, &check), slot);
     let broken = Err(Failure::Reset { stage: Stage::Holding });
     task.kept(Told { number: task.numbers[&idle], outcome: broken, at: SystemTime::now() });
     assert_eq!(task.report.take().map(|report| report.verdict), Some(Verdict::Down));
-    assert!(matches!(task.entries[&task.numbers[&check]].phase,
-        Phase::Waiting { deadline, .. } if deadline.at == Duration::from_secs(1)));
+    assert_eq!(next_look(&task, &check), Duration::from_secs(1));
     task.want(&BTreeSet::new());
     assert!(task.targets.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_that_refuses_one_check_is_looked_at_by_its_others_and_no_other_target_is() {
+    let (mut task, check, mut wanted, slot) = waiting_task().await;
+    let like = |target| Arc::new(Check::new(target, Kind::Tcp, Timing::default()));
+    let (one, elsewhere) = (like(check.target), like(([127, 0, 0, 2], 9).into()));
+    wanted.extend([Arc::clone(&one), Arc::clone(&elsewhere)]);
+    task.want(&wanted);
+    let before = next_look(&task, &elsewhere);
+    task.probe_by(&one, std::future::pending());
+    let up = task.end(&one, Ok(Found::default()));
+    task.ended(up);
+    task.report = None;
+    assert_eq!(next_look(&task, &check), slot);
+    task.probe_by(&one, std::future::pending());
+    let refused = task.refused(&one);
+    task.ended(refused);
+    assert_eq!(task.report, None, "one of three");
+    assert_eq!(next_look(&task, &check), Duration::from_secs(1));
+    assert_eq!(next_look(&task, &elsewhere), before);
 }
 
 #[tokio::test]
