@@ -16,6 +16,7 @@
 //! - [`ctl`]: the other end, `lvsctl`;
 //! - [`doctor`]: what `lvsctl doctor` looks at on the host, and what it says;
 //! - [`record`]: every event in a file, and the same actions from it again;
+//! - [`privileges`]: what of its capabilities commands get: nothing;
 //! - [`daemon`]: how it is put together, and its life from start to drain.
 
 pub mod api;
@@ -30,6 +31,7 @@ pub mod logging;
 pub mod metrics;
 pub mod notify;
 pub mod pool_file;
+pub mod privileges;
 pub mod probes;
 pub mod record;
 pub mod reload;

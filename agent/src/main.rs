@@ -1,9 +1,10 @@
 //! lvsd: the control daemon of an LVS load balancer.
 
+use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use lvsd::probes::{namespace, serve};
 use lvsd::record::replay::{ReplayError, replay};
-use lvsd::{daemon, logging};
+use lvsd::{daemon, logging, privileges};
 use std::fs::File;
 use std::io::{BufReader, BufWriter, ErrorKind};
 use std::path::PathBuf;
@@ -111,6 +112,8 @@ fn go_through(path: &std::path::Path) -> anyhow::Result<()> {
 }
 
 fn run(path: &std::path::Path, recording: Option<&std::path::Path>) -> anyhow::Result<()> {
+    // Before there is another thread, which would have capabilities of its own.
+    privileges::keep_from_children().context("give up what commands would inherit")?;
     let config = daemon::load(path)?;
     logging::init()?;
     // Two threads: one can decide while the other probes. The blocking pool serves look-ups and the state file.

@@ -8,13 +8,13 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use caps::{CapSet, Capability};
 use health::probe::probe;
 use health::{
     Check, Datagram, Evidence, Exchange, ExchangeParts, Failure, Kind, Outcome, OwnSockets, Pattern, Reply,
     Stage, Timing, UdpParts,
 };
 use nix::sched::{CloneFlags, unshare};
+use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UdpSocket};
 
@@ -183,7 +183,9 @@ fn an_echo_needs_the_sysctl_or_the_capability_and_says_so_without_both() {
         let allow =
             |range: &str| std::fs::write("/proc/sys/net/ipv4/ping_group_range", range).expect("a sysctl");
         allow("1 0");
-        caps::drop(None, CapSet::Effective, Capability::CAP_NET_RAW).expect("one capability less");
+        let mut sets = capabilities(None).expect("this thread's");
+        sets.effective.remove(CapabilitySet::NET_RAW);
+        set_capabilities(None, sets).expect("one capability less");
         for ip in ["127.0.0.1", "::1"] {
             let failure = run(echo(ip), Kind::Icmp, PATIENCE).await.expect_err("neither is there");
             assert!(failure.is_inconclusive());

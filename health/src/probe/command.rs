@@ -38,6 +38,9 @@ const MAX_OUTPUT: usize = 64 * 1024;
 /// How much of a command's last line is shown, in characters: a sentence.
 const MAX_LINE: usize = 200;
 
+/// When memory runs out a command is ended before this process, whose own standing it would inherit (proc(5)).
+const FIRST_TO_GO: &str = "1000";
+
 /// Where programs that a command runs are looked for.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -110,6 +113,10 @@ impl Running {
         let child = command.spawn().map_err(|error| Failure::Local {
             error: format!("{} cannot be run: {}", program.parts().program, words(&error)),
         })?;
+        if let Some(id) = child.id() {
+            // Best effort: where it is not allowed the machine is as safe as without it.
+            drop(std::fs::write(format!("/proc/{id}/oom_score_adj"), FIRST_TO_GO));
+        }
         let group = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
         Ok(Self { child, group, pipe, output: Output::default(), _permit: permit })
     }

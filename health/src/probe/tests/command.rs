@@ -155,3 +155,9 @@ async fn a_program_that_is_not_there_is_this_hosts_fault_and_moves_no_verdict() 
     assert!(failure.is_inconclusive());
     assert_eq!(failure.to_string(), "cannot probe: /nope/check cannot be run: No such file or directory");
 }
+
+#[tokio::test]
+async fn a_program_is_the_first_to_go_when_memory_runs_out() {
+    let script = "until [ $(cat /proc/self/oom_score_adj) = 1000 ]; do sleep 0.01; done";
+    run(target(), sh(script, Path::new("")), PATIENCE).await.expect("its standing changes");
+}
