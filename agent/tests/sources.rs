@@ -45,10 +45,10 @@ impl Watched {
     async fn wait(&mut self, is_it: impl Fn(&Result<Vec<lvsd::config::Backend>, String>) -> bool) {
         let wait = async {
             while let Some(input) = self.inbox.recv().await {
-                if let Input::Event(Event::PoolRead { outcome, .. }) = input {
-                    if is_it(&outcome) {
-                        return;
-                    }
+                if let Input::Event(Event::PoolRead { outcome, .. }) = input
+                    && is_it(&outcome)
+                {
+                    return;
                 }
             }
         };

@@ -235,7 +235,7 @@ proptest! {
         ),
     ) {
         let whole = |routes: &BTreeMap<u8, u32>| -> RouteSet {
-            let prefix = |n: u8| Prefix::host(if n % 2 == 0 {
+            let prefix = |n: u8| Prefix::host(if n.is_multiple_of(2) {
                 Ipv4Addr::new(10, 0, 0, n).into()
             } else {
                 std::net::Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, n.into()).into()

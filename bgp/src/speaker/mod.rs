@@ -112,10 +112,10 @@ impl Speaker {
         let text = text.to_owned();
         async move {
             self.control.send_modify(|control| control.shutdown = Some(text));
-            if let Some(supervisor) = self.supervisor.as_mut() {
-                if tokio::time::timeout(SHUTDOWN_TIMEOUT, supervisor).await.is_err() {
-                    tracing::warn!("not every BGP session could be shut down in time; closing what is left");
-                }
+            if let Some(supervisor) = self.supervisor.as_mut()
+                && tokio::time::timeout(SHUTDOWN_TIMEOUT, supervisor).await.is_err()
+            {
+                tracing::warn!("not every BGP session could be shut down in time; closing what is left");
             }
         }
     }

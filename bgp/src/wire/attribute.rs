@@ -249,7 +249,7 @@ fn word(value: &[u8], what: &'static str) -> Result<u32, Fault> {
 }
 
 fn words(value: &[u8], width: usize) -> Result<&[u8], Fault> {
-    if value.is_empty() || value.len() % width != 0 {
+    if value.is_empty() || !value.len().is_multiple_of(width) {
         return Err(Fault::TreatAsWithdraw("a list attribute's length is no multiple of its items'"));
     }
     Ok(value)

@@ -106,7 +106,7 @@ fn service() -> Service {
 fn operations_go_in_batches_and_results_come_in_their_order() {
     let (mut connection, kernel) = played(|requests| {
         // Every third is not there. Several answers to a datagram.
-        let errno = |sequence: u32| if sequence % 3 == 0 { Errno::ESRCH as i32 } else { 0 };
+        let errno = |sequence: u32| if sequence.is_multiple_of(3) { Errno::ESRCH as i32 } else { 0 };
         let answers: Vec<Vec<u8>> =
             requests.iter().filter_map(|request| request.answer(errno(request.sequence))).collect();
         answers.chunks(50).map(<[_]>::concat).collect()

@@ -92,7 +92,7 @@ impl Rules {
         self.announcements_are_right(seen, &config)?;
         nothing_is_left_over(seen, &config)?;
         // It makes a thousand texts, and they change slowly.
-        if self.steps % 16 == 0 { everything_has_a_reason(seen) } else { Ok(()) }
+        if self.steps.is_multiple_of(16) { everything_has_a_reason(seen) } else { Ok(()) }
     }
 
     fn nothing_is_written_before_sources_speak(&self, seen: &Seen<'_>) -> Outcome {
