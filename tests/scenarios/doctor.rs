@@ -53,7 +53,8 @@ pub(crate) fn doctor_names_what_is_wrong_and_its_command_mends_it(world: &World)
         let findings = expect(&site, &[subject]).with_context(|| format!("after {breaks}"))?;
         let command = findings[subject]["run"].as_str().context("no command")?;
         println!("{breaks}: {command}");
-        match command.strip_prefix("lvsctl ") {
+        let of_lvsctl = format!("lvsctl --socket {} ", host.files().join("control.sock").display());
+        match command.strip_prefix(&of_lvsctl) {
             Some(words) => drop(site.balancers[0].ctl(&words.split(' ').collect::<Vec<_>>())?),
             None => drop(host.run(&["sh", "-ec", command])?),
         }

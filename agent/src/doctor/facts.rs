@@ -37,6 +37,8 @@ pub struct Facts {
     pub wanted: Option<Wanted>,
     /// The name of the device that carries the VIPs.
     pub device: String,
+    /// The control socket, when it is not the one that `lvsctl` asks by itself.
+    pub socket: Option<PathBuf>,
 }
 
 /// Which modules the kernel has.
@@ -201,6 +203,8 @@ pub struct Answers {
     pub peers_down: Vec<(String, String)>,
     /// How many BGP peers it has.
     pub peers: usize,
+    /// The sync daemons that are configured, by role, and whether each runs.
+    pub sync_daemons: Vec<(String, bool)>,
     /// IPVS services that are not lvsd's.
     pub foreign_services: usize,
     /// What the kernel refused.

@@ -88,7 +88,22 @@ pub(super) fn good() -> Facts {
             checks: 6,
         }),
         device: "lvsd0".into(),
+        socket: None,
     }
+}
+
+#[test]
+fn commands_of_lvsctl_name_the_control_socket_when_it_is_not_the_usual_one() {
+    let mut facts = good();
+    facts.daemon = Daemon::Denied("permission denied".into());
+    let command = |facts: &Facts| expect_one(facts, Severity::Warning, "lvsd").run.expect("a command");
+    assert_eq!(command(&facts), "sudo lvsctl doctor");
+    facts.socket = Some("/run/other.sock".into());
+    assert_eq!(command(&facts), "sudo lvsctl --socket /run/other.sock doctor");
+    facts.daemon = Daemon::NotRunning;
+    facts.process = None;
+    let finding = expect_one(&facts, Severity::Error, "lvsd");
+    assert_eq!(finding.run.as_deref(), Some("systemctl start lvsd"));
 }
 
 #[test]

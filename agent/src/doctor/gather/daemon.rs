@@ -78,6 +78,12 @@ fn answers(status: &Status) -> Answers {
             })
             .collect(),
         peers: status.peers.len(),
+        sync_daemons: status
+            .sync_daemons
+            .iter()
+            .filter(|daemon| daemon.settings.is_some())
+            .map(|daemon| (daemon.role.clone(), daemon.running))
+            .collect(),
         foreign_services: status.foreign_services,
         kernel_failures: status.kernel_failures.clone(),
     }

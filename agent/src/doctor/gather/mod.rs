@@ -39,6 +39,7 @@ pub async fn gather(socket: &Path, configuration: Option<&Path>) -> Facts {
         systemd: host::unit(),
         state_directory: daemon::state_directory(&settings.state_dir, process.as_ref()),
         device: settings.device,
+        socket: (socket != config::Daemon::default().control_socket).then(|| socket.to_owned()),
         table,
         configuration,
         daemon,

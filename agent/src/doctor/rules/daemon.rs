@@ -15,6 +15,7 @@ pub(super) fn all(facts: &Facts) -> Vec<Finding> {
     findings.extend(open_files(facts));
     if let Daemon::Answers(answers) = &facts.daemon {
         findings.extend(kernel(answers));
+        findings.extend(connection_sync(answers));
         findings.extend(peers(facts, answers));
         findings.extend(sources(answers));
     }
@@ -151,6 +152,24 @@ fn kernel(answers: &Answers) -> Option<Finding> {
     let why = "what it refused does not serve; lvsd tries again by itself";
     let finding = Finding::new(Error, subject, format!("refusing: {first}{more}"), "obeying lvsd", why);
     Some(finding.run("lvsctl status"))
+}
+
+/// The daemons by which balancers share connections.
+fn connection_sync(answers: &Answers) -> Vec<Finding> {
+    let finding = |(role, is_running): &(String, bool)| {
+        let subject = format!("{role} sync daemon");
+        if *is_running {
+            return Finding::ok(subject, "running");
+        }
+        let why = match role.as_str() {
+            "master" => "connections of this balancer are lost when it leaves: no other one knows them",
+            _ => "connections that come here from another balancer are reset: this one does not know them",
+        };
+        Finding::new(Error, subject, "not running", "running", why)
+            .run("lvsctl status")
+            .edit("the configuration's [ipvs.sync]: is there such an interface, and is it up?")
+    };
+    answers.sync_daemons.iter().map(finding).collect()
 }
 
 fn peers(facts: &Facts, answers: &Answers) -> Vec<Finding> {

@@ -135,3 +135,11 @@ fn an_odd_source_is_one_finding_of_its_weight() {
         assert_eq!(finding.run.as_deref(), command);
     }
 }
+
+#[test]
+fn a_sync_daemon_that_is_configured_and_does_not_run_is_an_error() {
+    let facts =
+        with(|answers| answers.sync_daemons = vec![("master".into(), true), ("backup".into(), false)]);
+    let finding = expect_one(&facts, Error, "backup sync daemon");
+    assert!(finding.why.contains("reset"), "{}", finding.why);
+}
