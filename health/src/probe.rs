@@ -39,20 +39,21 @@ use crate::spec::{Check, Kind};
 pub async fn probe(check: &Check, sockets: &dyn Sockets, turn: u64) -> Outcome {
     let started = Instant::now();
     let way = Way { target: check.target, route: &check.route, sockets, limit: limit(check) };
+    // The future is as large as its largest part; what takes kilobytes is boxed, so that a probe of TCP takes few.
     let found = match &check.kind {
         // One look at what a runner keeps is whether it can be had.
         Kind::Tcp | Kind::Idle(_) => tcp::probe(&way).await?,
         Kind::TcpExchange(exchange) => exchange::probe(&way, exchange).await?,
-        Kind::Dns(question) => dns::probe(&way, question).await?,
+        Kind::Dns(question) => Box::pin(dns::probe(&way, question)).await?,
         Kind::Udp(datagram) => udp::probe(&way, datagram).await?,
         Kind::Icmp => icmp::probe(&way).await?,
-        Kind::Command(program) => command::probe(check.target, program, &way.limit).await?,
+        Kind::Command(program) => Box::pin(command::probe(check.target, program, &way.limit)).await?,
         Kind::Agent(question) => agent::probe(&way, question).await?,
-        Kind::Http(request) => http::probe(&way, request).await?,
-        Kind::Urls(urls) => http::several(&way, urls, turn).await?,
-        Kind::Grpc(grpc) => http::grpc(&way, grpc).await?,
-        Kind::NodePort(node_port) => http::node_port(&way, node_port).await?,
-        Kind::OpenApi(description) => http::openapi(&way, description).await?,
+        Kind::Http(request) => Box::pin(http::probe(&way, request)).await?,
+        Kind::Urls(urls) => Box::pin(http::several(&way, urls, turn)).await?,
+        Kind::Grpc(grpc) => Box::pin(http::grpc(&way, grpc)).await?,
+        Kind::NodePort(node_port) => Box::pin(http::node_port(&way, node_port)).await?,
+        Kind::OpenApi(description) => Box::pin(http::openapi(&way, description)).await?,
     };
     Ok(Found { latency: started.elapsed(), ..found })
 }

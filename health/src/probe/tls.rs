@@ -29,7 +29,7 @@ const SHOWN_NAMES: usize = 4;
 
 /// A connection that is secured.
 pub(super) struct Secured {
-    pub(super) stream: TlsStream<TcpStream>,
+    pub(super) stream: Box<TlsStream<TcpStream>>,
     /// When the server's certificate expires.
     pub(super) expires: Option<SystemTime>,
 }
@@ -55,7 +55,7 @@ pub(super) async fn secure(
     }
     let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
     let expires = shown.and_then(|certificate| certificate::expiry(certificate));
-    Ok(Secured { stream, expires })
+    Ok(Secured { stream: Box::new(stream), expires })
 }
 
 /// The name that is asked for and verified.

@@ -2,6 +2,7 @@
 
 mod authority;
 mod nginx;
+mod plain;
 mod secured;
 mod version2;
 

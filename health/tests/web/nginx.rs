@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
@@ -15,7 +16,7 @@ use crate::authority::Issued;
 pub(crate) struct Nginx {
     process: Child,
     address: String,
-    _home: TempDir,
+    home: TempDir,
 }
 
 /// How each test's nginx gets an address that no other process listens at: this process' own part of 127.0.0.0/8.
@@ -57,7 +58,7 @@ impl Nginx {
             .stderr(Stdio::null())
             .spawn()
             .expect("nginx (Debian: nginx-light)");
-        let mut started = Self { process, address, _home: home };
+        let mut started = Self { process, address, home };
         started.wait(servers[0].0);
         started
     }
@@ -65,6 +66,11 @@ impl Nginx {
     /// The address of the server at `port`.
     pub(crate) fn at(&self, port: u16) -> SocketAddr {
         format!("{}:{port}", self.address).parse().expect("an address")
+    }
+
+    /// The directory that its files are in.
+    pub(crate) fn home(&self) -> &Path {
+        self.home.path()
     }
 
     /// Waits until it listens: it opens all its sockets before it accepts at any.

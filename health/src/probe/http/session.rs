@@ -54,7 +54,9 @@ impl Session {
             HttpVersion::Http1 => Protocol::Http1,
             HttpVersion::Http2 => Protocol::Http2,
         };
-        let Secured { stream, expires } = tls::secure(way, stream, tls, manner.host, protocol).await?;
+        // Boxed, because most of a handshake's memory is not needed after it, nor without TLS.
+        let Secured { stream, expires } =
+            Box::pin(tls::secure(way, stream, tls, manner.host, protocol)).await?;
         Self::over(way, stream, manner.version, expires).await
     }
 
@@ -67,23 +69,9 @@ impl Session {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let stage = Stage::AwaitingAnswer;
-        // What ends a connection is told to the request that waits.
-        let (sender, driver): (_, Driver) = match version {
-            HttpVersion::Http1 => {
-                let handshake = http1::Builder::new().max_buf_size(MAX_HEAD).handshake(TokioIo::new(stream));
-                let (sender, connection) = handshake.await.map_err(|error| errors::http1(&error, stage))?;
-                (Sender::Http1(sender), Box::pin(async move { drop(connection.await) }))
-            }
-            HttpVersion::Http2 => {
-                let handshake = h2::client::Builder::new()
-                    .enable_push(false)
-                    .max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(u32::MAX))
-                    .handshake(stream);
-                let shaken = way.limit.within(stage, handshake).await?;
-                let (sender, connection) = shaken.map_err(|error| errors::http2(&error, stage))?;
-                (Sender::Http2(sender), Box::pin(async move { drop(connection.await) }))
-            }
+        let (sender, driver) = match version {
+            HttpVersion::Http1 => begin_http1(stream).await?,
+            HttpVersion::Http2 => Box::pin(begin_http2(way, stream)).await?,
         };
         Ok(Self { sender, driver: Some(driver), certificate_expires })
     }
@@ -151,6 +139,31 @@ impl Session {
         let trailers = way.limit.within(stage, drive(&mut self.driver, body.trailers())).await?;
         trailers.map_err(|error| errors::http2(&error, stage))
     }
+}
+
+async fn begin_http1<S>(stream: S) -> Result<(Sender, Driver), Failure>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let handshake = http1::Builder::new().max_buf_size(MAX_HEAD).handshake(TokioIo::new(stream));
+    let shaken = handshake.await;
+    let (sender, connection) = shaken.map_err(|error| errors::http1(&error, Stage::AwaitingAnswer))?;
+    // What ends a connection is told to the request that waits.
+    Ok((Sender::Http1(sender), Box::pin(async move { drop(connection.await) })))
+}
+
+async fn begin_http2<S>(way: &Way<'_>, stream: S) -> Result<(Sender, Driver), Failure>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let stage = Stage::AwaitingAnswer;
+    let handshake = h2::client::Builder::new()
+        .enable_push(false)
+        .max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(u32::MAX))
+        .handshake(stream);
+    let shaken = way.limit.within(stage, handshake).await?;
+    let (sender, connection) = shaken.map_err(|error| errors::http2(&error, stage))?;
+    Ok((Sender::Http2(sender), Box::pin(async move { drop(connection.await) })))
 }
 
 async fn send_http2(

@@ -197,3 +197,16 @@ proptest! {
         prop_assert_eq!(judged(pieces), judged(vec![&body]));
     }
 }
+
+#[test]
+fn a_probe_takes_little_memory_while_it_waits() {
+    let timing = Timing::new(PATIENCE, PATIENCE, 3, 2).expect("a valid timing");
+    let check = Check::new("127.0.0.1:80".parse().expect("an address"), Kind::Tcp, timing);
+    let limit = crate::probe::limit(&check);
+    let way = Way { target: check.target, route: &check.route, sockets: &OwnSockets, limit };
+    let request = HttpRequest::get("/").expect("a request");
+    let (any, http) =
+        (size_of_val(&probe(&check, &OwnSockets, 0)), size_of_val(&super::probe(&way, &request)));
+    // Without optimization; there may be thousands of them at once.
+    assert!(any < 2048 && http < 4096, "{any} bytes, {http} bytes more for HTTP");
+}

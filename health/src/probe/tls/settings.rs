@@ -205,3 +205,26 @@ impl ServerCertVerifier for Anyone {
         self.0.signature_verification_algorithms.supported_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn settings_are_made_once_for_all_names_of_servers() {
+        let parts = TlsParts { min_version: TlsVersion::Tls13, trust: Trust::Anyone, ..TlsParts::default() };
+        let named = TlsParts { server_name: Some("www.example.org".to_owned()), ..parts.clone() };
+        let made = settings(&parts, Protocol::Http1).await.expect("settings");
+        let again = settings(&named, Protocol::Http1).await.expect("settings");
+        assert!(Arc::ptr_eq(&made, &again));
+        let other = settings(&parts, Protocol::Http2).await.expect("settings");
+        assert!(!Arc::ptr_eq(&made, &other));
+    }
+
+    #[tokio::test]
+    async fn the_authorities_of_the_system_are_read_once_in_a_while() {
+        let read = system().await.expect("this system trusts someone (Debian: ca-certificates)");
+        assert!(!read.is_empty());
+        assert!(Arc::ptr_eq(&read, &system().await.expect("authorities")));
+    }
+}
