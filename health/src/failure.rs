@@ -232,14 +232,15 @@ impl Failure {
     /// packet that was lost, and an answer of the wrong kind may be another one a second later; these cannot be
     /// mistaken, so asking again needs little time in between: see [`CONFIRM_GAP`](crate::schedule::CONFIRM_GAP).
     pub fn is_conclusive(&self) -> bool {
-        matches!(
-            self,
+        match self {
             Self::Refused
-                | Self::Reset { .. }
-                | Self::Unreachable { .. }
-                | Self::Returned { .. }
-                | Self::Agent { .. }
-        )
+            | Self::Reset { .. }
+            | Self::Unreachable { .. }
+            | Self::Returned { .. }
+            | Self::Agent { .. } => true,
+            Self::Http(failure) => failure.is_conclusive(),
+            _ => false,
+        }
     }
 
     /// The failure's class, for counts: one of few short words.

@@ -33,6 +33,14 @@ pub enum HttpFailure {
         /// The bound, in bytes.
         limit: u64,
     },
+    /// The one of several requests failed that was sent this time.
+    #[error("{url}: {failure}")]
+    Url {
+        /// Which: its host if it has one of its own, and its path.
+        url: String,
+        /// Why it failed.
+        failure: Box<Failure>,
+    },
     /// More of several requests failed than may.
     #[error("{failed} of {tried} URLs failed, {allowed} may: {url}: {first}")]
     Urls {
@@ -166,6 +174,16 @@ impl fmt::Display for Absent<'_> {
 }
 
 impl HttpFailure {
+    /// Whether the failure is certain of its moment: see [`Failure::is_conclusive`].
+    pub(super) fn is_conclusive(&self) -> bool {
+        match self {
+            Self::Url { failure, .. } | Self::Urls { first: failure, .. } => failure.is_conclusive(),
+            // It was said in so many words.
+            Self::NotServing { .. } | Self::NoEndpoint { .. } => true,
+            _ => false,
+        }
+    }
+
     /// The failure's class, for counts.
     pub(super) fn class(&self) -> &'static str {
         match self {
@@ -175,7 +193,7 @@ impl HttpFailure {
             | Self::OtherService { .. }
             | Self::Header { .. }
             | Self::Value { .. } => "answer",
-            Self::Urls { first, .. } => first.class(),
+            Self::Url { failure, .. } | Self::Urls { first: failure, .. } => failure.class(),
             Self::Examples { first, .. } => first.first().map_or("answer", |example| example.failure.class()),
             Self::Http2 { .. } | Self::NotJson { .. } | Self::Description { .. } => "malformed",
             Self::Grpc { .. } | Self::NotServing { .. } | Self::NoEndpoint { .. } | Self::ProxyUnhealthy => {

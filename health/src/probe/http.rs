@@ -37,7 +37,11 @@ pub(super) async fn probe(way: &Way<'_>, request: &HttpRequest) -> Result<Found,
 /// Sends one of the requests, or all of them until more have failed than may.
 pub(super) async fn several(way: &Way<'_>, urls: &Urls, turn: u64) -> Result<Found, Failure> {
     let Pick::All { max_failures } = urls.parts().pick else {
-        return probe(way, urls.drawn(turn)).await;
+        let request = urls.drawn(turn);
+        return probe(way, request).await.map_err(|failure| match failure {
+            failure if failure.is_inconclusive() => failure,
+            failure => HttpFailure::Url { url: url(request), failure: Box::new(failure) }.into(),
+        });
     };
     let (mut failed, mut tried, mut first) = (0, 0, None);
     let mut last = Found::default();
@@ -48,8 +52,7 @@ pub(super) async fn several(way: &Way<'_>, urls: &Urls, turn: u64) -> Result<Fou
             Err(failure) if failure.is_inconclusive() => return Err(failure),
             Err(failure) => {
                 failed += 1;
-                let url = || request.parts().path.clone();
-                let (url, why) = first.take().unwrap_or_else(|| (url(), Box::new(failure)));
+                let (url, why) = first.take().unwrap_or_else(|| (url(request), Box::new(failure)));
                 if failed > max_failures {
                     let allowed = max_failures;
                     return Err(HttpFailure::Urls { failed, tried, allowed, url, first: why }.into());
@@ -59,6 +62,12 @@ pub(super) async fn several(way: &Way<'_>, urls: &Urls, turn: u64) -> Result<Fou
         }
     }
     Ok(last)
+}
+
+/// Which of several requests this is: its host if it has one of its own, and its path.
+fn url(request: &HttpRequest) -> String {
+    let HttpParts { host, path, .. } = request.parts();
+    format!("{}{path}", host.as_deref().unwrap_or_default())
 }
 
 fn judge(found: u16, parts: &HttpParts) -> Result<(), Failure> {

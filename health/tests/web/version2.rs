@@ -75,14 +75,14 @@ async fn grpc_is_checked_over_tls() {
          location / {{ grpc_pass grpc://{}; }}",
         server.address
     );
-    let proxy = Nginx::start(&[(443, "ssl http2", &block)], &files(&issued, ["a.pem", "a.key"]));
+    let proxy = Nginx::start(&[(8443, "ssl http2", &block)], &files(&issued, ["a.pem", "a.key"]));
     let tls = Tls::new(TlsParts { trust: authority.trusted(), ..TlsParts::default() }).expect("settings");
-    assert_eq!(call(proxy.at(443), "routing", Some(tls.clone())).await, Ok(()));
+    assert_eq!(call(proxy.at(8443), "routing", Some(tls.clone())).await, Ok(()));
     drop(server);
-    let failure = call(proxy.at(443), "routing", Some(tls)).await.expect_err("nobody behind it");
+    let failure = call(proxy.at(8443), "routing", Some(tls)).await.expect_err("nobody behind it");
     assert!(failure.contains("502") || failure.contains("UNAVAILABLE"), "{failure}");
     let tls = Tls::new(TlsParts::default()).expect("settings");
-    let failure = call(proxy.at(443), "routing", Some(tls)).await.expect_err("not trusted");
+    let failure = call(proxy.at(8443), "routing", Some(tls)).await.expect_err("not trusted");
     assert!(failure.starts_with("certificate is from an authority that is not trusted"), "{failure}");
 }
 
@@ -109,7 +109,8 @@ async fn http2_is_spoken_with_and_without_tls_and_no_other_version_will_do() {
     let secured =
         "ssl_certificate {files}/a.pem; ssl_certificate_key {files}/a.key; return 200 $server_protocol;";
     let plain = "return 200 $server_protocol;";
-    let servers = [(80, "http2", plain), (443, "ssl http2", secured), (444, "ssl", secured), (81, "", plain)];
+    let servers =
+        [(8080, "http2", plain), (8443, "ssl http2", secured), (8444, "ssl", secured), (8081, "", plain)];
     let server = Nginx::start(&servers, &files(&issued, ["a.pem", "a.key"]));
     let expecting = |version, text: &str| HttpParts {
         version,
@@ -120,13 +121,13 @@ async fn http2_is_spoken_with_and_without_tls_and_no_other_version_will_do() {
     let one = expecting(HttpVersion::Http1, "HTTP/1.1");
     let tls = trusting(&authority);
     let over_tls = |parts: HttpParts| HttpParts { tls: tls.tls.clone(), host: tls.host.clone(), ..parts };
-    assert!(ask(server.at(80), two.clone()).await.is_ok());
-    assert!(ask(server.at(443), over_tls(two.clone())).await.is_ok());
-    assert!(ask(server.at(443), over_tls(one)).await.is_ok(), "what is asked for is spoken");
-    let outcome = ask(server.at(444), over_tls(two.clone())).await;
+    assert!(ask(server.at(8080), two.clone()).await.is_ok());
+    assert!(ask(server.at(8443), over_tls(two.clone())).await.is_ok());
+    assert!(ask(server.at(8443), over_tls(one)).await.is_ok(), "what is asked for is spoken");
+    let outcome = ask(server.at(8444), over_tls(two.clone())).await;
     let refused =
         matches!(&outcome, Err(Failure::Tls(TlsFailure::Incompatible { .. } | TlsFailure::Alert { .. })));
     assert!(refused, "{outcome:?}");
-    let failure = ask(server.at(81), two).await.expect_err("HTTP/1.1 only").to_string();
+    let failure = ask(server.at(8081), two).await.expect_err("HTTP/1.1 only").to_string();
     assert!(failure.starts_with("HTTP/2 failed"), "{failure}");
 }

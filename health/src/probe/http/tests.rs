@@ -144,14 +144,26 @@ async fn one_of_several_urls_is_asked_for_and_each_of_them_in_turn() {
     let kind = urls(&["/ok1", "/ok2", "/bad"], Pick::One);
     let mut failed = 0;
     for turn in 0..60 {
-        failed += u32::from(run(server.address, kind.clone(), turn).await.is_err());
+        if let Err(failure) = run(server.address, kind.clone(), turn).await {
+            assert_eq!(failure.to_string(), "/bad: HTTP status 503, expected 200-299");
+            failed += 1;
+        }
     }
     let asked = asked.lock().expect("no panic");
     assert_eq!(asked.len(), 60, "one for each probe");
     for path in ["/ok1", "/ok2", "/bad"] {
         assert!(asked.iter().any(|one| one == path), "{path} was never asked for");
     }
-    assert_eq!(failed as usize, asked.iter().filter(|one| *one == "/bad").count());
+    assert_eq!(failed, asked.iter().filter(|one| *one == "/bad").count());
+}
+
+#[tokio::test]
+async fn a_refusal_is_as_certain_for_one_of_several_urls_as_for_a_single_one() {
+    let closed = servers::closed();
+    for pick in [Pick::One, Pick::All { max_failures: 0 }] {
+        let failure = run(closed.address, urls(&["/a", "/b"], pick), 0).await.expect_err("refused");
+        assert!(failure.is_conclusive() && failure.class() == "refused", "{failure}");
+    }
 }
 
 #[tokio::test]
