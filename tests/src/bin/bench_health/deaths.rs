@@ -66,6 +66,7 @@ impl Cause {
         let at_most = |median, longest| [Required::AtMost(median), longest];
         match self {
             _ if !checker.is_lvsd() => [Required::Nothing; 2],
+            Self::Closed if checker == Checker::LvsdIdle => at_most(0.05, Required::Nothing),
             Self::Closed => at_most(1.0, Required::Nothing),
             Self::Silent => at_most(5.0, Required::AtMost(7.0)),
             Self::Unavailable | Self::Stopped => at_most(5.0, Required::Nothing),

@@ -23,6 +23,8 @@ pub(crate) enum Checker {
     LvsdHttp,
     /// lvsd at its defaults, a connection.
     LvsdTcp,
+    /// lvsd at its defaults, a connection that is kept.
+    LvsdIdle,
     /// keepalived as it is often set up: HTTP and TCP, every 10 s, no retry.
     KeepalivedUsual,
     /// keepalived with the timing of lvsd's defaults.
@@ -30,8 +32,13 @@ pub(crate) enum Checker {
 }
 
 /// All of them.
-pub(crate) const CHECKERS: [Checker; 4] =
-    [Checker::LvsdHttp, Checker::LvsdTcp, Checker::KeepalivedUsual, Checker::KeepalivedAlike];
+pub(crate) const CHECKERS: [Checker; 5] = [
+    Checker::LvsdHttp,
+    Checker::LvsdTcp,
+    Checker::LvsdIdle,
+    Checker::KeepalivedUsual,
+    Checker::KeepalivedAlike,
+];
 
 impl Checker {
     /// In the report.
@@ -39,6 +46,7 @@ impl Checker {
         match self {
             Self::LvsdHttp => "lvsd, http",
             Self::LvsdTcp => "lvsd, tcp",
+            Self::LvsdIdle => "lvsd, idle connection",
             Self::KeepalivedUsual => "keepalived, http + tcp, every 10 s",
             Self::KeepalivedAlike => "keepalived, http, every 2 s, 2 retries",
         }
@@ -46,12 +54,12 @@ impl Checker {
 
     /// Whether it is lvsd's.
     pub(crate) fn is_lvsd(self) -> bool {
-        matches!(self, Self::LvsdHttp | Self::LvsdTcp)
+        matches!(self, Self::LvsdHttp | Self::LvsdTcp | Self::LvsdIdle)
     }
 
     /// Whether it looks beyond the connection.
     pub(crate) fn asks(self) -> bool {
-        self != Self::LvsdTcp
+        !matches!(self, Self::LvsdTcp | Self::LvsdIdle)
     }
 
     /// The service's VIP; each balancer has its own table.
@@ -59,6 +67,7 @@ impl Checker {
         let last = match self {
             Self::LvsdHttp | Self::KeepalivedUsual => 1,
             Self::LvsdTcp | Self::KeepalivedAlike => 2,
+            Self::LvsdIdle => 3,
         };
         Ipv4Addr::new(198, 18, 0, last)
     }
@@ -137,13 +146,12 @@ fn lvsd_configuration(host: &Host, servers: usize) -> String {
     let mut text = format!(
         "[lvsd]\nstate_dir = \"{files}/state\"\ncontrol_socket = \"{files}/control.sock\"\nhttp = \"127.0.0.1:9090\"\n"
     );
-    let checks =
-        [(Checker::LvsdHttp, "http", "type = \"http\""), (Checker::LvsdTcp, "tcp", "type = \"tcp\"")];
-    for (checker, name, check) in checks {
+    let services = [(Checker::LvsdHttp, "http"), (Checker::LvsdTcp, "tcp"), (Checker::LvsdIdle, "idle")];
+    for (checker, name) in services {
         let vip = checker.vip();
         let _ = write!(
             text,
-            "\n[service.{name}]\nvips = [\"{vip}\"]\nport = {PORT}\ndepool_threshold = 0\n[[service.{name}.checks]]\n{check}\n"
+            "\n[service.{name}]\nvips = [\"{vip}\"]\nport = {PORT}\ndepool_threshold = 0\n[[service.{name}.checks]]\ntype = \"{name}\"\n"
         );
         for server in 0..servers {
             let _ = write!(

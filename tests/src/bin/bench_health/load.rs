@@ -20,13 +20,13 @@ use crate::picture::Load;
 use crate::server::PORT;
 
 /// Each load is looked at for so long, once all first results are there.
-const WINDOW: Duration = Duration::from_secs(30);
+const WINDOW: Duration = Duration::from_secs(20);
 
 /// Until then.
 const WARM_UP: Duration = Duration::from_secs(12);
 
 /// TCP checks every second, up to what this kernel's one processor can do.
-const LADDER: [u32; 5] = [100, 250, 500, 1_000, 2_000];
+const LADDER: [u32; 4] = [100, 300, 1_000, 3_000];
 
 /// HTTP checks every ten seconds, and what of keepalived's processor time lvsd may take for them.
 const HTTP: u32 = 1_000;
