@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 /// The line by which an example says that it is a whole configuration.
 const MARK: &str = "# lvsd.toml";
@@ -54,11 +55,21 @@ fn blocks(page: &str, language: &str) -> Vec<(usize, String)> {
     blocks
 }
 
+/// A file that an example names: a key where its name says so, a certificate otherwise.
+fn read_file(path: &Path) -> std::io::Result<Vec<u8>> {
+    static MADE: LazyLock<(String, String)> = LazyLock::new(|| {
+        let made = rcgen::generate_simple_self_signed(["example.org".to_owned()]).expect("a certificate");
+        (made.cert.pem(), made.key_pair.serialize_pem())
+    });
+    let is_key = path.to_string_lossy().contains("key");
+    Ok(if is_key { MADE.1.clone() } else { MADE.0.clone() }.into_bytes())
+}
+
 /// Everything that is wrong with an example, with its place in the page.
 fn errors(page: &Path, begin: usize, text: &str) -> Vec<String> {
     // Empty lines before it give each error the line that it has in the page.
     let text = "\n".repeat(begin - 1) + text;
-    match lvsd::config::parse(&[(page.to_owned(), text)]) {
+    match lvsd::config::parse_with(&[(page.to_owned(), text)], &read_file) {
         Ok(_) => Vec::new(),
         Err(errors) => errors.iter().map(ToString::to_string).collect(),
     }
@@ -120,7 +131,11 @@ fn every_setting_is_documented() {
         "[[probes.segment]]\nx = 1\n",
         "[service.a]\nx = 1\n",
         "[service.a]\nbackends = [{ x = 1 }]\n",
-        "[service.a]\nchecks = [{ type = \"http\", x = 1 }]\n",
+        "[service.a]\nchecks = [{ type = \"tcp\", x = 1 }]\n",
+        "[service.a]\nchecks = [{ type = \"https\", x = 1 }]\n",
+        "[service.a]\nchecks = [{ type = \"dns\", x = 1 }]\n",
+        "[service.a]\nchecks = [{ type = \"udp\", x = 1 }]\n",
+        "[service.a]\nchecks = [{ type = \"agent\", x = 1 }]\n",
     ];
     let page = read("../docs/configuration.md");
     let documented: BTreeSet<&str> = page

@@ -1,12 +1,16 @@
 //! `[[service.NAME.checks]]` and `require`: what is common to all checks; each kind has a file of its own.
 
+mod agent;
+mod dns;
 mod http;
 mod payload;
 mod tcp;
+mod tls;
+mod udp;
 
 use super::Problem;
 use super::model::{CheckPath, CheckTemplate, Require};
-use super::value::{address, duration_or, port};
+use super::value::{PORT, address, duration_or, port};
 use super::walk::{Node, Section};
 use health::spec::{FAST_INTERVAL, MAX_PERIOD, MIN_PERIOD};
 use health::{Kind, SpecError, Timing};
@@ -28,11 +32,13 @@ use keys;
 struct Type {
     name: &'static str,
     keys: &'static [&'static str],
+    /// Whether the service's port is never the one to ask.
+    needs_port: bool,
     read: fn(&Section<'_>) -> Option<Kind>,
 }
 
 /// Every kind.
-const TYPES: &[Type] = &[tcp::TCP, http::HTTP];
+const TYPES: &[Type] = &[tcp::TCP, http::HTTP, http::HTTPS, dns::DNS, udp::UDP, agent::AGENT];
 
 const REQUIRE: &str = "\"all\", \"any\", or how many of the checks a backend must pass";
 const PATH: &str = "\"direct\" or \"vip\" (a request's path is its `url`)";
@@ -122,7 +128,9 @@ fn check(node: &Node<'_>) -> Option<CheckTemplate> {
             None
         }
     });
+    let needs_port = known.is_some_and(|known| known.needs_port);
     let port = match section.get("port") {
+        None if needs_port => section.required("port", PORT).map(|_| None),
         Some(node) => port(&node).and_then(NonZeroU16::new).map(Some),
         None => Some(None),
     };
@@ -188,6 +196,16 @@ fn timing(section: &Section<'_>) -> Option<Timing> {
     let timing =
         Timing::new(interval, timeout, counts.0, counts.1).and_then(|timing| timing.with_fast_interval(fast));
     taken(section, timing)
+}
+
+/// A setting's value, or its default; nothing when what is there is wrong.
+fn given<T>(
+    section: &Section<'_>,
+    key: &str,
+    default: T,
+    read: impl FnOnce(&Node<'_>) -> Option<T>,
+) -> Option<T> {
+    section.get(key).map_or(Some(default), |node| read(&node))
 }
 
 /// What was made, or nothing once it is reported why not.

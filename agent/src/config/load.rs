@@ -1,7 +1,7 @@
 //! The files of a configuration, read.
 
 use super::model::Config;
-use super::{ConfigError, Place, Problem, parse};
+use super::{ConfigError, Place, Problem, parse_with};
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -32,7 +32,7 @@ pub fn load(path: &Path) -> Result<Config, Vec<ConfigError>> {
             Err(error) => errors.push(error),
         }
     }
-    match parse(&files) {
+    match parse_with(&files, &read_bytes) {
         Ok(config) if errors.is_empty() => Ok(config),
         Ok(_) => Err(errors),
         Err(more) => {

@@ -43,10 +43,11 @@ pub use model::{
     Admin, Announce, Backend, Bgp, CheckPath, CheckTemplate, Config, ConnectionLimits, Daemon, Family,
     HostAddresses, Network, Peer, Pool, Probes, Require, Segment, Service, Vip,
 };
-pub use parse::parse;
+pub use parse::{parse, parse_with};
 pub use probes::MARKS;
 pub use threshold::{Threshold, ThresholdError};
 pub use value::read_duration as duration;
+pub use walk::ReadFile;
 
 #[cfg(test)]
 mod tests;

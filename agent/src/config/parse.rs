@@ -6,8 +6,9 @@ use super::model::{Config, Daemon};
 use super::pieces::split;
 use super::service::Listeners;
 use super::twice::Seen;
-use super::walk::{Errors, Node, root};
+use super::walk::{Node, ReadFile, Run, root};
 use super::{ConfigError, bgp, daemon, kernel, probes, service, vip};
+use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,22 +17,31 @@ use toml::de::DeValue;
 const KEYS: &[&str] = &["lvsd", "ipvs", "bgp", "probes", "service", "vip"];
 
 /// Parses and validates the files' text as one configuration. Each file is given with the name that errors and
-/// relative paths are to have; the first is the main one, which only the order of errors shows.
+/// relative paths are to have; the first is the main one, which only the order of errors shows. Files that settings name
+/// are not read: a configuration that names some is refused.
 ///
 /// # Errors
 /// Everything that is wrong, in the order of the files and within each of its lines.
 pub fn parse(files: &[(PathBuf, String)]) -> Result<Config, Vec<ConfigError>> {
+    parse_with(files, &|_| Err(io::Error::new(io::ErrorKind::Unsupported, "no files are read here")))
+}
+
+/// The same; the files that settings name (certificates, keys) are read by `read`.
+///
+/// # Errors
+/// As [`parse`], with those of the files that are named.
+pub fn parse_with(files: &[(PathBuf, String)], read: ReadFile<'_>) -> Result<Config, Vec<ConfigError>> {
     // What is wrong is best told by who sees all of it.
-    in_pieces(files).map_or_else(|| whole(files), Ok)
+    in_pieces(files, read).map_or_else(|| whole(files, read), Ok)
 }
 
 /// Parses each service by itself; `None` when anything is wrong.
-pub(super) fn in_pieces(files: &[(PathBuf, String)]) -> Option<Config> {
-    let errors = Errors::default();
+pub(super) fn in_pieces(files: &[(PathBuf, String)], read: ReadFile<'_>) -> Option<Config> {
+    let run = Run::new(read);
     let pieces: Vec<_> =
         files.iter().map(|(name, text)| Some((name, split(text)?))).collect::<Option<_>>()?;
     let documents: Vec<_> = pieces.iter().map(|(name, pieces)| Document::new(name, &pieces.rest)).collect();
-    let tables = tables(&documents, &errors);
+    let tables = tables(&documents, &run);
     let mut reader = Reader::default();
     let mut vips = Vec::new();
     for (document, table) in &tables {
@@ -39,42 +49,42 @@ pub(super) fn in_pieces(files: &[(PathBuf, String)]) -> Option<Config> {
         if table.get("service").is_some() {
             return None;
         }
-        vips.extend(reader.file(&root(document, table, &errors)));
+        vips.extend(reader.file(&root(document, table, &run)));
     }
     for (name, piece) in
         pieces.iter().flat_map(|(name, pieces)| pieces.services.iter().map(move |p| (name, p)))
     {
         let document = Document::part(name, piece.text, piece.lines_before);
-        let table = DeValue::Table(document.parse(&mut errors.borrow_mut())?);
-        let root = root(&document, &table, &errors);
+        let table = DeValue::Table(document.parse(&mut run.errors())?);
+        let root = root(&document, &table, &run);
         let entries = root.section(&["service"])?.get("service")?.entries()?;
         let [(name, node)] = &entries[..] else { return None };
         if *name != piece.name {
             return None;
         }
         reader.service(name, node);
-        if !errors.borrow().is_empty() {
+        if !run.errors().is_empty() {
             return None;
         }
     }
     vip::check_strangers(&reader.config, &vips);
     drop(vips);
-    errors.into_inner().is_empty().then_some(reader.config)
+    run.into_errors().is_empty().then_some(reader.config)
 }
 
 /// Parses each file as a whole.
-pub(super) fn whole(files: &[(PathBuf, String)]) -> Result<Config, Vec<ConfigError>> {
-    let errors = Errors::default();
+pub(super) fn whole(files: &[(PathBuf, String)], read: ReadFile<'_>) -> Result<Config, Vec<ConfigError>> {
+    let run = Run::new(read);
     let documents: Vec<_> = files.iter().map(|(name, text)| Document::new(name, text)).collect();
-    let tables = tables(&documents, &errors);
+    let tables = tables(&documents, &run);
     let mut reader = Reader::default();
     let mut vips = Vec::new();
     for (document, table) in &tables {
-        vips.extend(reader.file(&root(document, table, &errors)));
+        vips.extend(reader.file(&root(document, table, &run)));
     }
     vip::check_strangers(&reader.config, &vips);
     drop(vips);
-    let mut errors = errors.into_inner();
+    let mut errors = run.into_errors();
     if errors.is_empty() {
         return Ok(reader.config);
     }
@@ -86,9 +96,9 @@ pub(super) fn whole(files: &[(PathBuf, String)]) -> Result<Config, Vec<ConfigErr
 }
 
 /// The documents that are TOML, with their tables.
-fn tables<'d, 't>(documents: &'d [Document<'t>], errors: &Errors) -> Vec<(&'d Document<'t>, DeValue<'t>)> {
+fn tables<'d, 't>(documents: &'d [Document<'t>], run: &Run<'_>) -> Vec<(&'d Document<'t>, DeValue<'t>)> {
     let table = |document: &'d Document<'t>| {
-        let table = document.parse(&mut errors.borrow_mut())?;
+        let table = document.parse(&mut run.errors())?;
         Some((document, DeValue::Table(table)))
     };
     documents.iter().filter_map(table).collect()

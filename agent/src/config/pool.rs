@@ -9,7 +9,6 @@ use crate::suggest::suggest;
 use ipvs::{Scheduler, Weight};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::path::PathBuf;
 
 const KEYS: &[&str] = &["host", "addresses", "weight", "pooled", "upper_threshold", "lower_threshold"];
 
@@ -81,13 +80,13 @@ pub(super) fn read(
     mut addresses: Addresses<'_>,
 ) -> Option<(Pool, HostAddresses)> {
     let pool = match (section.get("pool_file"), section.get("backends")) {
-        (Some(file), None) => pool_file(&file).map(Pool::File),
+        (Some(file), None) => file.path(POOL_FILE).map(Pool::File),
         (None, Some(node)) => backends(&node, scheduler, &mut addresses).map(Pool::Inline),
         (Some(file), Some(node)) => {
             let reason =
                 format!("pool_file and backends exclude each other; backends are at {}", node.place());
             file.report_key(Problem::Conflict(reason));
-            pool_file(&file);
+            file.path(POOL_FILE);
             backends(&node, scheduler, &mut addresses);
             None
         }
@@ -99,12 +98,6 @@ pub(super) fn read(
         }
     };
     Some((pool?, addresses.by_host))
-}
-
-/// A relative path starts where the file is that names it.
-fn pool_file(node: &Node<'_>) -> Option<PathBuf> {
-    let path = node.parsed(POOL_FILE, |text| (!text.is_empty() && !text.contains('\0')).then_some(text))?;
-    Some(node.document().file().parent().map_or_else(|| PathBuf::from(path), |folder| folder.join(path)))
 }
 
 fn backends(

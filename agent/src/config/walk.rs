@@ -4,22 +4,52 @@
 use super::document::Document;
 use super::{ConfigError, Place, Problem};
 use crate::suggest::suggest;
-use std::cell::RefCell;
+use health::SpecError;
+use health::spec::Certificates;
+use std::cell::{RefCell, RefMut};
+use std::collections::HashMap;
 use std::ops::{Range, RangeInclusive};
+use std::path::{Path, PathBuf};
+use std::{fmt, io};
 use toml::Spanned;
 use toml::de::{DeInteger, DeTable, DeValue};
 
 /// Longest text that an error repeats, in characters: it must fit a line of a log.
 const MAX_SHOWN: usize = 60;
 
-/// Where the errors of a run are collected.
-pub(super) type Errors = RefCell<Vec<ConfigError>>;
+/// Reads a file that a setting names.
+pub type ReadFile<'f> = &'f dyn Fn(&Path) -> io::Result<Vec<u8>>;
+
+/// What all of a run share: the errors that it collects, and the files that settings name.
+pub(super) struct Run<'f> {
+    errors: RefCell<Vec<ConfigError>>,
+    read: ReadFile<'f>,
+    /// What was read already: thousands of services may trust the same authority.
+    certificates: RefCell<HashMap<PathBuf, Certificates>>,
+}
+
+impl<'f> Run<'f> {
+    /// A run that has seen nothing yet.
+    pub(super) fn new(read: ReadFile<'f>) -> Self {
+        Self { errors: RefCell::default(), read, certificates: RefCell::default() }
+    }
+
+    /// The errors so far, for those who find more.
+    pub(super) fn errors(&self) -> RefMut<'_, Vec<ConfigError>> {
+        self.errors.borrow_mut()
+    }
+
+    /// All errors.
+    pub(super) fn into_errors(self) -> Vec<ConfigError> {
+        self.errors.into_inner()
+    }
+}
 
 /// A value of a file.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Node<'a> {
     document: &'a Document<'a>,
-    errors: &'a Errors,
+    run: &'a Run<'a>,
     name: String,
     /// Its key, or itself where it has none (in an array).
     key: Range<usize>,
@@ -27,15 +57,16 @@ pub(super) struct Node<'a> {
     value: &'a DeValue<'a>,
 }
 
+impl fmt::Debug for Node<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node").field("name", &self.name).field("place", &self.place()).finish()
+    }
+}
+
 impl<'a> Node<'a> {
     /// The full name of the setting.
     pub(super) fn name(&self) -> &str {
         &self.name
-    }
-
-    /// The file that it stands in.
-    pub(super) fn document(&self) -> &'a Document<'a> {
-        self.document
     }
 
     /// Where its key stands.
@@ -50,7 +81,7 @@ impl<'a> Node<'a> {
 
     /// Reports a problem with the value.
     pub(super) fn report(&self, problem: Problem) {
-        self.errors.borrow_mut().push(ConfigError { place: self.place(), key: self.name.clone(), problem });
+        self.run.errors().push(ConfigError { place: self.place(), key: self.name.clone(), problem });
     }
 
     /// Reports that the value is not what was expected.
@@ -67,7 +98,7 @@ impl<'a> Node<'a> {
     /// Reports a problem with the key, or with the section as a whole.
     pub(super) fn report_key(&self, problem: Problem) {
         let key = self.name.clone();
-        self.errors.borrow_mut().push(ConfigError { place: self.key_place(), key, problem });
+        self.run.errors().push(ConfigError { place: self.key_place(), key, problem });
     }
 
     /// The value in the words of an error.
@@ -102,6 +133,40 @@ impl<'a> Node<'a> {
             self.unexpected(expected);
             None
         })
+    }
+
+    /// The value as the path of a file; a relative one starts where the file is that names it.
+    pub(super) fn path(&self, expected: &str) -> Option<PathBuf> {
+        let text =
+            self.parsed(expected, |text| (!text.is_empty() && !text.contains('\0')).then_some(text))?;
+        let folder = self.document.file().parent();
+        Some(folder.map_or_else(|| PathBuf::from(text), |folder| folder.join(text)))
+    }
+
+    /// The content of the file whose path is the value, as `take` has it; what is wrong with it is an error.
+    pub(super) fn content<T>(
+        &self,
+        expected: &str,
+        take: impl FnOnce(&[u8]) -> Result<T, SpecError>,
+    ) -> Option<T> {
+        let path = self.path(expected)?;
+        let taken = match (self.run.read)(&path) {
+            Ok(bytes) => take(&bytes).map_err(|error| error.to_string()),
+            Err(error) => Err(format!("cannot be read: {error}")),
+        };
+        let refused = |why| self.report(Problem::Conflict(format!("{}: {why}", path.display())));
+        taken.map_err(refused).ok()
+    }
+
+    /// The certificates in the file whose path is the value; what is wrong with it is an error.
+    pub(super) fn certificates(&self, expected: &str) -> Option<Certificates> {
+        let path = self.path(expected)?;
+        if let Some(known) = self.run.certificates.borrow().get(&path) {
+            return Some(known.clone());
+        }
+        let read = self.content(expected, Certificates::from_pem)?;
+        self.run.certificates.borrow_mut().insert(path, read.clone());
+        Some(read)
     }
 
     /// The value as an integer of a range; anything else is an error.
@@ -144,7 +209,7 @@ impl<'a> Node<'a> {
     fn element(&self, index: usize, item: &'a Spanned<DeValue<'a>>) -> Node<'a> {
         Node {
             document: self.document,
-            errors: self.errors,
+            run: self.run,
             name: format!("{}[{index}]", self.name),
             key: item.span(),
             span: item.span(),
@@ -188,7 +253,7 @@ impl<'a> Node<'a> {
     fn child(&self, key: &Spanned<std::borrow::Cow<'a, str>>, value: &'a Spanned<DeValue<'a>>) -> Node<'a> {
         Node {
             document: self.document,
-            errors: self.errors,
+            run: self.run,
             name: joined(&self.name, key.get_ref()),
             key: key.span(),
             span: value.span(),
@@ -219,11 +284,7 @@ impl<'a> Section<'a> {
         if found.is_none() {
             let name = joined(&self.node.name, key);
             let problem = Problem::Missing { expected: expected.to_owned() };
-            self.node.errors.borrow_mut().push(ConfigError {
-                place: self.node.key_place(),
-                key: name,
-                problem,
-            });
+            self.node.run.errors().push(ConfigError { place: self.node.key_place(), key: name, problem });
         }
         found
     }
@@ -235,8 +296,8 @@ impl<'a> Section<'a> {
 }
 
 /// The whole of a file as a table; `root` is its value.
-pub(super) fn root<'a>(document: &'a Document<'a>, root: &'a DeValue<'a>, errors: &'a Errors) -> Node<'a> {
-    Node { document, errors, name: String::new(), key: 0..0, span: 0..0, value: root }
+pub(super) fn root<'a>(document: &'a Document<'a>, root: &'a DeValue<'a>, run: &'a Run<'a>) -> Node<'a> {
+    Node { document, run, name: String::new(), key: 0..0, span: 0..0, value: root }
 }
 
 fn number(integer: &DeInteger<'_>) -> Option<u32> {

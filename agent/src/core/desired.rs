@@ -183,7 +183,7 @@ fn relist_pool(
         let served = known.as_ref().filter(|member| member.admin != Admin::Inactive).and(current);
         former.extend(served.filter(|served| Some(*served) != address || admin == Admin::Inactive));
         let Some(address) = address else { continue };
-        let checks = checks_for(service, address);
+        let checks = checks_for(service, &backend.host, address);
         let key = DestinationKey { address, port: service.backend_port };
         let mut member = match known {
             Some(member) if member.address == address => member.with_checks(checks),

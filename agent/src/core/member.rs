@@ -7,8 +7,9 @@ use super::ramp::{Ramp, ramp};
 use super::verdicts::{MemberCheck, Verdicts};
 use super::{Timestamp, advice};
 use crate::config::{Admin, CheckPath, ConnectionLimits, Service, Threshold};
-use health::spec::Encapsulation;
-use health::{Advice, Check, Route};
+use health::{
+    Advice, Check, Encapsulation, HttpParts, HttpRequest, Kind, Route, Tls, TlsParts, Urls, UrlsParts,
+};
 use ipvs::{DestinationKey, Family, Forward, Scheduler, TunnelKind, Weight};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -267,14 +268,15 @@ pub struct Counts {
     pub total: usize,
 }
 
-/// The checks of a service's backend at `address`.
-pub fn checks_for(service: &Service, address: IpAddr) -> Box<[MemberCheck]> {
+/// The checks of a service's backend `host` at `address`.
+pub fn checks_for(service: &Service, host: &str, address: IpAddr) -> Box<[MemberCheck]> {
     let mut checks = Vec::with_capacity(service.checks.len());
     let encapsulation = encapsulation(service.forward);
     for (template, of) in service.checks.iter().zip(0..) {
         let mut add = |ip, route, port| {
             let port = template.port.map_or(port, u16::from);
-            let check = Check::new(SocketAddr::new(ip, port), template.kind.clone(), template.timing);
+            let check =
+                Check::new(SocketAddr::new(ip, port), kind_for(&template.kind, host), template.timing);
             checks.push(MemberCheck { check: Arc::new(check.by(route)), of });
         };
         match &template.path {
@@ -290,6 +292,30 @@ pub fn checks_for(service: &Service, address: IpAddr) -> Box<[MemberCheck]> {
         }
     }
     checks.into()
+}
+
+/// What a backend is asked. Where a certificate has to be for a name and the service does not say which, it is the
+/// backend's own.
+fn kind_for(kind: &Kind, host: &str) -> Kind {
+    let named = |request: &HttpRequest| {
+        let parts = request.parts();
+        let tls = parts.tls.as_ref().map(Tls::parts)?;
+        if parts.host.is_some() || tls.server_name.is_some() || host.parse::<IpAddr>().is_ok() {
+            return None;
+        }
+        let tls = Tls::new(TlsParts { server_name: Some(host.into()), ..tls.clone() }).ok();
+        HttpRequest::new(HttpParts { tls, ..parts.clone() }).ok()
+    };
+    match kind {
+        Kind::Http(request) => named(request).map_or_else(|| kind.clone(), Kind::Http),
+        Kind::Urls(urls) => {
+            let UrlsParts { requests, pick } = urls.parts();
+            let requests: Option<Vec<_>> = requests.iter().map(named).collect();
+            let named = requests.and_then(|requests| Urls::new(UrlsParts { requests, pick: *pick }).ok());
+            named.map_or_else(|| kind.clone(), Kind::Urls)
+        }
+        other => other.clone(),
+    }
 }
 
 /// What packets that are forwarded so are wrapped in.

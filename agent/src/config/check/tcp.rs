@@ -1,12 +1,12 @@
 //! `type = "tcp"`: a connection, with something to send and to be answered where wanted.
 
-use super::{Type, keys, payload, taken};
+use super::{Type, given, keys, payload, taken};
 use crate::config::walk::{Node, Section};
 use health::spec::MAX_READ;
 use health::{Exchange, ExchangeParts, Kind, Pattern, Regex};
 
 pub(super) const TCP: Type =
-    Type { name: "tcp", keys: keys!["send", "expect", "expect_regex", "max_read"], read };
+    Type { name: "tcp", keys: keys!["send", "expect", "expect_regex", "max_read"], needs_port: false, read };
 
 const KEYS_OF_EXCHANGE: [&str; 4] = ["send", "expect", "expect_regex", "max_read"];
 
@@ -15,9 +15,9 @@ fn read(section: &Section<'_>) -> Option<Kind> {
         return Some(Kind::Tcp);
     }
     let default = ExchangeParts::default();
-    let send = section.get("send").map_or(Some(default.send), |node| payload::read(&node));
+    let send = given(section, "send", default.send, payload::read);
     let expect = pattern(section);
-    let max_read = section.get("max_read").map_or(Some(default.max_read), |node| max_read(&node));
+    let max_read = given(section, "max_read", default.max_read, max_read);
     let parts = ExchangeParts { send: send?, expect: expect?, max_read: max_read? };
     taken(section, Exchange::new(parts)).map(Kind::TcpExchange)
 }

@@ -2,7 +2,7 @@
 
 use super::{SERVICE, error, good};
 use crate::config::{CheckPath, CheckTemplate, Require};
-use health::{Kind, Pattern};
+use health::{Kind, Pattern, Pick, Trust};
 use std::time::Duration;
 
 /// The service of [`SERVICE`] with this in place of its checks.
@@ -142,4 +142,89 @@ fn a_regex_is_compiled_when_it_is_read() {
     let error = wrong("tcp", "expect_regex = '('");
     assert!(error.starts_with("4:41: service.web.checks[0].expect_regex: "), "{error}");
     assert!(wrong("tcp", "expect = 'a', expect_regex = 'a'").contains("exclude each other"));
+}
+
+#[test]
+fn several_urls_are_asked_one_at_a_time_or_all_with_some_that_may_fail() {
+    let pick = |text: &str| match check(&format!("type = \"http\", urls = [\"/a\", \"/b\"]{text}")).kind {
+        Kind::Urls(urls) => urls.parts().pick,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(pick(""), Pick::One);
+    assert_eq!(pick(", check_all = true, max_failures = 1"), Pick::All { max_failures: 1 });
+    for (text, expected) in [
+        ("urls = []", "an array of 1 to 16 paths"),
+        ("urls = [\"a\"]", "expected a path such as"),
+        ("urls = [\"/a\"], url = \"/b\"", "exclude each other"),
+        ("urls = [\"/a\"], max_failures = 0", "only with check_all = true"),
+        ("urls = [\"/a\"], check_all = true, max_failures = 1", "expected fewer than the 1"),
+        ("check_all = true", "there are no urls"),
+    ] {
+        let error = wrong("http", text);
+        assert!(error.contains(expected), "{text}: {error}");
+    }
+}
+
+#[test]
+fn the_files_of_a_secured_check_are_read_and_what_is_wrong_with_one_names_it() {
+    let kind = check("type = \"https\", host = \"a.example.org\", ca = \"/etc/lvsd/cert.pem\"").kind;
+    let Kind::Http(request) = kind else { panic!("{kind:?}") };
+    let tls = request.parts().tls.as_ref().expect("https is secured").parts();
+    assert!(matches!(tls.trust, Trust::Authorities(_)));
+    let text = "client_certificate = \"/etc/lvsd/cert.pem\", client_key = ";
+    for (text, expected) in [
+        ("ca = \"/nowhere.pem\"".to_owned(), "/nowhere.pem: cannot be read: no such file"),
+        ("ca = \"/etc/lvsd/garbage.pem\"".to_owned(), "/etc/lvsd/garbage.pem: certificates: "),
+        ("ca = \"/etc/lvsd/key.pem\"".to_owned(), "expected a certificate in PEM"),
+        ("ca = \"/etc/lvsd/cert.pem\", verify = false".to_owned(), "no certificate is held against a ca"),
+        (format!("{text}\"/etc/lvsd/other-key.pem\""), "it is not the key of the client's certificate"),
+        (format!("{text}\"/etc/lvsd/cert.pem\""), "expected a private key in PEM"),
+        ("client_key = \"/etc/lvsd/key.pem\"".to_owned(), "without its client_certificate"),
+        ("min_version = \"1.1\"".to_owned(), "expected \"1.2\" or \"1.3\", found \"1.1\""),
+        ("server_name = \"a b\"".to_owned(), "the DNS name or IP address that the certificate is for"),
+    ] {
+        let error = wrong("https", &text);
+        assert!(error.contains(expected), "{text}: {error}");
+    }
+}
+
+#[test]
+fn what_a_configuration_says_of_secrets_is_not_shown() {
+    let text = "type = \"https\", headers = { authorization = \"Bearer s3cret\" }, \
+                client_certificate = \"/etc/lvsd/cert.pem\", client_key = \"/etc/lvsd/key.pem\"";
+    let kind = check(text).kind;
+    let shown = health::Check::new("10.0.0.1:443".parse().unwrap(), kind.clone(), health::Timing::default());
+    assert!(!shown.to_string().contains("s3cret"));
+    let recorded = serde_json::to_string(&kind).unwrap();
+    assert!(!recorded.contains("PRIVATE KEY"), "{recorded}");
+}
+
+#[test]
+fn an_agent_is_asked_on_a_port_of_its_own() {
+    let missing = wrong("agent", "fall = 1");
+    assert!(missing.contains("service.web.checks[0].port: missing: expected a port 1-65535"), "{missing}");
+    assert!(matches!(check("type = \"agent\", port = 9999").kind, Kind::Agent(_)));
+    assert!(wrong("agent", "port = 9, unanswered = \"up\"").contains("expected \"keep\" or \"fail\""));
+}
+
+#[test]
+fn a_question_to_a_name_server_is_one_that_can_be_answered() {
+    assert!(matches!(check("type = \"dns\", name = \"example.org\"").kind, Kind::Dns(_)));
+    for (text, expected) in [
+        ("record_type = \"A\"", "name: missing: expected a domain name"),
+        ("name = \"a..b\"", "expected a domain name"),
+        ("name = \"a\", record_type = \"AXFR\"", "expected a type of records"),
+        ("name = \"a\", rcodes = []", "expected an array of one or more codes"),
+        ("name = \"a\", records = [\"nonsense\"]", "expected the data of a record A"),
+        ("name = \"a\", transport = \"tls\"", "expected \"udp\" or \"tcp\""),
+    ] {
+        let error = wrong("dns", text);
+        assert!(error.contains(expected), "{text}: {error}");
+    }
+}
+
+#[test]
+fn silence_is_no_success_where_an_answer_is_expected() {
+    assert!(matches!(check("type = \"udp\", send = 'x', hold = \"0s\"").kind, Kind::Udp(_)));
+    assert!(wrong("udp", "expect = \"x\", wait = \"1s\"").contains("silence is no success"));
 }

@@ -2,6 +2,10 @@
 
 use super::{errors, good};
 use crate::config::{Admin, Announce, CheckPath, Config, Family, Network, Pool, Require, Vip};
+use health::{
+    AgentParts, DnsParts, Kind, Pattern, Pick, Question, Rcode, Records, Recursion, Reply, TlsVersion,
+    Transport, Trust, UdpParts, Unanswered,
+};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -126,8 +130,8 @@ fn services_of_other_kinds_are_read_in_full() {
 #[test]
 fn checks_are_read_in_full() {
     let config = good(FULL);
-    let [http, tcp, exchange, regex] = &config.services["web"].checks[..] else {
-        panic!("there are four checks")
+    let [http, tcp, exchange, regex, ..] = &config.services["web"].checks[..] else {
+        panic!("there are more than four checks")
     };
     let health::Kind::Http(request) = &http.kind else { panic!("the first check is of type http") };
     let parts = request.parts();
@@ -152,6 +156,54 @@ fn checks_are_read_in_full() {
     let dns = &config.services["dns"];
     assert!(dns.checks.is_empty());
     assert_eq!(dns.pool, Pool::File(PathBuf::from("pools/dns.json")));
+}
+
+#[test]
+fn requests_over_tls_are_read_in_full() {
+    let config = good(FULL);
+    let [.., one, all, _, _, _, _] = &config.services["web"].checks[..] else { panic!("there are more") };
+    let Kind::Http(request) = &one.kind else { panic!("it is one request") };
+    let parts = request.parts();
+    assert_eq!((parts.method.as_str(), parts.host.as_deref()), ("POST", Some("www.example.org:8443")));
+    assert_eq!(parts.headers, [("x-probe".to_owned(), "lvsd".to_owned())]);
+    assert_eq!(parts.body_contains.as_deref(), Some("fine"));
+    assert_eq!(parts.body_matches.as_ref().map(health::Regex::as_str), Some("all (is|are) fine"));
+    assert_eq!((parts.body_sha256, parts.max_body), (Some(health::Digest::of(b"abc")), 100_000));
+    let tls = parts.tls.as_ref().expect("it is secured").parts();
+    assert_eq!((tls.server_name.as_deref(), tls.min_version), (Some("lvsd.example.org"), TlsVersion::Tls13));
+    assert!(matches!(tls.trust, Trust::Authorities(_)) && tls.identity.is_some());
+    let Kind::Urls(urls) = &all.kind else { panic!("there are several") };
+    let paths: Vec<_> = urls.parts().requests.iter().map(|request| request.parts().path.as_str()).collect();
+    assert_eq!((paths, urls.parts().pick), (vec!["/a", "/b"], Pick::All { max_failures: 1 }));
+    let tls = urls.parts().requests[1].parts().tls.as_ref().expect("they are secured");
+    assert_eq!(tls.parts().trust, Trust::Anyone);
+}
+
+#[test]
+fn questions_and_datagrams_are_read_in_full() {
+    let config = good(FULL);
+    let [.., dns, udp, answered, agent] = &config.services["web"].checks[..] else {
+        panic!("there are more")
+    };
+    let Kind::Dns(question) = &dns.kind else { panic!("it is a question") };
+    let expected = DnsParts {
+        rcodes: [Rcode::NOERROR, Rcode::NXDOMAIN].into(),
+        records: Records::Among(["fd00:64::12".to_owned()].into()),
+        transport: Transport::Tcp,
+        recursion: Recursion::NotDesired,
+        ..DnsParts::new("www.example.org", "AAAA".parse().unwrap())
+    };
+    assert_eq!(Ok(question), Question::new(expected).as_ref());
+    let Kind::Udp(datagram) = &udp.kind else { panic!("it is a datagram") };
+    let (wait, hold) = (Duration::from_millis(200), Duration::from_secs(20));
+    let expected = UdpParts { payload: b"ping\0".to_vec(), reply: Reply::Optional { wait, hold } };
+    assert_eq!(datagram.parts(), &expected);
+    let Kind::Udp(datagram) = &answered.kind else { panic!("it is a datagram") };
+    let pong = Pattern::Matches(health::Regex::new("pong").unwrap());
+    assert_eq!(datagram.parts().reply, Reply::Expected(pong));
+    let Kind::Agent(agent) = &agent.kind else { panic!("it is an agent") };
+    let expected = AgentParts { send: b"state\n".to_vec(), unanswered: Unanswered::Fail };
+    assert_eq!(agent.parts(), &expected);
 }
 
 #[test]

@@ -11,17 +11,39 @@ mod golden;
 mod probes;
 mod service;
 
-use super::{Config, parse};
-use std::path::PathBuf;
+use super::{Config, parse_with};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 /// A service that nothing is wrong with; lines 1 to 5.
 const SERVICE: &str =
     "[service.web]\nvips = [\"192.0.2.10\"]\nport = 80\nchecks = []\nbackends = [{host = \"rs1\"}]\n";
 
+/// A certificate and its key in PEM.
+static CERTIFIED: LazyLock<(String, String)> = LazyLock::new(|| {
+    let made = rcgen::generate_simple_self_signed(["lvsd.example.org".to_owned()]).expect("a certificate");
+    (made.cert.pem(), made.key_pair.serialize_pem())
+});
+
+/// The files that the examples name.
+fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    match path.to_str() {
+        Some("/etc/lvsd/cert.pem") => Ok(CERTIFIED.0.clone().into_bytes()),
+        Some("/etc/lvsd/key.pem") => Ok(CERTIFIED.1.clone().into_bytes()),
+        Some("/etc/lvsd/other-key.pem") => {
+            let key = rcgen::KeyPair::generate().expect("a key");
+            Ok(key.serialize_pem().into_bytes())
+        }
+        Some("/etc/lvsd/garbage.pem") => Ok(b"\xff\x00no PEM".to_vec()),
+        Some(_) | None => Err(io::Error::new(io::ErrorKind::NotFound, "no such file")),
+    }
+}
+
 /// Parses files given as names and texts.
 fn read(files: &[(&str, &str)]) -> Result<Config, Vec<String>> {
     let files: Vec<_> = files.iter().map(|(name, text)| (PathBuf::from(name), text.to_string())).collect();
-    parse(&files).map_err(|errors| errors.iter().map(ToString::to_string).collect())
+    parse_with(&files, &read_file).map_err(|errors| errors.iter().map(ToString::to_string).collect())
 }
 
 /// Parses one file that nothing is wrong with.
