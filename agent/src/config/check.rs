@@ -1,8 +1,11 @@
 //! `[[service.NAME.checks]]` and `require`: what is common to all checks; each kind has a file of its own.
 
 mod agent;
+mod command;
 mod dns;
+mod grpc;
 mod http;
+mod idle;
 mod payload;
 mod tcp;
 mod tls;
@@ -32,13 +35,36 @@ use keys;
 struct Type {
     name: &'static str,
     keys: &'static [&'static str],
-    /// Whether the service's port is never the one to ask.
-    needs_port: bool,
+    asks: Asks,
     read: fn(&Section<'_>) -> Option<Kind>,
 }
 
+/// What a kind of check asks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asks {
+    /// A port, the service's own unless told otherwise.
+    ServicePort,
+    /// A port that is never the service's own.
+    OwnPort,
+    /// The host as a whole.
+    Host,
+    /// A program on this host, which makes its own way.
+    Program,
+}
+
 /// Every kind.
-const TYPES: &[Type] = &[tcp::TCP, http::HTTP, http::HTTPS, dns::DNS, udp::UDP, agent::AGENT];
+const TYPES: &[Type] = &[
+    tcp::TCP,
+    idle::IDLE,
+    http::HTTP,
+    http::HTTPS,
+    grpc::GRPC,
+    dns::DNS,
+    udp::UDP,
+    command::ICMP,
+    command::COMMAND,
+    agent::AGENT,
+];
 
 const REQUIRE: &str = "\"all\", \"any\", or how many of the checks a backend must pass";
 const PATH: &str = "\"direct\" or \"vip\" (a request's path is its `url`)";
@@ -97,7 +123,8 @@ pub(super) fn fit(
     }
     for (node, check) in nodes.iter().zip(checks) {
         let refused = |reason: &str| node.report(Problem::Conflict(reason.to_owned()));
-        if backend_port == 0 && check.port.is_none() {
+        let has_port = !matches!(check.kind, Kind::Icmp | Kind::Command(_));
+        if backend_port == 0 && check.port.is_none() && has_port {
             refused("with a fwmark there is no port to ask: give each check its own");
         }
         match (&check.path, forward) {
@@ -128,13 +155,17 @@ fn check(node: &Node<'_>) -> Option<CheckTemplate> {
             None
         }
     });
-    let needs_port = known.is_some_and(|known| known.needs_port);
+    let asks = known.map_or(Asks::ServicePort, |known| known.asks);
     let port = match section.get("port") {
-        None if needs_port => section.required("port", PORT).map(|_| None),
+        None if asks == Asks::OwnPort => section.required("port", PORT).map(|_| None),
+        Some(node) if asks == Asks::Host => {
+            node.report_key(Problem::Conflict("what asks a host as a whole has no port".into()));
+            None
+        }
         Some(node) => port(&node).and_then(NonZeroU16::new).map(Some),
         None => Some(None),
     };
-    let path = path(&section);
+    let path = path(&section, asks);
     let timing = timing(&section);
     Some(CheckTemplate { kind: kind?, port: port?, path: path?, timing: timing? })
 }
@@ -148,7 +179,15 @@ fn types() -> String {
     }
 }
 
-fn path(section: &Section<'_>) -> Option<CheckPath> {
+fn path(section: &Section<'_>, asks: Asks) -> Option<CheckPath> {
+    if asks == Asks::Program
+        && let Some(node) = section.get("path").or(section.get("source"))
+    {
+        node.report_key(Problem::Conflict(
+            "a program makes its own way: give it what it needs as arguments".into(),
+        ));
+        return None;
+    }
     let is_vip = match section.get("path") {
         None => false,
         Some(node) => node.parsed(PATH, |text| match text {

@@ -8,7 +8,8 @@ use super::verdicts::{MemberCheck, Verdicts};
 use super::{Timestamp, advice};
 use crate::config::{Admin, CheckPath, ConnectionLimits, Service, Threshold};
 use health::{
-    Advice, Check, Encapsulation, HttpParts, HttpRequest, Kind, Route, Tls, TlsParts, Urls, UrlsParts,
+    Advice, Check, CommandParts, Encapsulation, Grpc, GrpcParts, HttpParts, HttpRequest, Kind, Program,
+    Route, Tls, TlsParts, Urls, UrlsParts,
 };
 use ipvs::{DestinationKey, Family, Forward, Scheduler, TunnelKind, Weight};
 use std::collections::{BTreeMap, BTreeSet};
@@ -274,9 +275,13 @@ pub fn checks_for(service: &Service, host: &str, address: IpAddr) -> Box<[Member
     let encapsulation = encapsulation(service.forward);
     for (template, of) in service.checks.iter().zip(0..) {
         let mut add = |ip, route, port| {
-            let port = template.port.map_or(port, u16::from);
-            let check =
-                Check::new(SocketAddr::new(ip, port), kind_for(&template.kind, host), template.timing);
+            // An echo has no port, and equal checks are to be equal.
+            let port = if template.kind == Kind::Icmp { 0 } else { template.port.map_or(port, u16::from) };
+            let check = Check::new(
+                SocketAddr::new(ip, port),
+                kind_for(&template.kind, host, &service.name),
+                template.timing,
+            );
             checks.push(MemberCheck { check: Arc::new(check.by(route)), of });
         };
         match &template.path {
@@ -294,16 +299,18 @@ pub fn checks_for(service: &Service, host: &str, address: IpAddr) -> Box<[Member
     checks.into()
 }
 
-/// What a backend is asked. Where a certificate has to be for a name and the service does not say which, it is the
+/// What a backend is asked. Commands learn its name and the service's. Where a certificate has to be for a name and the service does not say which, it is the
 /// backend's own.
-fn kind_for(kind: &Kind, host: &str) -> Kind {
+fn kind_for(kind: &Kind, host: &str, service: &str) -> Kind {
+    let secured = |tls: Option<&Tls>, its_host: Option<&String>| {
+        let parts = tls?.parts();
+        let is_named = its_host.is_some() || parts.server_name.is_some() || host.parse::<IpAddr>().is_ok();
+        let named = || Tls::new(TlsParts { server_name: Some(host.into()), ..parts.clone() }).ok();
+        if is_named { None } else { named() }
+    };
     let named = |request: &HttpRequest| {
         let parts = request.parts();
-        let tls = parts.tls.as_ref().map(Tls::parts)?;
-        if parts.host.is_some() || tls.server_name.is_some() || host.parse::<IpAddr>().is_ok() {
-            return None;
-        }
-        let tls = Tls::new(TlsParts { server_name: Some(host.into()), ..tls.clone() }).ok();
+        let tls = Some(secured(parts.tls.as_ref(), parts.host.as_ref())?);
         HttpRequest::new(HttpParts { tls, ..parts.clone() }).ok()
     };
     match kind {
@@ -313,6 +320,18 @@ fn kind_for(kind: &Kind, host: &str) -> Kind {
             let requests: Option<Vec<_>> = requests.iter().map(named).collect();
             let named = requests.and_then(|requests| Urls::new(UrlsParts { requests, pick: *pick }).ok());
             named.map_or_else(|| kind.clone(), Kind::Urls)
+        }
+        Kind::Grpc(grpc) => {
+            let parts = grpc.parts();
+            let tls = secured(parts.tls.as_ref(), parts.host.as_ref());
+            let named = tls.and_then(|tls| Grpc::new(GrpcParts { tls: Some(tls), ..parts.clone() }).ok());
+            named.map_or_else(|| kind.clone(), Kind::Grpc)
+        }
+        Kind::Command(program) => {
+            let values = [("host", host), ("service", service)];
+            let values = values.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+            let named = Program::new(CommandParts { values, ..program.parts().clone() });
+            named.map_or_else(|_| kind.clone(), Kind::Command)
         }
         other => other.clone(),
     }

@@ -1,11 +1,11 @@
 //! `type = "agent"`: an agent beside the server says how much it wants.
 
-use super::{Type, given, keys, payload, taken};
+use super::{Asks, Type, given, keys, payload, taken};
 use crate::config::walk::Section;
 use health::{AgentParts, AgentQuestion, Kind, Unanswered};
 
 pub(super) const AGENT: Type =
-    Type { name: "agent", keys: keys!["send", "unanswered"], needs_port: true, read };
+    Type { name: "agent", keys: keys!["send", "unanswered"], asks: Asks::OwnPort, read };
 
 const UNANSWERED: &str = "\"keep\" or \"fail\"";
 

@@ -1,6 +1,6 @@
 //! `type = "dns"`: a question to a name server.
 
-use super::{Type, given, keys, taken};
+use super::{Asks, Type, given, keys, taken};
 use crate::config::value::boolean;
 use crate::config::walk::{Node, Section};
 use health::{DnsParts, Kind, Question, Rcode, RecordType, Records, Recursion, Transport};
@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 pub(super) const DNS: Type = Type {
     name: "dns",
     keys: keys!["name", "record_type", "rcodes", "records", "transport", "recursion"],
-    needs_port: false,
+    asks: Asks::ServicePort,
     read,
 };
 

@@ -1,10 +1,10 @@
 //! `type = "http"` and `type = "https"`.
 
-use super::{Type, given, keys, taken, tcp, tls};
+use super::{Asks, Type, given, keys, taken, tcp, tls};
 use crate::config::Problem;
 use crate::config::value::boolean;
 use crate::config::walk::{Node, Section};
-use health::spec::{MAX_MATCHED, MAX_URLS};
+use health::spec::{HttpVersion, MAX_MATCHED, MAX_URLS};
 use health::{Digest, HttpParts, HttpRequest, Kind, Pick, StatusRange, Tls, Urls, UrlsParts};
 
 pub(super) const HTTP: Type = Type {
@@ -22,8 +22,9 @@ pub(super) const HTTP: Type = Type {
         "body_matches",
         "body_sha256",
         "max_body",
+        "version",
     ],
-    needs_port: false,
+    asks: Asks::ServicePort,
     read: |section| read(section, None),
 };
 
@@ -42,6 +43,7 @@ pub(super) const HTTPS: Type = Type {
         "body_matches",
         "body_sha256",
         "max_body",
+        "version",
         "server_name",
         "verify",
         "ca",
@@ -49,7 +51,7 @@ pub(super) const HTTPS: Type = Type {
         "client_key",
         "min_version",
     ],
-    needs_port: false,
+    asks: Asks::ServicePort,
     read: |section| {
         let tls = tls::read(section);
         let request = read(section, Some(Tls::default()));
@@ -61,6 +63,7 @@ const URL: &str = "a path such as \"/healthz\", with a query or without, in URL 
 const URLS: &str = "an array of 1 to 16 paths such as [\"/a\", \"/b\"]";
 const MAX_FAILURES: &str = "how many of the urls may fail";
 const METHOD: &str = "an HTTP method such as \"GET\" or \"HEAD\"";
+const VERSION: &str = "\"1.1\" or \"2\"";
 const HOST: &str = "a host name or address, with a port or without";
 const HEADERS: &str = "a table of names and texts";
 const STATUS: &str = "a status 100-599 or a range such as \"200-299\"";
@@ -121,7 +124,9 @@ fn parts(section: &Section<'_>) -> Option<HttpParts> {
     let max_body = given(section, "max_body", most, |node| {
         node.integer(&format!("a number of bytes 1-{MAX_BODY}"), 1..=MAX_BODY).map(u64::from)
     });
+    let version = given(section, "version", HttpVersion::Http1, version);
     Some(HttpParts {
+        version: version?,
         method: method?,
         path: path?,
         host: host?,
@@ -177,6 +182,14 @@ fn refused<T>(node: &Node<'_>, reason: &str) -> Option<T> {
 
 fn url(node: &Node<'_>) -> Option<String> {
     node.parsed(URL, |text| HttpRequest::get(text).is_ok().then(|| text.to_owned()))
+}
+
+fn version(node: &Node<'_>) -> Option<HttpVersion> {
+    node.parsed(VERSION, |text| match text {
+        "1.1" => Some(HttpVersion::Http1),
+        "2" => Some(HttpVersion::Http2),
+        _ => None,
+    })
 }
 
 fn method(node: &Node<'_>) -> Option<String> {

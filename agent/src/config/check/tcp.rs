@@ -1,12 +1,16 @@
 //! `type = "tcp"`: a connection, with something to send and to be answered where wanted.
 
-use super::{Type, given, keys, payload, taken};
+use super::{Asks, Type, given, keys, payload, taken};
 use crate::config::walk::{Node, Section};
 use health::spec::MAX_READ;
 use health::{Exchange, ExchangeParts, Kind, Pattern, Regex};
 
-pub(super) const TCP: Type =
-    Type { name: "tcp", keys: keys!["send", "expect", "expect_regex", "max_read"], needs_port: false, read };
+pub(super) const TCP: Type = Type {
+    name: "tcp",
+    keys: keys!["send", "expect", "expect_regex", "max_read"],
+    asks: Asks::ServicePort,
+    read,
+};
 
 const KEYS_OF_EXCHANGE: [&str; 4] = ["send", "expect", "expect_regex", "max_read"];
 

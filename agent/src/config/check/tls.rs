@@ -13,6 +13,10 @@ const CERTIFICATE: &str =
 const KEY: &str = "the path of a file with the client's private key in PEM";
 const VERSION: &str = "\"1.2\" or \"1.3\"";
 
+/// The settings, all of them optional.
+pub(super) const KEYS: [&str; 6] =
+    ["server_name", "verify", "ca", "client_certificate", "client_key", "min_version"];
+
 /// Reads the settings of TLS, and the files that they name.
 pub(super) fn read(section: &Section<'_>) -> Option<Tls> {
     let server_name = given(section, "server_name", None, |node| server_name(node).map(Some));

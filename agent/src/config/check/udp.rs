@@ -1,6 +1,6 @@
 //! `type = "udp"`: a datagram.
 
-use super::{Type, given, keys, payload, taken, tcp};
+use super::{Asks, Type, given, keys, payload, taken, tcp};
 use crate::config::Problem;
 use crate::config::value::duration;
 use crate::config::walk::Section;
@@ -11,7 +11,7 @@ use std::time::Duration;
 pub(super) const UDP: Type = Type {
     name: "udp",
     keys: keys!["send", "expect", "expect_regex", "wait", "hold"],
-    needs_port: false,
+    asks: Asks::ServicePort,
     read,
 };
 

@@ -228,3 +228,26 @@ fn silence_is_no_success_where_an_answer_is_expected() {
     assert!(matches!(check("type = \"udp\", send = 'x', hold = \"0s\"").kind, Kind::Udp(_)));
     assert!(wrong("udp", "expect = \"x\", wait = \"1s\"").contains("silence is no success"));
 }
+
+#[test]
+fn what_asks_no_port_or_makes_its_own_way_is_given_none() {
+    assert_eq!(check("type = \"icmp\", path = \"vip\"").kind, Kind::Icmp);
+    assert!(wrong("icmp", "port = 7").contains("what asks a host as a whole has no port"));
+    let command = "command = \"/bin/true\"";
+    assert!(matches!(check(&format!("type = \"command\", {command}")).kind, Kind::Command(_)));
+    assert!(wrong("command", &format!("{command}, path = \"vip\"")).contains("a program makes its own way"));
+    for (text, expected) in [
+        ("command = \"true\"", "expected the absolute path of a program; no shell reads it, found \"true\""),
+        ("command = \"/bin/true\", arguments = \"-v\"", "expected an array of texts"),
+        ("command = \"/bin/true\", uid = 0", "a user or group without privileges"),
+    ] {
+        let error = wrong("command", text);
+        assert!(error.contains(expected), "{text}: {error}");
+    }
+}
+
+#[test]
+fn settings_of_tls_without_tls_are_refused() {
+    assert!(wrong("grpc", "ca = \"/etc/lvsd/cert.pem\"").contains("only with tls = true"));
+    assert!(matches!(check("type = \"grpc\"").kind, Kind::Grpc(_)));
+}

@@ -3,7 +3,7 @@
 use super::{errors, good};
 use crate::config::{Admin, Announce, CheckPath, Config, Family, Network, Pool, Require, Vip};
 use health::{
-    AgentParts, DnsParts, Kind, Pattern, Pick, Question, Rcode, Records, Recursion, Reply, TlsVersion,
+    AgentParts, DnsParts, Idle, Kind, Pattern, Pick, Question, Rcode, Records, Recursion, Reply, TlsVersion,
     Transport, Trust, UdpParts, Unanswered,
 };
 use std::collections::BTreeSet;
@@ -161,7 +161,9 @@ fn checks_are_read_in_full() {
 #[test]
 fn requests_over_tls_are_read_in_full() {
     let config = good(FULL);
-    let [.., one, all, _, _, _, _] = &config.services["web"].checks[..] else { panic!("there are more") };
+    let [.., one, all, _, _, _, _, _, _, _, _] = &config.services["web"].checks[..] else {
+        panic!("there are more")
+    };
     let Kind::Http(request) = &one.kind else { panic!("it is one request") };
     let parts = request.parts();
     assert_eq!((parts.method.as_str(), parts.host.as_deref()), ("POST", Some("www.example.org:8443")));
@@ -171,6 +173,7 @@ fn requests_over_tls_are_read_in_full() {
     assert_eq!((parts.body_sha256, parts.max_body), (Some(health::Digest::of(b"abc")), 100_000));
     let tls = parts.tls.as_ref().expect("it is secured").parts();
     assert_eq!((tls.server_name.as_deref(), tls.min_version), (Some("lvsd.example.org"), TlsVersion::Tls13));
+    assert_eq!(parts.version, health::spec::HttpVersion::Http2);
     assert!(matches!(tls.trust, Trust::Authorities(_)) && tls.identity.is_some());
     let Kind::Urls(urls) = &all.kind else { panic!("there are several") };
     let paths: Vec<_> = urls.parts().requests.iter().map(|request| request.parts().path.as_str()).collect();
@@ -182,7 +185,8 @@ fn requests_over_tls_are_read_in_full() {
 #[test]
 fn questions_and_datagrams_are_read_in_full() {
     let config = good(FULL);
-    let [.., dns, udp, answered, agent] = &config.services["web"].checks[..] else {
+    let [.., dns, idle, grpc, icmp, command, udp, answered, agent] = &config.services["web"].checks[..]
+    else {
         panic!("there are more")
     };
     let Kind::Dns(question) = &dns.kind else { panic!("it is a question") };
@@ -194,6 +198,19 @@ fn questions_and_datagrams_are_read_in_full() {
         ..DnsParts::new("www.example.org", "AAAA".parse().unwrap())
     };
     assert_eq!(Ok(question), Question::new(expected).as_ref());
+    assert_eq!(idle.kind, Kind::Idle(Idle::new(Duration::from_secs(30)).unwrap()));
+    let Kind::Grpc(asked) = &grpc.kind else { panic!("it is a call") };
+    assert_eq!(
+        (asked.parts().service.as_str(), asked.parts().host.as_deref()),
+        ("routing", Some("grpc.example.org"))
+    );
+    assert!(asked.parts().tls.is_some());
+    assert_eq!(icmp.kind, Kind::Icmp);
+    let Kind::Command(program) = &command.kind else { panic!("it is a program") };
+    let parts = program.parts();
+    assert_eq!(parts.program, "/usr/lib/nagios/plugins/check_ldap");
+    assert_eq!(parts.arguments, ["-H", "{host}", "-p", "{port}"]);
+    assert_eq!((parts.user.uid, parts.user.gid), (990, 991));
     let Kind::Udp(datagram) = &udp.kind else { panic!("it is a datagram") };
     let (wait, hold) = (Duration::from_millis(200), Duration::from_secs(20));
     let expected = UdpParts { payload: b"ping\0".to_vec(), reply: Reply::Optional { wait, hold } };

@@ -204,3 +204,28 @@ fn a_check_by_the_vips_way_asks_for_each_vip_and_is_handed_to_the_server() {
         "a VIP it lacks fails it"
     );
 }
+
+#[test]
+fn what_a_check_has_to_know_of_its_backend_is_filled_in() {
+    let text = WEB.replace(
+        "{ type = \"tcp\" }",
+        "{ type = \"https\" }, { type = \"https\", host = \"a.example\" }, { type = \"icmp\" }, \
+         { type = \"command\", command = \"/bin/true\", arguments = [\"{host}\", \"{service}\"] }",
+    );
+    let world = World::with(&text);
+    let checks: Vec<String> = world.checks.iter().map(ToString::to_string).collect();
+    for expected in [
+        "https GET https://10.64.0.12:80/ (server name rs2)",
+        "https GET https://10.64.0.12:80/ (host a.example)",
+        "icmp 10.64.0.12",
+    ] {
+        assert!(checks.iter().any(|check| check == expected), "{expected}: {checks:?}");
+    }
+    let values = world.checks.iter().filter_map(|check| match &check.kind {
+        health::Kind::Command(program) => Some(program.parts().values.clone()),
+        _ => None,
+    });
+    let named =
+        |host: &str| [("host".to_owned(), host.to_owned()), ("service".to_owned(), "web".to_owned())].into();
+    assert!(values.into_iter().any(|values| values == named("rs2")));
+}
