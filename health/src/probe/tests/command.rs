@@ -116,7 +116,7 @@ async fn a_program_that_hangs_is_killed_at_its_timeout_with_all_that_it_has_star
     let (_directory, path) = writable();
     let started = Instant::now();
     // Long enough for the shell to come so far even on a busy machine.
-    let timeout = Duration::from_secs(2);
+    let timeout = Duration::from_secs(4);
     let failure = run(target(), sh(&forking("trap '' TERM; wait"), &path), timeout).await;
     assert_eq!(failure, Err(Failure::Timeout { after: timeout, stage: Stage::RunningCommand }));
     assert!(started.elapsed() < PATIENCE);
