@@ -1,11 +1,11 @@
 //! A BGP speaker that announces addresses to routers.
 //!
-//! It says what it announces and counts what it hears: routes that a router sends are not used (RFC 8212: no
-//! policy, no routes).
+//! It announces what its owner sets, and keeps what the import rules of a peer take of what it hears: nothing without
+//! rules (RFC 8212).
 //!
 //! ```text
 //! owner ─set_routes(whole)─▶ speaker ─▶ session ─▶ rib ─▶ wire ─▶ TCP
-//!       ◀─events, status────                └────▶ fsm
+//!       ◀─events, status, learned routes────└────▶ fsm
 //! ```
 //!
 //! Reading order, the pure half first (no clock, no socket, no task, no randomness):
@@ -13,7 +13,8 @@
 //! - [`route`], [`path`], [`prefix`], [`asn`], [`community`], [`hold_time`]: the vocabulary;
 //! - [`wire`]: messages, both ways, and what to do about malformed ones;
 //! - [`fsm`]: one connection, and one peer with its collisions;
-//! - [`rib`]: what a peer holds of us, and what it has yet to be told;
+//! - [`policy`]: what is taken from a peer, and what it is told;
+//! - [`rib`]: what a peer holds of us and has yet to be told, what it told us, and the best of that;
 //! - `session`: one peer's task: TCP, timers, status;
 //! - [`speaker`]: all peers behind one handle, the place to start as a user.
 
@@ -22,6 +23,7 @@ pub mod community;
 pub mod fsm;
 pub mod hold_time;
 pub mod path;
+pub mod policy;
 pub mod prefix;
 pub mod rib;
 pub mod route;

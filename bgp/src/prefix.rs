@@ -161,6 +161,13 @@ impl Prefix {
         self.length
     }
 
+    /// Whether the other prefix is this one or inside it.
+    pub fn contains(self, other: Self) -> bool {
+        self.family() == other.family()
+            && self.length <= other.length
+            && Self::truncating(other.address, self.length).address == self.address
+    }
+
     /// The family.
     pub const fn family(self) -> Family {
         Family::of(self.address)

@@ -69,7 +69,7 @@ fn update(update: &Update<'_>) -> String {
     if let Some(family) = update.end_of_rib() {
         return format!("UPDATE end of {family}\n");
     }
-    let routes = |nlri: Nlri<'_>| list(nlri.paths().map(|(id, prefix)| format!("{prefix}#{}", id.0)));
+    let routes = |nlri: Nlri<'_>| list(nlri.paths().map(|(prefix, id)| format!("{prefix}#{}", id.0)));
     let mut text = String::from("UPDATE\n");
     update.withdrawn().for_each(|nlri| writeln!(text, "  - {}", routes(nlri)).expect("a string"));
     update.announced().for_each(|nlri| writeln!(text, "  + {}", routes(nlri)).expect("a string"));

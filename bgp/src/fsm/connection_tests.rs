@@ -20,6 +20,7 @@ pub(super) fn settings(asn: u32, router_id: u8, remote_asn: u32) -> Settings {
         connect_retry: Duration::from_secs(5),
         families: Family::ALL.into(),
         graceful_restart: Some(Duration::from_secs(120)),
+        graceful_notification: false,
         add_path: true,
     }
 }
@@ -281,7 +282,7 @@ fn a_neighbour_without_capabilities_gets_ipv4_in_two_octets() {
     let plain = Open { my_as: 65_001, capabilities: Vec::new(), ..remote_open() };
     let agreed = settings(64_600, 1, 65_001).negotiate(&plain).unwrap();
     assert_eq!(agreed.families, [Family::Ipv4].into());
-    assert!(!agreed.four_octet_asn && !agreed.graceful_restart && !agreed.extended_messages);
+    assert!(!agreed.four_octet_asn && agreed.graceful_restart.is_none() && !agreed.extended_messages);
 }
 
 #[test]

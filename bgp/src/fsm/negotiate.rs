@@ -30,6 +30,8 @@ pub struct Settings {
     pub families: BTreeSet<Family>,
     /// Graceful restart is offered, with this restart time.
     pub graceful_restart: Option<Duration>,
+    /// Routes are kept over a NOTIFICATION and a hold timer that expires, too (RFC 8538).
+    pub graceful_notification: bool,
     /// Several paths to one prefix are taken (RFC 7911).
     pub add_path: bool,
 }
@@ -51,8 +53,10 @@ pub struct Negotiated {
     pub internal: bool,
     /// Messages up to 65535 octets may arrive.
     pub extended_messages: bool,
-    /// Both offered graceful restart.
-    pub graceful_restart: bool,
+    /// What the neighbour says of its restarts, when both offered graceful restart.
+    pub graceful_restart: Option<GracefulRestart>,
+    /// Both keep routes over a NOTIFICATION (RFC 8538).
+    pub graceful_notification: bool,
     /// Both take markers around refreshed routes (RFC 7313).
     pub enhanced_refresh: bool,
     /// The families whose routes the neighbour sends with path identifiers.
@@ -100,7 +104,7 @@ impl Settings {
             };
             capabilities.push(Capability::GracefulRestart(GracefulRestart {
                 restarting,
-                notification: false,
+                notification: self.graceful_notification,
                 restart_time: u16::try_from(time.as_secs()).unwrap_or(u16::MAX).min(MAX_RESTART_TIME),
                 families: self.families.iter().map(preserved).collect(),
             }));
@@ -130,6 +134,7 @@ impl Settings {
         if families.is_empty() {
             return Err(self.no_common_family());
         }
+        let restart = open.graceful_restart().filter(|_| self.graceful_restart.is_some());
         Ok(Negotiated {
             remote_asn: self.remote_asn,
             remote_router_id: open.router_id,
@@ -138,7 +143,8 @@ impl Settings {
             four_octet_asn: open.four_octet_asn().is_some(),
             internal: self.internal(),
             extended_messages: open.capabilities.contains(&Capability::ExtendedMessage),
-            graceful_restart: self.graceful_restart.is_some() && open.graceful_restart().is_some(),
+            graceful_restart: restart.cloned(),
+            graceful_notification: self.graceful_notification && restart.is_some_and(|its| its.notification),
             enhanced_refresh: open.capabilities.contains(&Capability::EnhancedRefresh),
             add_path: self.negotiated_add_path(open),
         })

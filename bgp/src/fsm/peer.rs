@@ -46,6 +46,8 @@ pub enum Input {
     IdleHoldExpired,
     /// End the session, saying this, and stay down.
     Stop(Notification),
+    /// End the session, saying this, and stay down for so long, whoever dials.
+    HoldOff(Notification, Duration),
 }
 
 /// Something that is to be done for a peer.
@@ -75,6 +77,8 @@ pub struct Peer {
     /// When the present session was established.
     established_at: Option<Instant>,
     stopped: bool,
+    /// Until when the neighbour is not wanted.
+    held_off_until: Option<Instant>,
 }
 
 impl Peer {
@@ -89,6 +93,7 @@ impl Peer {
             backoff: Backoff::default(),
             established_at: None,
             stopped: true,
+            held_off_until: None,
         }
     }
 
@@ -142,13 +147,20 @@ impl Peer {
                     self.pass(side, Event::Stop(notification.clone()), now, &mut out);
                 }
             }
+            Input::HoldOff(notification, time) => {
+                self.held_off_until = Some(now + time);
+                for side in Side::BOTH {
+                    self.pass(side, Event::Stop(notification.clone()), now, &mut out);
+                }
+                out.push(Output::SetIdleHold(now + time));
+            }
         }
         out
     }
 
     /// The neighbour dialled. A connection that was already accepted and has said nothing is given up for it.
     fn accepted(&mut self, now: Instant, out: &mut Vec<Output>) {
-        if self.stopped {
+        if self.stopped || self.held_off_until.is_some_and(|until| now < until) {
             out.push(Output::Refuse(Notification::new(ErrorCode::CONNECTION_REJECTED)));
             return;
         }

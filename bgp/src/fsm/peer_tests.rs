@@ -201,3 +201,19 @@ fn the_restart_bit_is_set_until_the_restart_is_finished() {
     rig.input(Input::IdleHoldExpired);
     assert_eq!(restarting(&rig.on(Side::Outgoing, &[Event::TcpConnected])), Some(false));
 }
+
+#[test]
+fn a_neighbour_that_is_held_off_is_not_let_in_before_its_time_and_dialled_then() {
+    let mut rig = Rig::established(1);
+    let time = Duration::from_secs(300);
+    let outputs = rig.input(Input::HoldOff(Notification::new(ErrorCode::MAX_PREFIXES), time));
+    assert_eq!(notifications(&outputs), [(Side::Outgoing, ErrorCode::MAX_PREFIXES)]);
+    assert_eq!(outputs.last(), Some(&Output::SetIdleHold(rig.now + time)));
+    rig.now += time - Duration::from_secs(1);
+    let refused = Output::Refuse(Notification::new(ErrorCode::CONNECTION_REJECTED));
+    assert_eq!(rig.input(Input::Accepted), [refused]);
+    rig.now += Duration::from_secs(1);
+    let outputs = rig.input(Input::IdleHoldExpired);
+    assert!(outputs.contains(&Output::On(Side::Outgoing, Action::Connect)));
+    assert!(rig.input(Input::Accepted).contains(&Output::Accept));
+}

@@ -104,7 +104,7 @@ impl AdjRibOut {
         let mut judged = BTreeMap::new();
         for (prefix, attributes) in whole.iter() {
             let family = prefix.family();
-            if !self.export.concerns(family) {
+            if !self.export.concerns(*prefix) {
                 continue;
             }
             let key = (family, attributes);

@@ -7,8 +7,9 @@ use std::{
 };
 
 use crate::{
-    Asn, Family, RouteAttributes,
+    Asn, Family, Prefix, RouteAttributes,
     fsm::Negotiated,
+    policy::ExportFilter,
     wire::{Announcement, MAX_ATTRIBUTES, NextHop},
 };
 
@@ -55,6 +56,7 @@ pub struct Export {
     internal: bool,
     four_octet_asn: bool,
     enhanced_refresh: bool,
+    filter: ExportFilter,
     configured: BTreeSet<Family>,
     negotiated: BTreeSet<Family>,
     next_hop_v4: Option<Ipv4Addr>,
@@ -82,11 +84,17 @@ impl Export {
             internal: negotiated.internal,
             four_octet_asn: negotiated.four_octet_asn,
             enhanced_refresh: negotiated.enhanced_refresh,
+            filter: ExportFilter::All,
             configured: configured.clone(),
             negotiated: negotiated.families.clone(),
             next_hop_v4: next_hop_v4.or(local_v4),
             next_hop_v6: next_hop_v6.or(local_v6),
         }
+    }
+
+    /// The same rules, and the neighbour is told only what the filter permits.
+    pub fn filtered(self, filter: ExportFilter) -> Self {
+        Self { filter, ..self }
     }
 
     /// The families that both sides offered.
@@ -104,9 +112,9 @@ impl Export {
         self.enhanced_refresh
     }
 
-    /// Whether this session is meant to carry the family at all; if not, its routes are no concern of it.
-    pub fn concerns(&self, family: Family) -> bool {
-        self.configured.contains(&family)
+    /// Whether this session is meant to carry the route at all; if not, it is no concern of it.
+    pub fn concerns(&self, prefix: Prefix) -> bool {
+        self.configured.contains(&prefix.family()) && self.filter.permits(prefix)
     }
 
     fn next_hop(&self, family: Family) -> Option<NextHop> {

@@ -6,13 +6,24 @@
 //! latest state and never a history. There is no minimum interval between advertisements (RFC 4271 §9.2.1.1 has
 //! one against flapping transit routes): who decides what is announced damps it.
 //!
-//! [`Export`] says what a session can be told at all. There is no Adj-RIB-In: what a router sends is counted by
-//! the session and dropped (RFC 8212).
+//! [`Export`] says what a session can be told at all.
+//!
+//! [`AdjRibIn`] keeps what the import rules take of what a neighbour tells, and gives out what changed; [`LocRib`] has
+//! all neighbours' paths and the best to each prefix.
 
+mod adj_in;
 mod adj_out;
 mod export;
+mod loc;
+mod received;
+
+#[cfg(test)]
+mod in_tests;
 #[cfg(test)]
 mod tests;
 
+pub use adj_in::{AdjRibIn, Change, Neighbourhood, PathKey, Refusal};
 pub use adj_out::{AdjRibOut, Batch, Pending};
 pub use export::{Export, WithheldReason};
+pub use loc::{Candidate, LocRib, Source, Step};
+pub use received::Received;

@@ -20,7 +20,8 @@ fn negotiated(families: &[Family], internal: bool) -> Negotiated {
         four_octet_asn: true,
         internal,
         extended_messages: false,
-        graceful_restart: true,
+        graceful_restart: None,
+        graceful_notification: false,
         enhanced_refresh: false,
         add_path: AddPath::default(),
     }

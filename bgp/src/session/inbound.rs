@@ -1,8 +1,8 @@
 //! From the receive buffer to the state machine.
 
-use super::{task::Session, transport::Read};
+use super::{learned::TooMany, task::Session, transport::Read};
 use crate::{
-    fsm::{Event, Input, Negotiated, Side},
+    fsm::{Event, Input, Negotiated, Side, StateName},
     wire::{Context, Message},
 };
 
@@ -16,6 +16,9 @@ impl Session {
         let outcome = transport.read();
         while let Some(event) = self.next_event(side) {
             self.input(Input::Connection(side, event));
+            if let Some(too_many) = self.too_many.take() {
+                self.hold_off(&too_many);
+            }
         }
         match outcome {
             Read::Some => {}
@@ -27,9 +30,21 @@ impl Session {
         }
     }
 
+    /// The neighbour told more than it may: none of it is kept, and it stays away for a while.
+    fn hold_off(&mut self, too_many: &TooMany) {
+        let (family, count, hold_off) = (too_many.family, too_many.count, too_many.limits.hold_off);
+        tracing::error!(peer = self.report.peer(), %family, count, ?hold_off, "too many prefixes; the peer is held off");
+        self.input(Input::HoldOff(too_many.notification(), hold_off));
+        if let Some(learned) = &mut self.learned {
+            learned.clear_all();
+        }
+    }
+
     /// The next message in the receive buffer, counted.
     fn next_event(&mut self, side: Side) -> Option<Event> {
-        let negotiated = self.fsm.connection(side).negotiated();
+        let connection = self.fsm.connection(side);
+        let (negotiated, established) =
+            (connection.negotiated(), connection.state() == StateName::Established);
         let transport = match side {
             Side::Outgoing => self.outgoing.as_mut()?,
             Side::Incoming => self.incoming.as_mut()?,
@@ -49,6 +64,9 @@ impl Session {
             Ok(Message::Update(update)) => {
                 if let Some(negotiated) = negotiated {
                     self.report.update_received(&update, negotiated);
+                    if let Some(learned) = self.learned.as_mut().filter(|_| established) {
+                        self.too_many = learned.update(&update);
+                    }
                 }
                 Event::Update
             }

@@ -10,6 +10,7 @@
 //! waits again: a route that is set is on its way to the kernel's TCP in the same turn.
 
 mod inbound;
+mod learned;
 mod min_ttl;
 mod outbound;
 mod report;
@@ -17,8 +18,9 @@ mod socket;
 mod task;
 mod timers;
 mod transport;
+mod waiting;
 
-use std::{net::Ipv4Addr, time::Duration};
+use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 use tokio::{
     net::TcpStream,
@@ -30,6 +32,7 @@ use task::Session;
 
 use crate::{
     Asn,
+    rib::LocRib,
     speaker::{Outlet, PeerConfig, Published},
     wire::{ErrorCode, Notification},
 };
@@ -64,12 +67,15 @@ pub(crate) enum Stop {
 }
 
 impl Stop {
-    fn notification(&self) -> Notification {
-        match self {
+    /// What the neighbour is told. `hard`: it would keep our routes over anything else (RFC 8538), and they are not to
+    /// be kept.
+    fn notification(&self, hard: bool) -> Notification {
+        let notification = match self {
             Self::Shutdown(text) => Notification::shutdown(text),
             Self::Deconfigured => Notification::new(ErrorCode::PEER_DECONFIGURED),
             Self::Changed => Notification::new(ErrorCode::CONFIGURATION_CHANGE),
-        }
+        };
+        if hard && self.withdraws() { notification.hard() } else { notification }
     }
 
     /// Routes are withdrawn before the session ends. Not for a changed configuration, after which they come back.
@@ -89,6 +95,8 @@ pub(crate) struct Wiring {
     pub(crate) command: watch::Receiver<Command>,
     /// Connections that the neighbour dialled.
     pub(crate) incoming: mpsc::Receiver<TcpStream>,
+    /// Where what the neighbour tells goes.
+    pub(crate) table: Arc<watch::Sender<LocRib>>,
     /// Where events and status go.
     pub(crate) outlet: Outlet,
 }

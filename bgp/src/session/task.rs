@@ -1,10 +1,8 @@
 //! The task of one session.
 
 use std::{
-    future::{Future, pending},
     hash::{BuildHasher, RandomState},
     io,
-    pin::Pin,
     time::{Duration, Instant},
 };
 
@@ -16,16 +14,18 @@ use tokio::{
 
 use super::{
     Command, Identity, Stop, Wiring,
+    learned::{Learned, TooMany},
     outbound::Outbound,
     report::Report,
     socket,
     timers::{TimerKey, Timers},
     transport::{Transport, Written},
+    waiting::{Dialling, dial, ready, until},
 };
 use crate::{
     RouteSet,
     fsm::{Action, Event, Input, Jitter, Negotiated, Outgoing, Output, Peer, Settings, Side},
-    rib::{AdjRibOut, Export},
+    rib::{AdjRibIn, AdjRibOut, Export, Neighbourhood},
     speaker::{PeerConfig, Published, SessionStatus},
     wire::{RefreshKind, encode_keepalive},
 };
@@ -40,8 +40,6 @@ const WITHDRAW_TIMEOUT: Duration = Duration::from_secs(3);
 /// Fillings of the out queue in one turn, so that a million routes leave the task time to read.
 const FILLS_A_TURN: usize = 8;
 
-type Dialling = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>;
-
 /// See the parent module.
 pub(super) struct Session {
     pub(super) config: PeerConfig,
@@ -53,6 +51,10 @@ pub(super) struct Session {
     /// A connection that the neighbour dialled and that the state machine has not judged yet.
     arrived: Option<TcpStream>,
     outbound: Option<Outbound>,
+    /// What the neighbour tells, when any of it is taken.
+    pub(super) learned: Option<Learned>,
+    /// It has just told more than it may.
+    pub(super) too_many: Option<TooMany>,
     timers: Timers,
     routes: watch::Receiver<Option<Published>>,
     command: watch::Receiver<Command>,
@@ -88,8 +90,13 @@ impl Session {
             connect_retry: config.connect_retry,
             families: config.families.clone(),
             graceful_restart: config.graceful_restart.then_some(identity.restart_time),
-            add_path: false,
+            graceful_notification: config.graceful_notification,
+            add_path: config.import.as_ref().is_some_and(|import| import.add_path),
         };
+        let learned = config
+            .import
+            .clone()
+            .map(|import| Learned::new(config.name.clone(), AdjRibIn::new(import), wiring.table));
         let jitter = Jitter::seeded(RandomState::new().hash_one(&config.name));
         Self {
             fsm: Peer::new(settings, identity.restarting, jitter),
@@ -101,6 +108,8 @@ impl Session {
             dialling: None,
             arrived: None,
             outbound: None,
+            learned,
+            too_many: None,
             timers: Timers::default(),
             routes: wiring.routes,
             command: wiring.command,
@@ -118,6 +127,9 @@ impl Session {
         loop {
             self.pump();
             self.report.state(self.fsm.state());
+            if let Some(learned) = &self.learned {
+                learned.show(&mut self.report.status);
+            }
             self.report.publish();
             if self.stopped {
                 break;
@@ -138,7 +150,8 @@ impl Session {
     /// Waits for the next thing to do. Cancel-safe in every branch: readiness, channels, sleep, `join_next`, and a
     /// dialling future that is kept.
     async fn wake(&mut self) -> Wake {
-        let deadline = self.timers.next();
+        let stale_until = self.learned.as_ref().and_then(Learned::stale_until);
+        let deadline = [self.timers.next(), stale_until].into_iter().flatten().min();
         tokio::select! {
             Ok(()) = self.routes.changed() => Wake::Routes,
             Ok(()) = self.command.changed() => Wake::Command,
@@ -199,10 +212,16 @@ impl Session {
                     outbound.refresh(family, now());
                 }
             }
-            // What the neighbour sends is not kept, so nothing of it can be stale.
-            Action::Refresh(RefreshKind::Begin | RefreshKind::End, _) => {}
+            Action::Refresh(kind @ (RefreshKind::Begin | RefreshKind::End), family) => {
+                if let Some(learned) = &mut self.learned {
+                    learned.refresh(kind, family, now());
+                }
+            }
             Action::Ended(reason) => {
                 let was_established = self.fsm.established().is_none() && self.outbound.take().is_some();
+                if let Some(learned) = self.learned.as_mut().filter(|_| was_established) {
+                    learned.down(&reason, now());
+                }
                 self.report.ended(&reason, was_established);
             }
         }
@@ -251,7 +270,18 @@ impl Session {
             return;
         };
         let (v4, v6) = (self.config.next_hop_v4, self.config.next_hop_v6);
-        let export = Export::new(self.identity.asn, &self.config.families, negotiated, local.ip(), v4, v6);
+        let export = Export::new(self.identity.asn, &self.config.families, negotiated, local.ip(), v4, v6)
+            .filtered(self.config.export.clone());
+        if let Some(learned) = &mut self.learned {
+            let with = Neighbourhood {
+                asn: self.identity.asn.get(),
+                router_id: self.identity.router_id,
+                local: local.ip().to_canonical(),
+                remote: remote.ip().to_canonical(),
+                negotiated: negotiated.clone(),
+            };
+            learned.up(with, now());
+        }
         self.outbound = Some(Outbound::new(AdjRibOut::new(export), now()));
         self.report.session_up(SessionStatus {
             remote_router_id: negotiated.remote_router_id,
@@ -260,7 +290,7 @@ impl Session {
             hold_time: negotiated.hold_time,
             families: negotiated.families.clone(),
             four_octet_asn: negotiated.four_octet_asn,
-            graceful_restart: negotiated.graceful_restart,
+            graceful_restart: negotiated.graceful_restart.is_some(),
         });
         self.set_routes();
     }
@@ -378,7 +408,8 @@ impl Session {
         }
         if let Some(stop) = &self.stop {
             self.stopped = true;
-            self.input(Input::Stop(stop.notification()));
+            let hard = self.fsm.established().is_some_and(|(_, agreed)| agreed.graceful_notification);
+            self.input(Input::Stop(stop.notification(hard)));
         }
     }
 
@@ -391,31 +422,13 @@ impl Session {
                 TimerKey::Withdrawing => {}
             }
         }
+        if let Some(learned) = &mut self.learned {
+            learned.expire(now());
+        }
     }
 }
 
 /// The clock of timers, which tests may pause.
 fn now() -> Instant {
     tokio::time::Instant::now().into_std()
-}
-
-async fn ready(transport: Option<&Transport>) {
-    match transport {
-        Some(transport) => transport.ready().await,
-        None => pending().await,
-    }
-}
-
-async fn dial(dialling: &mut Option<Dialling>) -> io::Result<TcpStream> {
-    match dialling {
-        Some(dialling) => dialling.await,
-        None => pending().await,
-    }
-}
-
-async fn until(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
-        None => pending().await,
-    }
 }

@@ -8,7 +8,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Asn, Family, HoldTime};
+use crate::{
+    Asn, Family, HoldTime,
+    policy::{ExportFilter, Import},
+};
 
 /// The port of BGP (RFC 4271 §4.2).
 pub const BGP_PORT: u16 = 179;
@@ -81,8 +84,18 @@ pub struct PeerConfig {
     /// The generalized TTL security mechanism (RFC 5082): we send with TTL 255 and drop what arrives with less
     /// than 255, or with less than 256 - `multihop`.
     pub gtsm: bool,
-    /// Graceful restart is offered: the router keeps our routes while we restart (RFC 4724).
+    /// Graceful restart is offered: the router keeps our routes while we restart, and we keep its (RFC 4724).
     pub graceful_restart: bool,
+    /// Both keep routes over a NOTIFICATION and over a hold timer that expires, too (RFC 8538). Not for a router that
+    /// sends traffic here: it would go on with that for the restart time after this host has died.
+    #[serde(default)]
+    pub graceful_notification: bool,
+    /// What is taken of the router's routes. `None`: nothing, they are only counted (RFC 8212).
+    #[serde(default)]
+    pub import: Option<Import>,
+    /// Which of our routes it is told.
+    #[serde(default)]
+    pub export: ExportFilter,
 }
 
 /// Why a peer cannot be run as it is configured.
@@ -150,6 +163,9 @@ impl PeerConfig {
             multihop: None,
             gtsm: false,
             graceful_restart: true,
+            graceful_notification: false,
+            import: None,
+            export: ExportFilter::All,
         }
     }
 }

@@ -18,7 +18,7 @@ mod supervisor;
 
 use std::{
     future::Future,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -35,7 +35,7 @@ pub(crate) use outlet::Outlet;
 pub use status::{PeerCounters, PeerStatus, SessionStatus, Statuses, Withheld};
 use supervisor::{Control, Supervisor};
 
-use crate::RouteSet;
+use crate::{Community, RouteSet, rib::LocRib};
 
 /// Events that may wait for the owner. A flap of a hundred peers fits several times over; what comes on top is
 /// dropped and counted, because a session never waits for its owner.
@@ -47,10 +47,36 @@ pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 /// The routes of one `set_routes`, shared by all sessions.
 #[derive(Clone, Debug)]
 pub(crate) struct Published {
-    /// The whole set.
+    /// The whole set, as it is announced.
     pub(crate) routes: Arc<RouteSet>,
     /// When it was set.
     pub(crate) at: Instant,
+}
+
+/// What the owner wants announced.
+#[derive(Debug, Default)]
+struct Wanted {
+    routes: Option<Arc<RouteSet>>,
+    draining: bool,
+}
+
+impl Wanted {
+    /// The routes with what draining adds to them.
+    fn announced(&self) -> Option<Arc<RouteSet>> {
+        let routes = self.routes.as_ref()?;
+        if !self.draining {
+            return Some(Arc::clone(routes));
+        }
+        let leaving = routes.iter().map(|(prefix, attributes)| {
+            let mut attributes = attributes.clone();
+            if !attributes.communities.contains(&Community::GRACEFUL_SHUTDOWN) {
+                attributes.communities.push(Community::GRACEFUL_SHUTDOWN);
+            }
+            attributes.local_pref = Some(0);
+            (*prefix, attributes)
+        });
+        Some(Arc::new(leaving.collect()))
+    }
 }
 
 /// The handle of a running speaker.
@@ -61,6 +87,9 @@ pub(crate) struct Published {
 pub struct Speaker {
     control: watch::Sender<Control>,
     routes: watch::Sender<Option<Published>>,
+    /// What the owner wants, and whether it is about to leave.
+    wanted: Mutex<Wanted>,
+    learned: watch::Receiver<LocRib>,
     outlet: Outlet,
     /// Owns every task of the speaker; `None` once `shutdown` has taken it.
     supervisor: Option<JoinHandle<()>>,
@@ -76,14 +105,37 @@ impl Speaker {
         let (routes, routes_receiver) = watch::channel(None);
         let (control, control_receiver) =
             watch::channel(Control { peers: config.peers.clone(), shutdown: None });
-        let supervisor = Supervisor::new(config, control_receiver, routes_receiver, outlet.clone());
+        let (table, learned) = watch::channel(LocRib::default());
+        let supervisor = Supervisor::new(config, control_receiver, routes_receiver, table, outlet.clone());
         let supervisor = Some(tokio::spawn(supervisor.run()));
-        (Self { control, routes, outlet, supervisor }, events)
+        (Self { control, routes, wanted: Mutex::default(), learned, outlet, supervisor }, events)
     }
 
     /// Announces exactly this set to every peer. Returns at once; the latest set wins.
     pub fn set_routes(&self, routes: RouteSet) {
-        self.routes.send_replace(Some(Published { routes: Arc::new(routes), at: Instant::now() }));
+        self.publish(|wanted| wanted.routes = Some(Arc::new(routes)));
+    }
+
+    /// Asks every router to prefer any other way before this one goes: each route carries `GRACEFUL_SHUTDOWN` and the
+    /// lowest `LOCAL_PREF` from now on (RFC 8326 §4), or no longer. Returns at once. Before a planned stop: this, some
+    /// seconds for the routers to move traffic, then [`shutdown`](Self::shutdown).
+    pub fn set_draining(&self, draining: bool) {
+        self.publish(|wanted| wanted.draining = draining);
+    }
+
+    fn publish(&self, change: impl FnOnce(&mut Wanted)) {
+        let mut wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut wanted);
+        // Under the lock, so that what is published last is what was wanted last.
+        if let Some(routes) = wanted.announced() {
+            self.routes.send_replace(Some(Published { routes, at: Instant::now() }));
+        }
+    }
+
+    /// Every route that the peers' import rules took, with the best path to each prefix. It changes when a best path
+    /// does. A reader that holds a borrow of it holds up every session: copy what is needed.
+    pub fn learned(&self) -> watch::Receiver<LocRib> {
+        self.learned.clone()
     }
 
     /// Runs exactly these peers. Returns at once; a peer whose configuration is unchanged is left alone, one that

@@ -79,8 +79,17 @@ pub struct PeerStatus {
     pub session: Option<SessionStatus>,
     /// Prefixes that the router holds of us, once everything queued is written; by family.
     pub announced: BTreeMap<Family, usize>,
-    /// Prefixes that the router announced in this session, by family. They are counted and dropped (RFC 8212).
+    /// Prefixes that the router announced in this session, by family, taken or not.
     pub received: BTreeMap<Family, u64>,
+    /// Paths that the import rules took, by family; over a restart of the router also those of its last session.
+    #[serde(default)]
+    pub learned: BTreeMap<Family, usize>,
+    /// How many of them were told before a restart or refresh and not since.
+    #[serde(default)]
+    pub stale: usize,
+    /// How often a route was not taken, by reason.
+    #[serde(default)]
+    pub refused: BTreeMap<String, u64>,
     /// Routes that are wanted but not sent, and why.
     pub withheld: Vec<Withheld>,
     /// Everything that is wanted was written.
@@ -107,6 +116,9 @@ impl PeerStatus {
             session: None,
             announced: BTreeMap::new(),
             received: BTreeMap::new(),
+            learned: BTreeMap::new(),
+            stale: 0,
+            refused: BTreeMap::new(),
             withheld: Vec::new(),
             in_sync: false,
             last_error: None,

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
+    sync::Arc,
     time::Duration,
 };
 
@@ -14,7 +15,10 @@ use tokio::{
 };
 
 use super::{Outlet, PeerConfig, Published, SpeakerConfig, SpeakerEvent};
-use crate::session::{self, Command, Identity, Stop, Wiring};
+use crate::{
+    rib::LocRib,
+    session::{self, Command, Identity, Stop, Wiring},
+};
 
 /// What the owner wants, as a whole.
 #[derive(Clone, Debug)]
@@ -44,6 +48,7 @@ pub(super) struct Supervisor {
     config: SpeakerConfig,
     control: watch::Receiver<Control>,
     routes: watch::Receiver<Option<Published>>,
+    table: Arc<watch::Sender<LocRib>>,
     outlet: Outlet,
     running: BTreeMap<String, Running>,
     /// Dropping it aborts every session.
@@ -70,12 +75,14 @@ impl Supervisor {
         config: SpeakerConfig,
         control: watch::Receiver<Control>,
         routes: watch::Receiver<Option<Published>>,
+        table: watch::Sender<LocRib>,
         outlet: Outlet,
     ) -> Self {
         Self {
             config,
             control,
             routes,
+            table: Arc::new(table),
             outlet,
             running: BTreeMap::new(),
             tasks: JoinSet::new(),
@@ -184,6 +191,7 @@ impl Supervisor {
             routes: self.routes.clone(),
             command: command_receiver,
             incoming: incoming_receiver,
+            table: Arc::clone(&self.table),
             outlet: self.outlet.clone(),
         };
         let session = session::run(identity, config.clone(), wiring);

@@ -50,11 +50,11 @@ impl<'a> Nlri<'a> {
     /// The prefixes, path identifiers left out. Bits past a prefix's length are irrelevant (RFC 4271 §4.3) and come
     /// out as zero.
     pub fn iter(self) -> impl Iterator<Item = Prefix> + 'a {
-        self.paths().map(|(_, prefix)| prefix)
+        self.paths().map(|(prefix, _)| prefix)
     }
 
     /// The prefixes with their path identifiers.
-    pub fn paths(self) -> impl Iterator<Item = (PathId, Prefix)> + 'a {
+    pub fn paths(self) -> impl Iterator<Item = (Prefix, PathId)> + 'a {
         let mut cursor = Cursor::new(self.bytes);
         std::iter::from_fn(move || {
             let id = if self.add_path { PathId(cursor.u32()?) } else { PathId::default() };
@@ -64,7 +64,7 @@ impl<'a> Nlri<'a> {
                 Family::Ipv4 => IpAddr::from(padded::<4>(bytes)?),
                 Family::Ipv6 => IpAddr::from(padded::<16>(bytes)?),
             };
-            Some((id, Prefix::truncating(address, bits)))
+            Some((Prefix::truncating(address, bits), id))
         })
     }
 }
@@ -130,7 +130,7 @@ mod tests {
     fn path_identifiers_come_before_prefixes_when_the_session_has_them() {
         let bytes = [0, 0, 0, 7, 8, 10, 0xff, 0xff, 0xff, 0xff, 0];
         let nlri = Nlri::parse(Family::Ipv4, true, &bytes).unwrap();
-        let paths: Vec<_> = nlri.paths().map(|(id, prefix)| (id.0, prefix.to_string())).collect();
+        let paths: Vec<_> = nlri.paths().map(|(prefix, id)| (id.0, prefix.to_string())).collect();
         assert_eq!(paths, [(7, "10.0.0.0/8".into()), (u32::MAX, "0.0.0.0/0".into())]);
         assert_eq!(Nlri::parse(Family::Ipv4, true, &bytes[..4]), None);
         assert_eq!(Nlri::parse(Family::Ipv4, true, &[8, 10]), None);

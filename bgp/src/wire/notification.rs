@@ -53,6 +53,27 @@ impl Notification {
         Some(text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect())
     }
 
+    /// The same end, said so that nobody keeps routes over it (RFC 8538 §3).
+    pub fn hard(&self) -> Self {
+        let data = [&[self.code.code, self.code.subcode][..], &self.data].concat();
+        Self { code: ErrorCode::HARD_RESET, data }
+    }
+
+    /// No route is kept over it.
+    pub fn is_hard_reset(&self) -> bool {
+        self.code == ErrorCode::HARD_RESET
+    }
+
+    /// What a hard reset has in it.
+    fn inner(&self) -> Option<Self> {
+        match self.data.as_slice() {
+            [code, subcode, data @ ..] if self.is_hard_reset() => {
+                Some(Self { code: ErrorCode { code: *code, subcode: *subcode }, data: data.to_vec() })
+            }
+            _ => None,
+        }
+    }
+
     pub(super) fn decode(body: &[u8]) -> Result<Self, DecodeError> {
         let mut cursor = Cursor::new(body);
         match (cursor.u8(), cursor.u8()) {
@@ -77,6 +98,10 @@ impl Notification {
 impl fmt::Display for Notification {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.code.fmt(f)?;
+        // One in another goes no deeper: what a neighbour sends does not decide how far we recurse.
+        if let Some(inner) = self.inner().filter(|inner| !inner.is_hard_reset()) {
+            return write!(f, ": {inner}");
+        }
         if let Some(text) = self.shutdown_text() {
             return write!(f, ": {text}");
         }
@@ -114,6 +139,14 @@ mod tests {
         assert_eq!(cut.to_string(), "Cease/Administrative Shutdown, data 0978");
         let latin1 = Notification { code: ErrorCode::ADMINISTRATIVE_RESET, data: vec![1, 0xe9] };
         assert_eq!(latin1.shutdown_text(), None);
+    }
+
+    #[test]
+    fn a_hard_reset_shows_what_is_in_it_and_one_in_another_shows_octets() {
+        let hard = Notification::shutdown("rack 4").hard();
+        assert!(hard.is_hard_reset());
+        assert_eq!(hard.to_string(), "Cease/Hard Reset: Cease/Administrative Shutdown: rack 4");
+        assert_eq!(hard.hard().to_string(), "Cease/Hard Reset, data 060906020672616".to_owned() + "36b2034");
     }
 
     #[test]
