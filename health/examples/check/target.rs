@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use health::{
-    AgentQuestion, Check, Datagram, DnsParts, HttpParts, HttpRequest, Idle, Kind, Question, RecordType,
-    Timing, Tls, UdpParts,
+    AgentQuestion, Check, Datagram, DnsParts, Grpc, GrpcParts, HttpParts, HttpRequest, Idle, Kind, Question,
+    RecordType, Timing, Tls, UdpParts,
 };
 
 use crate::Error;
 
 /// What an argument may be.
 pub(crate) const FORMS: &str = "HOST:PORT, tcp://HOST:PORT, idle://HOST:PORT, udp://HOST:PORT, agent://HOST:PORT, \
-     http://HOST[:PORT][/PATH], https://HOST[:PORT][/PATH], icmp://HOST, dns://HOST[:PORT]/NAME[?TYPE]";
+     http://HOST[:PORT][/PATH], https://HOST[:PORT][/PATH], grpc://HOST:PORT[/SERVICE], grpcs://HOST:PORT[/SERVICE], \
+     icmp://HOST, dns://HOST[:PORT]/NAME[?TYPE]";
 
 /// The checks that an argument asks for, one for each address.
 pub(crate) async fn checks(argument: &str) -> Result<Vec<Arc<Check>>, Error> {
@@ -24,6 +25,8 @@ pub(crate) async fn checks(argument: &str) -> Result<Vec<Arc<Check>>, Error> {
         "agent" => (Kind::Agent(AgentQuestion::default()), None),
         "http" => (http(host, path, None)?, Some(80)),
         "https" => (http(host, path, Some(Tls::default()))?, Some(443)),
+        "grpc" => (grpc(host, path, None)?, None),
+        "grpcs" => (grpc(host, path, Some(Tls::default()))?, None),
         // ICMP has no ports; let equal checks be equal.
         "icmp" => (Kind::Icmp, Some(0)),
         "dns" => (dns(path)?, Some(53)),
@@ -42,6 +45,11 @@ fn http(host: &str, path: &str, tls: Option<Tls>) -> Result<Kind, Error> {
     let path = if path.is_empty() { "/" } else { path }.to_owned();
     let parts = HttpParts { path, tls, host: Some(host.to_owned()), ..HttpParts::default() };
     Ok(Kind::Http(HttpRequest::new(parts)?))
+}
+
+fn grpc(host: &str, path: &str, tls: Option<Tls>) -> Result<Kind, Error> {
+    let service = path.trim_start_matches('/').to_owned();
+    Ok(Kind::Grpc(Grpc::new(GrpcParts { service, tls, host: Some(host.to_owned()) })?))
 }
 
 /// `/www.example.org?AAAA`

@@ -19,6 +19,9 @@ pub const DEFAULT_MAX_BODY: u64 = 256 * 1024;
 /// whole, by hundreds of probes at once.
 pub const MAX_MATCHED: u64 = 1024 * 1024;
 
+/// The longest text that is looked for in a body, in bytes: it is compared at every place. For more there is the digest.
+const MAX_CONTAINED: usize = 4096;
+
 /// Headers that frame the message or the connection, which is the probe's business.
 const FRAMING: [HeaderName; 5] =
     [header::CONNECTION, header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::UPGRADE, header::TE];
@@ -203,6 +206,9 @@ fn check_body(parts: &HttpParts) -> Result<(), SpecError> {
     match &parts.body_contains {
         Some(text) if text.is_empty() => {
             return refused("body_contains", "expected a text to look for, found an empty one");
+        }
+        Some(text) if text.len() > MAX_CONTAINED => {
+            return refused("body_contains", &format!("longer than {MAX_CONTAINED} bytes: use body_sha256"));
         }
         Some(text) if text.len() as u64 > parts.max_body => {
             return refused("body_contains", "longer than max_body");

@@ -114,6 +114,16 @@ fn parts_that_cannot_be_sent_are_refused() {
     assert!(
         with(|p| (p.method, p.body_contains) = ("HEAD".to_owned(), Some("ok".to_owned()))).contains("HEAD")
     );
+    assert!(with(|p| p.body_contains = Some("a".repeat(4097))).contains("longer than 4096 bytes"));
+    assert!(with(|p| p.body_matches = Some(Regex::new("").expect("a regex"))).starts_with("body_matches:"));
+    assert!(
+        with(|p| (p.max_body, p.body_matches) = (MAX_MATCHED + 1, Some(Regex::new("a").expect("a regex"))))
+            .contains("max_body may be 1048576")
+    );
+    assert!(
+        with(|p| (p.method, p.body_sha256) = ("HEAD".to_owned(), Some(Digest::of(b""))))
+            .starts_with("body_sha256:")
+    );
     assert!(with(|p| (p.max_body, p.body_contains) = (1, Some("ok".to_owned()))).contains("max_body"));
 }
 

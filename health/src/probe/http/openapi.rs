@@ -33,7 +33,9 @@ pub(in crate::probe) async fn probe(way: &Way<'_>, description: &OpenApi) -> Res
     let manner = Manner { host: parts.host.as_deref(), tls: parts.tls.as_ref(), version: parts.version };
     let (text, found) = fetch(way, &manner, &format!("{}{}", parts.base, parts.path)).await?;
     let (mut tried, mut failed, mut first) = (0, 0, Vec::new());
-    for example in examples(&text)? {
+    // Large and from the server: it keeps no other probe waiting. Dropped, it ends by itself within moments.
+    let read = tokio::task::spawn_blocking(move || examples(&text)).await;
+    for example in read.map_err(|error| Failure::Local { error: error.to_string() })?? {
         tried += 1;
         let Err(failure) = attempt(way, &manner, &parts.base, &example).await else { continue };
         if failure.is_inconclusive() {

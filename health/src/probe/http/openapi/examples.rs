@@ -5,7 +5,7 @@ use std::fmt;
 use hyper::body::Bytes;
 use serde_json::{Map, Value};
 
-use super::expected::Expected;
+use super::expected::{Expected, Regexes};
 use super::template::{pairs, realize, text};
 use crate::failure::{Failure, HttpFailure};
 
@@ -69,7 +69,7 @@ pub(super) fn examples(description: &[u8]) -> Result<Vec<Example>, Failure> {
     };
     let nothing = Map::new();
     let defaults = description.get("x-default-params").and_then(Value::as_object).unwrap_or(&nothing);
-    let mut examples = Vec::new();
+    let (mut examples, mut regexes) = (Vec::new(), Regexes::new());
     for (template, operations) in paths.iter().filter(|(template, _)| template.starts_with('/')) {
         for (method, name) in [("GET", "get"), ("POST", "post")] {
             let Some(operation) = operations.get(name).and_then(Value::as_object) else { continue };
@@ -82,7 +82,7 @@ pub(super) fn examples(description: &[u8]) -> Result<Vec<Example>, Failure> {
                 if examples.len() == MAX_EXAMPLES {
                     return Ok(examples);
                 }
-                examples.push(example(method, template, listed, defaults)?);
+                examples.push(example(method, template, listed, defaults, &mut regexes)?);
             }
         }
     }
@@ -107,6 +107,7 @@ fn example(
     template: &str,
     listed: &Value,
     defaults: &Map<String, Value>,
+    regexes: &mut Regexes,
 ) -> Result<Example, Failure> {
     let endpoint = format!("{method} {template}");
     let nothing = Map::new();
@@ -126,7 +127,7 @@ fn example(
         body = encoded(given, &mut headers);
     }
     let title = listed.get("title").and_then(Value::as_str).unwrap_or_default().to_owned();
-    let expected = Expected::new(listed.get("response"), &endpoint)?;
+    let expected = Expected::new(listed.get("response"), &endpoint, regexes)?;
     Ok(Example { endpoint, title, method, path, headers, body, expected })
 }
 

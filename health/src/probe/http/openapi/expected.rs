@@ -11,6 +11,28 @@ use crate::spec::{Regex, StatusRange};
 /// How much of a value is shown, in characters.
 const SHOWN: usize = 80;
 
+/// The most regular expressions of a description: each may take milliseconds to compile, and they come from the server.
+const MAX_REGEXES: u32 = 64;
+
+/// Compiles the regular expressions of one description, as many as are allowed.
+#[derive(Debug)]
+pub(super) struct Regexes {
+    left: u32,
+}
+
+impl Regexes {
+    pub(super) fn new() -> Self {
+        Self { left: MAX_REGEXES }
+    }
+
+    fn compile(&mut self, regex: &str, endpoint: &str) -> Result<Regex, Failure> {
+        let left = self.left.checked_sub(1);
+        let too_many = || unusable(endpoint, &format!("more than {MAX_REGEXES} regular expressions"));
+        self.left = left.ok_or_else(too_many)?;
+        Regex::new(regex).map_err(|error| unusable(endpoint, &error))
+    }
+}
+
 /// An answer as an example says it should be.
 #[derive(Debug)]
 pub(super) struct Expected {
@@ -42,11 +64,11 @@ enum Wanted {
 }
 
 impl Wanted {
-    fn new(value: &Value, endpoint: &str) -> Result<Self, Failure> {
+    fn new(value: &Value, endpoint: &str, regexes: &mut Regexes) -> Result<Self, Failure> {
         let written = text(value);
         match written.strip_prefix('/').and_then(|rest| rest.strip_suffix('/')) {
             None => Ok(Self::Beginning(written)),
-            Some(regex) => Regex::new(regex).map(Self::Matching).map_err(|error| unusable(endpoint, &error)),
+            Some(regex) => regexes.compile(regex, endpoint).map(Self::Matching),
         }
     }
 
@@ -66,18 +88,18 @@ impl Wanted {
 }
 
 impl Model {
-    fn new(value: &Value, endpoint: &str) -> Result<Self, Failure> {
+    fn new(value: &Value, endpoint: &str, regexes: &mut Regexes) -> Result<Self, Failure> {
         Ok(match value {
             Value::Object(fields) => Self::Object(
                 fields
                     .iter()
-                    .map(|(key, value)| Ok((key.clone(), Self::new(value, endpoint)?)))
+                    .map(|(key, value)| Ok((key.clone(), Self::new(value, endpoint, regexes)?)))
                     .collect::<Result<_, Failure>>()?,
             ),
-            Value::Array(items) => {
-                Self::List(items.iter().map(|item| Self::new(item, endpoint)).collect::<Result<_, _>>()?)
-            }
-            value => Self::Value(Wanted::new(value, endpoint)?),
+            Value::Array(items) => Self::List(
+                items.iter().map(|item| Self::new(item, endpoint, regexes)).collect::<Result<_, _>>()?,
+            ),
+            value => Self::Value(Wanted::new(value, endpoint, regexes)?),
         })
     }
 
@@ -117,7 +139,11 @@ fn value(wanted: &Wanted, found: &str, at: &str) -> Result<(), Failure> {
 
 impl Expected {
     /// Reads an example's `response`; without one, or without a status in it, 200 is expected.
-    pub(super) fn new(response: Option<&Value>, endpoint: &str) -> Result<Self, Failure> {
+    pub(super) fn new(
+        response: Option<&Value>,
+        endpoint: &str,
+        regexes: &mut Regexes,
+    ) -> Result<Self, Failure> {
         let nothing = Map::new();
         let response = response.and_then(Value::as_object).unwrap_or(&nothing);
         let status = match response.get("status") {
@@ -125,15 +151,18 @@ impl Expected {
             Some(status) => text(status).parse().map_err(|error| unusable(endpoint, &error))?,
         };
         let headers = response.get("headers").and_then(Value::as_object).unwrap_or(&nothing);
-        let headers = headers.iter().map(|(name, value)| Ok((name.clone(), Wanted::new(value, endpoint)?)));
+        let headers: Result<_, Failure> = headers
+            .iter()
+            .map(|(name, value)| Ok((name.clone(), Wanted::new(value, endpoint, regexes)?)))
+            .collect();
         let body = match response.get("body") {
             None | Some(Value::Null) => None,
             Some(body @ (Value::Object(_) | Value::Array(_))) => {
-                Some(Body::Json(Model::new(body, endpoint)?))
+                Some(Body::Json(Model::new(body, endpoint, regexes)?))
             }
-            Some(body) => Some(Body::Text(Wanted::new(body, endpoint)?)),
+            Some(body) => Some(Body::Text(Wanted::new(body, endpoint, regexes)?)),
         };
-        Ok(Self { status, headers: headers.collect::<Result<_, Failure>>()?, body })
+        Ok(Self { status, headers: headers?, body })
     }
 
     /// Whether anything is expected of the body.
@@ -188,7 +217,7 @@ mod tests {
 
     fn body(model: Value, body: &str) -> Result<(), String> {
         let response = json!({ "body": model });
-        let expected = Expected::new(Some(&response), "GET /").expect("usable");
+        let expected = Expected::new(Some(&response), "GET /", &mut Regexes::new()).expect("usable");
         expected.judge_body(body.as_bytes()).map_err(|failure| failure.to_string())
     }
 
@@ -236,7 +265,7 @@ mod tests {
     #[test]
     fn status_and_headers_are_judged_before_the_body() {
         let response = json!({"status": 302, "headers": {"location": "/\\/wiki\\//", "x-n": 1}});
-        let expected = Expected::new(Some(&response), "GET /").expect("usable");
+        let expected = Expected::new(Some(&response), "GET /", &mut Regexes::new()).expect("usable");
         let headers = |location: &'static str| {
             HeaderMap::from_iter([
                 (hyper::header::LOCATION, location.parse().expect("a value")),
@@ -260,8 +289,11 @@ mod tests {
             json!({"status": 9}),
             json!({"body": "/(/"}),
             json!({"body": ["/a{9999}{9999}/"]}),
+            json!({"body": vec!["/a/"; 65]}),
         ] {
-            let failure = Expected::new(Some(&response), "GET /a").expect_err("unusable").to_string();
+            let failure = Expected::new(Some(&response), "GET /a", &mut Regexes::new())
+                .expect_err("unusable")
+                .to_string();
             assert!(failure.starts_with("description cannot be used: GET /a: "), "{failure}");
         }
     }
@@ -270,7 +302,7 @@ mod tests {
         #[test]
         fn any_body_is_judged(found: Vec<u8>) {
             let response = json!({"body": {"a": [{"b": "/x/"}]}});
-            let expected = Expected::new(Some(&response), "GET /").expect("usable");
+            let expected = Expected::new(Some(&response), "GET /", &mut Regexes::new()).expect("usable");
             prop_assert!(expected.judge_body(&found).is_err());
         }
     }
