@@ -43,7 +43,7 @@ pub async fn probe(check: &Check, sockets: &dyn Sockets, turn: u64) -> Outcome {
     let found = match &check.kind {
         // One look at what a runner keeps is whether it can be had.
         Kind::Tcp | Kind::Idle(_) => tcp::probe(&way).await?,
-        Kind::TcpExchange(exchange) => exchange::probe(&way, exchange).await?,
+        Kind::TcpExchange(exchange) => Box::pin(exchange::probe(&way, exchange)).await?,
         Kind::Dns(question) => Box::pin(dns::probe(&way, question)).await?,
         Kind::Udp(datagram) => udp::probe(&way, datagram).await?,
         Kind::Icmp => icmp::probe(&way).await?,
