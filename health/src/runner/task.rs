@@ -97,7 +97,8 @@ struct Task {
     /// The checks of each target, for when a connection to it breaks.
     targets: HashMap<SocketAddr, Vec<Number>>,
     next_number: u64,
-    entries: HashMap<Number, Entry>,
+    /// Boxed: the table has more room than entries, and moves them when it grows.
+    entries: HashMap<Number, Box<Entry>>,
     probes: JoinSet<Ended>,
     /// The tasks that keep connections, and where they tell what becomes of these.
     keepers: JoinSet<()>,
@@ -215,7 +216,7 @@ impl Task {
         self.schedule.enter(deadline, number);
         self.targets.entry(check.target).or_default().push(number);
         self.numbers.insert(Arc::clone(check), number);
-        self.entries.insert(number, Entry::new(Arc::clone(check), grid, deadline));
+        self.entries.insert(number, Box::new(Entry::new(Arc::clone(check), grid, deadline)));
     }
 
     /// Starts the probes that are due, as far as the bound allows.
