@@ -1,22 +1,25 @@
 //! Packets that are dropped, refused or lost, by a packet filter in a network namespace of each test's own. Needs root,
 //! and Debian's packages iproute2 and nftables.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use health::probe::probe;
 use health::{
-    Check, Datagram, Evidence, Exchange, ExchangeParts, Failure, Kind, Outcome, OwnSockets, Pattern, Reply,
-    Stage, Timing, UdpParts,
+    Check, Datagram, Evidence, Exchange, ExchangeParts, Failure, Idle, Kind, Options, Outcome, OwnSockets,
+    Pattern, Reply, Runner, Stage, Timing, UdpParts, Verdict,
 };
 use nix::sched::{CloneFlags, unshare};
 use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UdpSocket};
+use tokio::time::timeout;
 
 /// For probes that must time out.
 const SOON: Duration = Duration::from_millis(400);
@@ -235,5 +238,27 @@ fn a_server_whose_packets_stop_after_it_has_accepted_times_out() {
         let outcome = run(target, kind, timeout).await;
         assert_eq!(outcome, Err(Failure::Timeout { after: timeout, stage: Stage::AwaitingAnswer }));
         server.await.expect("it answered");
+    });
+}
+
+#[test]
+fn a_host_that_falls_silent_is_found_by_the_keepalives_of_a_kept_connection() {
+    inside(|| async {
+        let server = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let second = Duration::from_secs(1);
+        let timing = Timing::new(second, second, 2, 2).expect("a timing");
+        let target = server.local_addr().expect("its address");
+        let check = Arc::new(Check::new(target, Kind::Idle(Idle::default()), timing));
+        let (runner, mut reports) = Runner::spawn(Options::new(1));
+        runner.set(BTreeSet::from([check]));
+        assert_eq!(reports.recv().await.expect("a report").verdict, Verdict::Up);
+        // Two intervals and more of silence, in which the host answers keepalives.
+        tokio::time::sleep(second * 3).await;
+        assert!(reports.try_recv().is_err(), "it stays up");
+        filter("meta l4proto tcp drop");
+        let report = timeout(PATIENCE, reports.recv()).await.expect("a report in time").expect("a report");
+        assert_eq!(report.verdict, Verdict::Down);
+        // An interval, and as many timeouts as a verdict needs failures.
+        assert_eq!(report.outcome, Err(Failure::Timeout { after: second * 3, stage: Stage::Holding }));
     });
 }
