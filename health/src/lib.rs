@@ -31,8 +31,8 @@
 //! virtual clock; the shell does the I/O.
 //!
 //! Reading order:
-//! - [`spec`] (pure): [`Check`], [`Kind`], [`Timing`], [`HttpRequest`], [`Urls`],
-//!   [`StatusRange`], [`Pattern`], [`Route`];
+//! - [`spec`] (pure): [`Check`], [`Kind`] with what each kind asks ([`HttpRequest`], [`Tls`], [`Question`] and so on),
+//!   [`Timing`], [`Route`];
 //! - [`failure`] (pure): the reasons for which a probe fails;
 //! - [`verdict`] (pure): the state machine from outcomes to up and down;
 //! - [`schedule`] (pure): when each check is due;

@@ -95,6 +95,14 @@ pub(super) fn failure(error: &io::Error, name: &str, stage: Stage) -> Failure {
     })
 }
 
+/// The failure that an error of TLS means of which only rustls' words are left.
+pub(super) fn failure_in_words(words: &str) -> Failure {
+    Failure::Tls(match words.strip_prefix("received fatal alert: ") {
+        Some(alert) => TlsFailure::Alert { alert: spaced(alert) },
+        None => TlsFailure::Malformed { error: words.to_owned() },
+    })
+}
+
 /// The error of TLS that an error of the connection carries.
 pub(super) fn inner(error: &io::Error) -> Option<&rustls::Error> {
     error.get_ref().and_then(|inner| inner.downcast_ref())

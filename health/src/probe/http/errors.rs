@@ -31,7 +31,8 @@ pub(super) fn http1(error: &hyper::Error, stage: Stage) -> Failure {
 /// The failure that an error of an HTTP/2 connection or request means.
 pub(super) fn http2(error: &h2::Error, stage: Stage) -> Failure {
     match error.get_io() {
-        Some(io) if tls::inner(io).is_some() => tls::failure(io, "", stage),
+        // An error of TLS, of which it keeps the words only.
+        Some(io) if io.kind() == io::ErrorKind::InvalidData => tls::failure_in_words(&io.to_string()),
         // So it says that a connection ended in the middle of a request.
         Some(io) if io.kind() == io::ErrorKind::BrokenPipe => Failure::Closed { stage },
         Some(io) => connection_failure(io, stage),

@@ -1,20 +1,30 @@
+use std::sync::Arc;
 use std::time::Instant;
 
 use proptest::prelude::*;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
 use tokio::io::AsyncWriteExt;
+use tokio_rustls::TlsAcceptor;
 
 use super::*;
 use crate::failure::Outcome;
 use crate::probe::{OwnSockets, probe};
 use crate::servers::{self, serve};
-use crate::spec::{Check, HttpParts, HttpRequest, Kind, Timing, TlsParts, Trust};
+use crate::spec::{Check, HttpParts, HttpRequest, HttpVersion, Kind, Timing, TlsParts, Trust};
 
 const TIMEOUT: Duration = Duration::from_millis(300);
 const PATIENCE: Duration = Duration::from_secs(20);
 
 async fn ask(target: SocketAddr, timeout: Duration) -> Outcome {
+    ask_by(target, timeout, HttpVersion::Http1).await
+}
+
+async fn ask_by(target: SocketAddr, timeout: Duration, version: HttpVersion) -> Outcome {
     let tls = Tls::new(TlsParts { trust: Trust::Anyone, ..TlsParts::default() }).expect("settings");
-    let request = HttpRequest::new(HttpParts { tls: Some(tls), ..HttpParts::default() }).expect("a request");
+    let request =
+        HttpRequest::new(HttpParts { tls: Some(tls), version, ..HttpParts::default() }).expect("a request");
     let timing = Timing::new(timeout, timeout, 3, 2).expect("a timing");
     probe(&Check::new(target, Kind::Http(request), timing), &OwnSockets, 0).await
 }
@@ -87,6 +97,43 @@ fn the_name_is_the_one_given_or_the_host_or_the_address() {
     assert_eq!(named(None, None), ok("::1"));
     let failure = named(None, Some("under score.example")).expect_err("no name");
     assert!(failure.is_inconclusive(), "{failure}");
+}
+
+/// A server that wants a certificate from whoever comes, and says so only after the client's part of the handshake is over
+/// (RFC 8446, section 4.4.2).
+async fn demanding(protocol: &[u8]) -> servers::Server {
+    let pair = rcgen::generate_simple_self_signed(vec!["www.example.org".to_owned()]).expect("a certificate");
+    let mut roots = RootCertStore::empty();
+    roots.add(pair.cert.der().clone()).expect("an authority");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
+    let key = PrivateKeyDer::try_from(pair.key_pair.serialize_der()).expect("a key");
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .expect("versions")
+        .with_client_cert_verifier(clients.build().expect("a verifier"))
+        .with_single_cert(vec![pair.cert.der().clone()], key)
+        .expect("a configuration");
+    config.alpn_protocols = vec![protocol.to_vec()];
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    serve(move |stream| {
+        let acceptor = acceptor.clone();
+        async move {
+            if let Err((_, mut stream)) = acceptor.accept(stream).into_fallible().await {
+                servers::until_closed(&mut stream).await;
+            }
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_wanted_is_told_though_the_handshake_was_over() {
+    for (version, protocol) in [(HttpVersion::Http1, &b"http/1.1"[..]), (HttpVersion::Http2, b"h2")] {
+        let server = demanding(protocol).await;
+        let failure = ask_by(server.address, PATIENCE, version).await.expect_err("refused");
+        assert_eq!(failure.to_string(), "server refused TLS with the alert \"certificate required\"");
+    }
 }
 
 proptest! {

@@ -152,7 +152,7 @@ async fn all_examples_share_one_timeout() {
         }
     })
     .await;
-    let outcome = run(server.address, Duration::from_millis(500)).await;
+    let outcome = run(server.address, Duration::from_secs(2)).await;
     let Err(Failure::Http(HttpFailure::Examples { failed: 1, tried: 1, first })) = outcome else {
         panic!("{outcome:?}")
     };

@@ -69,7 +69,7 @@ async fn a_frame_that_lies_about_its_length_is_no_http2() {
 
 #[tokio::test]
 async fn a_silent_server_and_one_that_stops_in_the_body_time_out() {
-    let timeout = Duration::from_millis(300);
+    let timeout = Duration::from_secs(1);
     let timing = Timing::new(timeout, timeout, 1, 1).expect("a timing");
     for (bytes, stage) in [(vec![], Stage::AwaitingAnswer), ([SETTINGS, OK].concat(), Stage::ReadingBody)] {
         let server = saying(bytes).await;
