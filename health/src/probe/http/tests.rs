@@ -12,7 +12,7 @@ use super::*;
 use crate::failure::{HttpFailure, Outcome, Stage};
 use crate::probe::{OwnSockets, probe};
 use crate::servers::{self, Server, answering, dripping, serve};
-use crate::spec::{Check, Digest, Kind, Regex, Timing, UrlsParts};
+use crate::spec::{Check, Digest, HttpVersion, Kind, NodePort, Regex, Timing, Tls, UrlsParts};
 
 /// For probes that must not time out, however busy the machine is.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -207,6 +207,52 @@ proptest! {
         }
         pieces.push(rest);
         prop_assert_eq!(judged(pieces), judged(vec![&body]));
+    }
+}
+
+#[tokio::test]
+async fn a_node_is_up_while_an_endpoint_of_the_service_is_on_it() {
+    let endpoints = Arc::new(AtomicUsize::new(1));
+    let count = Arc::clone(&endpoints);
+    let server = serve(move |mut stream| {
+        let endpoints = count.load(Ordering::SeqCst);
+        async move {
+            assert!(servers::request(&mut stream).await.starts_with("GET /healthz HTTP/1.1\r\n"));
+            let service = r#"{"namespace":"web","name":"front"}"#;
+            let body = format!(r#"{{"service":{service},"localEndpoints":{endpoints}}}"#);
+            let status = if endpoints > 0 { 200 } else { 503 };
+            let head = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\n\r\n", body.len());
+            drop(stream.write_all(format!("{head}{body}").as_bytes()).await);
+            servers::until_closed(&mut stream).await;
+        }
+    })
+    .await;
+    let ask = |service| run(server.address, Kind::NodePort(NodePort::new(service).expect("a service")), 0);
+    assert!(ask(Some("web/front")).await.is_ok() && ask(None).await.is_ok());
+    assert!(ask(Some("web/back")).await.is_err());
+    endpoints.store(0, Ordering::SeqCst);
+    let failure = ask(Some("web/front")).await.expect_err("none is left");
+    assert_eq!(failure.to_string(), "no endpoint of web/front is on this node");
+    assert!(failure.is_conclusive());
+}
+
+#[tokio::test]
+async fn a_dropped_probe_leaves_no_connection_whatever_it_speaks() {
+    let secured = HttpParts { tls: Some(Tls::default()), ..HttpParts::default() };
+    let second = HttpParts { version: HttpVersion::Http2, ..HttpParts::default() };
+    for parts in [HttpParts::default(), secured, second] {
+        let server = servers::silent().await;
+        let target = server.address;
+        let probing = tokio::spawn(async move { http(target, parts).await });
+        let server = &server;
+        let until = |open| async move {
+            while server.open() != open {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, until(1)).await.expect("a connection");
+        probing.abort();
+        tokio::time::timeout(PATIENCE, until(0)).await.expect("its end");
     }
 }
 
