@@ -148,8 +148,9 @@ where
     let handshake = http1::Builder::new().max_buf_size(MAX_HEAD).handshake(TokioIo::new(stream));
     let shaken = handshake.await;
     let (sender, connection) = shaken.map_err(|error| errors::http1(&error, Stage::AwaitingAnswer))?;
-    // What ends a connection is told to the request that waits.
-    Ok((Sender::Http1(sender), Box::pin(async move { drop(connection.await) })))
+    // What ends a connection is told to the request that waits. It is reset when it is dropped, so its half is not closed
+    // before: that would be one more packet for each probe.
+    Ok((Sender::Http1(sender), Box::pin(async move { drop(connection.without_shutdown().await) })))
 }
 
 async fn begin_http2<S>(way: &Way<'_>, stream: S) -> Result<(Sender, Driver), Failure>
