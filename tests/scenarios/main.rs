@@ -19,6 +19,7 @@ mod service_manager;
 mod small_buffer;
 mod the_lab_itself;
 mod the_line;
+mod vip_checks;
 
 use std::time::Duration;
 
@@ -74,6 +75,9 @@ const SCENARIOS: &[Scenario] = &named![
     small_buffer::a_table_becomes_right_though_answers_are_lost,
     service_manager::systemd_hears_ready_when_it_serves_then_watchdog_and_stopping,
     pool_files::a_pool_file_is_followed_and_a_broken_one_changes_nothing,
+    vip_checks::a_server_that_lost_the_vip_passes_direct_checks_and_leaves_by_those_to_the_vip,
+    vip_checks::while_the_probe_namespace_is_not_served_verdicts_stay_and_then_go_on,
+    vip_checks::a_server_that_answers_arp_or_nd_for_a_vip_is_named_by_doctor,
     doctor::doctor_names_what_is_wrong_and_its_command_mends_it,
 ];
 

@@ -17,6 +17,8 @@ pub struct Configuration {
     pub resync_interval: &'static str,
     /// To whom the VIPs are announced.
     pub routers: Routers,
+    /// Whether there is a probe namespace, for checks by VIP.
+    pub probes: bool,
     /// The services, in the order of the file.
     pub services: Vec<Service>,
 }
@@ -47,6 +49,8 @@ pub struct Service {
     pub max_change: f64,
     /// How health is asked for.
     pub check: Check,
+    /// Whether a connection to each VIP is asked for as well, handed to each server.
+    pub by_vip: bool,
     /// How often, and when an answer counts.
     pub timing: &'static str,
     /// Its backends, by name and addresses.
@@ -72,6 +76,7 @@ impl Configuration {
             shutdown_delay: "1s",
             resync_interval: "2s",
             routers: Routers::Both,
+            probes: false,
             services: vec![Service::new("web", &FIRST)],
         }
     }
@@ -96,6 +101,9 @@ impl Configuration {
         );
         if self.routers == Routers::Both {
             text += &self.sessions(last);
+        }
+        if self.probes {
+            text += &probes(host);
         }
         for service in &self.services {
             text += &service.render();
@@ -125,6 +133,24 @@ impl Configuration {
     }
 }
 
+/// The part about the probe namespace of a balancer.
+pub(crate) fn probes(host: &Host) -> String {
+    let last = if host.name() == "lb1" { 201 } else { 202 };
+    let (namespace, files) = (probe_namespace(host), host.files());
+    format!(
+        "\n[probes]\nnamespace = \"{namespace}\"\nsocket = \"{}/probes.sock\"\n\
+         [[probes.segment]]\ninterface = \"eth0\"\naddresses = [\"{}/24\", \"{}/64\"]\n",
+        files.display(),
+        v4(last),
+        v6(last)
+    )
+}
+
+/// The name of a balancer's probe namespace.
+pub(crate) fn probe_namespace(host: &Host) -> String {
+    format!("{}-probes", host.name())
+}
+
 impl Service {
     /// A service on port 80 with checks fast enough for a scenario.
     pub fn new(name: &str, vips: &[IpAddr]) -> Self {
@@ -135,6 +161,7 @@ impl Service {
             depool_threshold: 0.3,
             max_change: 0.5,
             check: Check::Http,
+            by_vip: false,
             timing: FAST,
             servers: servers.map(|(host, last)| (host, [v4(last).into(), v6(last).into()])).into(),
             pool_file: None,
@@ -157,6 +184,10 @@ impl Service {
             Check::Tcp => "type = \"tcp\"",
         };
         let _ = write!(text, "\n[[service.{name}.checks]]\n{kind}\n{}\n", self.timing);
+        if self.by_vip {
+            let path = "type = \"tcp\"\npath = \"vip\"";
+            let _ = write!(text, "\n[[service.{name}.checks]]\n{path}\n{}\n", self.timing);
+        }
         if self.pool_file.is_some() {
             let _ = writeln!(text, "\n[service.{name}.addresses]");
             for (host, [v4, v6]) in &self.servers {

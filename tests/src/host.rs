@@ -31,6 +31,11 @@ impl Host {
         Ok(host)
     }
 
+    /// A namespace beside this host that is there already: its programs log where this host's do.
+    pub(crate) fn beside(&self, name: &str) -> Self {
+        Self { name: name.to_owned(), logs: self.logs.clone() }
+    }
+
     /// The host's name, which is its namespace's name.
     pub fn name(&self) -> &str {
         &self.name

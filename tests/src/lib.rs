@@ -30,6 +30,7 @@ pub mod measure;
 pub mod netns;
 pub mod network;
 pub mod nginx;
+pub mod probes;
 pub mod site;
 pub mod table;
 pub mod traffic;

@@ -17,7 +17,7 @@ use crate::{evidence, kernel};
 pub(crate) const VERDICT: &str = "verdict.json";
 
 /// What the lab needs beside what is built in: IPVS with all its schedulers, and the parts of the network.
-const MODULES: [&str; 17] = [
+const MODULES: [&str; 18] = [
     "ip_vs",
     "ip_vs_rr",
     "ip_vs_wrr",
@@ -35,6 +35,7 @@ const MODULES: [&str; 17] = [
     "veth",
     "bridge",
     "dummy",
+    "macvlan",
 ];
 
 /// How a run ended.

@@ -68,6 +68,7 @@ pub(super) fn in_pieces(files: &[(PathBuf, String)], read: ReadFile<'_>) -> Opti
         }
     }
     vip::check_strangers(&reader.config, &vips);
+    probes::check_missing(&reader.config, &run);
     drop(vips);
     run.into_errors().is_empty().then_some(reader.config)
 }
@@ -83,6 +84,7 @@ pub(super) fn whole(files: &[(PathBuf, String)], read: ReadFile<'_>) -> Result<C
         vips.extend(reader.file(&root(document, table, &run)));
     }
     vip::check_strangers(&reader.config, &vips);
+    probes::check_missing(&reader.config, &run);
     drop(vips);
     let mut errors = run.into_errors();
     if errors.is_empty() {

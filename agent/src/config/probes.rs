@@ -1,11 +1,11 @@
 //! `[probes]` and its `[[probes.segment]]`: where checks come from that go to a server by a VIP.
 
-use super::Problem;
 use super::daemon::{MAX_SOCKET_PATH, device, path};
-use super::model::{Network, Probes, Segment};
+use super::model::{CheckPath, Config, Network, Probes, Segment};
 use super::twice::Seen;
 use super::value::address;
-use super::walk::{Node, Section};
+use super::walk::{Node, Run, Section};
+use super::{ConfigError, Problem};
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -60,6 +60,23 @@ pub(super) fn read(node: &Node<'_>) -> Option<Probes> {
             .unwrap_or(default.first_mark),
         segments: segments?,
     })
+}
+
+/// Reports services whose checks come from nowhere.
+pub(super) fn check_missing(config: &Config, run: &Run<'_>) {
+    if config.probes.is_some() {
+        return;
+    }
+    let services = config.services.values();
+    let by_vip = services.filter(|service| service.checks.iter().any(|check| check.path == CheckPath::Vip));
+    for service in by_vip {
+        let what = "path = \"vip\" needs [probes], which says where such checks come from";
+        run.errors().push(ConfigError {
+            place: service.origin.clone(),
+            key: format!("service.{}.checks", service.name),
+            problem: Problem::Conflict(what.to_owned()),
+        });
+    }
 }
 
 /// A file's name below /run/netns.

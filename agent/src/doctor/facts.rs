@@ -39,6 +39,21 @@ pub struct Facts {
     pub device: String,
     /// The control socket, when it is not the one that `lvsctl` asks by itself.
     pub socket: Option<PathBuf>,
+    /// The probe namespace; `None` where none is configured.
+    pub probes: Option<Probes>,
+}
+
+/// The probe namespace, and what it sees.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Probes {
+    /// Why it does not answer; `None` when it does.
+    pub error: Option<String>,
+    /// Servers that it has no way to, and why, as lvsd has heard.
+    pub refused: BTreeMap<IpAddr, String>,
+    /// Servers that answer for a VIP on their link: server, VIP and link-layer address; `None` when that was not seen.
+    pub answering: Option<Vec<(IpAddr, IpAddr, String)>>,
+    /// Servers that could not be asked for a VIP.
+    pub unasked: usize,
 }
 
 /// Which modules the kernel has.

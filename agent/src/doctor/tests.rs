@@ -89,6 +89,7 @@ pub(super) fn good() -> Facts {
         }),
         device: "lvsd0".into(),
         socket: None,
+        probes: None,
     }
 }
 

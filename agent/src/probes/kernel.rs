@@ -1,8 +1,10 @@
 //! The rules and routes of the servers' marks, in the network namespace that the process is in.
 //!
 //! For the mark of each slot there is `ip rule fwmark MARK lookup MARK` and, in the table of that number, a default route
-//! by the server. Both carry a protocol number of their own ([`PROTOCOL`]); nothing else is touched. A route is there
+//! by the server, or by a tunnel device to it. Both carry a protocol number of their own ([`PROTOCOL`]); nothing else is touched. A route is there
 //! before its rule and goes after it: a packet with a mark that leads nowhere would go where the main table says.
+
+mod tunnels;
 
 use super::Server;
 use super::slots::{Slots, assign};
@@ -15,6 +17,7 @@ use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
 use rtnetlink::{Handle, IpVersion, RouteMessageBuilder};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use tunnels::Tunnels;
 
 /// Who made a rule or a route, rtnetlink(7): none of those that iproute2 knows by name (rt_protos).
 const PROTOCOL: RouteProtocol = RouteProtocol::Other(76);
@@ -32,6 +35,8 @@ struct Found {
     rules: BTreeMap<(u32, bool), RuleMessage>,
     /// Routes by slot and family.
     routes: BTreeMap<(u32, bool), RouteMessage>,
+    /// Tunnel devices by slot.
+    tunnels: Tunnels,
 }
 
 /// The servers' marks in the kernel.
@@ -52,12 +57,15 @@ impl Kernel {
     pub async fn adopt(rtnetlink: Handle, settings: Probes) -> Outcome<Self> {
         let mut kernel = Self { rtnetlink, settings, slots: Slots::new(), marks: BTreeMap::new() };
         let found = kernel.read().await?;
-        let server = |route: &RouteMessage| Some(Server { address: gateway(route)?, encapsulation: None });
+        let server = |slot: &u32, route: &RouteMessage| match gateway(route) {
+            Some(address) => Some(Server { address, encapsulation: None }),
+            None => found.tunnels.get(slot)?.1,
+        };
         kernel.slots = found
             .routes
             .iter()
             .filter(|(key, _)| found.rules.contains_key(key))
-            .filter_map(|((slot, _), route)| Some((*slot, server(route)?)))
+            .filter_map(|((slot, _), route)| Some((*slot, server(slot, route)?)))
             .collect();
         Ok(kernel)
     }
@@ -92,6 +100,11 @@ impl Kernel {
         for route in routes {
             self.rtnetlink.route().del(route).execute().await?;
         }
+        for (slot, (index, _)) in &found.tunnels {
+            if slots.get(slot).is_none_or(|server| server.encapsulation.is_none()) {
+                tunnels::remove(&self.rtnetlink, *index).await?;
+            }
+        }
         for (slot, server) in slots.clone() {
             if let Err(reason) = self.hand_over(slot, &server, &found).await {
                 refused.insert(server.address, reason);
@@ -105,7 +118,7 @@ impl Kernel {
 
     /// Has packets with a slot's mark handed to a server.
     async fn hand_over(&self, slot: u32, server: &Server, found: &Found) -> Result<(), String> {
-        let route = self.route(slot, server).await?;
+        let route = self.route(slot, server, &found.tunnels).await?;
         let key = (slot, server.address.is_ipv4());
         let failed = |error| format!("the way to {server}: {error}");
         if found.routes.get(&key).is_none_or(|have| hop(have) != hop(&route)) {
@@ -117,17 +130,20 @@ impl Kernel {
         Ok(())
     }
 
-    async fn route(&self, slot: u32, server: &Server) -> Result<RouteMessage, String> {
+    async fn route(&self, slot: u32, server: &Server, tunnels: &Tunnels) -> Result<RouteMessage, String> {
         let way = way(server, &self.settings.segments)?;
-        let index = self.index(&way.segment.interface).await?;
-        let message = RouteMessageBuilder::<IpAddr>::new()
+        let route = RouteMessageBuilder::<IpAddr>::new()
             .table_id(self.settings.first_mark + slot)
             .protocol(PROTOCOL)
-            .output_interface(index)
             .pref_source(way.source)
-            .and_then(|route| route.gateway(server.address))
             .map_err(|error| error.to_string())?;
-        Ok(message.onlink().build())
+        if server.encapsulation.is_some() {
+            let index = tunnels::bring(&self.rtnetlink, slot, server, way.source, tunnels).await?;
+            return Ok(route.output_interface(index).build());
+        }
+        let index = self.index(&way.segment.interface).await?;
+        let route = route.output_interface(index).gateway(server.address);
+        Ok(route.map_err(|error| error.to_string())?.onlink().build())
     }
 
     async fn index(&self, interface: &str) -> Result<u32, String> {
@@ -158,7 +174,8 @@ impl Kernel {
     }
 
     async fn read(&self) -> Outcome<Found> {
-        let mut found = Found::default();
+        let tunnels = tunnels::read(&self.rtnetlink).await?;
+        let mut found = Found { tunnels, ..Found::default() };
         for (version, is_v4) in [(IpVersion::V4, true), (IpVersion::V6, false)] {
             let mut rules = self.rtnetlink.rule().get(version).execute();
             while let Some(rule) = rules.try_next().await? {

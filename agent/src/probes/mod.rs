@@ -16,10 +16,11 @@
 //! else. A server keeps its mark for as long as it is wanted, also over restarts of either process.
 //!
 //! Reading order: [`slots`] and [`way`] (pure), [`namespace`] (up and down), [`kernel`] (rules and routes),
-//! [`wire`] (what goes over the socket), [`serve`]. The other end is [`crate::exec::probes`].
+//! `neighbours` (who answers for a VIP), [`wire`] (what goes over the socket), [`serve`]. The other end is [`crate::exec::probes`].
 
 pub mod kernel;
 pub mod namespace;
+mod neighbours;
 pub mod serve;
 pub mod slots;
 pub mod way;

@@ -37,8 +37,8 @@ pub fn up(settings: &Probes) -> Result<()> {
     let namespace = File::open(&path).with_context(|| format!("open {}", path.display()))?;
     let missing = enter(&namespace, || over_rtnetlink(|rtnetlink| inside::begin(rtnetlink, settings)))?;
     over_rtnetlink(async |rtnetlink| {
-        for segment in &missing {
-            add_interface(&rtnetlink, segment, &namespace)
+        for (position, segment) in &missing {
+            add_interface(&rtnetlink, segment, &inside::first_name(*position), &namespace)
                 .await
                 .with_context(|| format!("an interface on {} for the probes", segment.interface))?;
         }
@@ -143,10 +143,10 @@ fn over_rtnetlink<T, F: Future<Output = Result<T>>>(work: impl FnOnce(Handle) ->
     })
 }
 
-/// Puts an interface into the namespace: a second foot on the wire of the balancer's interface, by whose name it goes.
-async fn add_interface(rtnetlink: &Handle, segment: &Segment, namespace: &File) -> Result<()> {
-    let name = &segment.interface;
-    let lower = index(rtnetlink, name).await?.with_context(|| format!("{name} is not there"))?;
+/// Puts an interface into the namespace: a second foot on the wire of the balancer's interface.
+async fn add_interface(rtnetlink: &Handle, segment: &Segment, name: &str, namespace: &File) -> Result<()> {
+    let lower = index(rtnetlink, &segment.interface).await?;
+    let lower = lower.with_context(|| format!("{} is not there", segment.interface))?;
     let message = LinkMacVlan::new(name, lower, netlink_packet_route::link::MacVlanMode::Bridge)
         .setns_by_fd(namespace.as_raw_fd())
         .build();

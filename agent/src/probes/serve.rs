@@ -1,9 +1,9 @@
 //! The process inside the probe namespace: hands sockets over and keeps the servers' marks.
 
 use super::kernel::Kernel;
-use super::namespace;
-use super::wire::{self, Answer, BATCH, Channel, Request, Wish};
-use crate::config::Probes;
+use super::wire::{self, Answer, BATCH, Channel, Request, Suspicion, Wish};
+use super::{namespace, neighbours};
+use crate::config::{Probes, Segment};
 use anyhow::{Context, bail, ensure};
 use nix::unistd::geteuid;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -42,12 +42,14 @@ pub async fn serve(settings: Probes) -> anyhow::Result<()> {
     let local = LocalSet::new();
     let serving = local.run_until(async {
         let kernel = async {
+            let looker = Looker { rtnetlink: rtnetlink.clone(), segments: settings.segments.clone() };
             let kernel = Kernel::adopt(rtnetlink, settings).await.context("reading rules and routes")?;
             let keeper = Rc::new(Mutex::new(Keeper { kernel, wanted: None }));
+            let parts = Parts { keeper, looker: Rc::new(looker) };
             // Not to be told is no failure: then nobody waits for it.
             drop(sd_notify::notify(&[sd_notify::NotifyState::Ready]));
             tracing::info!(socket = %path.display(), "sockets of the probe namespace are handed over");
-            listen(&listener, &keeper).await
+            listen(&listener, &parts).await
         };
         // All is dropped at the end: what was asked and not answered is asked again by whoever asked.
         tokio::select! {
@@ -63,27 +65,28 @@ pub async fn serve(settings: Probes) -> anyhow::Result<()> {
 }
 
 /// Takes connections, and repairs between them.
-async fn listen(listener: &UnixListener, keeper: &Rc<Mutex<Keeper>>) -> anyhow::Result<()> {
+async fn listen(listener: &UnixListener, parts: &Parts) -> anyhow::Result<()> {
     let mut connections = JoinSet::new();
     let mut repair = tokio::time::interval(REPAIR);
     loop {
         // Cancel-safe: accept, join_next and tick lose nothing when dropped.
         tokio::select! {
             channel = wire::accept(listener), if connections.len() < MAX_CONNECTIONS => match channel {
-                Ok(channel) => drop(connections.spawn_local(answer(channel, Rc::clone(keeper)))),
+                Ok(channel) => drop(connections.spawn_local(answer(channel, parts.clone()))),
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             },
             Some(_) = connections.join_next() => {}
-            _ = repair.tick() => keeper.lock().await.repair().await,
+            _ = repair.tick() => parts.keeper.lock().await.repair().await,
         }
     }
 }
 
 /// Answers one connection until its other end closes it.
-async fn answer(mut channel: Channel, keeper: Rc<Mutex<Keeper>>) {
+async fn answer(mut channel: Channel, parts: Parts) {
+    let Parts { keeper, looker } = parts;
     let is_allowed = channel.peer().is_ok_and(|uid| uid == 0 || uid == geteuid().as_raw());
     if !is_allowed {
         tracing::warn!(peer = channel.peer().ok(), "somebody else than lvsd's user or root was turned away");
@@ -101,11 +104,35 @@ async fn answer(mut channel: Channel, keeper: Rc<Mutex<Keeper>>) {
         let (answer, sockets) = match request {
             Request::Servers(servers) => (keeper.lock().await.set(servers).await, Vec::new()),
             Request::Open(wishes) => keeper.lock().await.open(&wishes),
+            Request::WhoAnswers(suspicions) => (looker.look(&suspicions).await, Vec::new()),
         };
         let borrowed: Vec<_> = sockets.iter().map(AsFd::as_fd).collect();
         if let Err(error) = channel.send(&answer, &borrowed).await {
             tracing::debug!(%error, "an answer could not be sent");
             return;
+        }
+    }
+}
+
+/// What a connection needs.
+#[derive(Clone, Debug)]
+struct Parts {
+    keeper: Rc<Mutex<Keeper>>,
+    looker: Rc<Looker>,
+}
+
+/// Looks at the links without a word to the keeper, who must not wait for it.
+#[derive(Debug)]
+struct Looker {
+    rtnetlink: rtnetlink::Handle,
+    segments: Vec<Segment>,
+}
+
+impl Looker {
+    async fn look(&self, suspicions: &[Suspicion]) -> Answer {
+        match neighbours::who_answers(&self.rtnetlink, &self.segments, suspicions).await {
+            Ok((found, unasked)) => Answer::Answering { found, unasked },
+            Err(error) => Answer::Failed(format!("the neighbours of the probe namespace: {error}")),
         }
     }
 }

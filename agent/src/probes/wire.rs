@@ -32,6 +32,8 @@ pub enum Request {
     Servers(BTreeSet<Server>),
     /// Sockets, at most [`BATCH`].
     Open(Vec<Wish>),
+    /// Which of these servers answer for these addresses on their link (ARP, ND)? It takes seconds.
+    WhoAnswers(Vec<Suspicion>),
 }
 
 /// A socket that is wanted.
@@ -45,6 +47,15 @@ pub struct Wish {
     pub protocol: i32,
 }
 
+/// A server that may answer for an address which it must not answer for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Suspicion {
+    /// The server.
+    pub server: IpAddr,
+    /// The address, a VIP.
+    pub vip: IpAddr,
+}
+
 /// What the namespace answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -53,6 +64,13 @@ pub enum Answer {
     Servers(BTreeMap<IpAddr, String>),
     /// For each wish whether its socket is among those beside this answer, in their order, or why not.
     Opened(Vec<Result<(), String>>),
+    /// Those that do, with their link-layer addresses.
+    Answering {
+        /// They.
+        found: Vec<(Suspicion, String)>,
+        /// How many could not be asked.
+        unasked: usize,
+    },
     /// The request could not be met as a whole.
     Failed(String),
 }

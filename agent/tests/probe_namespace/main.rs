@@ -6,6 +6,7 @@ mod segment;
 use health::probe::probe;
 use health::{Check, Failure, Kind, Route, Timing};
 use lvsd::exec::probes::Handle;
+use lvsd::probes::wire::{Answer, Channel, Request, Suspicion};
 use segment::{PORT, Segment, VIPS, eventually};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -133,4 +134,35 @@ async fn outside_of_its_namespace_it_serves_nothing_and_says_where_to() {
     segment.up();
     let said = segment.lvsd_in(&segment.balancer(), &["probes", "serve"]);
     assert!(said.contains("start lvsd-probes.service"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_answers_for_a_vip_is_found_though_another_host_answers_as_well() {
+    let segment = Segment::new("answers");
+    segment.up();
+    let _serve = segment.serve();
+    ready(&Handle::spawn(segment.settings()), &all()).await;
+    let question = || {
+        let suspicions = [(0, 1), (0, 2), (1, 1), (1, 2)];
+        let suspicion =
+            |(family, server)| Suspicion { server: segment::address(family, server), vip: VIPS[family] };
+        Request::WhoAnswers(suspicions.map(suspicion).into())
+    };
+    let mut channel = Channel::connect(&segment.settings().socket).expect("it listens");
+    let mut ask = async || {
+        channel.send(&question(), &[]).await.expect("it is asked");
+        match channel.receive().await.expect("it answers") {
+            Some((Answer::Answering { found, unasked: 0 }, _)) => {
+                found.into_iter().map(|(suspicion, _)| suspicion).collect::<Vec<_>>()
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(ask().await, []);
+    // The switch stands for another balancer: it answers for everything that it has.
+    segment.on_the_switch();
+    assert_eq!(ask().await, []);
+    segment.let_answer(2);
+    let wrong = [0, 1].map(|family| Suspicion { server: segment::address(family, 2), vip: VIPS[family] });
+    assert_eq!(ask().await, wrong);
 }

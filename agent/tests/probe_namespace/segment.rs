@@ -168,6 +168,22 @@ impl Segment {
         Serve(enter(&self.namespace(), || command.spawn()).expect("lvsd runs"))
     }
 
+    /// Gives the switch the VIPs on the segment itself, so that it answers for them.
+    pub(super) fn on_the_switch(&self) {
+        self.ip(&format!("-n {} addr add {}/32 dev seg", self.switch(), VIPS[0]));
+        self.ip(&format!("-n {} addr add {}/128 dev seg nodad", self.switch(), VIPS[1]));
+    }
+
+    /// Gives a server the VIPs on its interface instead of on `lo`.
+    pub(super) fn let_answer(&self, server: usize) {
+        let host = self.server(server);
+        for vip in VIPS {
+            let length = if vip.is_ipv4() { 32 } else { 128 };
+            self.ip(&format!("-n {host} addr del {vip}/{length} dev lo"));
+            self.ip(&format!("-n {host} addr add {vip}/{length} dev eth0"));
+        }
+    }
+
     /// The rules of the marks that lvsd has made, both families.
     pub(super) fn rules(&self) -> Vec<String> {
         let of = |family: &str| self.ip(&format!("{family} -n {} rule show pref 1000", self.namespace()));

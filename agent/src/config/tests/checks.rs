@@ -9,8 +9,11 @@ use std::time::Duration;
 fn with(checks: &str) -> String {
     let mut lines: Vec<_> = SERVICE.lines().collect();
     lines[3] = checks;
-    lines.join("\n")
+    lines.join("\n") + PROBES
 }
+
+/// Where checks by VIP come from.
+const PROBES: &str = "\n[[probes.segment]]\ninterface = \"eth0\"\naddresses = [\"10.64.0.201/24\"]\n";
 
 /// What is wrong with a check of this type and these settings; its first one is at 4:20 and the length of the type.
 fn wrong(kind: &str, text: &str) -> String {

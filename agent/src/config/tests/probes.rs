@@ -53,3 +53,14 @@ fn a_network_knows_its_own() {
     assert!(host.contains("fd00::1".parse().expect("an address")));
     assert!(!host.contains("fd00::2".parse().expect("an address")));
 }
+
+#[test]
+fn checks_by_vip_need_probes() {
+    let service = "[service.web]\nvips = [\"192.0.2.10\"]\nport = 80\nbackends = [{host = \"rs1\"}]\n\
+                   checks = [{type = \"tcp\", path = \"vip\"}]\n";
+    assert_eq!(
+        error(service),
+        "1:10: service.web.checks: path = \"vip\" needs [probes], which says where such checks come from"
+    );
+    good(&(service.to_owned() + SEGMENT));
+}

@@ -179,7 +179,9 @@ fn any_check_that_passes_keeps_a_backend_and_why_says_which_fails() {
 fn a_check_by_the_vips_way_asks_for_each_vip_and_is_handed_to_the_server() {
     let two = WEB.replace("\"192.0.2.10\",", "\"192.0.2.10\", \"192.0.2.20\",");
     let text = two.replace("{ type = \"tcp\" }", "{ type = \"tcp\", path = \"vip\" }, { type = \"tcp\" }");
-    let mut world = World::with(&text.replace("port = 80\n", "port = 80\nrequire = \"any\"\n"));
+    let text = text.replace("port = 80\n", "port = 80\nrequire = \"any\"\n");
+    let probes = "[[probes.segment]]\ninterface = \"eth0\"\naddresses = [\"10.64.0.201/24\"]\n";
+    let mut world = World::with(&format!("{text}\n{probes}"));
     let checks: Vec<String> = world.checks.iter().map(ToString::to_string).collect();
     assert_eq!(checks.len(), 15, "three for each IPv4 backend, two for each IPv6 one: {checks:?}");
     for expected in [

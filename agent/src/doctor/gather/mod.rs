@@ -4,6 +4,7 @@
 mod daemon;
 mod host;
 mod links;
+mod probes;
 
 use super::Facts;
 use super::facts::{Configuration, Reading};
@@ -26,6 +27,10 @@ pub async fn gather(socket: &Path, configuration: Option<&Path>) -> Facts {
     let (configuration, config) = read(path);
     let (daemon, status) = daemon::ask(&Client::new(socket)).await;
     let wanted = daemon::wanted(status.as_ref(), config.as_ref());
+    let probes = match config.as_ref().and_then(|config| config.probes.as_ref()) {
+        Some(settings) => Some(probes::look(settings, status.as_ref()).await),
+        None => None,
+    };
     let settings = config.map(|config| config.daemon).unwrap_or_default();
     let table = host::table();
     Facts {
@@ -45,6 +50,7 @@ pub async fn gather(socket: &Path, configuration: Option<&Path>) -> Facts {
         daemon,
         process,
         wanted,
+        probes,
     }
 }
 

@@ -3,6 +3,7 @@
 mod daemon;
 mod modules;
 mod network;
+mod probes;
 mod sysctls;
 mod writers;
 
@@ -13,8 +14,8 @@ use super::{Facts, Finding};
 
 /// Everything that was looked at, what is most urgent first.
 pub fn diagnose(facts: &Facts) -> Vec<Finding> {
-    let rules: [fn(&Facts) -> Vec<Finding>; 5] =
-        [daemon::all, modules::all, sysctls::all, network::all, writers::all];
+    let rules: [fn(&Facts) -> Vec<Finding>; 6] =
+        [daemon::all, modules::all, sysctls::all, network::all, probes::all, writers::all];
     let mut findings: Vec<Finding> = rules.iter().flat_map(|rule| rule(facts)).collect();
     for finding in &mut findings {
         finding.run = finding.run.take().map(|command| with_socket(command, facts));

@@ -38,15 +38,22 @@ const PARAMETERS: [(&str, &str); 11] = [
 /// unreachable within a second.
 const NEIGHBOUR_RETRANS_MS: &str = "250";
 
-/// Sets parameters, drops interfaces that are not configured, and gives the segments that have none yet.
-pub(super) async fn begin(rtnetlink: Handle, settings: &Probes) -> Result<Vec<Segment>> {
+/// The name by which the interface of a segment comes, by the segment's position. Kernels before 6.12 take no name that
+/// the namespace has where the interface is made.
+pub(super) fn first_name(position: usize) -> String {
+    format!("lvsdp{position}")
+}
+
+/// Sets parameters, drops interfaces that are not configured, and gives the segments that have none yet, with their
+/// positions.
+pub(super) async fn begin(rtnetlink: Handle, settings: &Probes) -> Result<Vec<(usize, Segment)>> {
     for (key, value) in PARAMETERS {
         set(key, value)?;
     }
-    let mut missing = settings.segments.clone();
+    let mut missing: Vec<(usize, Segment)> = settings.segments.iter().cloned().enumerate().collect();
     for link in links(&rtnetlink).await? {
         let name = name_of(&link).unwrap_or_default();
-        let known = missing.iter().position(|segment| segment.interface == name);
+        let known = missing.iter().position(|(_, segment)| segment.interface == name);
         match known {
             Some(position) => drop(missing.remove(position)),
             None if is_made(&link) => rtnetlink.link().del(link.header.index).execute().await?,
@@ -59,8 +66,12 @@ pub(super) async fn begin(rtnetlink: Handle, settings: &Probes) -> Result<Vec<Se
 /// Gives each interface its addresses and brings it up.
 pub(super) async fn finish(rtnetlink: Handle, settings: &Probes) -> Result<()> {
     bring_up(&rtnetlink, "lo").await?;
-    for segment in &settings.segments {
+    for (position, segment) in settings.segments.iter().enumerate() {
         let name = &segment.interface;
+        if let Some(index) = index(&rtnetlink, &first_name(position)).await? {
+            let named = LinkUnspec::new_with_index(index).name(name.clone()).build();
+            rtnetlink.link().set(named).execute().await.with_context(|| format!("name {name}"))?;
+        }
         let interface = bring_up(&rtnetlink, name).await?;
         give_addresses(&rtnetlink, interface, segment)
             .await
