@@ -35,7 +35,7 @@ bench: deps ## measure how soon lvsd acts and what it costs (root); leaves targe
 
 bench-ipvs: deps ## measure what thousands of services cost, beside keepalived and ipvsadm (root); leaves target/bench/ipvs.*
 	@tests/install-packages keepalived
-	$(CARGO) build --quiet --release -p lvsd -p lab --bin lvsd --bin lvsctl --bin bench_ipvs
+	$(CARGO) build --quiet --release -p lvsd -p lab --bin lvsd --bin lvsctl --bin bench_ipvs --example core_at_scale
 	@chrt --rr 1 taskset --cpu-list 0 "$${CARGO_TARGET_DIR:-target}"/release/bench_ipvs
 
 bench-health: deps ## measure what checks cost and how soon a dead server is out, beside keepalived (root); leaves target/bench/health*

@@ -1,12 +1,13 @@
 //! The benchmark of IPVS: what programming thousands of services costs, beside keepalived, ipvsadm and a bare socket.
 //! `make bench-ipvs` builds it in release and runs it.
 //!
-//! Outside it boots the lab's kernel; inside, [`cold`] fills empty tables and starts lvsd on a full one, [`operator`]
+//! Outside [`native`] lets the core alone decide, then the lab's kernel is booted; inside, [`cold`] fills empty tables and starts lvsd on a full one, [`operator`]
 //! takes a server out of a hundred services, and [`scale`] lets one server fail among up to ten thousand. [`size`] says
 //! what is balanced, [`bare`] is the socket that everything is compared with, [`plot`] draws the picture.
 
 mod bare;
 mod cold;
+mod native;
 mod operator;
 mod plot;
 mod scale;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
 
 fn outside() -> Result<()> {
     let bench = target()?.join("bench");
+    native::measure(&bench)?;
     let directory = bench.join("ipvs");
     let name = "bench-ipvs".into();
     let run = Run { name, directory, limit: LIMIT, console: Console::Shown, memory: MEMORY };
@@ -69,8 +71,10 @@ fn measure(world: &World) -> Result<()> {
     cold::measure(&mut report)?;
     operator::measure(&mut report)?;
     let points = scale::measure(&mut report)?;
+    let bench = world.directory().parent().context("a directory for benchmarks")?;
+    let native = native::tell(bench, &mut report)?;
     report.write(&world.directory().join(FIGURES))?;
-    plot::write(&world.directory().join(PICTURE), &points)?;
+    plot::write(&world.directory().join(PICTURE), &points, &native.flaps)?;
     println!("\n{}", report.table());
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
+use crate::native::Flaps;
 use crate::scale::Point;
 
 const WIDTH: f64 = 720.0;
@@ -20,39 +21,39 @@ const SERVICES: [i32; 2] = [2, 4];
 const MICROSECONDS: [i32; 2] = [0, 4];
 
 /// Draws it, both axes logarithmic.
-pub(crate) fn write(path: &Path, points: &[Point]) -> Result<()> {
+pub(crate) fn write(path: &Path, points: &[Point], native: &[Flaps]) -> Result<()> {
     let mut text = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" font-family=\"sans-serif\" font-size=\"13\">\n\
          <rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"white\"/>\n\
          <text x=\"{LEFT}\" y=\"26\" font-size=\"16\">One backend's flap: mean time against the number of services</text>\n"
     );
     axes(&mut text);
-    type Line = (&'static str, &'static str, fn(&Point) -> f64);
-    let lines: [Line; 3] = [
-        ("verdict → kernel's answer", "#b5482a", |point| point.programmed),
-        ("bare netlink message", "#777777", |point| point.bare),
-        ("the core's step", "#1f5f99", |point| point.step),
-    ];
-    for (name, colour, of) in lines {
-        let at = |point: &Point| (x(f64::from(point.services)), y(of(point)));
-        let path: Vec<_> = points.iter().map(at).map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
-        let _ = writeln!(
-            text,
-            "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>",
-            path.join(" ")
-        );
-        for point in points {
-            let (x, y) = at(point);
-            let _ = writeln!(text, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\" fill=\"{colour}\"/>");
-        }
-        if let Some(last) = points.last() {
-            let (x, y) = at(last);
-            let (x, y) = (x + 10.0, y + 4.0);
-            let _ = writeln!(text, "<text x=\"{x:.1}\" y=\"{y:.1}\" fill=\"{colour}\">{name}</text>");
-        }
-    }
+    let of = |value: fn(&Point) -> f64| points.iter().map(|p| (p.services, value(p))).collect::<Vec<_>>();
+    line(&mut text, "verdict → kernel's answer", "#b5482a", &of(|point| point.programmed));
+    line(&mut text, "bare netlink message", "#777777", &of(|point| point.bare));
+    line(&mut text, "the core's step", "#1f5f99", &of(|point| point.step));
+    let native: Vec<_> = native.iter().map(|flaps| (flaps.services, flaps.mean_us)).collect();
+    line(&mut text, "the same without guest", "#2a8a4a", &native);
     text += "</svg>\n";
     fs::write(path, text).with_context(|| format!("write {}", path.display()))
+}
+
+/// A line with its name at its end: microseconds by services.
+fn line(text: &mut String, name: &str, colour: &str, points: &[(u32, f64)]) {
+    let at: Vec<_> = points.iter().map(|(services, value)| (x(f64::from(*services)), y(*value))).collect();
+    let path: Vec<_> = at.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
+    let _ = writeln!(
+        text,
+        "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>",
+        path.join(" ")
+    );
+    for (x, y) in &at {
+        let _ = writeln!(text, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\" fill=\"{colour}\"/>");
+    }
+    if let Some((x, y)) = at.last() {
+        let (x, y) = (x + 10.0, y + 4.0);
+        let _ = writeln!(text, "<text x=\"{x:.1}\" y=\"{y:.1}\" fill=\"{colour}\">{name}</text>");
+    }
 }
 
 fn axes(text: &mut String) {

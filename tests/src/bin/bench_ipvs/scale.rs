@@ -17,7 +17,7 @@ use lab::wait::wait_until;
 use crate::bare::Bare;
 use crate::size::{Pool, Size, WEIGHT, balancer};
 
-const SIZES: [Size; 3] = [
+pub(crate) const SIZES: [Size; 3] = [
     Size { services: 100, backends: 10 },
     Size { services: 1000, backends: 10 },
     Size { services: 10_000, backends: 10 },
@@ -40,8 +40,8 @@ const QUIET: Duration = Duration::from_secs(3);
 
 /// Requirements: the core's step, µs; resident memory at the largest size, MB (10^6 bytes); a verdict's way to the
 /// kernel beyond the bare message, ms.
-const STEP: f64 = 50.0;
-const RESIDENT: f64 = 100.0;
+pub(crate) const STEP: f64 = 50.0;
+pub(crate) const RESIDENT: f64 = 100.0;
 const BEYOND_BARE: f64 = 1.0;
 
 /// What one flap costs at one size; means, microseconds.
