@@ -131,13 +131,17 @@ impl Metrics {
     ///
     /// # Errors
     /// When a metric is inconsistent: a mistake in this module.
-    pub fn page(&self, numbers: Numbers, sources: &Sources<'_>) -> Result<Page, prometheus::Error> {
+    pub fn page(&self, mut numbers: Numbers, sources: &Sources<'_>) -> Result<Page, prometheus::Error> {
         let mut families = self.registry.gather();
         families.extend(gauges::registry(&numbers, sources)?.gather());
         families.sort_by(|a, b| a.name().cmp(b.name()));
         let mut text = Vec::new();
         TextEncoder::new().encode(&families, &mut text)?;
-        let head = String::from_utf8_lossy(&text).into_owned();
+        let mut head = String::from_utf8_lossy(&text).into_owned();
+        if let Some(checks) = sources.checks {
+            head.push_str(&gauges::histograms(checks));
+            gauges::certificates(&mut numbers, checks);
+        }
         Ok(Page::new(head, gauges::FAMILIES, numbers))
     }
 }

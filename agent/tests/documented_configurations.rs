@@ -136,6 +136,8 @@ fn every_setting_is_documented() {
         "[service.a]\nchecks = [{ type = \"dns\", x = 1 }]\n",
         "[service.a]\nchecks = [{ type = \"idle\", x = 1 }]\n",
         "[service.a]\nchecks = [{ type = \"grpc\", x = 1 }]\n",
+        "[service.a]\nchecks = [{ type = \"openapi\", x = 1 }]\n",
+        "[service.a]\nchecks = [{ type = \"node-port\", x = 1 }]\n",
         "[service.a]\nchecks = [{ type = \"command\", x = 1 }]\n",
         "[service.a]\nchecks = [{ type = \"udp\", x = 1 }]\n",
         "[service.a]\nchecks = [{ type = \"agent\", x = 1 }]\n",

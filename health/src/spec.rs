@@ -148,6 +148,25 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Whether its connections are over TLS, so that it sees a certificate.
+    pub fn is_secured(&self) -> bool {
+        match self {
+            Self::Http(request) => request.parts().tls.is_some(),
+            Self::Urls(urls) => urls.parts().requests.iter().any(|request| request.parts().tls.is_some()),
+            Self::Grpc(grpc) => grpc.parts().tls.is_some(),
+            Self::OpenApi(description) => description.parts().tls.is_some(),
+            Self::Tcp
+            | Self::TcpExchange(_)
+            | Self::Dns(_)
+            | Self::Idle(_)
+            | Self::Udp(_)
+            | Self::Icmp
+            | Self::Command(_)
+            | Self::Agent(_)
+            | Self::NodePort(_) => false,
+        }
+    }
+
     /// The kind's name in displays and metric labels: `tcp`, `http`.
     pub fn name(&self) -> &'static str {
         match self {

@@ -168,7 +168,7 @@ async fn status(
 }
 
 async fn why(State(context): State<Context>, Path(host): Path<String>) -> Result<Response, Problem> {
-    Ok(Json(context.inbox.why(host).await??).into_response())
+    Ok(Json(context.why(host).await??).into_response())
 }
 
 type Body<T> = Result<Json<T>, JsonRejection>;

@@ -4,7 +4,8 @@ pub mod control;
 pub mod http;
 pub mod messages;
 
-use crate::core::view::{PeerView, ProbesView, Status};
+use crate::core::action::Refusal;
+use crate::core::view::{PeerView, ProbesView, Status, Why};
 use crate::engine::{Gone, Inbox};
 use crate::exec::checks::Watcher;
 use crate::metrics::{Metrics, Page, Sources};
@@ -39,6 +40,21 @@ impl Context {
 
     fn probes(&self) -> Option<ProbesView> {
         self.probes.as_ref().map(|probes| probes.borrow().clone())
+    }
+
+    /// Why a host is in or out, with what is known of its checks. The inner error names near hosts.
+    async fn why(&self, host: String) -> Result<Result<Why, Refusal>, Gone> {
+        let mut why = self.inbox.why(host).await?;
+        let backends =
+            why.iter_mut().flat_map(|why| &mut why.services).flat_map(|service| &mut service.backends);
+        if let Some(snapshot) = self.checks.snapshot().await {
+            for view in backends.flat_map(|backend| &mut backend.checks) {
+                if let Some(status) = view.check().and_then(|check| snapshot.checks.get(check)) {
+                    view.fill(status);
+                }
+            }
+        }
+        Ok(why)
     }
 
     fn peers(&self) -> Vec<PeerView> {

@@ -6,6 +6,7 @@ mod dns;
 mod grpc;
 mod http;
 mod idle;
+mod openapi;
 mod payload;
 mod tcp;
 mod tls;
@@ -59,6 +60,8 @@ const TYPES: &[Type] = &[
     http::HTTP,
     http::HTTPS,
     grpc::GRPC,
+    openapi::OPENAPI,
+    openapi::NODE_PORT,
     dns::DNS,
     udp::UDP,
     command::ICMP,

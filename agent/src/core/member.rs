@@ -8,8 +8,8 @@ use super::verdicts::{MemberCheck, Verdicts};
 use super::{Timestamp, advice};
 use crate::config::{Admin, CheckPath, ConnectionLimits, Service, Threshold};
 use health::{
-    Advice, Check, CommandParts, Encapsulation, Grpc, GrpcParts, HttpParts, HttpRequest, Kind, Program,
-    Route, Tls, TlsParts, Urls, UrlsParts,
+    Advice, Check, CommandParts, Encapsulation, Grpc, GrpcParts, HttpParts, HttpRequest, Kind, OpenApi,
+    OpenApiParts, Program, Route, Tls, TlsParts, Urls, UrlsParts,
 };
 use ipvs::{DestinationKey, Family, Forward, Scheduler, TunnelKind, Weight};
 use std::collections::{BTreeMap, BTreeSet};
@@ -326,6 +326,13 @@ fn kind_for(kind: &Kind, host: &str, service: &str) -> Kind {
             let tls = secured(parts.tls.as_ref(), parts.host.as_ref());
             let named = tls.and_then(|tls| Grpc::new(GrpcParts { tls: Some(tls), ..parts.clone() }).ok());
             named.map_or_else(|| kind.clone(), Kind::Grpc)
+        }
+        Kind::OpenApi(description) => {
+            let parts = description.parts();
+            let tls = secured(parts.tls.as_ref(), parts.host.as_ref());
+            let named =
+                tls.and_then(|tls| OpenApi::new(OpenApiParts { tls: Some(tls), ..parts.clone() }).ok());
+            named.map_or_else(|| kind.clone(), Kind::OpenApi)
         }
         Kind::Command(program) => {
             let values = [("host", host), ("service", service)];

@@ -6,6 +6,7 @@ use super::outcome::pool_file;
 use super::pool::Health;
 use super::state::{ServiceState, State};
 use crate::config::Family;
+use health::{Check, Mode};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -39,6 +40,10 @@ pub struct ServiceNumbers {
     pub source_errors: u64,
     /// One for each family among its VIPs.
     pub pools: Vec<PoolNumbers>,
+    /// Its checks that see a certificate.
+    pub secured: Vec<Arc<Check>>,
+    /// When the first of those certificates expires, in seconds since 1970; filled in by who knows.
+    pub certificate_expires: Option<u64>,
 }
 
 /// A service's pool in one address family.
@@ -65,6 +70,10 @@ pub struct BackendNumbers {
     pub weight: u32,
     /// Whether it is on a link of the balancer's own; none until that was looked at.
     pub on_link: Option<bool>,
+    /// The share of its weight that its agent asks for, in percent.
+    pub agent_percent: Option<u16>,
+    /// Whether its agent asks for no new connections; none if it has never spoken of that.
+    pub agent_out: Option<bool>,
 }
 
 /// Everything. Costs some 50 ns for each backend.
@@ -88,7 +97,19 @@ fn of_service(state: &State, service: &ServiceState) -> ServiceNumbers {
         source_stale: file.is_some_and(|file| file.is_stale),
         source_errors: file.map_or(0, |file| file.errors),
         pools: pools.map(|(family, pool)| of_pool(service, (*family).into(), pool)).collect(),
+        secured: secured(service),
+        certificate_expires: None,
     }
+}
+
+/// The checks of a service over TLS.
+fn secured(service: &ServiceState) -> Vec<Arc<Check>> {
+    if !service.config.checks.iter().any(|template| template.kind.is_secured()) {
+        return Vec::new();
+    }
+    let members = service.pools.values().flat_map(|pool| pool.members.values());
+    let checks = members.flat_map(|member| member.checks.iter()).map(|made| &made.check);
+    checks.filter(|check| check.kind.is_secured()).cloned().collect()
 }
 
 fn of_pool(service: &ServiceState, family: Family, pool: &Pool) -> PoolNumbers {
@@ -97,6 +118,8 @@ fn of_pool(service: &ServiceState, family: Family, pool: &Pool) -> PoolNumbers {
         is_up: matches!(member.health, Health::Up { .. }),
         weight: member.decision.weight.get(),
         on_link: member.path.as_ref().map(|seen| seen.path.is_on_link()),
+        agent_percent: member.advice.percent,
+        agent_out: member.advice.mode.map(|mode| mode != Mode::Ready),
     });
     PoolNumbers {
         family,

@@ -1,10 +1,14 @@
 //! What the state looks like from outside: plain data for `lvsctl`, HTTP and metrics.
 
+mod check;
+
 use super::operator::{absent, canonical, services_of, source_of};
 use super::state::{Phase, ServiceState, State};
-use super::{Timestamp, action::Refusal, member::Member, why};
+use super::{Timestamp, action::Refusal, advice, member::Member, why};
 use crate::config::{Family, Service};
 use serde::{Deserialize, Serialize};
+
+pub use check::{CheckView, TransitionView};
 use std::collections::BTreeMap;
 
 /// The whole daemon.
@@ -125,6 +129,11 @@ pub struct BackendView {
     pub path: String,
     /// Whether it is on a link of the balancer's own; none until that was looked at.
     pub on_link: Option<bool>,
+    /// What its own agent asks for: `drain`, `maintenance`, `50%`.
+    pub agent: Option<String>,
+    /// Its checks, when they were asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<CheckView>,
 }
 
 /// A backend without a usable address.
@@ -267,7 +276,12 @@ pub fn why(state: &State, host: &str) -> Result<Why, Refusal> {
             let service = state.services.get(&name)?;
             let members = service.pools.values().filter_map(|pool| pool.members.get(host.as_str()));
             Some(WhyService {
-                backends: members.map(|member| backend_view(state, &name, host, member)).collect(),
+                backends: members
+                    .map(|member| {
+                        let checks = check::checks(state, member);
+                        BackendView { checks, ..backend_view(state, &name, host, member) }
+                    })
+                    .collect(),
                 unusable: service.unusable.get(host).cloned(),
                 service: name,
             })
@@ -347,5 +361,7 @@ fn backend_view(state: &State, service: &str, host: &str, member: &Member) -> Ba
         reason: why::reason(state, service, ipvs::Family::of(member.address), host),
         path: why::way(member),
         on_link: member.path.as_ref().map(|seen| seen.path.is_on_link()),
+        agent: advice::in_words(member.advice),
+        checks: Vec::new(),
     }
 }

@@ -1,5 +1,6 @@
 //! Answers as text for people.
 
+mod check;
 mod table;
 
 use crate::core::Timestamp;
@@ -8,6 +9,7 @@ use crate::core::plan::{Plan, SimulatedBackend, SimulatedPool, Simulation};
 use crate::core::view::{BackendView, PeerView, PoolView, ServiceView, Status, VipView, Why};
 use crate::exec::ipvs::Comparison;
 use crate::reload::Reloaded;
+use check::check_text;
 use std::time::SystemTime;
 use table::Table;
 
@@ -211,7 +213,7 @@ pub fn why(why: &Why, paint: Paint) -> String {
         if let Some(unusable) = &service.unusable {
             line(&mut text, format_args!("{} is not used in {}: {unusable}", why.host, service.service));
         }
-        for BackendView { address, weight, standing, since, reason, path, .. } in &service.backends {
+        for BackendView { address, weight, standing, since, reason, path, checks, .. } in &service.backends {
             line(
                 &mut text,
                 format_args!(
@@ -223,6 +225,9 @@ pub fn why(why: &Why, paint: Paint) -> String {
                 ),
             );
             line(&mut text, format_args!("  {path}"));
+            for check in checks {
+                check_text(&mut text, check, paint);
+            }
         }
     }
     text

@@ -7,7 +7,10 @@ use crate::core::numbers::Numbers;
 use crate::core::view::ProbesView;
 use bgp::speaker::Statuses;
 use health::Snapshot;
+use health::runner::Histogram;
 use prometheus::{CounterVec, Error, Gauge, GaugeVec, Opts, Registry};
+use std::fmt::Write as _;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What the gauges are made from, beside the core's state.
 #[derive(Debug)]
@@ -87,6 +90,21 @@ pub(super) const FAMILIES: &[Family] = &[
         "lvsd_backend_on_link",
         "Whether the backend is on a link of the balancer's own.",
         Of::Backend(|backend| backend.on_link.map(u64::from)),
+    ),
+    gauge(
+        "lvsd_backend_agent_percent",
+        "The share of its weight that the backend's own agent asks for.",
+        Of::Backend(|backend| backend.agent_percent.map(u64::from)),
+    ),
+    gauge(
+        "lvsd_backend_agent_out",
+        "Whether the backend's own agent asks for no new connections (drain, maintenance).",
+        Of::Backend(|backend| backend.agent_out.map(u64::from)),
+    ),
+    gauge(
+        "lvsd_certificate_expires_seconds",
+        "When the first certificate expires that the service's checks see, in seconds since 1970.",
+        Of::ServiceIf(|service| service.certificate_expires),
     ),
     gauge("lvsd_vip_announced", "Whether the routers are to hear of the VIP.", Of::Vip),
 ];
@@ -226,5 +244,77 @@ fn health(make: &Make, checks: &Snapshot) -> Result<(), Error> {
         count(&results, &[kind, "failed"], counts.failed);
         count(&results, &[kind, "inconclusive"], counts.inconclusive);
     }
+    let failures = make.counters(
+        "lvsd_check_failures_total",
+        "Probes that failed by kind and class of failure.",
+        &["kind", "class"],
+    )?;
+    for (kind, tally) in &checks.kinds {
+        tally.failures.iter().for_each(|(class, failed)| count(&failures, &[kind, class], *failed));
+    }
     Ok(())
+}
+
+/// The earliest expiry among the certificates that each service's checks saw last.
+pub(super) fn certificates(numbers: &mut Numbers, checks: &Snapshot) {
+    for service in numbers.services.iter_mut().filter(|service| !service.secured.is_empty()) {
+        let expiries =
+            service.secured.iter().filter_map(|check| checks.checks.get(check)?.certificate_expires);
+        let seconds = |at: SystemTime| at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        service.certificate_expires = expiries.min().map(seconds);
+    }
+}
+
+/// The histograms of the checks, which come counted already.
+pub(super) fn histograms(checks: &Snapshot) -> String {
+    let mut text = String::new();
+    let name = "lvsd_check_lag_seconds";
+    histogram_head(&mut text, name, "Time by which probes began late.");
+    histogram(&mut text, name, None, &checks.lag);
+    let name = "lvsd_check_duration_seconds";
+    histogram_head(&mut text, name, "Time that successful probes took, by kind.");
+    for (kind, tally) in &checks.kinds {
+        histogram(&mut text, name, Some(kind), &tally.latency);
+    }
+    text
+}
+
+// Writing to a text does not fail, here and below.
+fn histogram_head(text: &mut String, name: &str, help: &str) {
+    let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} histogram\n");
+}
+
+fn histogram(text: &mut String, name: &str, kind: Option<&str>, counted: &Histogram) {
+    let label = kind.map_or_else(String::new, |kind| format!("kind=\"{kind}\","));
+    for (bound, count) in counted.cumulative() {
+        let _ = writeln!(text, "{name}_bucket{{{label}le=\"{}\"}} {count}", bound.as_secs_f64());
+    }
+    let labels = kind.map_or_else(String::new, |kind| format!("{{kind=\"{kind}\"}}"));
+    let (count, sum) = (counted.count(), counted.sum().as_secs_f64());
+    let _ = writeln!(text, "{name}_bucket{{{label}le=\"+Inf\"}} {count}");
+    let _ = write!(text, "{name}_sum{labels} {sum}\n{name}_count{labels} {count}\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use health::runner::Tally;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn histograms_of_checks_are_in_prometheus_format() {
+        let mut text = String::new();
+        histogram_head(&mut text, "a_seconds", "What.");
+        histogram(&mut text, "a_seconds", Some("tcp"), &Tally::default().latency);
+        histogram(&mut text, "a_seconds", None, &Tally::default().latency);
+        let mut buckets: BTreeMap<&str, usize> = BTreeMap::new();
+        for line in text.lines().filter(|line| line.starts_with("a_seconds_bucket")) {
+            *buckets.entry(if line.contains("kind=\"tcp\",le=") { "tcp" } else { "none" }).or_default() += 1;
+        }
+        assert_eq!(buckets["tcp"], buckets["none"]);
+        assert!(text.starts_with("# HELP a_seconds What.\n# TYPE a_seconds histogram\n"));
+        assert!(text.contains("a_seconds_bucket{kind=\"tcp\",le=\"0.00025\"} 0\n"));
+        assert!(text.contains("a_seconds_bucket{le=\"+Inf\"} 0\na_seconds_sum 0\na_seconds_count 0\n"));
+        assert!(text.contains("a_seconds_sum{kind=\"tcp\"} 0\n"));
+    }
 }

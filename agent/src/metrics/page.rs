@@ -18,6 +18,8 @@ pub(super) struct Family {
 /// What a metric has a series for, and its value.
 pub(super) enum Of {
     Service(fn(&ServiceNumbers) -> u64),
+    /// None: no series.
+    ServiceIf(fn(&ServiceNumbers) -> Option<u64>),
     Pool(fn(&PoolNumbers) -> u64),
     /// None: no series.
     Backend(fn(&BackendNumbers) -> Option<u64>),
@@ -60,7 +62,7 @@ impl Page {
         };
         let count = match family.of {
             Of::Vip => self.numbers.vips.len(),
-            Of::Service(_) | Of::Pool(_) | Of::Backend(_) => self.numbers.services.len(),
+            Of::Service(_) | Of::ServiceIf(_) | Of::Pool(_) | Of::Backend(_) => self.numbers.services.len(),
         };
         for index in done..count {
             family.series(&self.numbers, index, text);
@@ -97,6 +99,12 @@ impl Family {
             Of::Service(value) => {
                 let service = &numbers.services[index];
                 let _ = writeln!(text, "{}{{service=\"{}\"}} {}", self.name, service.name, value(service));
+            }
+            Of::ServiceIf(value) => {
+                let service = &numbers.services[index];
+                if let Some(value) = value(service) {
+                    let _ = writeln!(text, "{}{{service=\"{}\"}} {value}", self.name, service.name);
+                }
             }
             Of::Pool(value) => {
                 let service = &numbers.services[index];
@@ -157,6 +165,8 @@ mod tests {
             is_up: n != 1,
             weight: 10,
             on_link: (n > 0).then_some(true),
+            agent_percent: (n == 2).then_some(50),
+            agent_out: None,
         };
         let pool = || PoolNumbers {
             family: IpFamily::Ipv4,
@@ -171,6 +181,8 @@ mod tests {
             source_stale: true,
             source_errors: 7,
             pools: vec![pool()],
+            secured: Vec::new(),
+            certificate_expires: (n == 3).then_some(1_800_000_000),
         };
         let vips = vec![("192.0.2.1".parse().unwrap(), true), ("2001:db8::1".parse().unwrap(), false)];
         Numbers { services: (0..services).map(service).collect(), vips, ..Numbers::default() }
@@ -191,12 +203,15 @@ mod tests {
             "lvsd_source_errors_total{service=\"s699\"} 7",
             "lvsd_pool_held_though_down{family=\"ipv4\",service=\"s0\"} 1",
             "lvsd_backend_up{backend=\"rs1\",family=\"ipv4\",service=\"s5\"} 0",
+            "lvsd_backend_agent_percent{backend=\"rs2\",family=\"ipv4\",service=\"s5\"} 50",
+            "lvsd_certificate_expires_seconds{service=\"s3\"} 1800000000",
             "lvsd_vip_announced{vip=\"2001:db8::1\"} 0",
         ] {
             assert_eq!(text.lines().filter(|found| *found == line).count(), 1, "{line}");
         }
         let series = |name: &str| text.lines().filter(|line| line.starts_with(&format!("{name}{{"))).count();
         assert_eq!(series("lvsd_backend_weight"), services * backends);
+        assert_eq!(series("lvsd_certificate_expires_seconds"), 1, "the others see none");
         assert_eq!(series("lvsd_backend_on_link"), services * (backends - 1), "one was not looked at yet");
         assert_eq!(text.lines().filter(|line| line.starts_with("# TYPE")).count(), FAMILIES.len());
     }

@@ -1,7 +1,6 @@
 //! `type = "grpc"`: the health question of gRPC.
 
 use super::{Asks, Type, given, http, keys, taken, tls};
-use crate::config::Problem;
 use crate::config::value::boolean;
 use crate::config::walk::Section;
 use health::{Grpc, GrpcParts, Kind};
@@ -30,12 +29,6 @@ fn read(section: &Section<'_>) -> Option<Kind> {
         given(section, "service", String::new(), |node| node.string(SERVICE).map(ToOwned::to_owned));
     let host = given(section, "host", None, |node| http::host(node).map(Some));
     let is_secured = given(section, "tls", false, boolean);
-    let settings = tls::read(section);
-    let is_secured = is_secured?;
-    if let (false, Some(node)) = (is_secured, tls::KEYS.iter().find_map(|key| section.get(key))) {
-        node.report_key(Problem::Conflict("only with tls = true is the connection secured".into()));
-        return None;
-    }
-    let tls = if is_secured { Some(settings?) } else { None };
+    let tls = tls::read_if(section, is_secured?)?;
     taken(section, Grpc::new(GrpcParts { service: service?, host: host?, tls })).map(Kind::Grpc)
 }

@@ -180,11 +180,11 @@ fn refused<T>(node: &Node<'_>, reason: &str) -> Option<T> {
     None
 }
 
-fn url(node: &Node<'_>) -> Option<String> {
+pub(super) fn url(node: &Node<'_>) -> Option<String> {
     node.parsed(URL, |text| HttpRequest::get(text).is_ok().then(|| text.to_owned()))
 }
 
-fn version(node: &Node<'_>) -> Option<HttpVersion> {
+pub(super) fn version(node: &Node<'_>) -> Option<HttpVersion> {
     node.parsed(VERSION, |text| match text {
         "1.1" => Some(HttpVersion::Http1),
         "2" => Some(HttpVersion::Http2),

@@ -14,8 +14,7 @@ const KEY: &str = "the path of a file with the client's private key in PEM";
 const VERSION: &str = "\"1.2\" or \"1.3\"";
 
 /// The settings, all of them optional.
-pub(super) const KEYS: [&str; 6] =
-    ["server_name", "verify", "ca", "client_certificate", "client_key", "min_version"];
+const KEYS: [&str; 6] = ["server_name", "verify", "ca", "client_certificate", "client_key", "min_version"];
 
 /// Reads the settings of TLS, and the files that they name.
 pub(super) fn read(section: &Section<'_>) -> Option<Tls> {
@@ -32,6 +31,21 @@ pub(super) fn read(section: &Section<'_>) -> Option<Tls> {
     let parts =
         TlsParts { server_name: server_name?, trust: trust?, identity: identity?, min_version: min_version? };
     taken(section, Tls::new(parts))
+}
+
+/// The same where the connection is secured only if the check says so: without that there are no such settings.
+pub(super) fn read_if(section: &Section<'_>, is_secured: bool) -> Option<Option<Tls>> {
+    let settings = read(section);
+    if is_secured {
+        return settings.map(Some);
+    }
+    match KEYS.iter().find_map(|key| section.get(key)) {
+        Some(node) => {
+            node.report_key(Problem::Conflict("only with tls = true is the connection secured".into()));
+            None
+        }
+        None => Some(None),
+    }
 }
 
 fn server_name(node: &Node<'_>) -> Option<String> {

@@ -161,7 +161,7 @@ fn checks_are_read_in_full() {
 #[test]
 fn requests_over_tls_are_read_in_full() {
     let config = good(FULL);
-    let [.., one, all, _, _, _, _, _, _, _, _] = &config.services["web"].checks[..] else {
+    let [.., one, all, _, _, _, _, _, _, _, _, _, _] = &config.services["web"].checks[..] else {
         panic!("there are more")
     };
     let Kind::Http(request) = &one.kind else { panic!("it is one request") };
@@ -185,7 +185,8 @@ fn requests_over_tls_are_read_in_full() {
 #[test]
 fn questions_and_datagrams_are_read_in_full() {
     let config = good(FULL);
-    let [.., dns, idle, grpc, icmp, command, udp, answered, agent] = &config.services["web"].checks[..]
+    let [.., dns, idle, grpc, openapi, node_port, icmp, command, udp, answered, agent] =
+        &config.services["web"].checks[..]
     else {
         panic!("there are more")
     };
@@ -205,6 +206,12 @@ fn questions_and_datagrams_are_read_in_full() {
         ("routing", Some("grpc.example.org"))
     );
     assert!(asked.parts().tls.is_some());
+    let Kind::OpenApi(description) = &openapi.kind else { panic!("it is a description") };
+    let parts = description.parts();
+    assert_eq!((parts.path.as_str(), parts.base.as_str()), ("/openapi.json", "/api"));
+    let tls = parts.tls.as_ref().expect("it is secured").parts();
+    assert_eq!(tls.server_name.as_deref(), Some("api.example.org"));
+    assert_eq!(node_port.kind, Kind::NodePort(health::NodePort::new(Some("default/web")).unwrap()));
     assert_eq!(icmp.kind, Kind::Icmp);
     let Kind::Command(program) = &command.kind else { panic!("it is a program") };
     let parts = program.parts();
