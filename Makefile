@@ -7,7 +7,7 @@ CARGO ?= cargo
 PACKAGES := bird2 ca-certificates curl gcc ipvsadm iproute2 kmod knot libc6-dev nftables nginx-light procps systemd tcpdump user-mode-linux
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build test demo lab bench bench-ipvs bench-health lint clean
+.PHONY: help deps build test demo lab bench bench-ipvs bench-health bench-bgp lint clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ bench-health: deps ## measure what checks cost and how soon a dead server is out
 	@tests/install-packages keepalived nftables
 	$(CARGO) build --quiet --release -p lvsd -p lab --bin lvsd --bin lvsctl --bin bench_health
 	@chrt --rr 1 "$${CARGO_TARGET_DIR:-target}"/release/bench_health
+
+bench-bgp: ## measure how fast BGP messages are read and written, beside other codecs; leaves target/bench/bgp.json
+	$(CARGO) bench --quiet -p lvsd-bgp --bench codec
 
 lint: ## formatting, clippy without warnings, licences and sources of dependencies
 	$(CARGO) fmt --all --check

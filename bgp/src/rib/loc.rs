@@ -87,6 +87,8 @@ impl LocRib {
             let candidates = self.routes.entry(prefix).or_default();
             let before = candidates.first().cloned();
             candidates.retain(|other| other.source.peer != source.peer || other.path_id != path_id);
+            // Most prefixes have one path or a few: room for exactly those.
+            candidates.reserve_exact(usize::from(route.is_some()));
             candidates.extend(route.map(|route| Candidate { source: Arc::clone(source), path_id, route }));
             promote_best(candidates);
             if candidates.first() != before.as_ref() {

@@ -3,15 +3,18 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::{
-    HEADER_LEN, MAX_MESSAGE, MessageType,
+    HEADER_LEN, MARKER, MAX_MESSAGE, MessageType,
     attribute::{EXTENDED_LENGTH, OPTIONAL, TRANSITIVE, code},
-    nlri, path, push_message,
+    nlri, path,
 };
 use crate::{Community, Family, LargeCommunity, Prefix};
 
 /// Octets for attributes other than `MP_REACH_NLRI` in a message that still has room for a prefix: what is left
 /// after the header, two lengths, `MP_REACH_NLRI` with an IPv6 next hop, and a /128.
 pub const MAX_ATTRIBUTES: usize = MAX_MESSAGE - HEADER_LEN - 4 - MP_REACH_V6 - 17;
+
+/// What the attributes of most routes take; more is allocated when it is needed.
+const TYPICAL_ATTRIBUTES: usize = 256;
 
 /// `MP_REACH_NLRI` without routes: flags, type, long length, AFI, SAFI, next hop with its length, reserved octet.
 const MP_REACH_V6: usize = 4 + 2 + 1 + 17 + 1;
@@ -84,9 +87,8 @@ impl Announcement<'_> {
     /// Everything but `MP_REACH_NLRI`, in the order of the types.
     fn push_attributes(&self, out: &mut Vec<u8>, four_octet_asn: bool) {
         push_attribute(out, TRANSITIVE, code::ORIGIN, &[0]);
-        let mut sequence = Vec::new();
-        path::push_sequence(&mut sequence, &self.as_path, four_octet_asn);
-        push_attribute(out, TRANSITIVE, code::AS_PATH, &sequence);
+        push_head(out, TRANSITIVE, code::AS_PATH, path::sequence_len(self.as_path.len(), four_octet_asn));
+        path::push_sequence(out, &self.as_path, four_octet_asn);
         match self.next_hop {
             NextHop::V4(address) => push_attribute(out, TRANSITIVE, code::NEXT_HOP, &address.octets()),
             NextHop::V6(_) => {}
@@ -98,20 +100,24 @@ impl Announcement<'_> {
             push_attribute(out, TRANSITIVE, code::LOCAL_PREF, &local_pref.to_be_bytes());
         }
         if !self.communities.is_empty() {
-            let value: Vec<u8> =
-                self.communities.iter().flat_map(|community| community.0.to_be_bytes()).collect();
-            push_attribute(out, OPTIONAL | TRANSITIVE, code::COMMUNITIES, &value);
+            push_head(out, OPTIONAL | TRANSITIVE, code::COMMUNITIES, 4 * self.communities.len());
+            self.communities.iter().for_each(|one| out.extend_from_slice(&one.0.to_be_bytes()));
         }
         if !four_octet_asn && self.as_path.iter().any(|asn| u16::try_from(*asn).is_err()) {
-            sequence.clear();
-            path::push_sequence(&mut sequence, &self.as_path, true);
-            push_attribute(out, OPTIONAL | TRANSITIVE, code::AS4_PATH, &sequence);
+            push_head(
+                out,
+                OPTIONAL | TRANSITIVE,
+                code::AS4_PATH,
+                path::sequence_len(self.as_path.len(), true),
+            );
+            path::push_sequence(out, &self.as_path, true);
         }
         if !self.large_communities.is_empty() {
-            let words = |large: &LargeCommunity| [large.global, large.local1, large.local2];
-            let value: Vec<u8> =
-                self.large_communities.iter().flat_map(words).flat_map(u32::to_be_bytes).collect();
-            push_attribute(out, OPTIONAL | TRANSITIVE, code::LARGE_COMMUNITIES, &value);
+            push_head(out, OPTIONAL | TRANSITIVE, code::LARGE_COMMUNITIES, 12 * self.large_communities.len());
+            for large in self.large_communities {
+                let words = [large.global, large.local1, large.local2];
+                words.into_iter().for_each(|word| out.extend_from_slice(&word.to_be_bytes()));
+            }
         }
     }
 }
@@ -129,24 +135,32 @@ pub fn encode_announce(
     if let Some(other) = prefixes.iter().find(|prefix| prefix.family() != family) {
         return Err(EncodeError::Family(*other));
     }
-    let mut attributes = Vec::new();
+    let mut attributes = Vec::with_capacity(TYPICAL_ATTRIBUTES);
     announcement.push_attributes(&mut attributes, four_octet_asn);
     if attributes.len() > MAX_ATTRIBUTES {
         return Err(EncodeError::Attributes(attributes.len()));
     }
     let room = MAX_MESSAGE - HEADER_LEN - 4 - attributes.len();
     Ok(match announcement.next_hop {
-        NextHop::V4(_) => packed(prefixes, room, |routes| push_update(out, &[], &attributes, routes)),
-        NextHop::V6(next_hop) => packed(prefixes, room - MP_REACH_V6, |routes| {
-            let mut value = vec![0, 2, 1, 16];
-            value.extend_from_slice(&next_hop.octets());
-            value.push(0);
-            value.extend_from_slice(routes);
+        NextHop::V4(_) => packed(prefixes, room, |routes, octets| {
+            push_start(out, 4 + attributes.len() + octets);
+            push_length(out, 0);
+            push_length(out, attributes.len());
+            out.extend_from_slice(&attributes);
+            routes.iter().for_each(|prefix| nlri::push(out, *prefix));
+        }),
+        NextHop::V6(next_hop) => packed(prefixes, room - MP_REACH_V6, |routes, octets| {
+            let block = MP_REACH_V6 + octets + attributes.len();
+            push_start(out, 4 + block);
+            push_length(out, 0);
+            push_length(out, block);
             // RFC 7606 §5.1: MP_REACH_NLRI comes first.
-            let mut block = Vec::with_capacity(MAX_MESSAGE);
-            push_long_attribute(&mut block, OPTIONAL, code::MP_REACH, &value);
-            block.extend_from_slice(&attributes);
-            push_update(out, &[], &block, &[]);
+            push_long_head(out, OPTIONAL, code::MP_REACH, MP_REACH_V6 - 4 + octets);
+            out.extend_from_slice(&[0, 2, 1, 16]);
+            out.extend_from_slice(&next_hop.octets());
+            out.push(0);
+            routes.iter().for_each(|prefix| nlri::push(out, *prefix));
+            out.extend_from_slice(&attributes);
         }),
     })
 }
@@ -159,75 +173,86 @@ pub fn encode_withdraw(out: &mut Vec<u8>, family: Family, prefixes: &[Prefix]) -
     }
     let room = MAX_MESSAGE - HEADER_LEN - 4;
     Ok(match family {
-        Family::Ipv4 => packed(prefixes, room, |routes| push_update(out, routes, &[], &[])),
-        Family::Ipv6 => packed(prefixes, room - MP_UNREACH, |routes| push_unreach(out, family, routes)),
+        Family::Ipv4 => packed(prefixes, room, |routes, octets| {
+            push_start(out, 4 + octets);
+            push_length(out, octets);
+            routes.iter().for_each(|prefix| nlri::push(out, *prefix));
+            push_length(out, 0);
+        }),
+        Family::Ipv6 => {
+            packed(prefixes, room - MP_UNREACH, |routes, octets| push_unreach(out, routes, octets))
+        }
     })
 }
 
 /// Appends the family's End-of-RIB (RFC 4724 §2).
 pub fn encode_end_of_rib(out: &mut Vec<u8>, family: Family) {
     match family {
-        Family::Ipv4 => push_update(out, &[], &[], &[]),
-        Family::Ipv6 => push_unreach(out, family, &[]),
+        Family::Ipv4 => {
+            push_start(out, 4);
+            out.extend_from_slice(&[0; 4]);
+        }
+        Family::Ipv6 => push_unreach(out, &[], 0),
     }
 }
 
-/// Calls `message` with runs of encoded prefixes that fill `room`.
-fn packed(prefixes: &[Prefix], room: usize, mut message: impl FnMut(&[u8])) -> usize {
-    let mut messages = 0;
-    let mut routes = Vec::with_capacity(room);
-    for prefix in prefixes {
-        if routes.len() + nlri::encoded_len(*prefix) > room {
-            message(&routes);
+/// Calls `message` with runs of prefixes and their encoded length, as much as fits `room`.
+fn packed(prefixes: &[Prefix], room: usize, mut message: impl FnMut(&[Prefix], usize)) -> usize {
+    let (mut messages, mut start, mut octets) = (0, 0, 0);
+    for (index, prefix) in prefixes.iter().enumerate() {
+        let length = nlri::encoded_len(*prefix);
+        if octets + length > room {
+            message(&prefixes[start..index], octets);
             messages += 1;
-            routes.clear();
+            (start, octets) = (index, 0);
         }
-        nlri::push(&mut routes, *prefix);
+        octets += length;
     }
-    if !routes.is_empty() {
-        message(&routes);
+    if start < prefixes.len() {
+        message(&prefixes[start..], octets);
         messages += 1;
     }
     messages
 }
 
-fn push_unreach(out: &mut Vec<u8>, family: Family, routes: &[u8]) {
-    let mut value = family.afi().to_be_bytes().to_vec();
-    value.push(family.safi());
-    value.extend_from_slice(routes);
-    let mut block = Vec::with_capacity(value.len() + 4);
-    push_long_attribute(&mut block, OPTIONAL, code::MP_UNREACH, &value);
-    push_update(out, &[], &block, &[]);
+/// An UPDATE that withdraws these IPv6 routes, or is the family's End-of-RIB.
+fn push_unreach(out: &mut Vec<u8>, routes: &[Prefix], octets: usize) {
+    push_start(out, 4 + MP_UNREACH + octets);
+    push_length(out, 0);
+    push_length(out, MP_UNREACH + octets);
+    push_long_head(out, OPTIONAL, code::MP_UNREACH, MP_UNREACH - 4 + octets);
+    out.extend_from_slice(&[0, 2, 1]);
+    routes.iter().for_each(|prefix| nlri::push(out, *prefix));
 }
 
-fn push_update(out: &mut Vec<u8>, withdrawn: &[u8], attributes: &[u8], routes: &[u8]) {
-    let mut body = Vec::with_capacity(4 + withdrawn.len() + attributes.len() + routes.len());
-    for block in [withdrawn, attributes] {
-        body.extend_from_slice(&short_length(block).to_be_bytes());
-        body.extend_from_slice(block);
-    }
-    body.extend_from_slice(routes);
-    let fits = push_message(out, MessageType::Update, &body);
-    debug_assert!(fits, "callers keep to the room of a message");
+/// An UPDATE's header for a body of so many octets.
+fn push_start(out: &mut Vec<u8>, body: usize) {
+    debug_assert!(HEADER_LEN + body <= MAX_MESSAGE, "callers keep to the room of a message");
+    out.reserve(HEADER_LEN + body);
+    out.extend_from_slice(&MARKER);
+    push_length(out, HEADER_LEN + body);
+    out.push(MessageType::Update as u8);
 }
 
 fn push_attribute(out: &mut Vec<u8>, flags: u8, kind: u8, value: &[u8]) {
-    match u8::try_from(value.len()) {
-        Ok(length) => {
-            out.extend_from_slice(&[flags, kind, length]);
-            out.extend_from_slice(value);
-        }
-        Err(_) => push_long_attribute(out, flags, kind, value),
-    }
-}
-
-fn push_long_attribute(out: &mut Vec<u8>, flags: u8, kind: u8, value: &[u8]) {
-    out.extend_from_slice(&[flags | EXTENDED_LENGTH, kind]);
-    out.extend_from_slice(&short_length(value).to_be_bytes());
+    push_head(out, flags, kind, value.len());
     out.extend_from_slice(value);
 }
 
-/// A block's length. One that two octets cannot hold is far past a message and refused before it is sent.
-fn short_length(block: &[u8]) -> u16 {
-    u16::try_from(block.len()).unwrap_or(u16::MAX)
+/// An attribute's flags, type and length.
+fn push_head(out: &mut Vec<u8>, flags: u8, kind: u8, length: usize) {
+    match u8::try_from(length) {
+        Ok(length) => out.extend_from_slice(&[flags, kind, length]),
+        Err(_) => push_long_head(out, flags, kind, length),
+    }
+}
+
+fn push_long_head(out: &mut Vec<u8>, flags: u8, kind: u8, length: usize) {
+    out.extend_from_slice(&[flags | EXTENDED_LENGTH, kind]);
+    push_length(out, length);
+}
+
+/// A length in two octets. One that they cannot hold is far past a message and refused before it is sent.
+fn push_length(out: &mut Vec<u8>, length: usize) {
+    out.extend_from_slice(&u16::try_from(length).unwrap_or(u16::MAX).to_be_bytes());
 }

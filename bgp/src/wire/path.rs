@@ -76,6 +76,11 @@ impl<'a> Segment<'a> {
     }
 }
 
+/// How many octets [`push_sequence`] appends for so many numbers.
+pub(super) const fn sequence_len(count: usize, four_octet: bool) -> usize {
+    2 * count.div_ceil(255) + count * if four_octet { 4 } else { 2 }
+}
+
 /// Appends a path that is one sequence, in segments of at most 255 numbers.
 pub(super) fn push_sequence(out: &mut Vec<u8>, path: &[u32], four_octet: bool) {
     for segment in path.chunks(usize::from(u8::MAX)) {
@@ -108,6 +113,7 @@ mod tests {
             let back = AsPath::parse(&bytes, four_octet).unwrap();
             assert_eq!(sequence(back), path);
             assert_eq!(back.segments().count(), 2);
+            assert_eq!(bytes.len(), sequence_len(path.len(), four_octet));
         }
     }
 
