@@ -14,13 +14,31 @@ use std::{
 };
 
 use bgp::{
-    Asn, Community, Family, HoldTime, LargeCommunity, PeerConfig, Prefix, RouteAttributes, RouteSet, Speaker,
-    SpeakerConfig, SpeakerEvent, StateName,
+    Asn, Community, Family, HoldTime, LargeCommunity, PeerConfig, PeerStatus, Prefix, RouteAttributes,
+    RouteSet, Speaker, SpeakerConfig, SpeakerEvent, StateName,
+    policy::{Import, PrefixRange, Rule, Verdict},
 };
 use tokio::sync::mpsc;
 
 /// Where Debian's package bird2 puts it.
 const BIRD: &str = "/usr/sbin/bird";
+
+fn launch(directory: &std::path::Path) -> Child {
+    let output = fs::File::create(directory.join("output")).expect("a file for BIRD's output");
+    Command::new(BIRD)
+        .arg("-f")
+        .arg("-c")
+        .arg(directory.join("bird.conf"))
+        .arg("-s")
+        .arg(directory.join("ctl"))
+        .arg("-P")
+        .arg(directory.join("pid"))
+        .stdin(Stdio::null())
+        .stdout(output.try_clone().expect("the same file"))
+        .stderr(output)
+        .spawn()
+        .expect("BIRD starts")
+}
 
 /// How long anything may take on a busy machine; nothing waits for it to pass.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -37,6 +55,11 @@ struct Bird {
 impl Bird {
     /// Starts a router that expects the AS `asn` at 127.0.0.1, with `extra` in its protocol's configuration.
     fn start(asn: u32, extra: &str) -> Self {
+        Self::announcing(asn, extra, "")
+    }
+
+    /// The same, and it announces these static routes, with a next hop of its own.
+    fn announcing(asn: u32, extra: &str, routes: &str) -> Self {
         assert!(
             fs::exists(BIRD).unwrap_or(false),
             "{BIRD} is missing; install Debian's package bird2 to run this test"
@@ -50,6 +73,7 @@ log "{log}" all;
 router id 192.0.2.254;
 debug protocols {{ states, events }};
 protocol device {{ scan time 3600; }}
+protocol static {{ ipv4; {routes} }}
 protocol bgp lb {{
     local 127.0.0.1 port {port} as {REMOTE_ASN};
     neighbor 127.0.0.1 port 1 as {asn};
@@ -60,32 +84,36 @@ protocol bgp lb {{
     connect retry time 1;
     error wait time 1, 2;
     {extra}
-    ipv4 {{ import all; export none; }};
+    ipv4 {{ import all; export where source = RTS_STATIC; next hop address 192.0.2.254; }};
     ipv6 {{ import all; export none; }};
 }}
 "#,
             log = path("log").display()
         );
         fs::write(path("bird.conf"), config).expect("the configuration is written");
-        let output = fs::File::create(path("output")).expect("a file for BIRD's output");
-        let process = Command::new(BIRD)
-            .arg("-f")
-            .arg("-c")
-            .arg(path("bird.conf"))
-            .arg("-s")
-            .arg(path("ctl"))
-            .arg("-P")
-            .arg(path("pid"))
-            .stdin(Stdio::null())
-            .stdout(output.try_clone().expect("the same file"))
-            .stderr(output)
-            .spawn()
-            .expect("BIRD starts");
+        let process = launch(directory.path());
         let bird = Self { process, directory, port };
-        bird.wait_until("BIRD answers", || {
-            bird.path("ctl").exists() && bird.ask("show status").contains("up and")
-        });
+        bird.wait_until_it_answers();
         bird
+    }
+
+    /// As `kill -9` does it: the kernel closes the connections.
+    fn die(&mut self) {
+        self.process.kill().expect("BIRD runs");
+        self.process.wait().expect("BIRD ends");
+        fs::remove_file(self.path("ctl")).expect("its control socket is left");
+    }
+
+    fn come_back(&mut self) {
+        self.process = launch(self.directory.path());
+        self.wait_until_it_answers();
+    }
+
+    fn wait_until_it_answers(&self) {
+        self.wait_until("BIRD answers", || {
+            // The socket is there a moment before BIRD listens on it.
+            UnixStream::connect(self.path("ctl")).is_ok() && self.ask("show status").contains("up and")
+        });
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -365,5 +393,32 @@ async fn fifty_thousand_routes_arrive_and_go() {
     bird.wait_until("all routes are gone", || {
         bird.ask("show route count").contains("0 of 0 routes for 0 networks")
     });
+    speaker.shutdown("done").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_bird_announces_is_taken_by_rule_and_kept_while_bird_is_dead() {
+    let statics = "route 10.67.1.0/26 blackhole; route 10.67.2.0/26 blackhole; route 0.0.0.0/0 blackhole;";
+    let mut bird = Bird::announcing(64_600, "graceful restart on;", statics);
+    let mut config = config(64_600, &bird);
+    let blocks = PrefixRange::new("10.67.0.0/16".parse().expect("a prefix"), 26, 32).expect("lengths");
+    let rule = Rule { prefixes: vec![blocks], verdict: Verdict::ACCEPT, ..Rule::default() };
+    config.peers[0].import = Some(Import::new(vec![rule]));
+    let (speaker, _events) = Speaker::spawn(config);
+    speaker.set_routes(RouteSet::new());
+    let shown = async |what: &str, is: fn(&PeerStatus) -> bool| {
+        let mut statuses = speaker.status();
+        let found = statuses.wait_for(|all| all.get("r1").is_some_and(is));
+        let found = tokio::time::timeout(PATIENCE, found).await.is_ok();
+        assert!(found, "{what}: {:?}", speaker.status().borrow().get("r1"));
+    };
+    shown("taken", |peer| peer.learned.get(&Family::Ipv4) == Some(&2) && peer.stale == 0).await;
+    let table = speaker.learned().borrow().iter().map(|(prefix, _)| prefix.to_string()).collect::<Vec<_>>();
+    assert_eq!(table, ["10.67.1.0/26", "10.67.2.0/26"]);
+    bird.die();
+    shown("kept", |peer| peer.stale == 2).await;
+    assert_eq!(speaker.learned().borrow().len(), 2);
+    bird.come_back();
+    shown("fresh", |peer| peer.stale == 0 && peer.learned.get(&Family::Ipv4) == Some(&2)).await;
     speaker.shutdown("done").await;
 }
