@@ -110,6 +110,17 @@ impl World {
         world.end(i32::from(verdict.failure.is_some()))
     }
 
+    /// Loads modules of the kernel that not every scenario needs.
+    pub fn load(&self, modules: &[&str]) -> Result<()> {
+        let mut modprobe = Command::new("modprobe");
+        if let Some(directory) = &self.modules {
+            modprobe.arg("-d").arg(directory);
+        }
+        let status = modprobe.arg("-a").args(modules).status().context("run modprobe (package kmod)")?;
+        ensure!(status.success(), "modprobe of {modules:?}: {status}");
+        Ok(())
+    }
+
     fn prepare(&self) -> Result<()> {
         let none = None::<&str>;
         let flags = MsFlags::empty();
@@ -118,12 +129,7 @@ impl World {
         mount(Some("proc"), "/proc", Some("proc"), flags, none).context("mount /proc")?;
         mount(Some("sysfs"), "/sys", Some("sysfs"), flags, none).context("mount /sys")?;
         mount(Some("tmpfs"), "/run", Some("tmpfs"), flags, Some("mode=755")).context("mount /run")?;
-        let mut modprobe = Command::new("modprobe");
-        if let Some(directory) = &self.modules {
-            modprobe.arg("-d").arg(directory);
-        }
-        let status = modprobe.arg("-a").args(MODULES).status().context("run modprobe (package kmod)")?;
-        ensure!(status.success(), "modprobe of {MODULES:?}: {status}");
+        self.load(&MODULES)?;
         ensure!(Path::new("/proc/net/ip_vs").exists(), "ip_vs is loaded and /proc/net/ip_vs is not there");
         Ok(())
     }

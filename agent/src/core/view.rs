@@ -6,6 +6,7 @@ use super::operator::{absent, canonical, services_of, source_of};
 use super::state::{Phase, ServiceState, State};
 use super::{Timestamp, action::Refusal, advice, member::Member, why};
 use crate::config::{Family, Service};
+use crate::probes::Server;
 use serde::{Deserialize, Serialize};
 
 pub use check::{CheckView, TransitionView};
@@ -168,7 +169,7 @@ pub struct ProbesView {
     /// Servers that checks go through.
     pub servers: usize,
     /// Those among them that packets cannot be handed to, and why.
-    pub refused: BTreeMap<std::net::IpAddr, String>,
+    pub refused: BTreeMap<Server, String>,
 }
 
 /// A BGP peer.

@@ -1,5 +1,6 @@
 //! What was found on the host: plain data. What could not be read is `None` or empty, and no rule speaks of it.
 
+use crate::probes::Server;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -49,7 +50,7 @@ pub struct Probes {
     /// Why it does not answer; `None` when it does.
     pub error: Option<String>,
     /// Servers that it has no way to, and why, as lvsd has heard.
-    pub refused: BTreeMap<IpAddr, String>,
+    pub refused: BTreeMap<Server, String>,
     /// Servers that answer for a VIP on their link: server, VIP and link-layer address; `None` when that was not seen.
     pub answering: Option<Vec<(IpAddr, IpAddr, String)>>,
     /// Servers that could not be asked for a VIP.

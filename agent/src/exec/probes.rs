@@ -217,9 +217,9 @@ impl Client {
         all.retain(|asked| !asked.reply.is_closed());
         let refused = self.view.borrow().refused.clone();
         let (refusals, all): (Vec<_>, Vec<_>) =
-            all.into_iter().partition(|asked| refused.contains_key(&asked.wish.server.address));
+            all.into_iter().partition(|asked| refused.contains_key(&asked.wish.server));
         for asked in refusals {
-            let reason = refused.get(&asked.wish.server.address).cloned().unwrap_or_default();
+            let reason = refused.get(&asked.wish.server).cloned().unwrap_or_default();
             drop(asked.reply.send(Err(reason)));
         }
         if all.is_empty() {

@@ -79,13 +79,13 @@ impl Kernel {
     ///
     /// # Errors
     /// When the kernel cannot be read.
-    pub async fn set(&mut self, servers: &BTreeSet<Server>) -> Outcome<BTreeMap<IpAddr, String>> {
+    pub async fn set(&mut self, servers: &BTreeSet<Server>) -> Outcome<BTreeMap<Server, String>> {
         let mut refused = BTreeMap::new();
         let (mut slots, homeless) = assign(&self.slots, servers);
         refused.extend(
-            homeless.iter().map(|server| {
-                (server.address, format!("more than {MARKS} servers are to be checked by a VIP"))
-            }),
+            homeless
+                .iter()
+                .map(|server| (*server, format!("more than {MARKS} servers are to be checked by a VIP"))),
         );
         let found = self.read().await?;
         let stale = |(slot, is_v4): &(u32, bool)| {
@@ -107,7 +107,7 @@ impl Kernel {
         }
         for (slot, server) in slots.clone() {
             if let Err(reason) = self.hand_over(slot, &server, &found).await {
-                refused.insert(server.address, reason);
+                refused.insert(server, reason);
                 slots.remove(&slot);
             }
         }

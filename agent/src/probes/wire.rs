@@ -61,7 +61,7 @@ pub struct Suspicion {
 #[serde(rename_all = "snake_case")]
 pub enum Answer {
     /// The servers are set; those that cannot be reached, and why.
-    Servers(BTreeMap<IpAddr, String>),
+    Servers(BTreeMap<Server, String>),
     /// For each wish whether its socket is among those beside this answer, in their order, or why not.
     Opened(Vec<Result<(), String>>),
     /// Those that do, with their link-layer addresses.

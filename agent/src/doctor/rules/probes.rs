@@ -58,6 +58,7 @@ fn answers(server: IpAddr, vip: IpAddr, mac: &str) -> Finding {
 mod tests {
     use super::*;
     use crate::doctor::tests::{address, expect_one, good, problems};
+    use crate::probes::Server;
 
     fn seeing(answering: Vec<(IpAddr, IpAddr, String)>) -> Facts {
         Facts { probes: Some(Probes { answering: Some(answering), ..Probes::default() }), ..good() }
@@ -93,7 +94,11 @@ mod tests {
         let mut facts = seeing(Vec::new());
         facts.probes.as_mut().expect("probes").unasked = 2;
         expect_one(&facts, Warning, "servers on their links");
-        let refused = [(address("10.99.0.1"), "10.99.0.1 is in none of the networks".to_owned())].into();
+        let refused = [(
+            Server { address: address("10.99.0.1"), encapsulation: None },
+            "10.99.0.1 is in none of the networks".to_owned(),
+        )]
+        .into();
         facts.probes = Some(Probes { refused, ..Probes::default() });
         expect_one(&facts, Error, "checks by VIP through 10.99.0.1");
     }

@@ -4,7 +4,7 @@ use super::*;
 use crate::probes::wire::{accept, listen};
 use health::{Kind, Timing, probe::probe};
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Mutex;
 use tempfile::TempDir;
@@ -29,7 +29,8 @@ impl Namespace {
             let (answer, sockets) = match request {
                 Request::WhoAnswers(_) => (Answer::Failed("nobody knows".to_owned()), Vec::new()),
                 Request::Servers(_) => {
-                    let refused: IpAddr = "10.0.0.9".parse().expect("an address");
+                    let refused =
+                        Server { address: "10.0.0.9".parse().expect("an address"), encapsulation: None };
                     (Answer::Servers([(refused, "10.0.0.9 is nowhere".to_owned())].into()), Vec::new())
                 }
                 Request::Open(wishes) => {
@@ -112,7 +113,10 @@ async fn a_server_that_is_refused_is_inconclusive_with_the_reason_and_others_go_
     let view = until(&mut handle.view(), |view| view.servers == 2).await;
     assert_eq!(
         view.refused,
-        BTreeMap::from([("10.0.0.9".parse().expect("an address"), "10.0.0.9 is nowhere".into())])
+        BTreeMap::from([(
+            Server { address: "10.0.0.9".parse().expect("an address"), encapsulation: None },
+            "10.0.0.9 is nowhere".into()
+        )])
     );
     let failure = probe(&checks[0], &handle.sockets(), 0).await.expect_err("refused");
     assert_eq!(

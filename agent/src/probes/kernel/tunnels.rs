@@ -115,8 +115,8 @@ fn modules(server: &Server) -> &'static str {
     match (server.encapsulation, server.address) {
         (Some(Encapsulation::Gre), IpAddr::V4(_)) => "ip_gre",
         (Some(Encapsulation::Gre), IpAddr::V6(_)) => "ip6_gre",
-        (Some(Encapsulation::Gue { .. }), IpAddr::V4(_)) => "ipip and fou",
-        (Some(Encapsulation::Gue { .. }), IpAddr::V6(_)) => "ip6_tunnel and fou6",
+        (Some(Encapsulation::Gue { .. }), IpAddr::V4(_)) => "ipip and fou (CONFIG_NET_FOU_IP_TUNNELS)",
+        (Some(Encapsulation::Gue { .. }), IpAddr::V6(_)) => "ip6_tunnel and fou6 (CONFIG_NET_FOU_IP_TUNNELS)",
         (_, IpAddr::V4(_)) => "ipip",
         (_, IpAddr::V6(_)) => "ip6_tunnel",
     }
