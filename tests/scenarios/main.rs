@@ -1,5 +1,6 @@
 //! Every scenario of the lab, each on a kernel of its own. `cargo test -p lab NAME` runs those whose names match.
 
+mod checks;
 mod doctor;
 mod evidence_of_failure;
 mod kernel_contract;
@@ -56,6 +57,7 @@ const SCENARIOS: &[Scenario] = &named![
     servers::a_server_that_dies_gets_no_more_requests_until_it_returns,
     servers::a_server_that_calls_itself_unhealthy_leaves_without_a_failed_request,
     servers::a_vip_is_withdrawn_when_no_server_can_serve_and_announced_when_one_can,
+    checks::agents_weigh_certificates_expire_and_any_of_two_checks_is_enough,
     operator::depool_and_pool_fail_no_request,
     operator::a_depool_is_kept_over_a_restart_with_its_reason,
     operator::a_depool_that_would_break_the_threshold_is_refused,

@@ -19,6 +19,7 @@
 //! kernel shows it), [`watch`] (how soon an effect follows its cause), [`traffic`] (the client), [`evidence`] (what a failure leaves behind), [`measure`]
 //! (what benchmarks share).
 
+pub mod agent;
 pub mod bird;
 pub mod configuration;
 pub mod evidence;
