@@ -129,7 +129,8 @@ pub(crate) fn agents_weigh_certificates_expire_and_any_of_two_checks_is_enough(w
     }
     let host = &lab.balancers[0];
     fs::write(host.files().join("ca.pem"), authority.0.cert.pem())?;
-    let https = format!("type = \"https\"\nport = 443\nhost = \"{NAME}\"\nurl = \"/healthz\"\nca = \"ca.pem\"");
+    let https =
+        format!("type = \"https\"\nport = 443\nhost = \"{NAME}\"\nurl = \"/healthz\"\nca = \"ca.pem\"");
     let agent = format!("type = \"agent\"\nport = {PORT}");
     let mut lvsd = Lvsd::start_with(host, &configuration(host, "", &[&https, &agent]))?;
     lvsd.wait_ready(LIMIT)?;
