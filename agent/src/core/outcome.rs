@@ -77,8 +77,11 @@ pub(super) fn conclude(state: &mut State, mut dirty: Dirty, now: Timestamp) -> V
     }
     if state.kernel.is_read && state.config.is_some() {
         addresses(state, &dirty, &mut actions);
-        if dirty.table {
-            actions.push(Action::SyncIpvs(state.wanted.clone()));
+        if dirty.table || state.emitted.is_table_late {
+            state.emitted.is_table_late = path::holds_table(state, now);
+            if !state.emitted.is_table_late {
+                actions.push(Action::SyncIpvs(state.wanted.clone()));
+            }
         }
     }
     let is_news = vips(state, &dirty, now) | start(state, now) | dirty.every_vip;

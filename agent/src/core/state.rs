@@ -155,6 +155,8 @@ pub struct Kernel {
 #[derive(Clone, Debug, Default)]
 pub struct Emitted {
     pub(super) addresses: Option<BTreeSet<IpAddr>>,
+    /// Whether the wanted table has changes that wait for ways ([`super::path::holds_table`]).
+    pub(super) is_table_late: bool,
     pub(super) checks: Option<BTreeSet<Arc<Check>>>,
     pub(super) paths: Option<BTreeSet<IpAddr>>,
     pub(super) files: Option<BTreeSet<std::path::PathBuf>>,

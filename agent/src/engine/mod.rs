@@ -155,9 +155,6 @@ impl Engine {
             if !has_yielded && action.can_wait() {
                 // On a busy processor the kernel and the routers come first, the disk and the log after them.
                 tokio::task::yield_now().await;
-                // At real-time priority the thread that talks to the kernel gets the processor only when it is given:
-                // it would wait until all of the log is written.
-                std::thread::yield_now();
                 has_yielded = true;
             }
             if self.act(action, begin).await == Flow::Exit {

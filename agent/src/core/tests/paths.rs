@@ -71,7 +71,7 @@ fn a_way_that_is_not_known_delays_the_start_by_the_grace_only_and_changes_nothin
     world.is_blind = true;
     world.start(WEB);
     world.up(&ALL);
-    assert_eq!(world.weight(V4, "10.64.0.11:80"), Some(0));
+    assert_eq!(world.weight(V4, "10.64.0.11:80"), None, "{:?}", world.writes);
     assert_eq!(world.backend("rs1").on_link, None);
     assert_eq!(world.backend("rs1").reason, "where its packets go is not known yet");
     assert!(!world.status().ready);
@@ -89,6 +89,14 @@ fn the_start_waits_for_the_ways_and_no_longer() {
     assert!(!world.status().ready);
     world.reroute("10.64.0.11", straight());
     assert!(world.status().ready);
+}
+
+#[test]
+fn a_start_on_an_empty_table_tells_the_kernel_of_each_backend_once() {
+    let world = World::with(&WEB.replace("checks = [{ type = \"tcp\" }]", "checks = []"));
+    assert_eq!(world.weight(V4, "10.64.0.11:80"), Some(10));
+    let destinations = world.writes.iter().filter(|op| format!("{op:?}").contains("Destination {"));
+    assert_eq!(destinations.count(), ALL.len(), "{:?}", world.writes);
 }
 
 #[test]
