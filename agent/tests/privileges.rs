@@ -65,7 +65,9 @@ fn as_a_service(what: &str) -> Result<String, Failed> {
     let directory = tempfile::tempdir()?;
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755))?;
     let program = directory.path().join("privileges");
-    fs::copy(std::env::current_exe()?, &program)?;
+    // By a process that has ended: a file that this one had open for writing could not be run while another test forks.
+    let copied = Command::new("cp").arg(std::env::current_exe()?).arg(&program).status()?;
+    assert!(copied.success(), "cp: {copied}");
     let given = "+net_admin,+net_bind_service";
     let output = Command::new("/usr/bin/setpriv")
         .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
