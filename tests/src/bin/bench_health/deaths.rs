@@ -99,9 +99,12 @@ pub(crate) fn measure(report: &mut Report) -> Result<Vec<Curve>> {
     let ground = Ground::build(servers)?;
     let processes = start_servers(&ground.servers)?;
     let observations = Observations::default();
-    for is_lvsd in [true, false] {
-        let of: Vec<_> = CHECKERS.into_iter().filter(|checker| checker.is_lvsd() == is_lvsd).collect();
-        observations.observe(ground.balancer(of[0]), of, servers)?;
+    let mut balancers: BTreeMap<&str, Vec<Checker>> = BTreeMap::new();
+    for checker in CHECKERS {
+        balancers.entry(ground.balancer(checker).name()).or_default().push(checker);
+    }
+    for checkers in balancers.into_values() {
+        observations.observe(ground.balancer(checkers[0]), checkers, servers)?;
     }
     let all = Mutex::new(All::new());
     let lives = processes.into_iter().enumerate().map(|(number, process)| Life {

@@ -79,8 +79,10 @@ pub(crate) struct Ground {
     /// The segment, with a port for each host.
     pub(crate) segment: Host,
     pub(crate) servers: Vec<Host>,
-    pub(crate) lvsd: Lvsd,
-    pub(crate) keepalived_host: Host,
+    /// With checks that look by themselves, and apart from it with kept connections: what one of a server's checks is
+    /// told lets the others look.
+    lvsd: [Lvsd; 2],
+    keepalived_host: Host,
     keepalived: Process,
 }
 
@@ -112,25 +114,37 @@ impl Ground {
             Ok(host)
         };
         let lvsd_host = join("lvsd", "lvsd", Ipv4Addr::new(10, 1, 0, 1))?;
+        let idle_host = join("lvsd-idle", "lvsd-idle", Ipv4Addr::new(10, 1, 0, 3))?;
         let keepalived_host = join("keepalived", "keepalived", Ipv4Addr::new(10, 1, 0, 2))?;
         let joined =
             (0..servers).map(|server| join(&format!("server{server}"), &port(server), address(server)));
         let joined = joined.collect::<Result<Vec<_>>>()?;
-        let lvsd = Lvsd::start_with(&lvsd_host, &lvsd_configuration(&lvsd_host, servers))?;
+        let looking = [(Checker::LvsdHttp, "http"), (Checker::LvsdTcp, "tcp")];
+        let kept = [(Checker::LvsdIdle, "idle")];
+        let start = |host: &Host, services: &[_]| {
+            Lvsd::start_with(host, &lvsd_configuration(host, services, servers))
+        };
+        let lvsd = [start(&lvsd_host, &looking)?, start(&idle_host, &kept)?];
         let keepalived = keepalived(&keepalived_host, &keepalived_configuration(servers))?;
         let mut ground = Self { segment, servers: joined, lvsd, keepalived_host, keepalived };
-        ground.lvsd.wait_ready(LIMIT)?;
+        for lvsd in &mut ground.lvsd {
+            lvsd.wait_ready(LIMIT)?;
+        }
         Ok(ground)
     }
 
     /// The balancer of a checker.
     pub(crate) fn balancer(&self, checker: Checker) -> &Host {
-        if checker.is_lvsd() { self.lvsd.host() } else { &self.keepalived_host }
+        match checker {
+            Checker::LvsdHttp | Checker::LvsdTcp => self.lvsd[0].host(),
+            Checker::LvsdIdle => self.lvsd[1].host(),
+            Checker::KeepalivedUsual | Checker::KeepalivedAlike => &self.keepalived_host,
+        }
     }
 
     /// Ends the balancers.
     pub(crate) fn end(mut self) -> Result<()> {
-        self.lvsd.kill()?;
+        self.lvsd.iter_mut().try_for_each(Lvsd::kill)?;
         self.keepalived.terminate(LIMIT)
     }
 }
@@ -140,13 +154,12 @@ pub(crate) fn set_cable(segment: &Host, server: usize, is_in: bool) -> Result<()
     segment.run(&["ip", "link", "set", &port(server), if is_in { "up" } else { "down" }]).map(drop)
 }
 
-fn lvsd_configuration(host: &Host, servers: usize) -> String {
+fn lvsd_configuration(host: &Host, services: &[(Checker, &str)], servers: usize) -> String {
     let files = host.files();
     let files = files.display();
     let mut text = format!(
         "[lvsd]\nstate_dir = \"{files}/state\"\ncontrol_socket = \"{files}/control.sock\"\nhttp = \"127.0.0.1:9090\"\n"
     );
-    let services = [(Checker::LvsdHttp, "http"), (Checker::LvsdTcp, "tcp"), (Checker::LvsdIdle, "idle")];
     for (checker, name) in services {
         let vip = checker.vip();
         let _ = write!(

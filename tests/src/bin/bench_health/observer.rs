@@ -1,14 +1,13 @@
 //! Looks at a balancer's IPVS table and remembers when each server came and went.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
+use ipvs::{DestinationKey, Ipvs, Options, Protocol, ServiceKey};
 use lab::host::Host;
 use lab::measure::priority::{self, Rank};
-use lab::table;
 
 use crate::ground::{Checker, address};
 use crate::server::PORT;
@@ -36,15 +35,23 @@ impl Observations {
 
     fn look(&self, checkers: &[Checker], servers: usize) -> Result<()> {
         priority::put_first(nix::unistd::gettid().as_raw(), Rank::Watch)?;
+        let ipvs = Ipvs::open(Options::default())?;
+        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
         loop {
-            let table = table::here()?;
+            let table = runtime.block_on(ipvs.dump())?.table;
             let now = Instant::now();
             let (seen, changed) = &*self.0;
             let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
             for checker in checkers {
-                let weights = table::weights_in(&table, SocketAddr::new(checker.vip().into(), PORT));
+                let key = ServiceKey::Address {
+                    protocol: Protocol::Tcp,
+                    address: checker.vip().into(),
+                    port: PORT,
+                };
                 for server in 0..servers {
-                    let is_in = weights.get(&IpAddr::V4(address(server))).is_some_and(|weight| *weight > 0);
+                    let at = DestinationKey { address: address(server).into(), port: PORT };
+                    let found = table.get(&key).and_then(|entry| entry.destinations.get(&at));
+                    let is_in = found.is_some_and(|destination| destination.weight.get() > 0);
                     let before = seen.entry((*checker, server)).or_insert((is_in, now));
                     if before.0 != is_in {
                         *before = (is_in, now);
