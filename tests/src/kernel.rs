@@ -31,6 +31,10 @@ const PROGRAMS: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 /// How much longer than its own time limit a world may take for evidence and for going down.
 const GRACE: Duration = Duration::from_secs(45);
 
+/// How long a world may take to go down once its verdict is there, the last that it does: now and then user-mode Linux
+/// says that it has halted and goes on as a process.
+const GOING_DOWN: Duration = Duration::from_secs(20);
+
 /// Names in the environment, or on the guest kernel's command line, by which the program knows itself inside.
 pub(crate) const NAME: &str = "LAB_NAME";
 pub(crate) const DIRECTORY: &str = "LAB_DIRECTORY";
@@ -186,9 +190,17 @@ impl Run {
 
     fn wait(&self, child: &mut Child) -> Result<ExitStatus> {
         let deadline = (self.console != Console::Terminal).then(|| Instant::now() + self.limit + GRACE);
+        let mut to_be_down: Option<Instant> = None;
         loop {
             if let Some(status) = child.try_wait()? {
                 return Ok(status);
+            }
+            if to_be_down.is_none() && self.directory.join(world::VERDICT).exists() {
+                to_be_down = Some(Instant::now() + GOING_DOWN);
+            }
+            if to_be_down.is_some_and(|time| Instant::now() > time) {
+                child.kill()?;
+                return Ok(child.wait()?);
             }
             if deadline.is_some_and(|deadline| Instant::now() > deadline) {
                 child.kill()?;
