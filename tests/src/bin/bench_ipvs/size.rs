@@ -160,12 +160,14 @@ impl Size {
 }
 
 impl Size {
-    /// Waits until the last service is full, then looks at all: whoever goes by another order is looked for until all
+    /// Waits until the last service is full, each backend with its weight, then looks at all: whoever goes by another order is looked for until all
     /// are. Gives the time since the beginning.
     pub(crate) fn wait_full(self, bare: &mut Bare, begin: Instant, limit: Duration) -> Result<Duration> {
         let backends = self.backends as usize;
-        let mut is_full =
-            |service| bare.weights(&Self::key(service)).is_ok_and(|found| found.len() == backends);
+        let has_all = |found: &[(DestinationKey, u32)]| {
+            found.len() == backends && found.iter().all(|(_, weight)| *weight == WEIGHT)
+        };
+        let mut is_full = |service| bare.weights(&Self::key(service)).is_ok_and(|found| has_all(&found));
         loop {
             std::thread::sleep(PAUSE);
             ensure!(begin.elapsed() < limit, "the table is not full after {limit:?}");
