@@ -84,6 +84,19 @@ impl Knot {
         ask(SocketAddr::new(address, self.port), parts, timeout).await
     }
 
+    /// Stops it, and waits until each of its threads stands still: the signal returns before.
+    async fn stop(&self) {
+        self.signal(Signal::SIGSTOP);
+        let tasks = format!("/proc/{}/task", self.process.id());
+        let is_stopped = |task: fs::DirEntry| {
+            let stat = fs::read_to_string(task.path().join("stat")).expect("a thread");
+            stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('T'))
+        };
+        while !fs::read_dir(&tasks).expect("it runs").flatten().all(is_stopped) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
     fn signal(&self, signal: Signal) {
         let process = i32::try_from(self.process.id()).expect("a process id");
         kill(Pid::from_raw(process), signal).expect("it runs");
@@ -205,7 +218,7 @@ async fn wrong_answers_are_failures_that_say_what_was_found() {
 #[tokio::test]
 async fn a_name_server_that_is_stopped_times_out_and_one_that_is_gone_returns_the_question() {
     let mut knot = Knot::start().await;
-    knot.signal(Signal::SIGSTOP);
+    knot.stop().await;
     for transport in [Transport::Udp, Transport::Tcp] {
         let parts = DnsParts { transport, ..question("example.org", "SOA") };
         let outcome = knot.ask_at(Ipv4Addr::LOCALHOST.into(), parts, SOON).await;
