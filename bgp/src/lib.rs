@@ -10,7 +10,7 @@
 //!
 //! Reading order, the pure half first (no clock, no socket, no task, no randomness):
 //!
-//! - [`route`], [`path`], [`prefix`], [`asn`], [`community`], [`hold_time`]: the vocabulary;
+//! - [`route`], [`path`], [`prefix`], [`asn`], [`asn_set`], [`community`], [`hold_time`], [`password`]: the vocabulary;
 //! - [`wire`]: messages, both ways, and what to do about malformed ones;
 //! - [`fsm`]: one connection, and one peer with its collisions;
 //! - [`policy`]: what is taken from a peer, and what it is told;
@@ -19,9 +19,11 @@
 //! - [`speaker`]: all peers behind one handle, the place to start as a user.
 
 pub mod asn;
+pub mod asn_set;
 pub mod community;
 pub mod fsm;
 pub mod hold_time;
+pub mod password;
 pub mod path;
 pub mod policy;
 pub mod prefix;
@@ -32,10 +34,12 @@ pub mod speaker;
 pub mod wire;
 
 pub use asn::Asn;
+pub use asn_set::AsnSet;
 pub use community::{Community, LargeCommunity};
 pub use fsm::StateName;
 pub use hold_time::HoldTime;
+pub use password::Password;
 pub use path::Path;
 pub use prefix::{Family, Prefix};
 pub use route::{Route, RouteAttributes, RouteSet};
-pub use speaker::{PeerConfig, PeerStatus, Speaker, SpeakerConfig, SpeakerEvent};
+pub use speaker::{PeerConfig, PeerGroup, PeerStatus, Speaker, SpeakerConfig, SpeakerEvent};

@@ -51,7 +51,7 @@ impl End {
 
     fn spawn(&self, peers: Vec<PeerConfig>, listens: bool) -> (Speaker, Events) {
         let router_id = Ipv4Addr::from_bits(0x0a00_0000 + (self.asn.get() & 0xffff));
-        let listen = listens.then(|| SocketAddr::new(self.address, self.port));
+        let listen = listens.then(|| SocketAddr::new(self.address, self.port)).into_iter().collect();
         Speaker::spawn(SpeakerConfig { listen, peers, ..SpeakerConfig::new(self.asn, router_id) })
     }
 }
@@ -121,7 +121,7 @@ async fn an_internal_session_with_gtsm_comes_up_when_both_ends_have_it() {
     let (one, _events) = left.spawn(vec![gtsm(left.towards("right", &right))], false);
     let router_id = Ipv4Addr::new(192, 0, 2, 77);
     let (two, _events2) = Speaker::spawn(SpeakerConfig {
-        listen: Some(SocketAddr::new(right.address, right.port)),
+        listen: vec![SocketAddr::new(right.address, right.port)],
         peers: vec![gtsm(right.towards("left", &left))],
         ..SpeakerConfig::new(right.asn, router_id)
     });

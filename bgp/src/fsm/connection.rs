@@ -75,6 +75,8 @@ impl Connection {
 
     fn in_idle(&mut self, event: Event, with: &mut Surroundings<'_>) -> Vec<Action> {
         match event {
+            // Passive (RFC 4271 §8.1.1): it waits without a timer.
+            Event::Start if with.settings.passive => self.stay(State::Active),
             Event::Start => self.connect(with),
             Event::Accepted => self.open(with),
             // Leftovers of a connection that has ended.
@@ -334,7 +336,11 @@ fn malformed(error: &DecodeError) -> Vec<Action> {
 fn refused(open: &Open, notification: Notification, settings: &Settings) -> Vec<Action> {
     let what = match notification.code {
         ErrorCode::BAD_PEER_AS => {
-            format!("it is in AS {}, configured is AS {}", open.asn(), settings.remote_asn)
+            let others = match settings.other_asns.is_empty() {
+                true => String::new(),
+                false => format!(" or one of {}", settings.other_asns),
+            };
+            format!("it is in AS {}, configured is AS {}{others}", open.asn(), settings.remote_asn)
         }
         ErrorCode::BAD_BGP_IDENTIFIER => format!("its router id {} is zero or our own", open.router_id),
         ErrorCode::UNACCEPTABLE_HOLD_TIME => format!("it proposes a hold time of {} s", open.hold_time),

@@ -7,7 +7,7 @@ use std::{
 
 use super::{connection::Surroundings, *};
 use crate::{
-    Asn, Family, HoldTime,
+    Asn, AsnSet, Family, HoldTime,
     wire::{Capability, DecodeError, ErrorCode, Message, Notification, Open, RefreshKind, RouteRefresh},
 };
 
@@ -16,6 +16,8 @@ pub(super) fn settings(asn: u32, router_id: u8, remote_asn: u32) -> Settings {
         asn: Asn::new(asn).unwrap(),
         router_id: Ipv4Addr::new(192, 0, 2, router_id),
         remote_asn: Asn::new(remote_asn).unwrap(),
+        other_asns: AsnSet::NONE,
+        passive: false,
         hold_time: HoldTime::DEFAULT,
         connect_retry: Duration::from_secs(5),
         families: Family::ALL.into(),

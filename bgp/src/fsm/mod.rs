@@ -31,10 +31,12 @@
 //!               └────────────────────┘        back to 1 s once a session has lasted 60 s
 //! ```
 //!
+//! A passive peer waits in Active, without a timer, until the neighbour dials.
+//!
 //! A peer that is held off (`HoldOff`: it sent too many routes) stays down for its time, whoever dials.
 //!
 //! Deviations from RFC 4271, all towards being up again sooner: OpenSent goes to Idle when TCP is lost, not to
-//! Active; a neighbour may dial us during our idle hold (it damps itself); `DelayOpen` and the passive mode do not
+//! Active; a neighbour may dial us during our idle hold (it damps itself); `DelayOpen` does not
 //! exist. A ROUTE-REFRESH does not restart the hold timer, as in the RFC.
 
 mod backoff;

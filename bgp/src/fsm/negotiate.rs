@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, net::Ipv4Addr, time::Duration};
 
 use crate::{
-    Asn, Family, HoldTime,
+    Asn, AsnSet, Family, HoldTime,
     wire::{
         AddPath, AddPathFamily, Capability, Context, ErrorCode, GracefulRestart, Notification, Open,
         PreservedFamily,
@@ -22,6 +22,10 @@ pub struct Settings {
     pub router_id: Ipv4Addr,
     /// The AS that the neighbour must be in.
     pub remote_asn: Asn,
+    /// It may be in one of these as well.
+    pub other_asns: AsnSet,
+    /// The neighbour is waited for, never dialled.
+    pub passive: bool,
     /// The proposed hold time.
     pub hold_time: HoldTime,
     /// How long an attempt to connect may take, and how long after a failed one the next begins.
@@ -71,9 +75,11 @@ impl Negotiated {
 }
 
 impl Settings {
-    /// The neighbour is in the own AS.
-    pub fn internal(&self) -> bool {
-        self.asn == self.remote_asn
+    /// The AS that the neighbour is in, if it may be.
+    fn accepted_asn(&self, open: &Open) -> Option<Asn> {
+        let number = open.asn();
+        let expected = number == self.remote_asn.get() || self.other_asns.contains(number);
+        Asn::new(number).ok().filter(|_| expected && open.my_as != 0)
     }
 
     /// Our OPEN. `restarting` sets the Restart State bit (RFC 4724 §3).
@@ -121,10 +127,11 @@ impl Settings {
     ///
     /// A neighbour with our own identifier is refused within the AS alone (RFC 6286 §2.2).
     pub fn negotiate(&self, open: &Open) -> Result<Negotiated, Notification> {
-        if open.asn() != self.remote_asn.get() || open.my_as == 0 {
+        let Some(remote_asn) = self.accepted_asn(open) else {
             return Err(Notification::new(ErrorCode::BAD_PEER_AS));
-        }
-        if open.router_id.is_unspecified() || (self.internal() && open.router_id == self.router_id) {
+        };
+        let internal = remote_asn == self.asn;
+        if open.router_id.is_unspecified() || (internal && open.router_id == self.router_id) {
             return Err(Notification::new(ErrorCode::BAD_BGP_IDENTIFIER));
         }
         let Ok(remote_hold_time) = HoldTime::from_secs(open.hold_time) else {
@@ -136,12 +143,12 @@ impl Settings {
         }
         let restart = open.graceful_restart().filter(|_| self.graceful_restart.is_some());
         Ok(Negotiated {
-            remote_asn: self.remote_asn,
+            remote_asn,
             remote_router_id: open.router_id,
             hold_time: self.hold_time.min(remote_hold_time),
             families,
             four_octet_asn: open.four_octet_asn().is_some(),
-            internal: self.internal(),
+            internal,
             extended_messages: open.capabilities.contains(&Capability::ExtendedMessage),
             graceful_restart: restart.cloned(),
             graceful_notification: self.graceful_notification && restart.is_some_and(|its| its.notification),

@@ -11,7 +11,9 @@
 
 mod inbound;
 mod learned;
+mod md5;
 mod min_ttl;
+mod option;
 mod outbound;
 mod report;
 mod socket;
@@ -27,7 +29,7 @@ use tokio::{
     sync::{mpsc, watch},
 };
 
-pub(crate) use socket::listen;
+pub(crate) use socket::{listen, set_key};
 use task::Session;
 
 use crate::{
@@ -99,6 +101,8 @@ pub(crate) struct Wiring {
     pub(crate) table: Arc<watch::Sender<LocRib>>,
     /// Where events and status go.
     pub(crate) outlet: Outlet,
+    /// It ends itself when the neighbour has had no connection for so long.
+    pub(crate) linger: Option<Duration>,
 }
 
 /// Runs one peer until told to stop. Dropping the future closes its connections without a word.

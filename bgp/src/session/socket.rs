@@ -8,8 +8,8 @@ use std::{
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
-use super::min_ttl;
-use crate::speaker::PeerConfig;
+use super::{md5, min_ttl};
+use crate::{Password, Prefix, speaker::PeerConfig};
 
 /// Connections that may wait to be accepted: some from every router of a site that starts at once.
 const BACKLOG: i32 = 64;
@@ -35,6 +35,11 @@ pub(super) fn adopt(stream: &TcpStream, peer: &PeerConfig, internal: bool) -> io
 
 fn configure(socket: SockRef<'_>, peer: &PeerConfig, internal: bool) -> io::Result<()> {
     socket.set_tcp_nodelay(true)?;
+    if let Some(password) = &peer.password {
+        // Also of an accepted connection, which could be older than the listening socket's key.
+        let signed = md5::set(&socket, Prefix::host(peer.address), Some(password));
+        signed.map_err(|error| io::Error::new(error.kind(), format!("TCP-MD5 cannot be set up: {error}")))?;
+    }
     let hops = peer.multihop.unwrap_or(1);
     if peer.gtsm {
         set_ttl(&socket, peer.address, MAX_TTL)?;
@@ -54,15 +59,24 @@ fn set_ttl(socket: &SockRef<'_>, family: IpAddr, ttl: u8) -> io::Result<()> {
     }
 }
 
-/// Opens the listening socket. Its answers travel with the highest time to live, for neighbours with GTSM.
-pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+/// Opens a listening socket. Its answers travel with the highest time to live, for neighbours with GTSM. `only_ipv6`: one
+/// for all of IPv6 takes no IPv4.
+pub(crate) fn listen(address: SocketAddr, only_ipv6: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     match address {
         SocketAddr::V4(_) => set_ttl(&SockRef::from(&socket), Ipv4Addr::UNSPECIFIED.into(), MAX_TTL)?,
-        SocketAddr::V6(_) => set_ttl(&SockRef::from(&socket), Ipv6Addr::UNSPECIFIED.into(), MAX_TTL)?,
+        SocketAddr::V6(_) => {
+            socket.set_only_v6(only_ipv6)?;
+            set_ttl(&SockRef::from(&socket), Ipv6Addr::UNSPECIFIED.into(), MAX_TTL)?;
+        }
     }
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     TcpListener::from_std(socket.into())
+}
+
+/// Has a listening socket take connections from the prefix only if they are signed with this key, or as if it had none.
+pub(crate) fn set_key(listener: &TcpListener, prefix: Prefix, key: Option<&Password>) -> io::Result<()> {
+    md5::set(&SockRef::from(listener), prefix, key)
 }

@@ -64,6 +64,8 @@ pub(super) struct Session {
     pub(super) report: Report,
     /// Why the session is being stopped.
     stop: Option<Stop>,
+    /// How long a neighbour without a connection is remembered; for ever when `None`.
+    linger: Option<Duration>,
     /// The state machine was stopped: the task is over when everything is closed.
     stopped: bool,
     /// There is more to send than one turn sends.
@@ -86,6 +88,8 @@ impl Session {
             asn: identity.asn,
             router_id: identity.router_id,
             remote_asn: config.remote_asn,
+            other_asns: config.other_asns.clone(),
+            passive: config.passive,
             hold_time: config.hold_time,
             connect_retry: config.connect_retry,
             families: config.families.clone(),
@@ -116,6 +120,7 @@ impl Session {
             arrivals: wiring.incoming,
             closing: JoinSet::new(),
             stop: None,
+            linger: wiring.linger,
             stopped: false,
             more: false,
         }
@@ -125,6 +130,7 @@ impl Session {
         self.input(Input::Start);
         self.commanded();
         loop {
+            self.linger();
             self.pump();
             self.report.state(self.fsm.state());
             if let Some(learned) = &self.learned {
@@ -228,7 +234,8 @@ impl Session {
     }
 
     fn internal(&self) -> bool {
-        self.identity.asn == self.config.remote_asn
+        let own = self.identity.asn;
+        own == self.config.remote_asn || self.config.other_asns.contains(own.get())
     }
 
     pub(super) fn slot(&mut self, side: Side) -> &mut Option<Transport> {
@@ -413,6 +420,18 @@ impl Session {
         }
     }
 
+    /// A neighbour of a group that has had no connection for a while is forgotten, unless it restarts and routes of it are
+    /// kept.
+    fn linger(&mut self) {
+        let Some(time) = self.linger else { return };
+        let restarts = self.learned.as_ref().is_some_and(|learned| learned.stale_until().is_some());
+        if self.incoming.is_some() || restarts {
+            self.timers.stop(TimerKey::Linger);
+        } else if self.stop.is_none() && !self.timers.is_running(TimerKey::Linger) {
+            self.timers.set(TimerKey::Linger, now() + time);
+        }
+    }
+
     fn expire(&mut self) {
         while let Some(key) = self.timers.expired(now()) {
             match key {
@@ -420,6 +439,7 @@ impl Session {
                 TimerKey::IdleHold => self.input(Input::IdleHoldExpired),
                 // `finish_stop` sees that it no longer runs.
                 TimerKey::Withdrawing => {}
+                TimerKey::Linger => self.stop = Some(Stop::Deconfigured),
             }
         }
         if let Some(learned) = &mut self.learned {

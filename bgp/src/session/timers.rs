@@ -11,9 +11,11 @@ pub(super) enum TimerKey {
     IdleHold,
     /// Withdrawing before a stop takes too long.
     Withdrawing,
+    /// The neighbour has had no connection for so long that it is forgotten.
+    Linger,
 }
 
-/// Running timers; as many as there are keys, ten.
+/// Running timers; as many as there are keys, eleven.
 #[derive(Debug, Default)]
 pub(super) struct Timers(BTreeMap<TimerKey, Instant>);
 

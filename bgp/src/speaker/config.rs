@@ -8,8 +8,9 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use super::PeerGroup;
 use crate::{
-    Asn, Family, HoldTime,
+    Asn, AsnSet, Family, HoldTime, Password,
     policy::{ExportFilter, Import},
 };
 
@@ -35,10 +36,13 @@ pub struct SpeakerConfig {
     /// We come back after a crash and the kernel kept forwarding: the first session with each peer sets the
     /// Restart State bit (RFC 4724 §3), until everything was sent again.
     pub restarting: bool,
-    /// Where connections from peers are accepted; `None`: we only dial.
-    pub listen: Option<SocketAddr>,
+    /// Where connections from peers are accepted; nowhere when empty: we only dial.
+    pub listen: Vec<SocketAddr>,
     /// The neighbours.
     pub peers: Vec<PeerConfig>,
+    /// Neighbours that are not known one by one.
+    #[serde(default)]
+    pub groups: Vec<PeerGroup>,
 }
 
 impl SpeakerConfig {
@@ -49,8 +53,9 @@ impl SpeakerConfig {
             router_id,
             restart_time: DEFAULT_RESTART_TIME,
             restarting: false,
-            listen: None,
+            listen: Vec::new(),
             peers: Vec::new(),
+            groups: Vec::new(),
         }
     }
 }
@@ -66,6 +71,15 @@ pub struct PeerConfig {
     pub port: u16,
     /// The AS that it must say it is in; equal to the own one makes the session internal.
     pub remote_asn: Asn,
+    /// It may be in one of these as well.
+    #[serde(default)]
+    pub other_asns: AsnSet,
+    /// It is waited for, never dialled; see [`SpeakerConfig::listen`].
+    #[serde(default)]
+    pub passive: bool,
+    /// Both ends sign with this (RFC 2385). It is not written down with the rest.
+    #[serde(skip)]
+    pub password: Option<Password>,
     /// The address that we dial from; the kernel chooses when `None`.
     pub local_address: Option<IpAddr>,
     /// What we propose; the lower of both sides' proposals holds.
@@ -154,6 +168,9 @@ impl PeerConfig {
             address,
             port: BGP_PORT,
             remote_asn,
+            other_asns: AsnSet::NONE,
+            passive: false,
+            password: None,
             local_address: None,
             hold_time: HoldTime::DEFAULT,
             connect_retry: DEFAULT_CONNECT_RETRY,

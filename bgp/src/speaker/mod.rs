@@ -12,9 +12,14 @@
 
 mod config;
 mod event;
+mod group;
+mod listeners;
 mod outlet;
+mod refusals;
+mod seldom;
 mod status;
 mod supervisor;
+mod wanted;
 
 use std::{
     future::Future,
@@ -31,7 +36,10 @@ pub use config::{
     BGP_PORT, DEFAULT_CONNECT_RETRY, DEFAULT_RESTART_TIME, PeerConfig, PeerConfigError, SpeakerConfig,
 };
 pub use event::SpeakerEvent;
+pub use group::{DEFAULT_GROUP_LIMIT, DEFAULT_LINGER, PeerGroup, PeerGroupError};
 pub(crate) use outlet::Outlet;
+pub use refusals::{Refusal, Refused};
+pub(crate) use seldom::Seldom;
 pub use status::{PeerCounters, PeerStatus, SessionStatus, Statuses, Withheld};
 use supervisor::{Control, Supervisor};
 
@@ -103,8 +111,11 @@ impl Speaker {
     pub fn spawn(config: SpeakerConfig) -> (Self, mpsc::Receiver<SpeakerEvent>) {
         let (outlet, events) = Outlet::new(EVENT_QUEUE);
         let (routes, routes_receiver) = watch::channel(None);
-        let (control, control_receiver) =
-            watch::channel(Control { peers: config.peers.clone(), shutdown: None });
+        let (control, control_receiver) = watch::channel(Control {
+            peers: config.peers.clone(),
+            groups: config.groups.clone(),
+            shutdown: None,
+        });
         let (table, learned) = watch::channel(LocRib::default());
         let supervisor = Supervisor::new(config, control_receiver, routes_receiver, table, outlet.clone());
         let supervisor = Some(tokio::spawn(supervisor.run()));
@@ -146,7 +157,18 @@ impl Speaker {
         self.control.send_modify(|control| control.peers = peers);
     }
 
-    /// Every peer's status, by name.
+    /// Takes neighbours from exactly these groups. Returns at once; what [`set_peers`](Self::set_peers) does for peers this
+    /// does for the neighbours of groups.
+    pub fn set_groups(&self, groups: Vec<PeerGroup>) {
+        self.control.send_modify(|control| control.groups = groups);
+    }
+
+    /// How many connections were closed before a word was said, by reason.
+    pub fn refused(&self) -> watch::Receiver<Refused> {
+        self.outlet.all_refused()
+    }
+
+    /// Every peer's status, by name; those of groups' neighbours as `GROUP/ADDRESS`.
     pub fn status(&self) -> watch::Receiver<Statuses> {
         self.outlet.status()
     }

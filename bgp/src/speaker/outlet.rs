@@ -7,7 +7,7 @@ use std::sync::{
 
 use tokio::sync::{mpsc, watch};
 
-use super::{PeerStatus, SpeakerEvent, Statuses};
+use super::{PeerStatus, Refusal, Refused, SpeakerEvent, Statuses};
 
 /// The sending side of events and statuses. Never blocks.
 #[derive(Clone, Debug)]
@@ -15,6 +15,7 @@ pub(crate) struct Outlet {
     events: mpsc::Sender<SpeakerEvent>,
     dropped: Arc<AtomicU64>,
     statuses: Arc<watch::Sender<Statuses>>,
+    refused: Arc<watch::Sender<Refused>>,
 }
 
 impl Outlet {
@@ -22,7 +23,9 @@ impl Outlet {
     pub(crate) fn new(queue: usize) -> (Self, mpsc::Receiver<SpeakerEvent>) {
         let (events, receiver) = mpsc::channel(queue);
         let (statuses, _) = watch::channel(Statuses::new());
-        (Self { events, dropped: Arc::default(), statuses: Arc::new(statuses) }, receiver)
+        let (refused, _) = watch::channel(Refusal::ALL.into_iter().map(|reason| (reason, 0)).collect());
+        let (statuses, refused) = (Arc::new(statuses), Arc::new(refused));
+        (Self { events, dropped: Arc::default(), statuses, refused }, receiver)
     }
 
     /// Hands an event to the owner; drops and counts it when the owner does not keep up. An owner that has
@@ -57,6 +60,16 @@ impl Outlet {
         self.statuses.send_modify(|statuses| {
             statuses.remove(peer);
         });
+    }
+
+    /// Counts a connection that nobody takes.
+    pub(crate) fn refused(&self, reason: Refusal) {
+        self.refused.send_modify(|refused| *refused.entry(reason).or_default() += 1);
+    }
+
+    /// The owner's view of connections that nobody took.
+    pub(crate) fn all_refused(&self) -> watch::Receiver<Refused> {
+        self.refused.subscribe()
     }
 
     /// The owner's view of all statuses.

@@ -2,19 +2,27 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
 
 use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::{mpsc, watch},
+    net::TcpStream,
+    sync::{
+        mpsc::{self, error::TrySendError},
+        watch,
+    },
     task::{Id, JoinError, JoinSet},
     time::{Instant, sleep_until},
 };
 
-use super::{Outlet, PeerConfig, Published, SpeakerConfig, SpeakerEvent};
+use super::{
+    Outlet, PeerConfig, PeerGroup, Published, SpeakerConfig, SpeakerEvent,
+    listeners::Listeners,
+    refusals::{Refusal, Refusals},
+    wanted::{NotRun, Wanted},
+};
 use crate::{
     rib::LocRib,
     session::{self, Command, Identity, Stop, Wiring},
@@ -25,11 +33,13 @@ use crate::{
 pub(super) struct Control {
     /// The peers to run.
     pub(super) peers: Vec<PeerConfig>,
+    /// The groups to take neighbours from.
+    pub(super) groups: Vec<PeerGroup>,
     /// Shut everything down with this text.
     pub(super) shutdown: Option<String>,
 }
 
-/// How long until a listening socket that failed, or a session task that died, is tried again.
+/// How long until a session task that died is started again.
 const RETRY: Duration = Duration::from_secs(5);
 
 /// Accepted connections that may wait for their session task. It takes them at once; two is the most that a
@@ -41,6 +51,8 @@ struct Running {
     task: Id,
     command: watch::Sender<Command>,
     incoming: mpsc::Sender<TcpStream>,
+    /// The group that it is a neighbour of.
+    group: Option<String>,
 }
 
 /// See the module.
@@ -54,18 +66,20 @@ pub(super) struct Supervisor {
     /// Dropping it aborts every session.
     tasks: JoinSet<()>,
     started: Instant,
-    listener: Option<TcpListener>,
-    listen_again: Option<Instant>,
+    listeners: Listeners,
+    refusals: Refusals,
+    /// What is to run, but for the neighbours of groups.
+    wanted: Wanted,
     /// A session task died; peers that do not run are started again then, not at once.
     restart_at: Option<Instant>,
     /// What was already said to be refused, so that it is said once.
-    refused: BTreeSet<String>,
+    said: BTreeSet<String>,
 }
 
 enum Wake {
     Control(bool),
     Ended(Option<Result<(Id, ()), JoinError>>),
-    Accepted(std::io::Result<(TcpStream, SocketAddr)>),
+    Accepted(Option<(TcpStream, SocketAddr)>),
     Timer,
 }
 
@@ -79,6 +93,8 @@ impl Supervisor {
         outlet: Outlet,
     ) -> Self {
         Self {
+            listeners: Listeners::new(&config.listen, outlet.clone()),
+            refusals: Refusals::new(outlet.clone()),
             config,
             control,
             routes,
@@ -87,27 +103,27 @@ impl Supervisor {
             running: BTreeMap::new(),
             tasks: JoinSet::new(),
             started: Instant::now(),
-            listener: None,
-            listen_again: None,
+            wanted: Wanted::default(),
             restart_at: None,
-            refused: BTreeSet::new(),
+            said: BTreeSet::new(),
         }
     }
 
     /// Runs until shut down and every session has ended.
     pub(super) async fn run(mut self) {
-        self.listen();
-        loop {
-            self.reconcile();
-            if self.control.borrow().shutdown.is_some() && self.running.is_empty() {
-                return;
-            }
+        self.reconcile();
+        while self.control.borrow().shutdown.is_none() || !self.running.is_empty() {
             match self.wake().await {
-                Wake::Control(true) | Wake::Timer => {}
+                Wake::Control(true) => self.reconcile(),
+                Wake::Timer => {}
                 // The handle is gone without a shutdown: it aborts this task; until then there is nothing to do.
                 Wake::Control(false) => return,
-                Wake::Ended(ended) => self.ended(ended),
-                Wake::Accepted(accepted) => self.accepted(accepted),
+                Wake::Ended(ended) => {
+                    self.ended(ended);
+                    self.start_missing();
+                }
+                Wake::Accepted(Some((stream, from))) => self.accepted(stream, from),
+                Wake::Accepted(None) => {}
             }
             self.expire();
         }
@@ -115,24 +131,32 @@ impl Supervisor {
 
     /// Waits for the next thing to do. Cancel-safe: every branch is (watch, `join_next_with_id`, `accept`, sleep).
     async fn wake(&mut self) -> Wake {
-        let deadline = [self.listen_again, self.restart_at].into_iter().flatten().min();
+        let said = self.refusals.due().map(Instant::from_std);
+        let deadline = [self.listeners.due(), said, self.restart_at].into_iter().flatten().min();
         tokio::select! {
             changed = self.control.changed() => Wake::Control(changed.is_ok()),
             ended = self.tasks.join_next_with_id(), if !self.tasks.is_empty() => Wake::Ended(ended),
-            accepted = accept(self.listener.as_ref()) => Wake::Accepted(accepted),
+            accepted = self.listeners.accept() => Wake::Accepted(accepted),
             () = until(deadline) => Wake::Timer,
         }
     }
 
-    /// Starts what is wanted and does not run, stops what runs and is not wanted.
+    /// Takes the owner's latest state: stops what runs and is not wanted, starts what is wanted and does not run.
     fn reconcile(&mut self) {
         let control = self.control.borrow_and_update().clone();
-        let wanted = if control.shutdown.is_some() { BTreeMap::new() } else { self.wanted(control.peers) };
-        for (name, running) in &self.running {
-            let stop = match (&control.shutdown, wanted.get(name)) {
+        let (wanted, not_run) = match &control.shutdown {
+            Some(_) => Default::default(),
+            None => Wanted::of(control.peers, control.groups),
+        };
+        self.wanted = wanted;
+        self.say_not_run(not_run);
+        self.listeners.set_keys(self.wanted.keys());
+        for running in self.running.values() {
+            let wanted = self.wanted.of_running(&running.config, running.group.as_deref());
+            let stop = match (&control.shutdown, wanted) {
                 (Some(text), _) => Stop::Shutdown(text.clone()),
                 (None, None) => Stop::Deconfigured,
-                (None, Some(config)) if *config != running.config => Stop::Changed,
+                (None, Some(config)) if config != running.config => Stop::Changed,
                 (None, Some(_)) => continue,
             };
             running.command.send_if_modified(|command| match command {
@@ -143,41 +167,33 @@ impl Supervisor {
                 Command::Stop(_) => false,
             });
         }
-        if self.restart_at.is_none() {
-            for (name, config) in wanted {
-                if !self.running.contains_key(&name) {
-                    self.start(name, config);
-                }
+        self.start_missing();
+    }
+
+    /// Says once of each peer and group that it is not run.
+    fn say_not_run(&mut self, not_run: Vec<NotRun>) {
+        let said = std::mem::take(&mut self.said);
+        for (peer, reason) in not_run {
+            if !said.contains(&peer) {
+                tracing::error!(peer, reason, "BGP peer refused");
+                self.outlet.event(SpeakerEvent::PeerRefused { peer: peer.clone(), reason });
             }
+            self.said.insert(peer);
         }
     }
 
-    /// The peers by name, without those that cannot be run, or whose name or address another has already.
-    fn wanted(&mut self, peers: Vec<PeerConfig>) -> BTreeMap<String, PeerConfig> {
-        let mut wanted = BTreeMap::<String, PeerConfig>::new();
-        let mut refused = BTreeSet::new();
-        for peer in peers {
-            let reason = if let Err(error) = peer.validate() {
-                error.to_string()
-            } else if wanted.contains_key(&peer.name) {
-                "another peer has the same name".to_owned()
-            } else if let Some(other) = wanted.values().find(|other| other.address == peer.address) {
-                format!("its address {} is that of peer {}", peer.address, other.name)
-            } else {
-                wanted.insert(peer.name.clone(), peer);
-                continue;
-            };
-            if !self.refused.contains(&peer.name) {
-                tracing::error!(peer = peer.name, reason, "BGP peer refused");
-                self.outlet.event(SpeakerEvent::PeerRefused { peer: peer.name.clone(), reason });
-            }
-            refused.insert(peer.name);
+    /// Starts the configured peers that do not run, unless one has just died.
+    fn start_missing(&mut self) {
+        if self.restart_at.is_some() {
+            return;
         }
-        self.refused = refused;
-        wanted
+        let missing = |config: &&PeerConfig| !self.running.contains_key(&config.name);
+        let missing: Vec<_> = self.wanted.peers().values().filter(missing).cloned().collect();
+        missing.into_iter().for_each(|config| self.start(config, None));
     }
 
-    fn start(&mut self, name: String, config: PeerConfig) {
+    /// Starts a peer, as a neighbour of this group if it is one.
+    fn start(&mut self, config: PeerConfig, group: Option<&PeerGroup>) {
         let (command, command_receiver) = watch::channel(Command::Run);
         let (incoming, incoming_receiver) = mpsc::channel(INCOMING_QUEUE);
         let identity = Identity {
@@ -193,10 +209,12 @@ impl Supervisor {
             incoming: incoming_receiver,
             table: Arc::clone(&self.table),
             outlet: self.outlet.clone(),
+            linger: group.map(|group| group.linger),
         };
         let session = session::run(identity, config.clone(), wiring);
         let task = self.tasks.spawn(session).id();
-        self.running.insert(name, Running { config, task, command, incoming });
+        let (name, group) = (config.name.clone(), group.map(|group| group.name.clone()));
+        self.running.insert(name, Running { config, task, command, incoming, group });
     }
 
     fn ended(&mut self, ended: Option<Result<(Id, ()), JoinError>>) {
@@ -220,53 +238,39 @@ impl Supervisor {
         }
     }
 
-    fn listen(&mut self) {
-        let Some(address) = self.config.listen else { return };
-        self.listen_again = None;
-        match session::listen(address) {
-            Ok(listener) => self.listener = Some(listener),
-            Err(error) => {
-                tracing::error!(%address, %error, "cannot listen for BGP connections");
-                self.outlet.event(SpeakerEvent::ListenFailed { address, error: error.to_string() });
-                self.listen_again = Some(Instant::now() + RETRY);
-            }
+    /// Hands a connection to the peer whose address it comes from, or to a new neighbour of the group that covers it;
+    /// closes any other.
+    fn accepted(&mut self, stream: TcpStream, from: SocketAddr) {
+        if let Err(reason) = self.hand_over(stream, from.ip().to_canonical()) {
+            self.refusals.note(reason, from, Instant::now().into_std());
         }
     }
 
-    /// Hands a connection to the peer whose address it comes from; closes any other.
-    fn accepted(&mut self, accepted: std::io::Result<(TcpStream, SocketAddr)>) {
-        let (stream, from) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                // Out of descriptors, or the listener is broken: leave it alone for a while instead of spinning.
-                tracing::warn!(%error, "cannot accept a BGP connection");
-                self.listener = None;
-                self.listen_again = Some(Instant::now() + RETRY);
-                return;
+    fn hand_over(&mut self, stream: TcpStream, address: IpAddr) -> Result<(), Refusal> {
+        if !self.running.values().any(|running| running.config.address == address) {
+            let group = self.wanted.group_of(address).ok_or(Refusal::UnknownAddress)?.clone();
+            let members = self.running.values().filter(|one| one.group.as_ref() == Some(&group.name)).count();
+            if members >= group.limit {
+                return Err(Refusal::GroupFull);
             }
-        };
-        let address = from.ip().to_canonical();
-        match self.running.values().find(|running| running.config.address == address) {
-            Some(running) if running.incoming.try_send(stream).is_ok() => {}
-            Some(_) | None => tracing::info!(%from, "BGP connection refused: no peer takes it"),
+            self.start(group.member(address), Some(&group));
         }
+        let running = self.running.values().find(|running| running.config.address == address);
+        let running = running.ok_or(Refusal::UnknownAddress)?;
+        running.incoming.try_send(stream).map_err(|error| match error {
+            TrySendError::Full(_) => Refusal::TooMany,
+            TrySendError::Closed(_) => Refusal::Stopping,
+        })
     }
 
     fn expire(&mut self) {
         let now = Instant::now();
-        if self.listen_again.is_some_and(|at| at <= now) {
-            self.listen();
-        }
+        self.listeners.retry(now);
+        self.refusals.overdue(now.into_std());
         if self.restart_at.is_some_and(|at| at <= now) {
             self.restart_at = None;
+            self.start_missing();
         }
-    }
-}
-
-async fn accept(listener: Option<&TcpListener>) -> std::io::Result<(TcpStream, SocketAddr)> {
-    match listener {
-        Some(listener) => listener.accept().await,
-        None => std::future::pending().await,
     }
 }
 
