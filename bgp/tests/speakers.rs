@@ -1,98 +1,12 @@
 //! Speakers against each other, over loopback addresses: who dials, who listens, and what a changed configuration
 //! does.
 
-use std::{
-    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
-    time::Duration,
-};
+mod ends;
 
-use bgp::{
-    Asn, Family, PeerConfig, PeerStatus, Prefix, Route, RouteSet, Speaker, SpeakerConfig, SpeakerEvent,
-    StateName,
-};
-use tokio::sync::mpsc;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
-/// How long anything may take on a busy machine; nothing waits for it to pass.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-type Events = mpsc::Receiver<SpeakerEvent>;
-
-fn asn(number: u32) -> Asn {
-    Asn::new(number).expect("a private AS")
-}
-
-/// A free port of an address.
-fn port(address: IpAddr) -> u16 {
-    TcpListener::bind((address, 0)).and_then(|socket| socket.local_addr()).expect("a free port").port()
-}
-
-struct End {
-    asn: Asn,
-    address: IpAddr,
-    port: u16,
-}
-
-impl End {
-    fn new(number: u32, address: &str) -> Self {
-        let address = address.parse().expect("an address");
-        Self { asn: asn(number), address, port: port(address) }
-    }
-
-    /// This end's configuration towards another.
-    fn towards(&self, name: &str, other: &Self) -> PeerConfig {
-        let mut peer = PeerConfig::new(name, other.address, other.asn);
-        peer.port = other.port;
-        peer.local_address = Some(self.address);
-        peer.connect_retry = Duration::from_secs(1);
-        peer.next_hop_v4 = Some(Ipv4Addr::new(192, 0, 2, 1));
-        peer.next_hop_v6 = "2001:db8::1".parse().ok();
-        peer
-    }
-
-    fn spawn(&self, peers: Vec<PeerConfig>, listens: bool) -> (Speaker, Events) {
-        let router_id = Ipv4Addr::from_bits(0x0a00_0000 + (self.asn.get() & 0xffff));
-        let listen = listens.then(|| SocketAddr::new(self.address, self.port)).into_iter().collect();
-        Speaker::spawn(SpeakerConfig { listen, peers, ..SpeakerConfig::new(self.asn, router_id) })
-    }
-}
-
-async fn status(speaker: &Speaker, peer: &str, what: impl Fn(&PeerStatus) -> bool) -> PeerStatus {
-    let mut status = speaker.status();
-    let found = status.wait_for(|all| all.get(peer).is_some_and(&what));
-    let found = tokio::time::timeout(PATIENCE, found).await.map(|found| found.map(|all| all[peer].clone()));
-    match found {
-        Ok(Ok(status)) => status,
-        _ => panic!("the status does not come; it is {:?}", speaker.status().borrow().get(peer)),
-    }
-}
-
-async fn established(speaker: &Speaker, peer: &str) -> PeerStatus {
-    status(speaker, peer, |status| status.state == StateName::Established).await
-}
-
-async fn event<T>(events: &mut Events, pick: impl Fn(SpeakerEvent) -> Option<T>) -> T {
-    let found = async {
-        loop {
-            let event = events.recv().await.expect("the speaker lives");
-            if let Some(found) = pick(event) {
-                return found;
-            }
-        }
-    };
-    tokio::time::timeout(PATIENCE, found).await.expect("the event comes")
-}
-
-async fn notification(events: &mut Events) -> String {
-    event(events, |event| match event {
-        SpeakerEvent::NotificationReceived { notification, .. } => Some(notification),
-        _ => None,
-    })
-    .await
-}
-
-fn routes(prefixes: &[&str]) -> RouteSet {
-    prefixes.iter().map(|prefix| Route::new(prefix.parse::<Prefix>().expect("a prefix"))).collect()
-}
+use bgp::{Family, PeerConfig, PeerStatus, Speaker, SpeakerConfig, SpeakerEvent};
+use ends::*;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_speakers_that_dial_each_other_end_with_one_session_over_ipv4_and_ipv6() {

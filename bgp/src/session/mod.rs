@@ -17,6 +17,7 @@ mod option;
 mod outbound;
 mod report;
 mod socket;
+mod stop;
 mod task;
 mod timers;
 mod transport;

@@ -28,6 +28,14 @@ pub(super) async fn dial(peer: PeerConfig, internal: bool) -> io::Result<TcpStre
     TcpSocket::from_std_stream(socket.into()).connect(remote).await
 }
 
+/// Why an attempt failed, with what TCP cannot tell: packets that are not signed as they should be are dropped unseen.
+pub(super) fn explained(why: String, peer: &PeerConfig) -> String {
+    match &peer.password {
+        Some(_) => format!("{why}; it is the same when the neighbour has another password, or none"),
+        None => why,
+    }
+}
+
 /// Gives an accepted connection the peer's options.
 pub(super) fn adopt(stream: &TcpStream, peer: &PeerConfig, internal: bool) -> io::Result<()> {
     configure(SockRef::from(stream), peer, internal)

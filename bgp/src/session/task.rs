@@ -23,7 +23,6 @@ use super::{
     waiting::{Dialling, dial, ready, until},
 };
 use crate::{
-    RouteSet,
     fsm::{Action, Event, Input, Jitter, Negotiated, Outgoing, Output, Peer, Settings, Side},
     rib::{AdjRibIn, AdjRibOut, Export, Neighbourhood},
     speaker::{PeerConfig, Published, SessionStatus},
@@ -33,9 +32,6 @@ use crate::{
 /// Connections that are being closed, at most; more are closed without waiting for the neighbour. A router that
 /// dials in a loop is told why four times a second, not a thousand.
 const MAX_CLOSING: usize = 4;
-
-/// How long a neighbour may take to read the withdrawals of a shutdown.
-const WITHDRAW_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Fillings of the out queue in one turn, so that a million routes leave the task time to read.
 const FILLS_A_TURN: usize = 8;
@@ -50,24 +46,24 @@ pub(super) struct Session {
     dialling: Option<Dialling>,
     /// A connection that the neighbour dialled and that the state machine has not judged yet.
     arrived: Option<TcpStream>,
-    outbound: Option<Outbound>,
+    pub(super) outbound: Option<Outbound>,
     /// What the neighbour tells, when any of it is taken.
     pub(super) learned: Option<Learned>,
     /// It has just told more than it may.
     pub(super) too_many: Option<TooMany>,
-    timers: Timers,
+    pub(super) timers: Timers,
     routes: watch::Receiver<Option<Published>>,
-    command: watch::Receiver<Command>,
+    pub(super) command: watch::Receiver<Command>,
     arrivals: mpsc::Receiver<TcpStream>,
     /// Connections that were told goodbye; dropping it closes them.
     closing: JoinSet<()>,
     pub(super) report: Report,
     /// Why the session is being stopped.
-    stop: Option<Stop>,
+    pub(super) stop: Option<Stop>,
     /// How long a neighbour without a connection is remembered; for ever when `None`.
-    linger: Option<Duration>,
+    pub(super) linger: Option<Duration>,
     /// The state machine was stopped: the task is over when everything is closed.
-    stopped: bool,
+    pub(super) stopped: bool,
     /// There is more to send than one turn sends.
     more: bool,
 }
@@ -211,7 +207,7 @@ impl Session {
             }
             Action::SetTimer(timer, at) => self.timers.set(TimerKey::Connection(side, timer), at),
             Action::StopTimer(timer) => self.timers.stop(TimerKey::Connection(side, timer)),
-            Action::AttemptFailed(why) => self.report.failed(why),
+            Action::AttemptFailed(why) => self.report.failed(socket::explained(why, &self.config)),
             Action::SessionUp(negotiated) => self.session_up(side, &negotiated),
             Action::Refresh(RefreshKind::Request, family) => {
                 if let (Some(outbound), None) = (&mut self.outbound, &self.stop) {
@@ -395,43 +391,6 @@ impl Session {
         }
     }
 
-    fn commanded(&mut self) {
-        let stop = match &*self.command.borrow_and_update() {
-            Command::Run => return,
-            Command::Stop(stop) => stop.clone(),
-        };
-        if let Some(outbound) = self.outbound.as_mut().filter(|_| stop.withdraws()) {
-            outbound.set(&RouteSet::new(), now());
-            self.timers.set(TimerKey::Withdrawing, now() + WITHDRAW_TIMEOUT);
-        }
-        self.stop = Some(stop);
-    }
-
-    /// Stops the state machine once everything is withdrawn, or there is nobody to tell.
-    fn finish_stop(&mut self) {
-        let withdrawing = self.timers.is_running(TimerKey::Withdrawing) && self.outbound.is_some();
-        if withdrawing && !self.report.status.in_sync {
-            return;
-        }
-        if let Some(stop) = &self.stop {
-            self.stopped = true;
-            let hard = self.fsm.established().is_some_and(|(_, agreed)| agreed.graceful_notification);
-            self.input(Input::Stop(stop.notification(hard)));
-        }
-    }
-
-    /// A neighbour of a group that has had no connection for a while is forgotten, unless it restarts and routes of it are
-    /// kept.
-    fn linger(&mut self) {
-        let Some(time) = self.linger else { return };
-        let restarts = self.learned.as_ref().is_some_and(|learned| learned.stale_until().is_some());
-        if self.incoming.is_some() || restarts {
-            self.timers.stop(TimerKey::Linger);
-        } else if self.stop.is_none() && !self.timers.is_running(TimerKey::Linger) {
-            self.timers.set(TimerKey::Linger, now() + time);
-        }
-    }
-
     fn expire(&mut self) {
         while let Some(key) = self.timers.expired(now()) {
             match key {
@@ -449,6 +408,6 @@ impl Session {
 }
 
 /// The clock of timers, which tests may pause.
-fn now() -> Instant {
+pub(super) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }

@@ -1,0 +1,115 @@
+//! TCP-MD5, between speakers on loopback addresses.
+
+mod ends;
+
+use std::{net::SocketAddr, time::Duration};
+
+use bgp::{Family, Password, PeerConfig, PeerGroup, Speaker, SpeakerConfig, SpeakerEvent, StateName};
+use ends::*;
+
+fn signed(peer: PeerConfig, password: &str) -> PeerConfig {
+    PeerConfig { password: Some(Password::new(password).expect("a password")), ..peer }
+}
+
+fn passive(peer: PeerConfig) -> PeerConfig {
+    PeerConfig { passive: true, ..peer }
+}
+
+/// Waits until dialling has failed for want of an answer.
+async fn unanswered(events: &mut Events) -> String {
+    event(events, |event| match event {
+        SpeakerEvent::PeerFailed { reason, .. } => Some(reason),
+        _ => None,
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_signed_session_comes_up_over_ipv4_and_ipv6_whoever_dials() {
+    let longest = "p".repeat(80);
+    for (left, right) in [("127.0.0.1", "127.0.0.2"), ("::1", "::1")] {
+        let (left, right) = (End::new(64_600, left), End::new(65_001, right));
+        for (one_dials, password) in [(true, "secret"), (false, longest.as_str())] {
+            let (one, two) = (left.towards("right", &right), right.towards("left", &left));
+            let (one, two) = if one_dials { (one, passive(two)) } else { (passive(one), two) };
+            let (one, _events) = left.spawn(vec![signed(one, password)], true);
+            let (two, _events2) = right.spawn(vec![signed(two, password)], true);
+            one.set_routes(routes(&["198.51.100.1/32"]));
+            status(&two, "left", |status| status.received.get(&Family::Ipv4) == Some(&1)).await;
+            two.shutdown("done").await;
+            one.shutdown("done").await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_socket_for_both_families_knows_the_keys_of_both() {
+    let (us, v4, v6) = (End::new(64_600, "::"), End::new(65_001, "127.0.0.2"), End::new(65_002, "::1"));
+    let peers = [("v4", &v4), ("v6", &v6)].map(|(name, end)| {
+        let peer = PeerConfig { local_address: None, ..us.towards(name, end) };
+        signed(passive(peer), name)
+    });
+    let (speaker, _events) = us.spawn(peers.into(), true);
+    let at = |address: &str| End { address: address.parse().expect("an address"), ..us };
+    let (_one, _events4) = v4.spawn(vec![signed(v4.towards("us", &at("127.0.0.1")), "v4")], false);
+    let (_two, _events6) = v6.spawn(vec![signed(v6.towards("us", &at("::1")), "v6")], false);
+    established(&speaker, "v4").await;
+    established(&speaker, "v6").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_the_password_there_is_no_session_and_a_new_one_resets_that_peer_alone() {
+    let us = End::new(64_600, "127.0.0.1");
+    let (a, b) = (End::new(65_001, "127.0.0.2"), End::new(65_002, "127.0.0.3"));
+    let towards_b = passive(us.towards("b", &b));
+    let towards_a = signed(passive(us.towards("a", &a)), "of a");
+    let (speaker, _events) = us.spawn(vec![towards_a.clone(), signed(towards_b.clone(), "old")], true);
+    let (_a, _events_a) = a.spawn(vec![signed(a.towards("us", &us), "of a")], false);
+    let (router_b, mut events_b) = b.spawn(vec![signed(b.towards("us", &us), "old")], false);
+    let before = established(&speaker, "a").await;
+    established(&speaker, "b").await;
+
+    speaker.set_peers(vec![towards_a.clone(), signed(towards_b.clone(), "new")]);
+    assert_eq!(notification(&mut events_b).await, "Cease/Other Configuration Change");
+    let reason = unanswered(&mut events_b).await;
+    assert!(reason.contains("no answer") && reason.contains("password"), "{reason}");
+    router_b.set_peers(vec![b.towards("us", &us)]);
+    unanswered(&mut events_b).await;
+    assert_ne!(speaker.status().borrow()["b"].state, StateName::Established);
+    router_b.set_peers(vec![signed(b.towards("us", &us), "new")]);
+    established(&speaker, "b").await;
+
+    speaker.set_peers(vec![towards_a, towards_b]);
+    router_b.set_peers(vec![b.towards("us", &us)]);
+    status(&router_b, "us", |status| status.session.is_some() && status.counters.established == 1).await;
+    established(&speaker, "b").await;
+    let after = established(&speaker, "a").await;
+    assert_eq!((before.since, before.session), (after.since, after.session), "a was left alone");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_groups_password_holds_for_its_prefix_and_a_peers_own_goes_before() {
+    let us = End::new(64_600, "127.0.0.1");
+    let (node, own, stranger) =
+        (End::new(65_001, "127.0.1.2"), End::new(65_001, "127.0.1.3"), End::new(65_001, "127.0.1.4"));
+    let mut group = PeerGroup::new("nodes", "127.0.1.0/24".parse().expect("a prefix"), asn(65_001));
+    group.template = signed(group.template, "of all nodes");
+    group.template.families = [Family::Ipv4].into();
+    let (speaker, _events) = Speaker::spawn(SpeakerConfig {
+        listen: vec![SocketAddr::new(us.address, us.port)],
+        peers: vec![signed(passive(us.towards("own", &own)), "its own")],
+        groups: vec![group],
+        ..SpeakerConfig::new(us.asn, "192.0.2.1".parse().expect("an address"))
+    });
+    let (_stranger, mut events) = stranger.spawn(vec![stranger.towards("us", &us)], false);
+    let (_node, _node_events) = node.spawn(vec![signed(node.towards("us", &us), "of all nodes")], false);
+    let (_own, _own_events) = own.spawn(vec![signed(own.towards("us", &us), "its own")], false);
+    established(&speaker, "nodes/127.0.1.2").await;
+    established(&speaker, "own").await;
+    unanswered(&mut events).await;
+    assert_eq!(speaker.status().borrow().keys().collect::<Vec<_>>(), ["nodes/127.0.1.2", "own"]);
+    speaker.set_groups(Vec::new());
+    // The kernel has forgotten the group's key too: an unsigned connection is answered, and closed.
+    let closed = status(&_stranger, "us", |status| status.counters.connects > 0);
+    tokio::time::timeout(Duration::from_secs(30), closed).await.expect("in time");
+}
