@@ -12,6 +12,7 @@
 //! - [`config`], [`pool_file`] (pure): what people write, checked;
 //! - [`engine`]: the one task that owns the core's state;
 //! - [`sources`], [`exec`], [`api`]: the world around it;
+//! - [`fib`] (pure): routes for the kernel, what is written in which order;
 //! - [`probes`]: the network namespace that checks by VIP come from;
 //! - [`ctl`]: the other end, `lvsctl`;
 //! - [`doctor`]: what `lvsctl doctor` looks at on the host, and what it says;
@@ -27,6 +28,7 @@ pub mod daemon;
 pub mod doctor;
 pub mod engine;
 pub mod exec;
+pub mod fib;
 pub mod logging;
 pub mod metrics;
 pub mod notify;

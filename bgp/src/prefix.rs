@@ -135,7 +135,7 @@ impl Prefix {
     }
 
     /// Clears the bits past `length`, which is cut to the family's.
-    pub(crate) fn truncating(address: IpAddr, length: u8) -> Self {
+    pub fn truncating(address: IpAddr, length: u8) -> Self {
         let length = length.min(Family::of(address).bits());
         let address = match address {
             IpAddr::V4(v4) => {

@@ -4,6 +4,7 @@ use super::inventory::Snapshots;
 use super::path::PathSeen;
 use super::saved::{Saved, SetWeight};
 use crate::config::{Admin, Backend, Config};
+use crate::fib;
 use health::{Advice, Check, Verdict};
 use ipvs::{DaemonRole, DestinationKey, ServiceKey, Table};
 use serde::{Deserialize, Serialize};
@@ -80,6 +81,8 @@ pub enum Event {
     PathsSeen(Vec<PathSeen>),
     /// Watched addresses were asked for on their link (ARP, ND) and did not answer.
     NeighboursFailed(BTreeSet<IpAddr>),
+    /// The routes to nodes in the kernel were read or written.
+    FibSynced(fib::Report),
     /// An operator asks for something.
     Operator(Request),
     /// Time has passed; sent when [`super::State::next_wakeup`] asked for it.

@@ -54,6 +54,8 @@ pub fn step(state: &mut State, event: Event, now: Timestamp) -> Vec<Action> {
         }
         Event::PathsSeen(paths) => path::seen(state, paths, &mut dirty),
         Event::NeighboursFailed(addresses) => last.extend(path::neighbours_failed(state, &addresses)),
+        // Nothing is decided by it.
+        Event::FibSynced(_) => {}
         Event::Operator(request) => last.push(operate(state, &request, &mut dirty, now)),
         Event::Tick => last.extend(tick(state, &mut dirty, now)),
         Event::Stop => stop(state, now),
