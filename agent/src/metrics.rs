@@ -3,11 +3,13 @@
 //! Counters live here and grow; gauges are made from the state at each scrape, so that a service that is gone
 //! leaves no series behind. Label values are names from the configuration, a bounded set.
 
+mod fib;
 mod gauges;
 mod page;
 
 use crate::core::action::{Level, Notice};
 use crate::core::numbers::Numbers;
+use crate::fib::Report;
 use prometheus::{Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry, TextEncoder};
 use std::time::Duration;
 
@@ -31,6 +33,7 @@ pub struct Metrics {
     ipvs_reads: IntCounter,
     ipvs_repairs: IntCounter,
     reloads: IntCounterVec,
+    fib: fib::Fib,
 }
 
 impl Metrics {
@@ -72,6 +75,7 @@ impl Metrics {
                 "Operations that put right what others had changed in the kernel's IPVS table.",
             )?,
             reloads: counters("lvsd_reloads_total", "Reloads of the configuration, by result.", "result")?,
+            fib: fib::Fib::new()?,
         };
         metrics.registry.register(Box::new(metrics.step.clone()))?;
         metrics.registry.register(Box::new(metrics.program.clone()))?;
@@ -80,6 +84,7 @@ impl Metrics {
         metrics.registry.register(Box::new(metrics.ipvs_reads.clone()))?;
         metrics.registry.register(Box::new(metrics.ipvs_repairs.clone()))?;
         metrics.registry.register(Box::new(metrics.reloads.clone()))?;
+        metrics.fib.register(&metrics.registry)?;
         // A counter that is there at zero can be alerted on from the start.
         for level in [Level::Info, Level::Warn, Level::Error] {
             metrics.notices.with_label_values(&[level_name(level)]);
@@ -120,6 +125,31 @@ impl Metrics {
     /// Counts operations that put right what others had changed.
     pub fn ipvs_repaired(&self, operations: usize) {
         self.ipvs_repairs.inc_by(operations as u64);
+    }
+
+    /// Counts writes of routes to nodes.
+    pub fn fib_operations(&self, ok: usize, refused: usize) {
+        self.fib.operations(ok, refused);
+    }
+
+    /// Counts a reading of the routes to nodes.
+    pub fn fib_read(&self) {
+        self.fib.reads.inc();
+    }
+
+    /// Counts writes that put right what others had changed.
+    pub fn fib_repaired(&self, operations: usize) {
+        self.fib.repairs.inc_by(operations as u64);
+    }
+
+    /// How many writes have put right what others had changed.
+    pub fn fib_repairs(&self) -> u64 {
+        self.fib.repairs.get()
+    }
+
+    /// Takes over how many routes to nodes there are.
+    pub fn fib_routes(&self, report: &Report) {
+        self.fib.routes(report);
     }
 
     /// Counts a reload.

@@ -5,6 +5,7 @@
 
 pub mod addresses;
 pub mod checks;
+pub mod fib;
 pub mod ipvs;
 pub mod paths;
 pub mod probes;
