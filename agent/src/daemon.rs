@@ -63,6 +63,7 @@ pub async fn run(path: &Path, config: Config, recording: Option<&Path>) -> anyho
         reloader: Arc::new(reloader),
         metrics: Arc::clone(&metrics),
         peers: executors.routes.as_ref().map(routes::Handle::status),
+        bgp: executors.routes.as_ref().map(routes::Handle::looks),
         checks: executors.checks.watcher(),
         probes: executors.checks.probes(),
     };

@@ -1,4 +1,8 @@
-//! What is taken from a neighbour: import rules (RFC 8212: without a rule that accepts, nothing).
+//! What is taken from a neighbour: import rules (RFC 8212: without a rule that accepts, nothing). And what it is told:
+//! [`export`].
+
+pub mod export;
+mod range;
 
 use std::{net::IpAddr, time::Duration};
 
@@ -6,49 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Community, LargeCommunity, Prefix, rib::Received};
 
-/// A range of prefixes: those inside one, with a length between two bounds. Reads `10.0.0.0/8{26,32}`; without bounds
-/// exactly the prefix.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct PrefixRange {
-    within: Prefix,
-    shortest: u8,
-    longest: u8,
-}
-
-/// Bounds that no prefix can meet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{within} with lengths {shortest} to {longest} matches nothing; expected {}..={} in order", within.len(), within.family().bits())]
-pub struct PrefixRangeError {
-    within: Prefix,
-    shortest: u8,
-    longest: u8,
-}
-
-impl PrefixRange {
-    /// Exactly this prefix.
-    pub const fn exactly(prefix: Prefix) -> Self {
-        Self { within: prefix, shortest: prefix.len(), longest: prefix.len() }
-    }
-
-    /// The prefix and everything inside it.
-    pub const fn inside(prefix: Prefix) -> Self {
-        Self { within: prefix, shortest: prefix.len(), longest: prefix.family().bits() }
-    }
-
-    /// What is inside `within` and has a length from `shortest` (ge) to `longest` (le).
-    pub fn new(within: Prefix, shortest: u8, longest: u8) -> Result<Self, PrefixRangeError> {
-        if within.len() <= shortest && shortest <= longest && longest <= within.family().bits() {
-            Ok(Self { within, shortest, longest })
-        } else {
-            Err(PrefixRangeError { within, shortest, longest })
-        }
-    }
-
-    /// Whether the prefix is one of them.
-    pub fn matches(&self, prefix: Prefix) -> bool {
-        (self.shortest..=self.longest).contains(&prefix.len()) && self.within.contains(prefix)
-    }
-}
+pub use export::{ExportFilter, ExportRule, Overrides};
+pub use range::{PrefixRange, PrefixRangeError};
 
 /// Which next hop a route may have.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -144,11 +107,13 @@ impl Import {
     }
 }
 
+/// Whether one of the wanted is there, if any is wanted.
+fn any<T: PartialEq>(wanted: &[T], has: &[T]) -> bool {
+    wanted.is_empty() || wanted.iter().any(|one| has.contains(one))
+}
+
 impl Rule {
     fn matches(&self, prefix: Prefix, route: &Received, neighbour: IpAddr) -> bool {
-        fn any<T: PartialEq>(wanted: &[T], has: &[T]) -> bool {
-            wanted.is_empty() || wanted.iter().any(|one| has.contains(one))
-        }
         let next_hop = match &self.next_hop {
             NextHopRule::Any => true,
             NextHopRule::Neighbour => route.next_hop == neighbour,
@@ -159,27 +124,6 @@ impl Rule {
             && any(&self.communities, &route.communities)
             && any(&self.large_communities, &route.large_communities)
             && self.longest_path.is_none_or(|longest| route.path.hops() <= longest)
-    }
-}
-
-/// What of the owner's set a neighbour is told.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ExportFilter {
-    /// All of it.
-    #[default]
-    All,
-    /// What is in one of these ranges; nothing when there is none, End-of-RIB then being all it hears.
-    Only(Vec<PrefixRange>),
-}
-
-impl ExportFilter {
-    /// Whether the neighbour is told of the prefix.
-    pub fn permits(&self, prefix: Prefix) -> bool {
-        match self {
-            Self::All => true,
-            Self::Only(ranges) => ranges.iter().any(|range| range.matches(prefix)),
-        }
     }
 }
 
@@ -196,32 +140,6 @@ mod tests {
             next_hop: "10.64.0.5".parse().unwrap(),
             communities: vec![Community::new(64_512, 1)],
             ..Received::default()
-        }
-    }
-
-    #[test]
-    fn a_range_takes_lengths_between_its_bounds_and_only_inside() {
-        let range = PrefixRange::new(prefix("10.0.0.0/8"), 26, 32).unwrap();
-        for (text, expected) in [
-            ("10.0.0.0/26", true),
-            ("10.255.255.255/32", true),
-            ("10.0.0.0/25", false),
-            ("10.0.0.0/8", false),
-            ("11.0.0.0/26", false),
-            ("a00::/26", false),
-        ] {
-            assert_eq!(range.matches(prefix(text)), expected, "{text}");
-        }
-        assert!(PrefixRange::exactly(prefix("::/0")).matches(prefix("::/0")));
-        assert!(!PrefixRange::exactly(prefix("::/0")).matches(prefix("8000::/1")));
-        assert!(PrefixRange::inside(prefix("0.0.0.0/0")).matches(prefix("192.0.2.0/24")));
-    }
-
-    #[test]
-    fn bounds_that_match_nothing_are_refused() {
-        for (shortest, longest) in [(7, 32), (26, 25), (26, 33)] {
-            let error = PrefixRange::new(prefix("10.0.0.0/8"), shortest, longest).unwrap_err();
-            assert!(error.to_string().contains("matches nothing; expected 8..=32"), "{error}");
         }
     }
 

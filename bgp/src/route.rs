@@ -22,6 +22,19 @@ pub struct RouteAttributes {
     pub large_communities: Vec<LargeCommunity>,
 }
 
+impl RouteAttributes {
+    /// The same on their way out: any other way is to be preferred (RFC 8326 §4).
+    #[must_use]
+    pub fn leaving(&self) -> Self {
+        let mut leaving = self.clone();
+        if !leaving.communities.contains(&Community::GRACEFUL_SHUTDOWN) {
+            leaving.communities.push(Community::GRACEFUL_SHUTDOWN);
+        }
+        leaving.local_pref = Some(0);
+        leaving
+    }
+}
+
 /// One announcement.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Route {
@@ -52,6 +65,12 @@ impl RouteSet {
     /// Adds a route; one with the same prefix is replaced and returned.
     pub fn insert(&mut self, prefix: Prefix, attributes: RouteAttributes) -> Option<RouteAttributes> {
         self.0.insert(prefix, attributes)
+    }
+
+    /// The same routes on their way out ([`RouteAttributes::leaving`]).
+    #[must_use]
+    pub fn leaving(&self) -> Self {
+        self.0.iter().map(|(prefix, attributes)| (*prefix, attributes.leaving())).collect()
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Root and lvsd's own user may do everything; anyone else who can open the socket may look.
 
+mod announcements;
+
 use super::Context;
 use super::messages::{
     ConfirmRequest, PoolRequest, Problem, ProblemKind, SimulateRequest, TakeOutRequest, WeightRequest,
@@ -109,6 +111,7 @@ pub async fn serve(listener: UnixListener, context: Context) -> std::io::Result<
         .route("/v1/plan", post(plan).layer(DefaultBodyLimit::max(MAX_PLAN)))
         .route("/v1/confirm", post(confirm))
         .route("/v1/reload", post(reload))
+        .merge(announcements::routes())
         .with_state(context);
     axum::serve(listener, router.into_make_service_with_connect_info::<Peer>()).await
 }
@@ -137,10 +140,13 @@ impl From<crate::engine::Gone> for Problem {
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let kind = match refusal {
-            Refusal::UnknownHost { .. } | Refusal::UnknownService { .. } => ProblemKind::NotFound,
-            Refusal::BelowThreshold { .. } | Refusal::NotOurs { .. } | Refusal::Nothing { .. } => {
-                ProblemKind::Refused
+            Refusal::UnknownHost { .. } | Refusal::UnknownService { .. } | Refusal::UnknownVip { .. } => {
+                ProblemKind::NotFound
             }
+            Refusal::BelowThreshold { .. }
+            | Refusal::NothingServes { .. }
+            | Refusal::NotOurs { .. }
+            | Refusal::Nothing { .. } => ProblemKind::Refused,
         };
         Self { kind, message: refusal.to_string() }
     }

@@ -56,6 +56,48 @@ pub struct ConfirmRequest {
     pub service: String,
 }
 
+/// `POST /v1/vip`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VipRequest {
+    /// The VIP.
+    pub vip: String,
+    /// What is wanted of it; left to its services when absent.
+    #[serde(default)]
+    pub to: Option<WantedOfVip>,
+    /// Why.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// Also when nothing on it can serve.
+    #[serde(default)]
+    pub force: bool,
+    /// For how long, in seconds; for good when absent.
+    #[serde(default)]
+    pub lasts: Option<u64>,
+}
+
+/// What an operator wants of a VIP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WantedOfVip {
+    /// Not announced.
+    Withdrawn,
+    /// Announced.
+    Announced,
+}
+
+/// `POST /v1/balancer/drain`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DrainRequest {
+    /// Why.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// For how long, in seconds; for good when absent.
+    #[serde(default)]
+    pub lasts: Option<u64>,
+}
+
 /// `POST /v1/simulate`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -1,5 +1,6 @@
 //! How the daemon is asked and told: the control socket, and HTTP for monitoring.
 
+pub mod bgp;
 pub mod control;
 pub mod http;
 pub mod messages;
@@ -10,7 +11,7 @@ use crate::engine::{Gone, Inbox};
 use crate::exec::checks::Watcher;
 use crate::metrics::{Metrics, Page, Sources};
 use crate::reload::Reloader;
-use bgp::speaker::Statuses;
+use ::bgp::speaker::Statuses;
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -25,6 +26,8 @@ pub struct Context {
     pub metrics: Arc<Metrics>,
     /// The BGP peers, where BGP is configured.
     pub peers: Option<watch::Receiver<Statuses>>,
+    /// The BGP speaker in detail, where BGP is configured.
+    pub bgp: Option<bgp::Looks>,
     /// The checks.
     pub checks: Watcher,
     /// The probe namespace, where one is configured.
@@ -59,7 +62,7 @@ impl Context {
 
     fn peers(&self) -> Vec<PeerView> {
         let Some(peers) = &self.peers else { return Vec::new() };
-        let view = |(name, peer): (&String, &bgp::PeerStatus)| PeerView {
+        let view = |(name, peer): (&String, &::bgp::PeerStatus)| PeerView {
             name: name.clone(),
             address: peer.session.as_ref().map(|session| session.remote.ip().to_string()),
             state: peer.state.to_string(),

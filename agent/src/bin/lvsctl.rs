@@ -10,6 +10,8 @@ use lvsd::core::action::Done;
 use lvsd::core::plan::{Plan, Simulation};
 use lvsd::core::saved::SetWeight;
 use lvsd::core::view::{Status, Why};
+use lvsd::ctl::announcements::{self, Said};
+use lvsd::ctl::bgp::{self, Bgp, Direction};
 use lvsd::ctl::client::{Client, ClientError};
 use lvsd::ctl::render;
 use lvsd::doctor;
@@ -19,6 +21,7 @@ use serde::Serialize;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// Ask lvsd, the control daemon of this LVS load balancer, and tell it.
 #[derive(Debug, Parser)]
@@ -41,18 +44,22 @@ Exit codes:
   1  lvsd answered with something unexpected
   2  the command line is wrong
   3  lvsd does not run, or its socket cannot be reached
-  4  there is no such host or service
-  5  refused: the depool threshold would be broken, or the source says otherwise
+  4  there is no such host, service or VIP
+  5  refused: the depool threshold would be broken, nothing would serve, or the source says otherwise
   6  permission denied
   7  the configuration has errors, the old one goes on
   8  something on this host is to be changed (lvsctl doctor)
-  9  the kernel is not as lvsd wants it (lvsctl diff)";
+  9  the kernel is not as lvsd wants it (lvsctl diff)
+  10 packets still came when the wait was over (lvsctl drain --balancer --wait)";
 
 /// `lvsctl doctor` found something that is to be changed.
 const SOMETHING_TO_DO: u8 = 8;
 
 /// `lvsctl diff` found the kernel not as it is to be.
 const DIFFERS: u8 = 9;
+
+/// `lvsctl drain --balancer --wait` has seen packets to the end.
+const STILL_BUSY: u8 = 10;
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Output {
@@ -77,9 +84,17 @@ enum Command {
         after_help = "Examples:\n  lvsctl depool cp1075 --reason 'disk, T12345'\n  lvsctl depool cp1075 --for 2h\n  lvsctl depool cp1075 --force"
     )]
     Depool(TakeOut),
-    /// Drain a backend: weight 0, its connections finish; it stays in the kernel's table.
-    #[command(after_help = "Example:\n  lvsctl drain cp1075 --reason 'kernel upgrade' --for 30m")]
-    Drain(TakeOut),
+    /// Drain a backend: weight 0, its connections finish; it stays in the kernel's table. Or the whole balancer.
+    #[command(
+        after_help = "Examples:\n  lvsctl drain cp1075 --reason 'kernel upgrade' --for 30m\n  lvsctl drain --balancer --reason 'kernel upgrade' --wait 5m"
+    )]
+    Drain(Drain),
+    /// Take a drain of the whole balancer back: its VIPs are announced again.
+    #[command(after_help = "Example:\n  lvsctl undrain")]
+    Undrain,
+    /// Announce or withdraw one VIP whatever its checks say, or leave it to them again.
+    #[command(subcommand)]
+    Vip(announcements::Vip),
     /// Make a backend no part of its pools: it does not count for the depool threshold, and is deleted once drained.
     #[command(after_help = "Example:\n  lvsctl inactive cp1075 --reason 'decommissioned'")]
     Inactive(TakeOut),
@@ -104,6 +119,14 @@ enum Command {
         reset: bool,
         #[command(flatten)]
         note: Note,
+    },
+    /// Show the BGP peers; with a command one of them in full, or the routes.
+    #[command(
+        after_help = "Examples:\n  lvsctl bgp\n  lvsctl bgp neighbor r1\n  lvsctl bgp rib out 192.0.2.10\n  lvsctl bgp rib in"
+    )]
+    Bgp {
+        #[command(subcommand)]
+        what: Option<Bgp>,
     },
     /// Let through a change of a service's source that was held back for taking out too much at once.
     #[command(after_help = "Example:\n  lvsctl confirm web")]
@@ -162,21 +185,28 @@ struct TakeOut {
 }
 
 #[derive(Debug, Args)]
+struct Drain {
+    /// The backend's host name.
+    #[arg(required_unless_present = "balancer", conflicts_with = "balancer")]
+    host: Option<String>,
+    /// This balancer instead: routers are asked to prefer others, then all VIPs are withdrawn, until `lvsctl undrain`.
+    #[arg(long, conflicts_with = "force")]
+    balancer: bool,
+    /// With --balancer: watch the traffic go, at most for so long.
+    #[arg(long, value_name = "TIME", value_parser = announcements::seconds, requires = "balancer")]
+    wait: Option<u64>,
+    #[command(flatten)]
+    note: Note,
+}
+
+#[derive(Debug, Args)]
 struct Note {
     /// Why, for whoever asks later.
-    #[arg(long, value_name = "TEXT")]
-    reason: Option<String>,
-    /// For how long, like 30m or 2h; it ends by itself.
-    #[arg(long = "for", value_name = "TIME", value_parser = seconds)]
-    lasts: Option<u64>,
+    #[command(flatten)]
+    said: Said,
     /// Also when a pool falls below its depool threshold.
     #[arg(long)]
     force: bool,
-}
-
-fn seconds(text: &str) -> Result<u64, String> {
-    let duration = config::duration(text).filter(|duration| duration.as_secs() > 0);
-    duration.map(|duration| duration.as_secs()).ok_or_else(|| "expected a time like 90s, 30m or 2h".into())
 }
 
 fn set_weight(text: &str) -> Result<SetWeight, String> {
@@ -247,11 +277,16 @@ async fn run(arguments: &Arguments) -> Result<Printed, ClientError> {
             let status: Status = client.status(service.as_deref()).await?;
             show(output, &status, |status| render::status(status, paint))
         }
-        Command::Depool(out) => take_out(&client, "/v1/depool", out, output).await,
-        Command::Drain(out) => take_out(&client, "/v1/drain", out, output).await,
-        Command::Inactive(out) => take_out(&client, "/v1/inactive", out, output).await,
+        Command::Depool(out) => take_out(&client, "/v1/depool", (&out.host, &out.note), output).await,
+        Command::Inactive(out) => take_out(&client, "/v1/inactive", (&out.host, &out.note), output).await,
+        Command::Drain(drain) => match &drain.host {
+            Some(host) => take_out(&client, "/v1/drain", (host, &drain.note), output).await,
+            None => drain_balancer(&client, drain, output).await,
+        },
+        Command::Undrain => show(output, &announcements::undrain(&client).await?, render::done),
+        Command::Vip(command) => show(output, &announcements::vip(&client, command).await?, render::done),
         Command::Weight { host, weight, note, .. } => {
-            let Note { reason, force, lasts } = note;
+            let Note { said: Said { reason, lasts }, force } = note;
             let (host, reason) = (host.clone(), reason.clone());
             let request = WeightRequest { host, weight: *weight, reason, force: *force, lasts: *lasts };
             let done: Done = client.post("/v1/weight", &request).await?;
@@ -261,6 +296,7 @@ async fn run(arguments: &Arguments) -> Result<Printed, ClientError> {
             let done: Done = client.post("/v1/pool", &PoolRequest { host: host.clone() }).await?;
             show(output, &done, render::done)
         }
+        Command::Bgp { what } => show_bgp(&client, what.as_ref(), output).await,
         Command::Confirm { service } => {
             let request = ConfirmRequest { service: service.clone() };
             let done: Done = client.post("/v1/confirm", &request).await?;
@@ -304,13 +340,45 @@ async fn run(arguments: &Arguments) -> Result<Printed, ClientError> {
 async fn take_out(
     client: &Client,
     path: &str,
-    out: &TakeOut,
+    (host, note): (&str, &Note),
     output: Output,
 ) -> Result<Printed, ClientError> {
-    let TakeOut { host, note: Note { reason, force, lasts } } = out;
-    let request = TakeOutRequest { host: host.clone(), reason: reason.clone(), force: *force, lasts: *lasts };
+    let Note { said: Said { reason, lasts }, force } = note;
+    let request =
+        TakeOutRequest { host: host.to_owned(), reason: reason.clone(), force: *force, lasts: *lasts };
     let done: Done = client.post(path, &request).await?;
     show(output, &done, render::done)
+}
+
+async fn show_bgp(client: &Client, what: Option<&Bgp>, output: Output) -> Result<Printed, ClientError> {
+    let paint = paint();
+    match what {
+        None => {
+            let view = bgp::neighbors(client, None).await?;
+            show(output, &view, |view| render::bgp::summary(view, paint))
+        }
+        Some(Bgp::Neighbor { peer }) => {
+            let view = bgp::neighbors(client, peer.as_deref()).await?;
+            show(output, &view, |view| render::bgp::neighbors(view, paint))
+        }
+        Some(Bgp::Rib { direction: Direction::Out, prefix }) => {
+            let views = bgp::rib_out(client, prefix.as_deref()).await?;
+            show(output, &views, |views| render::bgp::rib_out(views, paint))
+        }
+        Some(Bgp::Rib { direction: Direction::In, prefix }) => {
+            let paths = bgp::rib_in(client, prefix.as_deref()).await?;
+            show(output, &paths, |paths| render::bgp::rib_in(paths, paint))
+        }
+    }
+}
+
+/// `lvsctl drain --balancer`: with --wait it is watched until its traffic has moved.
+async fn drain_balancer(client: &Client, drain: &Drain, output: Output) -> Result<Printed, ClientError> {
+    let done = announcements::drain(client, &drain.note.said).await?;
+    let printed = show(output, &done, render::done)?;
+    let Some(longest) = drain.wait else { return Ok(printed) };
+    let has_moved = announcements::watch(client, Duration::from_secs(longest)).await?;
+    Ok(Printed { code: if has_moved { 0 } else { STILL_BUSY }, ..printed })
 }
 
 fn show<T: Serialize>(

@@ -1,10 +1,11 @@
 //! `[bgp]` and its `[[bgp.peer]]`.
 
-use super::Problem;
 use super::model::{Bgp, Family, Peer};
 use super::twice::Seen;
 use super::value::{address, boolean, duration, duration_or, is_name, port};
 use super::walk::{Node, Section};
+use super::{Problem, attributes, policy};
+use bgp::policy::Overrides;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
@@ -15,8 +16,12 @@ const KEYS: &[&str] = &[
     "hold_time",
     "graceful_restart",
     "withdraw_hold",
+    "graceful_shutdown",
     "med",
+    "local_pref",
+    "prepend",
     "communities",
+    "large_communities",
     "peer",
 ];
 
@@ -30,6 +35,13 @@ const PEER_KEYS: &[&str] = &[
     "next_hop_ipv4",
     "next_hop_ipv6",
     "multihop",
+    "med",
+    "prepend",
+    "import",
+    "export",
+    "max_prefixes",
+    "max_prefixes_warn",
+    "max_prefixes_hold_off",
 ];
 
 /// The port of BGP (RFC 4271, section 4.2).
@@ -44,14 +56,18 @@ const MOST_HOLD_TIME: Duration = Duration::from_secs(u16::MAX as u64);
 /// A VIP that nothing serves draws traffic into a hole; an hour of it is more than anyone means.
 const MOST_WITHDRAW_HOLD: Duration = Duration::from_secs(3600);
 
+/// A router's next choice of paths and its kernel's new routes take far less.
+const DEFAULT_GRACEFUL_SHUTDOWN: Duration = Duration::from_secs(2);
+
+/// RFC 8326 leaves it to the operator; who waits for longer has forgotten.
+const MOST_GRACEFUL_SHUTDOWN: Duration = Duration::from_secs(3600);
+
 const ASN: &str = "an AS number 1-4294967294, neither 23456 nor 65535";
 const ROUTER_ID: &str = "an IPv4 address, such as \"10.64.0.1\"";
 const PEERS: &str = "at least one router as [[bgp.peer]]";
 const PEER_NAME: &str =
     "a name of 1 to 64 letters, digits, \"_\", \".\" or \"-\", the first a letter or digit";
 const PEER_ADDRESS: &str = "the router's IPv4 or IPv6 address";
-const COMMUNITY: &str = "a community \"HIGH:LOW\", both 0-65535, such as \"65535:0\"";
-const COMMUNITIES: &str = "an array of communities, such as [\"65535:0\"]";
 const FAMILIES: &str = "an array of \"ipv4\" and \"ipv6\"";
 
 /// Reads the table; `None` when a part without a default is wrong, which is then reported.
@@ -63,8 +79,13 @@ pub(super) fn read(node: &Node<'_>) -> Option<Bgp> {
     let graceful_restart = section.get("graceful_restart").and_then(|node| boolean(&node));
     let withdraw_hold =
         duration_or(&section, "withdraw_hold", Duration::ZERO..=MOST_WITHDRAW_HOLD, Duration::ZERO);
-    let med = section.get("med").and_then(|node| node.integer("a MED 0-4294967295", 0..=u32::MAX));
-    let communities = section.get("communities").and_then(|node| communities(&node));
+    let graceful_shutdown = duration_or(
+        &section,
+        "graceful_shutdown",
+        Duration::ZERO..=MOST_GRACEFUL_SHUTDOWN,
+        DEFAULT_GRACEFUL_SHUTDOWN,
+    );
+    let attributes = attributes::read(&section);
     let peers = section.required("peer", PEERS).and_then(|node| peers(&node));
     Some(Bgp {
         local_asn: local_asn?,
@@ -72,8 +93,8 @@ pub(super) fn read(node: &Node<'_>) -> Option<Bgp> {
         hold_time: hold_time.unwrap_or(DEFAULT_HOLD_TIME),
         graceful_restart: graceful_restart.unwrap_or(true),
         withdraw_hold,
-        med,
-        communities: communities.unwrap_or_default(),
+        graceful_shutdown,
+        attributes,
         peers: peers?,
     })
 }
@@ -102,24 +123,6 @@ fn hold_time(node: &Node<'_>) -> Option<Duration> {
     }
     node.unexpected("whole seconds from \"3s\", or \"0s\" for no hold timer");
     None
-}
-
-fn communities(node: &Node<'_>) -> Option<Vec<String>> {
-    let mut seen = Seen::default();
-    let items = node.array(COMMUNITIES)?;
-    let read = |item: Node<'_>| {
-        let community = item.parsed(COMMUNITY, |text| {
-            let (high, low) = text.split_once(':')?;
-            Some((digits(high)?, digits(low)?))
-        })?;
-        let community = format!("{}:{}", community.0, community.1);
-        seen.first(&item, &community, || format!("community {community}")).then_some(community)
-    };
-    Some(items.into_iter().filter_map(read).collect())
-}
-
-fn digits(text: &str) -> Option<u16> {
-    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
 fn peers(node: &Node<'_>) -> Option<Vec<Peer>> {
@@ -151,6 +154,8 @@ fn peer(node: &Node<'_>, names: &mut Seen<String>, addresses: &mut Seen<IpAddr>)
         .get("multihop")
         .and_then(|node| node.integer("a TTL 1-255", 1..=255))
         .and_then(|ttl| u8::try_from(ttl).ok());
+    let overrides = Overrides { med: attributes::med(&section), prepend: attributes::prepend(&section) };
+    let (import, export) = (policy::import(&section), policy::export(&section));
     Some(Peer {
         name: name?,
         address: peer_address?,
@@ -161,6 +166,9 @@ fn peer(node: &Node<'_>, names: &mut Seen<String>, addresses: &mut Seen<IpAddr>)
         next_hop_ipv4,
         next_hop_ipv6,
         multihop,
+        import,
+        export,
+        overrides,
     })
 }
 

@@ -15,6 +15,7 @@
 //! Every error says where (file, line, column), which setting, what was expected and what was found. A
 //! configuration with an error is refused as a whole.
 
+mod attributes;
 mod bgp;
 mod check;
 mod compact;
@@ -27,6 +28,7 @@ mod load;
 mod model;
 mod parse;
 mod pieces;
+mod policy;
 mod pool;
 mod probes;
 mod scheduling;
@@ -37,11 +39,12 @@ pub(crate) mod value;
 mod vip;
 pub(crate) mod walk;
 
+pub use attributes::Attributes;
 pub use error::{ConfigError, Place, Problem};
 pub use load::load;
 pub use model::{
     Admin, Announce, Backend, Bgp, CheckPath, CheckTemplate, Config, ConnectionLimits, Daemon, Family,
-    HostAddresses, Network, Peer, Pool, Probes, Require, Segment, Service, Vip,
+    HostAddresses, Network, Peer, Pool, Probes, Require, Route, Segment, Service, Vip,
 };
 pub use parse::{parse, parse_with};
 pub use probes::MARKS;

@@ -1,6 +1,7 @@
 //! The validated configuration: plain data, every rule of the format already held.
 
-use super::{Place, Threshold};
+use super::{Attributes, Place, Threshold};
+use bgp::policy::{ExportFilter, Import, Overrides};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -114,6 +115,9 @@ pub struct Vip {
     pub withdraw_hold: Option<Duration>,
     /// How long something on it must have been able to serve before it is announced again.
     pub announce_hold: Duration,
+    /// With what.
+    #[serde(flatten)]
+    pub attributes: Attributes,
 }
 
 /// When a VIP is announced.
@@ -165,10 +169,12 @@ pub struct Bgp {
     pub graceful_restart: bool,
     /// How long a VIP stays announced after its last backend is gone.
     pub withdraw_hold: Duration,
-    /// MULTI_EXIT_DISC of every announcement.
-    pub med: Option<u32>,
-    /// Communities of every announcement, each `"HIGH:LOW"` with both 0 to 65535 (RFC 1997).
-    pub communities: Vec<String>,
+    /// How long routers are asked to prefer others before a planned withdrawal of everything.
+    #[serde(default)]
+    pub graceful_shutdown: Duration,
+    /// What every announcement says of which nobody else says something.
+    #[serde(flatten)]
+    pub attributes: Attributes,
     /// The routers, in the order of the file; at least one, names and addresses unique.
     pub peers: Vec<Peer>,
 }
@@ -234,6 +240,15 @@ pub struct Peer {
     pub next_hop_ipv6: Option<Ipv6Addr>,
     /// TTL of the session's packets when the router is not on the link.
     pub multihop: Option<u8>,
+    /// What is taken of the router's routes; nothing without rules.
+    #[serde(default)]
+    pub import: Option<Import>,
+    /// Which of our routes it is told.
+    #[serde(default)]
+    pub export: ExportFilter,
+    /// Attributes that it is told in place of the routes' own.
+    #[serde(default)]
+    pub overrides: Overrides,
 }
 
 /// One balanced service: the same port of one or several VIPs, served by one pool.
@@ -273,6 +288,9 @@ pub struct Service {
     pub require: Require,
     /// The checks of a backend; none takes every backend for up.
     pub checks: Vec<CheckTemplate>,
+    /// What its VIPs are announced with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub route: Option<Box<Route>>,
     /// Where the service is defined.
     pub origin: Place,
 }
@@ -293,6 +311,15 @@ impl Service {
             None => ipvs::ServiceKey::Address { protocol: self.protocol, address: vip, port: self.port },
         }
     }
+}
+
+/// What a service's VIPs are announced with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Route {
+    /// The attributes.
+    pub attributes: Attributes,
+    /// Where they are written down.
+    pub origin: Place,
 }
 
 /// Where a service's backends come from.

@@ -7,7 +7,7 @@ use super::pieces::split;
 use super::service::Listeners;
 use super::twice::Seen;
 use super::walk::{Node, ReadFile, Run, root};
-use super::{ConfigError, bgp, daemon, kernel, probes, service, vip};
+use super::{ConfigError, attributes, bgp, daemon, kernel, probes, service, vip};
 use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -69,6 +69,7 @@ pub(super) fn in_pieces(files: &[(PathBuf, String)], read: ReadFile<'_>) -> Opti
     }
     vip::check_strangers(&reader.config, &vips);
     probes::check_missing(&reader.config, &run);
+    attributes::check_contradictions(&reader.config, &run);
     drop(vips);
     run.into_errors().is_empty().then_some(reader.config)
 }
@@ -85,6 +86,7 @@ pub(super) fn whole(files: &[(PathBuf, String)], read: ReadFile<'_>) -> Result<C
     }
     vip::check_strangers(&reader.config, &vips);
     probes::check_missing(&reader.config, &run);
+    attributes::check_contradictions(&reader.config, &run);
     drop(vips);
     let mut errors = run.into_errors();
     if errors.is_empty() {

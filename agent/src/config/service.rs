@@ -6,7 +6,7 @@ use super::threshold::Threshold;
 use super::twice::Seen;
 use super::value::{boolean, duration_or, is_name, port, vip};
 use super::walk::{Node, Section};
-use super::{Problem, check, forwarding, pool, scheduling};
+use super::{Problem, attributes, check, forwarding, pool, scheduling};
 use ipvs::{Family, Forward, Protocol, ServiceKey};
 use std::net::IpAddr;
 use std::num::NonZeroU32;
@@ -36,6 +36,7 @@ const KEYS: &[&str] = &[
     "backends",
     "checks",
     "addresses",
+    "route",
 ];
 
 const NAME: &str = "a name of 1 to 64 of a-z, 0-9, \"_\", \".\" and \"-\", the first a letter or digit";
@@ -91,6 +92,7 @@ pub(super) fn read(node: &Node<'_>, name: &str, listeners: &mut Listeners) -> Op
     let addresses = pool::addresses(&section);
     let pool = pool::read(&section, scheduler.as_ref().map(|(service, _)| service), addresses);
     let checks = check::read(&section);
+    let route = attributes::route(&section);
     let ((pool, addresses), (scheduler, persistence_ipv6)) = (pool?, scheduler?);
     let (forward, backend_port) = forwarding?;
     let (port, protocol, fwmark) = match listener? {
@@ -119,6 +121,7 @@ pub(super) fn read(node: &Node<'_>, name: &str, listeners: &mut Listeners) -> Op
         addresses,
         require,
         checks,
+        route,
         origin: node.key_place(),
     })
 }

@@ -1,14 +1,23 @@
 //! `[vip."ADDRESS"]`: how one VIP is announced.
 
-use super::Problem;
 use super::model::{Announce, Config, Vip};
 use super::value::duration;
 use super::walk::Node;
+use super::{Problem, attributes};
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-const KEYS: &[&str] = &["announce", "withdraw_hold", "announce_hold"];
+const KEYS: &[&str] = &[
+    "announce",
+    "withdraw_hold",
+    "announce_hold",
+    "med",
+    "local_pref",
+    "prepend",
+    "communities",
+    "large_communities",
+];
 
 const ANNOUNCE: &str = "\"any\", \"all\" or \"always\"";
 
@@ -30,6 +39,7 @@ pub(super) fn read(node: &Node<'_>, name: &str) -> Option<(IpAddr, Vip)> {
         announce: announce.unwrap_or_default(),
         withdraw_hold: hold("withdraw_hold"),
         announce_hold: hold("announce_hold").unwrap_or_default(),
+        attributes: attributes::read(&section),
     };
     Some((address, vip))
 }

@@ -142,6 +142,20 @@ pub enum Refusal {
         /// Names that are near.
         near: Vec<String>,
     },
+    /// No service has such a VIP.
+    #[error("no service has the VIP {vip}{}", did_you_mean(.near))]
+    UnknownVip {
+        /// What was asked for.
+        vip: String,
+        /// VIPs that are near.
+        near: Vec<String>,
+    },
+    /// A VIP would be announced that nothing serves.
+    #[error("{message}")]
+    NothingServes {
+        /// Why nothing does.
+        message: String,
+    },
     /// There is nothing to be done.
     #[error("{message}")]
     Nothing {

@@ -2,7 +2,7 @@
 
 use super::inventory::Snapshots;
 use super::path::PathSeen;
-use super::saved::{Saved, SetWeight};
+use super::saved::{Saved, SetWeight, VipWord};
 use crate::config::{Admin, Backend, Config};
 use crate::fib;
 use health::{Advice, Check, Verdict};
@@ -145,6 +145,22 @@ pub enum Command {
         /// Why, and for how long.
         note: Note,
     },
+    /// Have a VIP announced or withdrawn in place of what its services say.
+    Vip {
+        /// The VIP.
+        vip: String,
+        /// What is wanted; none leaves it to its services again.
+        to: Option<VipWord>,
+        /// Why, and for how long.
+        note: Note,
+    },
+    /// Drain the whole balancer: ask routers to prefer others, then withdraw every VIP.
+    DrainBalancer {
+        /// Why, and for how long.
+        note: Note,
+    },
+    /// Take a drain of the whole balancer back.
+    UndrainBalancer,
 }
 
 /// How far out of its pools a backend is taken.

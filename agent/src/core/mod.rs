@@ -13,6 +13,7 @@
 //! Reading order: [`event`], [`action`], [`pool`] (the rules), [`verdicts`], [`advice`], [`member`], [`families`], [`path`],
 //! [`inventory`], [`desired`], [`advertise`], [`state`], [`step`](mod@step), [`operator`], [`view`],
 //! [`numbers`].
+//! [`orders`] has what operators say of announcements.
 
 pub mod action;
 pub mod advertise;
@@ -25,6 +26,7 @@ pub mod inventory;
 pub mod member;
 pub mod numbers;
 pub mod operator;
+pub mod orders;
 mod outcome;
 pub mod path;
 pub mod plan;

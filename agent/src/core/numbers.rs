@@ -15,6 +15,10 @@ use std::sync::Arc;
 pub struct Numbers {
     /// Whether routes have been set.
     pub is_ready: bool,
+    /// Whether an operator has drained the whole balancer.
+    pub is_drained: bool,
+    /// VIPs of which an operator has said something.
+    pub vip_words: usize,
     /// Services in the kernel that are not ours.
     pub foreign_services: usize,
     /// Operations that the kernel refused last.
@@ -80,6 +84,8 @@ pub struct BackendNumbers {
 pub fn numbers(state: &State) -> Numbers {
     Numbers {
         is_ready: state.is_ready(),
+        is_drained: state.saved.drained.is_some(),
+        vip_words: state.saved.vips.len(),
         foreign_services: ipvs::foreign(&state.kernel.table, &state.wanted.table, &state.wanted.owned),
         refused_operations: state.kernel.failures.len(),
         services: state.services.values().map(|service| of_service(state, service)).collect(),

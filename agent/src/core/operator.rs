@@ -4,7 +4,8 @@ use super::Timestamp;
 use super::action::{Answer, Done, Refusal};
 use super::event::{Command, Note, Request, TakenOut};
 use super::member::Pool;
-use super::saved::{Change, SetWeight};
+use super::orders;
+use super::saved::{Change, SetWeight, VipWord};
 use super::state::{ServiceState, State};
 use crate::config::{Admin, Family, Pool as PoolSource, Service, Threshold};
 use crate::suggest::suggest;
@@ -30,6 +31,13 @@ pub fn command(state: &mut State, request: &Request, now: Timestamp) -> Answer {
         }
         Command::Weigh { host, to: None, .. } => unweigh(state, &canonical(host)),
         Command::Confirm { service } => confirm(state, service, now),
+        Command::Vip { vip, to, note } => {
+            let always = matches!(to, Some(VipWord::Announced)) && note.force;
+            let to = if always { Some(VipWord::AnnouncedAlways) } else { *to };
+            orders::vip(state, vip, to, change((), &request.who, note, now))
+        }
+        Command::DrainBalancer { note } => orders::drain(state, &request.who, note, now),
+        Command::UndrainBalancer => orders::undrain(state),
     }
 }
 

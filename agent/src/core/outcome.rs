@@ -10,14 +10,15 @@ use super::pool::Standing;
 use super::state::{Emitted, Phase, START_GRACE, ServiceState, State, service_keys};
 use super::uses::{self, Changed, Uses};
 use super::vip::{Holds, Vip};
-use super::{Timestamp, why};
+use super::{Timestamp, orders, why};
 use crate::config::{Bgp, Pool as PoolSource, Service};
-use bgp::{Prefix, RouteAttributes, RouteSet};
+use bgp::{Prefix, RouteSet};
 use ipvs::{Family, ServiceKey};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Backends in one line of the log: it still fits a screen.
 const SUBJECTS: usize = 50;
@@ -84,10 +85,12 @@ pub(super) fn conclude(state: &mut State, mut dirty: Dirty, now: Timestamp) -> V
             }
         }
     }
-    let is_news = vips(state, &dirty, now) | start(state, now) | dirty.every_vip;
+    let drains = orders::advance(state, now);
+    dirty.every_vip |= drains;
+    let is_news = vips(state, &dirty, drains, now) | start(state, now) | dirty.every_vip;
     let is_stopping = matches!(state.phase, Phase::Stopping { .. });
     if is_news || is_stopping {
-        routes(state, &mut actions);
+        routes(state, &mut actions, now);
     }
     if (is_news && remember_withdrawn(state)) || save == Save::Last {
         actions.push(Action::Save(state.saved.clone()));
@@ -321,7 +324,7 @@ fn addresses(state: &mut State, dirty: &Dirty, actions: &mut Vec<Action>) {
 }
 
 /// Judges the VIPs that something has happened to. True when one is announced, withdrawn or confirmed by that.
-fn vips(state: &mut State, dirty: &Dirty, now: Timestamp) -> bool {
+fn vips(state: &mut State, dirty: &Dirty, drains: bool, now: Timestamp) -> bool {
     let Some(config) = state.config.as_ref().map(Arc::clone) else { return false };
     let mut is_news = false;
     let judged: Vec<IpAddr> = match dirty.every_vip {
@@ -333,19 +336,26 @@ fn vips(state: &mut State, dirty: &Dirty, now: Timestamp) -> bool {
         let services: Vec<_> =
             users.iter().filter_map(|name| Some((&**name, state.services.get(&**name)?))).collect();
         let policy = config.vips.get(&vip).cloned().unwrap_or_default();
+        let order = orders::order(state, vip);
+        let mut holds = Holds::of(&policy, &config);
+        if order.announce.is_some() {
+            holds.announce = Duration::ZERO;
+        }
+        let announce = order.announce.unwrap_or(policy.announce);
         let is_trusted = !state.saved.withdrawn.contains(&vip);
-        let prospect = prospect(vip, &services, &state.kernel, (policy.announce, is_trusted));
+        let prospect = prospect(vip, &services, &state.kernel, (announce, is_trusted));
         let entry = state.vips.entry(vip).or_insert_with(|| Vip::new(now));
         let was_unconfirmed = entry.is_unconfirmed;
-        let changed = entry.judge(prospect, &Holds::of(&policy, &config), now);
+        let changed = entry.judge(prospect, order, &holds, now);
         is_news |= changed || entry.is_unconfirmed != was_unconfirmed;
         match entry.due {
             Some(due) => state.held_vips.insert(vip, due),
             None => state.held_vips.remove(&vip),
         };
-        if changed {
+        // A drain is told once, not for each VIP.
+        if changed && !drains {
             state.notices.push(Notice {
-                level: if entry.announced { Level::Info } else { Level::Error },
+                level: if entry.announced || entry.is_able { Level::Info } else { Level::Error },
                 service: None,
                 subject: Some(vip.to_string()),
                 what: format!("VIP {}", if entry.announced { "can be announced" } else { "is withdrawn" }),
@@ -399,7 +409,7 @@ fn remember_withdrawn(state: &mut State) -> bool {
     if !state.is_ready() {
         return false;
     }
-    let is_withdrawn = |vip: &&Vip| !vip.announced && !vip.is_unconfirmed;
+    let is_withdrawn = |vip: &&Vip| !vip.is_able && !vip.is_unconfirmed;
     let withdrawn =
         state.vips.iter().filter(|(_, vip)| is_withdrawn(vip)).map(|(address, _)| *address).collect();
     let changed = state.saved.withdrawn != withdrawn;
@@ -408,12 +418,14 @@ fn remember_withdrawn(state: &mut State) -> bool {
 }
 
 /// What the routers are to hear.
-fn routes(state: &mut State, actions: &mut Vec<Action>) {
+fn routes(state: &mut State, actions: &mut Vec<Action>, now: Timestamp) {
     let Some(bgp) = state.config.as_ref().and_then(|config| config.bgp.as_ref()) else { return };
     let routes = match state.phase {
         Phase::Starting | Phase::Stopped => return,
-        Phase::Stopping { .. } => RouteSet::new(),
-        Phase::Running { .. } => announced(&state.vips, bgp),
+        Phase::Stopping { withdraw, .. } if withdraw <= now => RouteSet::new(),
+        Phase::Stopping { .. } => announced(state, bgp).leaving(),
+        Phase::Running { .. } if orders::is_leaving(state) => announced(state, bgp).leaving(),
+        Phase::Running { .. } => announced(state, bgp),
     };
     if state.emitted.routes.as_ref() != Some(&routes) {
         actions.push(Action::SetRoutes(routes.clone()));
@@ -421,14 +433,12 @@ fn routes(state: &mut State, actions: &mut Vec<Action>) {
     }
 }
 
-fn announced(vips: &BTreeMap<IpAddr, Vip>, bgp: &Bgp) -> RouteSet {
-    let attributes = RouteAttributes {
-        med: bgp.med,
-        communities: bgp.communities.iter().filter_map(|community| community.parse().ok()).collect(),
-        ..RouteAttributes::default()
+fn announced(state: &State, bgp: &Bgp) -> RouteSet {
+    let of_all = bgp.attributes.clone().of_route();
+    let attributes = |address: &IpAddr| match state.said.get(address) {
+        Some(said) => said.or(&bgp.attributes).of_route(),
+        None => of_all.clone(),
     };
-    vips.iter()
-        .filter(|(_, vip)| vip.announced)
-        .map(|(address, _)| (Prefix::host(*address), attributes.clone()))
-        .collect()
+    let vips = state.vips.iter().filter(|(_, vip)| vip.announced);
+    vips.map(|(address, _)| (Prefix::host(*address), attributes(address))).collect()
 }

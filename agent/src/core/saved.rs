@@ -19,6 +19,12 @@ pub struct Saved {
     /// Weights that operators have set, by host name.
     #[serde(default)]
     pub weights: BTreeMap<String, Change<SetWeight>>,
+    /// What operators want of VIPs in place of what their services say.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub vips: BTreeMap<IpAddr, Change<VipWord>>,
+    /// That an operator has drained the whole balancer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drained: Option<Change<Balancer>>,
     /// VIPs that were withdrawn because nothing could serve: what the kernel has for them is held for the threshold's
     /// sake, and is not to be announced before checks have spoken.
     #[serde(default)]
@@ -69,27 +75,61 @@ impl Saved {
         self.agents.len() < before
     }
 
-    /// Takes out the operators' changes that are over. Gives the hosts that they were about.
-    pub fn expire(&mut self, now: Timestamp) -> BTreeSet<String> {
+    /// Takes out the operators' changes that are over. Gives what they were about.
+    pub fn expire(&mut self, now: Timestamp) -> Expired {
         let mut hosts = BTreeSet::new();
         hosts.extend(expire(&mut self.admin, now));
         hosts.extend(expire(&mut self.weights, now));
-        hosts
+        let drain = self.drained.take_if(|change| change.is_over(now)).is_some();
+        Expired { hosts, vips: expire(&mut self.vips, now), drain }
     }
 
     /// When the next change is over.
     pub fn next_expiry(&self) -> Option<Timestamp> {
         let admin = self.admin.values().filter_map(|change| change.until);
-        admin.chain(self.weights.values().filter_map(|change| change.until)).min()
+        let weights = self.weights.values().filter_map(|change| change.until);
+        let vips = self.vips.values().filter_map(|change| change.until);
+        let drained = self.drained.iter().filter_map(|change| change.until);
+        admin.chain(weights).chain(vips).chain(drained).min()
     }
 }
 
-fn expire<T>(changes: &mut BTreeMap<String, Change<T>>, now: Timestamp) -> Vec<String> {
-    let is_over = |change: &Change<T>| change.until.is_some_and(|until| until <= now);
-    let over: Vec<String> =
-        changes.iter().filter(|(_, change)| is_over(change)).map(|(host, _)| host.clone()).collect();
-    over.iter().for_each(|host| drop(changes.remove(host)));
+fn expire<K: Ord + Clone, T>(changes: &mut BTreeMap<K, Change<T>>, now: Timestamp) -> Vec<K> {
+    let over: Vec<K> =
+        changes.iter().filter(|(_, change)| change.is_over(now)).map(|(about, _)| about.clone()).collect();
+    over.iter().for_each(|about| drop(changes.remove(about)));
     over
+}
+
+/// What operators' changes were about that are over.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Expired {
+    /// Hosts.
+    pub hosts: BTreeSet<String>,
+    /// VIPs.
+    pub vips: Vec<IpAddr>,
+    /// Whether the balancer was drained.
+    pub drain: bool,
+}
+
+/// What an operator wants of a VIP, in place of what its services say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VipWord {
+    /// Not announced, whatever they say.
+    Withdrawn,
+    /// Announced while anything on it can serve, at once.
+    Announced,
+    /// Announced whether or not anything on it can serve.
+    AnnouncedAlways,
+}
+
+/// What an operator wants of the balancer as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Balancer {
+    /// Nothing is announced.
+    Drained,
 }
 
 /// An operator's change.
@@ -108,6 +148,13 @@ pub struct Change<T> {
     /// Until when; for good when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
+}
+
+impl<T> Change<T> {
+    /// Whether its time has passed.
+    fn is_over(&self, now: Timestamp) -> bool {
+        self.until.is_some_and(|until| until <= now)
+    }
 }
 
 /// Who, when, until when and why: `by root at 2026-02-03T04:05:06.789Z until …: "disk"`.

@@ -5,12 +5,13 @@ use super::action::{Notice, WantedTable};
 use super::families::PerFamily;
 use super::inventory::Inventory;
 use super::member::Pool;
+use super::orders::Drain;
 use super::path::Paths;
 use super::saved::Saved;
 use super::uses::{ByCheck, Users};
 use super::verdicts::Verdicts;
 use super::vip::Vip;
-use crate::config::{Config, Service};
+use crate::config::{Attributes, Config, Service};
 use health::Check;
 use ipvs::{DaemonRole, Protocol, ServiceKey, Table};
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,6 +43,8 @@ pub struct State {
     /// Which services are on a VIP.
     pub(super) vip_users: BTreeMap<IpAddr, Users>,
     pub(super) vips: BTreeMap<IpAddr, Vip>,
+    /// What is said of announcements of single VIPs.
+    pub(super) said: BTreeMap<IpAddr, Attributes>,
     /// VIPs that keep their state for now, and until when.
     pub(super) held_vips: BTreeMap<IpAddr, Timestamp>,
     pub(super) kernel: Kernel,
@@ -56,6 +59,8 @@ pub struct State {
     /// VIPs that the configuration lost, and until when they stay on the device, for the same reason.
     pub(super) leaving_vips: BTreeMap<IpAddr, Timestamp>,
     pub(super) phase: Phase,
+    /// How far an operator's drain of the balancer has got.
+    pub(super) drain: Drain,
     /// While it starts: services that have not spoken, as far as they were looked at.
     pub(super) unsettled: BTreeSet<String>,
     pub(super) emitted: Emitted,
@@ -73,8 +78,10 @@ pub enum Phase {
         /// Since when.
         since: Timestamp,
     },
-    /// Routes are withdrawn; traffic moves away.
+    /// Traffic moves away: routers are asked to prefer others, then routes are withdrawn.
     Stopping {
+        /// When routes are withdrawn.
+        withdraw: Timestamp,
         /// When to exit.
         until: Timestamp,
     },
@@ -184,13 +191,23 @@ impl State {
         let drain = (!self.draining.is_empty()).then(|| self.kernel.last_read + DRAIN_POLL);
         let phase = match self.phase {
             Phase::Starting => Some(self.configured_at + START_GRACE),
-            Phase::Stopping { until } => Some(until),
+            // Once they are withdrawn nothing happens before the end.
+            Phase::Stopping { withdraw, until }
+                if self.emitted.routes.as_ref().is_some_and(|r| !r.is_empty()) =>
+            {
+                Some(withdraw.min(until))
+            }
+            Phase::Stopping { until, .. } => Some(until),
             Phase::Running { .. } | Phase::Stopped => None,
+        };
+        let order = match self.drain {
+            Drain::Leaving { until } => Some(until),
+            Drain::No | Drain::Gone => None,
         };
         let vips = self.held_vips.values().min().copied();
         let leaving = self.leaving.values().chain(self.leaving_vips.values()).min().copied();
         let operators = self.saved.next_expiry();
         let rising = self.rising.values().min().copied();
-        [resync, drain, phase, vips, leaving, operators, rising].into_iter().flatten().min()
+        [resync, drain, phase, order, vips, leaving, operators, rising].into_iter().flatten().min()
     }
 }

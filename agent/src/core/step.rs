@@ -5,9 +5,10 @@ use super::event::{Command, ConnectionCount, Event, Request};
 use super::families::PerFamily;
 use super::inventory::Inventory;
 use super::outcome::{self, Dirty};
+use super::saved::Expired;
 use super::state::{DRAIN_POLL, Phase, START_GRACE, ServiceState, State, service_keys};
 use super::uses::{self, Users, Uses};
-use super::{Timestamp, desired, operator, path};
+use super::{Timestamp, desired, operator, orders, path};
 use crate::config::{Backend, Config, Service, Threshold};
 use ipvs::{DestinationKey, ServiceKey, Table};
 use std::collections::{BTreeMap, BTreeSet};
@@ -64,7 +65,7 @@ pub fn step(state: &mut State, event: Event, now: Timestamp) -> Vec<Action> {
     actions.extend(last);
     // Taken whole: what a start has to say would keep its room for good.
     actions.extend(std::mem::take(&mut state.notices).into_iter().map(Action::Notice));
-    if matches!(state.phase, Phase::Stopping { until } if until <= now) {
+    if matches!(state.phase, Phase::Stopping { until, .. } if until <= now) {
         state.phase = Phase::Stopped;
         actions.push(Action::Exit);
     }
@@ -122,6 +123,7 @@ fn configure(state: &mut State, config: Arc<Config>, dirty: &mut Dirty, now: Tim
         Arc::make_mut(&mut state.wanted.settings).settings = config.ipvs.clone();
         dirty.table = true;
     }
+    state.said = config.attributes_of_vips();
     state.config = Some(config);
     dirty.every_vip = true;
     dirty.keys = true;
@@ -279,6 +281,7 @@ fn operate(state: &mut State, request: &Request, dirty: &mut Dirty, now: Timesta
             dirty.relist.extend(done.services.iter().cloned());
             dirty.sources |= matches!(request.command, Command::Confirm { .. });
             dirty.operators = true;
+            dirty.vips.extend(vip_of(&request.command));
             state.notices.push(Notice {
                 level: Level::Info,
                 service: None,
@@ -287,6 +290,7 @@ fn operate(state: &mut State, request: &Request, dirty: &mut Dirty, now: Timesta
                 reason: format!("{} asked for it", request.who),
             });
             forget_absent(state);
+            forget_absent_vips(state);
         }
         Err(refusal) => state.notices.push(Notice {
             level: Level::Warn,
@@ -310,6 +314,35 @@ fn forget_absent(state: &mut State) {
             reason: format!(
                 "no pool has this host, and it is the oldest of more than {} such changes",
                 operator::MAX_ABSENT
+            ),
+        });
+    }
+}
+
+/// The VIP that a command is about.
+fn vip_of(command: &Command) -> Option<IpAddr> {
+    match command {
+        Command::Vip { vip, .. } => vip.parse().ok(),
+        Command::TakeOut { .. }
+        | Command::Pool { .. }
+        | Command::Confirm { .. }
+        | Command::Weigh { .. }
+        | Command::DrainBalancer { .. }
+        | Command::UndrainBalancer => None,
+    }
+}
+
+/// Bounds what is kept of VIPs that no service has.
+fn forget_absent_vips(state: &mut State) {
+    for vip in orders::forget_absent(state) {
+        state.notices.push(Notice {
+            level: Level::Warn,
+            service: None,
+            subject: Some(vip.to_string()),
+            what: "an operator's word is forgotten".into(),
+            reason: format!(
+                "no service has this VIP, and it is the oldest of more than {}",
+                orders::MAX_ABSENT
             ),
         });
     }
@@ -344,13 +377,18 @@ fn tick(state: &mut State, dirty: &mut Dirty, now: Timestamp) -> Option<Action> 
 
 /// Takes operators' changes back whose time is over.
 fn expire(state: &mut State, dirty: &mut Dirty, now: Timestamp) {
-    for host in state.saved.expire(now) {
-        dirty.relist.extend(operator::services_of(state, &host).unwrap_or_default());
+    let Expired { hosts, vips, drain } = state.saved.expire(now);
+    for host in &hosts {
+        dirty.relist.extend(operator::services_of(state, host).unwrap_or_default());
+    }
+    dirty.vips.extend(&vips);
+    let hosts = hosts.into_iter().chain(vips.iter().map(ToString::to_string));
+    for subject in hosts.chain(drain.then(|| orders::BALANCER.to_owned())) {
         dirty.operators = true;
         state.notices.push(Notice {
             level: Level::Info,
             service: None,
-            subject: Some(host),
+            subject: Some(subject),
             what: "an operator's change is over".into(),
             reason: "its time has passed".into(),
         });
@@ -358,22 +396,26 @@ fn expire(state: &mut State, dirty: &mut Dirty, now: Timestamp) {
 }
 
 fn stop(state: &mut State, now: Timestamp) {
-    let delay = match (&state.phase, &state.config) {
-        (Phase::Running { .. }, Some(config)) if state.vips.values().any(|vip| vip.announced) => {
-            if config.bgp.is_some() { config.daemon.shutdown_delay } else { Duration::ZERO }
+    let bgp = state.config.as_ref().and_then(|config| config.bgp.as_ref());
+    let (grace, delay) = match (&state.phase, &state.config, bgp) {
+        (Phase::Running { .. }, Some(config), Some(bgp)) if state.vips.values().any(|vip| vip.announced) => {
+            // Those that are being drained have been asked already.
+            let grace = if orders::is_leaving(state) { Duration::ZERO } else { bgp.graceful_shutdown };
+            (grace, config.daemon.shutdown_delay)
         }
         // Asked twice, or nothing was announced: nothing to wait for.
-        (Phase::Starting | Phase::Running { .. } | Phase::Stopping { .. } | Phase::Stopped, _) => {
-            Duration::ZERO
+        (Phase::Starting | Phase::Running { .. } | Phase::Stopping { .. } | Phase::Stopped, _, _) => {
+            (Duration::ZERO, Duration::ZERO)
         }
     };
-    state.phase = Phase::Stopping { until: now + delay };
+    state.phase = Phase::Stopping { withdraw: now + grace, until: now + grace + delay };
+    let asked = if grace.is_zero() { "" } else { "routers are asked to prefer others, then " };
     state.notices.push(Notice {
         level: Level::Info,
         service: None,
         subject: None,
-        what: "stopping: every VIP is withdrawn, the kernel goes on serving".into(),
-        reason: format!("asked to stop; exit in {} ms", delay.as_millis()),
+        what: format!("stopping: {asked}every VIP is withdrawn, the kernel goes on serving"),
+        reason: format!("asked to stop; exit in {} ms", (grace + delay).as_millis()),
     });
 }
 

@@ -3,6 +3,8 @@
 mod check;
 
 use super::operator::{absent, canonical, services_of, source_of};
+use super::orders::{self, Drain};
+use super::saved::{Change, VipWord};
 use super::state::{Phase, ServiceState, State};
 use super::{Timestamp, action::Refusal, advice, member::Member, why};
 use crate::config::{Family, Service};
@@ -36,8 +38,23 @@ pub struct Status {
     pub foreign_services: usize,
     /// What the kernel refused last.
     pub kernel_failures: Vec<String>,
+    /// The drain of the whole balancer, if an operator has asked for it.
+    #[serde(default)]
+    pub drain: Option<DrainView>,
+    /// VIPs that operators have said something of and that no service has; it holds when they come back.
+    #[serde(default)]
+    pub absent_vips: Vec<std::net::IpAddr>,
     /// Hosts that operators' changes are about and that no pool has; the changes hold when they come back.
     pub absent_hosts: Vec<String>,
+}
+
+/// A drain of the whole balancer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DrainView {
+    /// `leaving`: routers are asked to prefer others; `withdrawn`: nothing is announced.
+    pub stage: String,
+    /// Who, when, until when and why.
+    pub said: String,
 }
 
 /// A daemon that shares connections with other balancers.
@@ -157,6 +174,9 @@ pub struct VipView {
     pub since: Timestamp,
     /// Why.
     pub reason: String,
+    /// What an operator wants of it in place of what its services say, with who, when and why.
+    #[serde(default)]
+    pub operator: Option<String>,
 }
 
 /// The probe namespace, from which checks go to servers by VIPs.
@@ -246,8 +266,11 @@ pub fn status(state: &State, only: Option<&str>) -> Result<Status, String> {
                 announced: vip.announced,
                 since: vip.since,
                 reason: vip.reason.clone(),
+                operator: state.saved.vips.get(address).map(said_of_vip),
             })
             .collect(),
+        drain: drain_view(state),
+        absent_vips: orders::absent(state).into_iter().collect(),
         peers: Vec::new(),
         sync_daemons: sync_daemons(state),
         probes: None,
@@ -255,6 +278,24 @@ pub fn status(state: &State, only: Option<&str>) -> Result<Status, String> {
         kernel_failures: state.kernel.failures.clone(),
         absent_hosts: absent(state).into_iter().map(Into::into).collect(),
     })
+}
+
+fn said_of_vip(change: &Change<VipWord>) -> String {
+    let word = match change.to {
+        VipWord::Withdrawn => "withdrawn",
+        VipWord::Announced => "announced",
+        VipWord::AnnouncedAlways => "announced whatever its checks say",
+    };
+    format!("{word} {change}")
+}
+
+fn drain_view(state: &State) -> Option<DrainView> {
+    let change = state.saved.drained.as_ref()?;
+    let stage = match state.drain {
+        Drain::No | Drain::Leaving { .. } => "leaving",
+        Drain::Gone => "withdrawn",
+    };
+    Some(DrainView { stage: stage.into(), said: change.to_string() })
 }
 
 fn sync_daemons(state: &State) -> Vec<SyncDaemonView> {

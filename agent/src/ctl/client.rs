@@ -81,6 +81,14 @@ impl Client {
         self.ask(Method::GET, "/v1/diff", Bytes::new()).await
     }
 
+    /// Asks for a view by its path.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        self.ask(Method::GET, path, Bytes::new()).await
+    }
+
     /// Asks for a change.
     ///
     /// # Errors

@@ -1,10 +1,12 @@
 //! Answers as text for people.
 
+pub mod bgp;
 mod check;
 mod table;
 
 use crate::core::Timestamp;
 use crate::core::action::Done;
+use crate::core::orders::BALANCER;
 use crate::core::plan::{Plan, SimulatedBackend, SimulatedPool, Simulation};
 use crate::core::view::{BackendView, PeerView, PoolView, ServiceView, Status, VipView, Why};
 use crate::exec::ipvs::Comparison;
@@ -53,10 +55,20 @@ pub fn status(status: &Status, paint: Paint) -> String {
     let mut text = String::new();
     let phase = if status.ready { paint.good(&status.phase) } else { paint.odd(&status.phase) };
     line(&mut text, format_args!("lvsd is {phase}, configured {}", ago(status.since)));
+    if let Some(drain) = &status.drain {
+        let stage = match drain.stage.as_str() {
+            "leaving" => "being drained, routers are asked to prefer others",
+            _ => "drained, no VIP is announced",
+        };
+        line(&mut text, format_args!("{} the balancer is {stage}: {}", paint.odd("!"), drain.said));
+    }
     for service in &status.services {
         service_text(&mut text, service, paint);
     }
     vips(&mut text, &status.vips, paint);
+    for vip in &status.absent_vips {
+        line(&mut text, format_args!("an operator's word is kept of {vip}, which no service has"));
+    }
     peers(&mut text, &status.peers, paint);
     for daemon in &status.sync_daemons {
         let state = if daemon.running { paint.good("runs") } else { paint.bad("does not run") };
@@ -184,7 +196,11 @@ fn vips(text: &mut String, vips: &[VipView], paint: Paint) {
     text.push('\n');
     let mut table = Table::new(["VIP", "STATE", "SINCE", "WHY"]);
     for vip in vips {
-        let state = if vip.announced { paint.good("announced") } else { paint.bad("withdrawn") };
+        let state = match (vip.announced, &vip.operator) {
+            (true, _) => paint.good("announced"),
+            (false, None) => paint.bad("withdrawn"),
+            (false, Some(_)) => paint.odd("withdrawn"),
+        };
         table.row([vip.address.to_string(), state, ago(vip.since), vip.reason.clone()]);
     }
     text.push_str(&table.to_string());
@@ -235,6 +251,9 @@ pub fn why(why: &Why, paint: Paint) -> String {
 
 /// `lvsctl depool` and `lvsctl pool`.
 pub fn done(done: &Done) -> String {
+    if done.host == BALANCER {
+        return format!("{}\n", done.message);
+    }
     let services = if done.services.is_empty() { "no service".into() } else { done.services.join(", ") };
     format!("{} (in {services})\n", done.message)
 }
@@ -310,7 +329,7 @@ pub fn simulation(simulation: &Simulation, paint: Paint) -> String {
 /// `lvsctl diff` and `lvsctl resync`.
 pub fn comparison(comparison: &Comparison) -> String {
     let mut text = String::new();
-    let Comparison { differences, repaired, failures, foreign } = comparison;
+    let Comparison { differences, repaired, failures, foreign, .. } = comparison;
     match (differences.len(), repaired) {
         (0, _) => line(&mut text, format_args!("the kernel is as lvsd wants it")),
         (count, true) => line(&mut text, format_args!("{count} differences, repaired:")),

@@ -12,7 +12,7 @@ use crate::core::event::ConnectionCount;
 use crate::engine::Inbox;
 use crate::metrics::Metrics;
 use beside::Beside;
-use ipvs::{DaemonRole, Ipvs, Op, ServiceKey, Snapshot, Table, Weight, diff, settled};
+use ipvs::{Connections, DaemonRole, Ipvs, Op, ServiceKey, Snapshot, Table, Weight, diff, settled};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -114,6 +114,35 @@ pub struct Comparison {
     pub failures: Vec<String>,
     /// Services that are not ours, and are left alone.
     pub foreign: Vec<String>,
+    /// What goes through our services.
+    #[serde(default)]
+    pub traffic: Traffic,
+}
+
+/// What goes through the kernel's services that are ours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Traffic {
+    /// Established connections; those that routers have moved elsewhere stay until they time out.
+    pub active: u64,
+    /// Connections in any other state.
+    pub inactive: u64,
+    /// Packets from clients since the services were made, at most 2 s old.
+    pub packets: u64,
+}
+
+impl Traffic {
+    /// That of these services.
+    fn of(snapshot: &Snapshot, is_ours: impl Fn(&ServiceKey) -> bool) -> Self {
+        let ours = snapshot.connections.iter().filter(|((service, _), _)| is_ours(service));
+        let connections =
+            |count: fn(&Connections) -> u32| ours.clone().map(|(_, c)| u64::from(count(c))).sum();
+        let statistics = snapshot.service_statistics.iter().filter(|(service, _)| is_ours(service));
+        Self {
+            active: connections(|count| count.active),
+            inactive: connections(|count| count.inactive),
+            packets: statistics.map(|(_, statistics)| statistics.packets_in).sum(),
+        }
+    }
 }
 
 /// A table that is wanted.
@@ -233,6 +262,7 @@ impl Executor {
         let mut comparison = Comparison {
             differences: ops.iter().map(ToString::to_string).chain(beside).collect(),
             foreign: snapshot.table.keys().filter(is_foreign).map(ToString::to_string).collect(),
+            traffic: Traffic::of(&snapshot, |key| !is_foreign(&key)),
             ..Comparison::default()
         };
         if repair {

@@ -1,9 +1,11 @@
 //! Announces the wanted routes to the configured routers.
 
+use crate::api::bgp::Looks;
 use crate::config::{Bgp, Family, Peer};
 use anyhow::Context;
 use bgp::speaker::Statuses;
 use bgp::{Asn, HoldTime, PeerConfig, RouteSet, Speaker, SpeakerConfig};
+use std::net::Ipv4Addr;
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -12,6 +14,8 @@ use tokio::sync::watch;
 pub struct Handle {
     speaker: Speaker,
     listener: tokio::task::JoinHandle<()>,
+    local_asn: u32,
+    router_id: Ipv4Addr,
 }
 
 impl Handle {
@@ -29,7 +33,7 @@ impl Handle {
                 tracing::debug!(?event, "BGP");
             }
         });
-        Ok(Self { speaker, listener })
+        Ok(Self { speaker, listener, local_asn: bgp.local_asn, router_id: bgp.router_id })
     }
 
     /// Keeps sessions with exactly the routers of this section, with its settings; a session that neither concerns
@@ -55,6 +59,17 @@ impl Handle {
         self.speaker.status()
     }
 
+    /// Where it can be looked at.
+    pub fn looks(&self) -> Looks {
+        Looks {
+            local_asn: self.local_asn,
+            router_id: self.router_id,
+            peers: self.speaker.status(),
+            learned: self.speaker.learned(),
+            asker: self.speaker.asker(),
+        }
+    }
+
     /// Withdraws what is left, says Cease with this text and closes.
     pub async fn shutdown(self, text: &str) {
         self.speaker.shutdown(text).await;
@@ -74,6 +89,9 @@ fn peer_config(peer: &Peer, bgp: &Bgp) -> anyhow::Result<PeerConfig> {
     config.next_hop_v4 = peer.next_hop_ipv4;
     config.next_hop_v6 = peer.next_hop_ipv6;
     config.multihop = peer.multihop;
+    config.import.clone_from(&peer.import);
+    config.export.clone_from(&peer.export);
+    config.overrides = peer.overrides;
     config.graceful_restart = bgp.graceful_restart;
     Ok(config)
 }

@@ -166,6 +166,16 @@ fn daemon(make: &Make, numbers: &Numbers) -> Result<(), Error> {
         f64::from(u8::from(numbers.is_ready)),
     )?;
     make.one(
+        "lvsd_drained",
+        "Whether an operator has drained the whole balancer.",
+        f64::from(u8::from(numbers.is_drained)),
+    )?;
+    make.one(
+        "lvsd_vip_operator_words",
+        "VIPs that an operator has announced or withdrawn.",
+        numbers.vip_words as f64,
+    )?;
+    make.one(
         "lvsd_ipvs_foreign_services",
         "IPVS services in the kernel that are not lvsd's.",
         numbers.foreign_services as f64,
@@ -181,8 +191,28 @@ fn peers(make: &Make, peers: &Statuses) -> Result<(), Error> {
     let up = make.many("lvsd_bgp_established", "Whether the BGP session is established.", &["peer"])?;
     let announced =
         make.many("lvsd_bgp_announced_prefixes", "Prefixes that the peer holds of us.", &["peer", "family"])?;
-    let messages =
-        make.counters("lvsd_bgp_messages_total", "BGP messages since start.", &["peer", "direction"])?;
+    let received = make.many(
+        "lvsd_bgp_received_prefixes",
+        "Prefixes that the peer has announced.",
+        &["peer", "family"],
+    )?;
+    let taken =
+        make.many("lvsd_bgp_taken_prefixes", "Prefixes that the import rules took.", &["peer", "family"])?;
+    let withheld = make.many(
+        "lvsd_bgp_withheld_prefixes",
+        "Prefixes that are wanted and cannot be told to the peer.",
+        &["peer", "family"],
+    )?;
+    let refused = make.counters(
+        "lvsd_bgp_refused_total",
+        "Routes of the peer that were not taken, by reason.",
+        &["peer", "reason"],
+    )?;
+    let messages = make.counters(
+        "lvsd_bgp_messages_total",
+        "BGP messages since start.",
+        &["peer", "direction", "type"],
+    )?;
     let sessions = make.counters(
         "lvsd_bgp_sessions_total",
         "BGP sessions that were established since start.",
@@ -203,8 +233,25 @@ fn peers(make: &Make, peers: &Statuses) -> Result<(), Error> {
         for (family, count) in &peer.announced {
             announced.with_label_values(&[name, &family.to_string()]).set(*count as f64);
         }
-        count(&messages, &[name, "in"], peer.counters.messages_in);
-        count(&messages, &[name, "out"], peer.counters.messages_out);
+        for (family, count) in &peer.received {
+            received.with_label_values(&[name, &family.to_string()]).set(*count as f64);
+        }
+        for (family, count) in &peer.learned {
+            taken.with_label_values(&[name, &family.to_string()]).set(*count as f64);
+        }
+        for kept_back in &peer.withheld {
+            let labels = [name.as_str(), &kept_back.family.to_string()];
+            withheld.with_label_values(&labels).add(kept_back.routes as f64);
+        }
+        for (reason, routes) in &peer.refused {
+            count(&refused, &[name, reason], *routes);
+        }
+        for (kind, number) in peer.counters.received.by_type() {
+            count(&messages, &[name, "in", kind], number);
+        }
+        for (kind, number) in peer.counters.sent.by_type() {
+            count(&messages, &[name, "out", kind], number);
+        }
         count(&sessions, &[name], peer.counters.established);
         count(&malformed, &[name, "treat_as_withdraw"], peer.counters.treated_as_withdraw);
         count(&malformed, &[name, "attribute_discard"], peer.counters.attributes_discarded);

@@ -104,15 +104,17 @@ impl AdjRibOut {
         let mut judged = BTreeMap::new();
         for (prefix, attributes) in whole.iter() {
             let family = prefix.family();
-            if !self.export.concerns(*prefix) {
+            if !self.export.concerns(*prefix, attributes) {
                 continue;
             }
             let key = (family, attributes);
             let verdict = match judged.entry(key) {
                 Entry::Occupied(entry) => entry.into_mut(),
-                Entry::Vacant(entry) => entry.insert(
-                    self.export.announcement(family, attributes).map(|_| Arc::new(attributes.clone())),
-                ),
+                Entry::Vacant(entry) => {
+                    let told = self.export.overridden(attributes);
+                    let can = self.export.announcement(family, &told).map(drop);
+                    entry.insert(can.map(|()| Arc::new(told)))
+                }
             };
             match verdict {
                 Err(reason) => *self.withheld.entry((family, *reason)).or_default() += 1,
@@ -218,6 +220,16 @@ impl AdjRibOut {
             *counts.entry(prefix.family()).or_default() += 1;
         }
         counts
+    }
+
+    /// Every prefix that the neighbour holds of us.
+    pub(super) fn prefixes_told(&self) -> impl Iterator<Item = Prefix> {
+        self.told.keys().copied()
+    }
+
+    /// Whether the neighbour was told of a prefix what it is to be told.
+    pub(super) fn holds(&self, prefix: Prefix) -> bool {
+        self.told.contains_key(&prefix) && !self.announce.values().any(|waiting| waiting.contains(&prefix))
     }
 
     /// Routes that are wanted and cannot be told on this session: family, why, how many.

@@ -9,7 +9,7 @@ use std::{
 use crate::{
     Asn, Family, Prefix, RouteAttributes,
     fsm::Negotiated,
-    policy::ExportFilter,
+    policy::{ExportFilter, Overrides},
     wire::{Announcement, MAX_ATTRIBUTES, NextHop},
 };
 
@@ -57,6 +57,7 @@ pub struct Export {
     four_octet_asn: bool,
     enhanced_refresh: bool,
     filter: ExportFilter,
+    overrides: Overrides,
     configured: BTreeSet<Family>,
     negotiated: BTreeSet<Family>,
     next_hop_v4: Option<Ipv4Addr>,
@@ -85,6 +86,7 @@ impl Export {
             four_octet_asn: negotiated.four_octet_asn,
             enhanced_refresh: negotiated.enhanced_refresh,
             filter: ExportFilter::All,
+            overrides: Overrides::default(),
             configured: configured.clone(),
             negotiated: negotiated.families.clone(),
             next_hop_v4: next_hop_v4.or(local_v4),
@@ -95,6 +97,11 @@ impl Export {
     /// The same rules, and the neighbour is told only what the filter permits.
     pub fn filtered(self, filter: ExportFilter) -> Self {
         Self { filter, ..self }
+    }
+
+    /// The same rules, and the neighbour is told these attributes in place of the routes' own.
+    pub fn overriding(self, overrides: Overrides) -> Self {
+        Self { overrides, ..self }
     }
 
     /// The families that both sides offered.
@@ -112,9 +119,19 @@ impl Export {
         self.enhanced_refresh
     }
 
+    /// Whether the session is configured for a family.
+    pub fn carries(&self, family: Family) -> bool {
+        self.configured.contains(&family)
+    }
+
     /// Whether this session is meant to carry the route at all; if not, it is no concern of it.
-    pub fn concerns(&self, prefix: Prefix) -> bool {
-        self.configured.contains(&prefix.family()) && self.filter.permits(prefix)
+    pub fn concerns(&self, prefix: Prefix, attributes: &RouteAttributes) -> bool {
+        self.configured.contains(&prefix.family()) && self.filter.permits(prefix, attributes)
+    }
+
+    /// The attributes that the neighbour is told.
+    pub fn overridden(&self, attributes: &RouteAttributes) -> RouteAttributes {
+        self.overrides.apply(attributes)
     }
 
     fn next_hop(&self, family: Family) -> Option<NextHop> {

@@ -16,6 +16,7 @@ mod adj_out;
 mod export;
 mod loc;
 mod received;
+mod told;
 
 #[cfg(test)]
 mod in_tests;
@@ -27,3 +28,4 @@ pub use adj_out::{AdjRibOut, Batch, Pending};
 pub use export::{Export, WithheldReason};
 pub use loc::{Candidate, LocRib, Source, Step};
 pub use received::Received;
+pub use told::{ToldAttributes, ToldRoute, nothing_told};

@@ -58,10 +58,20 @@ impl Session {
         };
         self.report.status.counters.messages_in += 1;
         Some(match decoded {
-            Ok(Message::Open(open)) => Event::Open(open),
-            Ok(Message::Keepalive) => Event::Keepalive,
-            Ok(Message::RouteRefresh(refresh)) => Event::RouteRefresh(refresh),
+            Ok(Message::Open(open)) => {
+                self.report.open_received(&open);
+                Event::Open(open)
+            }
+            Ok(Message::Keepalive) => {
+                self.report.status.counters.received.keepalive += 1;
+                Event::Keepalive
+            }
+            Ok(Message::RouteRefresh(refresh)) => {
+                self.report.status.counters.received.refresh += 1;
+                Event::RouteRefresh(refresh)
+            }
             Ok(Message::Update(update)) => {
+                self.report.status.counters.received.update += 1;
                 if let Some(negotiated) = negotiated {
                     self.report.update_received(&update, negotiated);
                     if let Some(learned) = self.learned.as_mut().filter(|_| established) {

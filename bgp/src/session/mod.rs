@@ -9,6 +9,7 @@
 //! The task waits in one place (`Session::wake`), acts, and then writes what it can (`Session::pump`) before it
 //! waits again: a route that is set is on its way to the kernel's TCP in the same turn.
 
+mod answer;
 mod inbound;
 mod learned;
 mod md5;
@@ -36,7 +37,7 @@ use task::Session;
 use crate::{
     Asn,
     rib::LocRib,
-    speaker::{Outlet, PeerConfig, Published},
+    speaker::{Outlet, PeerConfig, Published, Question},
     wire::{ErrorCode, Notification},
 };
 
@@ -98,6 +99,8 @@ pub(crate) struct Wiring {
     pub(crate) command: watch::Receiver<Command>,
     /// Connections that the neighbour dialled.
     pub(crate) incoming: mpsc::Receiver<TcpStream>,
+    /// Who asks what the neighbour is told.
+    pub(crate) questions: mpsc::Receiver<Question>,
     /// Where what the neighbour tells goes.
     pub(crate) table: Arc<watch::Sender<LocRib>>,
     /// Where events and status go.

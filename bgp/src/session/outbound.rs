@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::{report::Report, transport::Transport};
 use crate::{
     Family, RouteSet,
-    rib::{AdjRibOut, Batch},
+    rib::{AdjRibOut, Batch, ToldRoute},
     speaker::SpeakerEvent,
     wire::{EncodeError, RouteRefresh, encode_announce, encode_end_of_rib, encode_withdraw},
 };
@@ -42,6 +42,11 @@ impl Outbound {
         self.start(at);
     }
 
+    /// What becomes of each route of this set.
+    pub(super) fn in_detail(&self, whole: &RouteSet) -> Vec<ToldRoute> {
+        self.rib.in_detail(whole)
+    }
+
     /// The neighbour asked for a family once more.
     pub(super) fn refresh(&mut self, family: Family, now: Instant) {
         self.rib.refresh(family);
@@ -74,8 +79,7 @@ impl Outbound {
                     0
                 }
             };
-            report.status.counters.messages_out += messages;
-            report.status.counters.updates_out += messages;
+            report.sent(messages, matches!(batch, Batch::Refresh(..)));
         }
         !self.rib.is_in_sync()
     }

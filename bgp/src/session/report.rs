@@ -3,10 +3,10 @@
 use std::{collections::BTreeMap, time::SystemTime};
 
 use crate::{
-    fsm::{EndReason, Negotiated, StateName},
+    fsm::{EndReason, Negotiated, Outgoing, StateName},
     rib::AdjRibOut,
-    speaker::{Outlet, PeerStatus, SessionStatus, SpeakerEvent, Withheld},
-    wire::{Handling, Malformed, Notification, Update},
+    speaker::{Outlet, PeerConfig, PeerStatus, SessionStatus, SpeakerEvent, ToldAt, Withheld},
+    wire::{Handling, Malformed, Notification, Open, Update},
 };
 
 /// The peer's status as it changes, and the way to the owner.
@@ -18,8 +18,43 @@ pub(super) struct Report {
 }
 
 impl Report {
-    pub(super) fn new(peer: String, outlet: Outlet) -> Self {
-        Self { peer, outlet, status: PeerStatus::new(SystemTime::now()), published: None }
+    pub(super) fn new(config: &PeerConfig, outlet: Outlet) -> Self {
+        let status = PeerStatus::new(config, SystemTime::now());
+        Self { peer: config.name.clone(), outlet, status, published: None }
+    }
+
+    pub(super) fn open_sent(&mut self, open: &Open) {
+        self.status.capabilities_sent = open.capabilities.iter().map(ToString::to_string).collect();
+    }
+
+    pub(super) fn open_received(&mut self, open: &Open) {
+        self.status.counters.received.open += 1;
+        self.status.capabilities_received = open.capabilities.iter().map(ToString::to_string).collect();
+        self.status.hold_time_received = Some(open.hold_time);
+    }
+
+    /// A message that is no UPDATE was sent.
+    pub(super) fn sent_one(&mut self, message: &Outgoing) {
+        let counters = &mut self.status.counters;
+        counters.messages_out += 1;
+        match message {
+            Outgoing::Keepalive => counters.sent.keepalive += 1,
+            Outgoing::Open(_) => counters.sent.open += 1,
+            // Counted where it is told.
+            Outgoing::Notification(_) => {}
+        }
+    }
+
+    /// UPDATEs were sent, or markers around a refresh.
+    pub(super) fn sent(&mut self, messages: u64, are_markers: bool) {
+        let counters = &mut self.status.counters;
+        counters.messages_out += messages;
+        if are_markers {
+            counters.sent.refresh += messages;
+        } else {
+            counters.updates_out += messages;
+            counters.sent.update += messages;
+        }
     }
 
     /// Shows the owner the status, if it changed since it was last shown.
@@ -87,6 +122,8 @@ impl Report {
 
     pub(super) fn notification_sent(&mut self, notification: &Notification) {
         self.status.counters.notifications_out += 1;
+        self.status.counters.sent.notification += 1;
+        self.status.notification_sent = Some(ToldAt::now(notification));
         tracing::info!(peer = self.peer, %notification, "NOTIFICATION sent");
         self.outlet.event(SpeakerEvent::NotificationSent {
             peer: self.peer.clone(),
@@ -96,6 +133,8 @@ impl Report {
 
     pub(super) fn notification_received(&mut self, notification: &Notification) {
         self.status.counters.notifications_in += 1;
+        self.status.counters.received.notification += 1;
+        self.status.notification_received = Some(ToldAt::now(notification));
         tracing::warn!(peer = self.peer, %notification, "NOTIFICATION received");
         self.outlet.event(SpeakerEvent::NotificationReceived {
             peer: self.peer.clone(),

@@ -25,7 +25,7 @@ use super::{
 use crate::{
     fsm::{Action, Event, Input, Jitter, Negotiated, Outgoing, Output, Peer, Settings, Side},
     rib::{AdjRibIn, AdjRibOut, Export, Neighbourhood},
-    speaker::{PeerConfig, Published, SessionStatus},
+    speaker::{PeerConfig, Published, Question, SessionStatus},
     wire::{RefreshKind, encode_keepalive},
 };
 
@@ -52,9 +52,10 @@ pub(super) struct Session {
     /// It has just told more than it may.
     pub(super) too_many: Option<TooMany>,
     pub(super) timers: Timers,
-    routes: watch::Receiver<Option<Published>>,
+    pub(super) routes: watch::Receiver<Option<Published>>,
     pub(super) command: watch::Receiver<Command>,
     arrivals: mpsc::Receiver<TcpStream>,
+    questions: mpsc::Receiver<Question>,
     /// Connections that were told goodbye; dropping it closes them.
     closing: JoinSet<()>,
     pub(super) report: Report,
@@ -74,6 +75,7 @@ enum Wake {
     Arrived(TcpStream),
     Routes,
     Command,
+    Asked(Question),
     Timer,
     Again,
 }
@@ -100,7 +102,7 @@ impl Session {
         let jitter = Jitter::seeded(RandomState::new().hash_one(&config.name));
         Self {
             fsm: Peer::new(settings, identity.restarting, jitter),
-            report: Report::new(config.name.clone(), wiring.outlet),
+            report: Report::new(&config, wiring.outlet),
             config,
             identity,
             outgoing: None,
@@ -114,6 +116,7 @@ impl Session {
             routes: wiring.routes,
             command: wiring.command,
             arrivals: wiring.incoming,
+            questions: wiring.questions,
             closing: JoinSet::new(),
             stop: None,
             linger: wiring.linger,
@@ -142,6 +145,7 @@ impl Session {
                 Wake::Arrived(stream) => self.arrived(stream),
                 Wake::Routes => self.set_routes(),
                 Wake::Command => self.commanded(),
+                Wake::Asked(question) => self.asked(question),
                 Wake::Timer => self.expire(),
                 Wake::Again => {}
             }
@@ -161,6 +165,7 @@ impl Session {
             () = ready(self.incoming.as_ref()) => Wake::Ready(Side::Incoming),
             dialled = dial(&mut self.dialling) => Wake::Dialled(dialled),
             Some(stream) = self.arrivals.recv() => Wake::Arrived(stream),
+            Some(question) = self.questions.recv() => Wake::Asked(question),
             () = until(deadline) => Wake::Timer,
             Some(_) = self.closing.join_next() => Wake::Again,
             () = yield_now(), if self.more => Wake::Again,
@@ -246,6 +251,7 @@ impl Session {
         match message {
             Outgoing::Keepalive => transport.queue(encode_keepalive),
             Outgoing::Open(open) => {
+                self.report.open_sent(open);
                 if let Err(error) = transport.queue(|out| open.encode(out)) {
                     // Ours has a handful of capabilities of a few octets.
                     tracing::error!(%error, "OPEN cannot be sent");
@@ -257,7 +263,7 @@ impl Session {
                 self.report.notification_sent(notification);
             }
         }
-        self.report.status.counters.messages_out += 1;
+        self.report.sent_one(message);
     }
 
     /// Lets a connection that was told goodbye hear it.
@@ -274,7 +280,8 @@ impl Session {
         };
         let (v4, v6) = (self.config.next_hop_v4, self.config.next_hop_v6);
         let export = Export::new(self.identity.asn, &self.config.families, negotiated, local.ip(), v4, v6)
-            .filtered(self.config.export.clone());
+            .filtered(self.config.export.clone())
+            .overriding(self.config.overrides);
         if let Some(learned) = &mut self.learned {
             let with = Neighbourhood {
                 asn: self.identity.asn.get(),

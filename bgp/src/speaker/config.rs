@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::PeerGroup;
 use crate::{
     Asn, AsnSet, Family, HoldTime, Password,
-    policy::{ExportFilter, Import},
+    policy::{ExportFilter, Import, Overrides},
 };
 
 /// The port of BGP (RFC 4271 §4.2).
@@ -110,6 +110,9 @@ pub struct PeerConfig {
     /// Which of our routes it is told.
     #[serde(default)]
     pub export: ExportFilter,
+    /// Attributes that it is told in place of the routes' own.
+    #[serde(default)]
+    pub overrides: Overrides,
 }
 
 /// Why a peer cannot be run as it is configured.
@@ -183,6 +186,7 @@ impl PeerConfig {
             graceful_notification: false,
             import: None,
             export: ExportFilter::All,
+            overrides: Overrides::default(),
         }
     }
 }

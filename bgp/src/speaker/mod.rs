@@ -10,6 +10,7 @@
 //! Everything that the owner sets is a whole state in a watch channel: the latest value wins, and a session that
 //! is busy or down misses nothing.
 
+mod ask;
 mod config;
 mod event;
 mod group;
@@ -32,6 +33,8 @@ use tokio::{
     task::JoinHandle,
 };
 
+pub use ask::Asker;
+pub(crate) use ask::{QUESTIONS, Question};
 pub use config::{
     BGP_PORT, DEFAULT_CONNECT_RETRY, DEFAULT_RESTART_TIME, PeerConfig, PeerConfigError, SpeakerConfig,
 };
@@ -40,10 +43,10 @@ pub use group::{DEFAULT_GROUP_LIMIT, DEFAULT_LINGER, PeerGroup, PeerGroupError};
 pub(crate) use outlet::Outlet;
 pub use refusals::{Refusal, Refused};
 pub(crate) use seldom::Seldom;
-pub use status::{PeerCounters, PeerStatus, SessionStatus, Statuses, Withheld};
-use supervisor::{Control, Supervisor};
+pub use status::{MessageCounts, PeerCounters, PeerStatus, SessionStatus, Statuses, ToldAt, Withheld};
+use supervisor::{Control, Inputs, Supervisor};
 
-use crate::{Community, RouteSet, rib::LocRib};
+use crate::{RouteSet, rib::LocRib};
 
 /// Events that may wait for the owner. A flap of a hundred peers fits several times over; what comes on top is
 /// dropped and counted, because a session never waits for its owner.
@@ -75,15 +78,7 @@ impl Wanted {
         if !self.draining {
             return Some(Arc::clone(routes));
         }
-        let leaving = routes.iter().map(|(prefix, attributes)| {
-            let mut attributes = attributes.clone();
-            if !attributes.communities.contains(&Community::GRACEFUL_SHUTDOWN) {
-                attributes.communities.push(Community::GRACEFUL_SHUTDOWN);
-            }
-            attributes.local_pref = Some(0);
-            (*prefix, attributes)
-        });
-        Some(Arc::new(leaving.collect()))
+        Some(Arc::new(routes.leaving()))
     }
 }
 
@@ -99,6 +94,7 @@ pub struct Speaker {
     wanted: Mutex<Wanted>,
     learned: watch::Receiver<LocRib>,
     outlet: Outlet,
+    asker: Asker,
     /// Owns every task of the speaker; `None` once `shutdown` has taken it.
     supervisor: Option<JoinHandle<()>>,
 }
@@ -117,9 +113,23 @@ impl Speaker {
             shutdown: None,
         });
         let (table, learned) = watch::channel(LocRib::default());
-        let supervisor = Supervisor::new(config, control_receiver, routes_receiver, table, outlet.clone());
+        let (questions, questions_receiver) = mpsc::channel(QUESTIONS);
+        let inputs =
+            Inputs { control: control_receiver, routes: routes_receiver, questions: questions_receiver };
+        let supervisor = Supervisor::new(config, inputs, table, outlet.clone());
         let supervisor = Some(tokio::spawn(supervisor.run()));
-        (Self { control, routes, wanted: Mutex::default(), learned, outlet, supervisor }, events)
+        (
+            Self {
+                control,
+                routes,
+                wanted: Mutex::default(),
+                learned,
+                outlet,
+                asker: Asker(questions),
+                supervisor,
+            },
+            events,
+        )
     }
 
     /// Announces exactly this set to every peer. Returns at once; the latest set wins.
@@ -166,6 +176,11 @@ impl Speaker {
     /// How many connections were closed before a word was said, by reason.
     pub fn refused(&self) -> watch::Receiver<Refused> {
         self.outlet.all_refused()
+    }
+
+    /// Asks what each peer is told.
+    pub fn asker(&self) -> Asker {
+        self.asker.clone()
     }
 
     /// Every peer's status, by name; those of groups' neighbours as `GROUP/ADDRESS`.

@@ -2,13 +2,14 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     time::{Duration, SystemTime},
 };
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Family, HoldTime, fsm::StateName};
+use super::PeerConfig;
+use crate::{Family, HoldTime, fsm::StateName, wire::Notification};
 
 /// Every peer's status by its configured name.
 pub type Statuses = BTreeMap<String, PeerStatus>;
@@ -43,6 +44,49 @@ pub struct Withheld {
     pub reason: String,
 }
 
+/// Messages by their type.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageCounts {
+    /// OPEN.
+    pub open: u64,
+    /// UPDATE, End-of-RIB among them.
+    pub update: u64,
+    /// NOTIFICATION.
+    pub notification: u64,
+    /// KEEPALIVE.
+    pub keepalive: u64,
+    /// ROUTE-REFRESH, its markers among them.
+    pub refresh: u64,
+}
+
+impl MessageCounts {
+    /// Each type with its count.
+    pub const fn by_type(&self) -> [(&'static str, u64); 5] {
+        [
+            ("open", self.open),
+            ("update", self.update),
+            ("notification", self.notification),
+            ("keepalive", self.keepalive),
+            ("refresh", self.refresh),
+        ]
+    }
+}
+
+/// A NOTIFICATION, in words, and when it was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToldAt {
+    /// When.
+    pub at: SystemTime,
+    /// Code, subcode and text.
+    pub text: String,
+}
+
+impl ToldAt {
+    pub(crate) fn now(notification: &Notification) -> Self {
+        Self { at: SystemTime::now(), text: notification.to_string() }
+    }
+}
+
 /// Counters since the speaker started; they survive the peer's sessions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PeerCounters {
@@ -66,11 +110,25 @@ pub struct PeerCounters {
     pub connects: u64,
     /// Sessions that reached Established.
     pub established: u64,
+    /// Messages received, by type; those that could not be read are in none.
+    #[serde(default)]
+    pub received: MessageCounts,
+    /// Messages sent, by type.
+    #[serde(default)]
+    pub sent: MessageCounts,
 }
 
 /// One peer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PeerStatus {
+    /// The neighbour's address, as configured.
+    pub address: IpAddr,
+    /// The AS that it has to be in.
+    pub asn: u32,
+    /// Packets are protected by their time to live (RFC 5082).
+    pub gtsm: bool,
+    /// The hold time that we propose.
+    pub hold_time: HoldTime,
     /// Where the state machine is.
     pub state: StateName,
     /// Since when.
@@ -90,6 +148,21 @@ pub struct PeerStatus {
     /// How often a route was not taken, by reason.
     #[serde(default)]
     pub refused: BTreeMap<String, u64>,
+    /// The capabilities in our last OPEN, in words.
+    #[serde(default)]
+    pub capabilities_sent: Vec<String>,
+    /// The capabilities in the router's last OPEN.
+    #[serde(default)]
+    pub capabilities_received: Vec<String>,
+    /// The hold time that the router proposed last, in seconds.
+    #[serde(default)]
+    pub hold_time_received: Option<u16>,
+    /// The last NOTIFICATION that it was sent.
+    #[serde(default)]
+    pub notification_sent: Option<ToldAt>,
+    /// The last NOTIFICATION that came from it.
+    #[serde(default)]
+    pub notification_received: Option<ToldAt>,
     /// Routes that are wanted but not sent, and why.
     pub withheld: Vec<Withheld>,
     /// Everything that is wanted was written.
@@ -109,8 +182,17 @@ pub struct PeerStatus {
 
 impl PeerStatus {
     /// A peer that was just configured.
-    pub(crate) fn new(since: SystemTime) -> Self {
+    pub(crate) fn new(config: &PeerConfig, since: SystemTime) -> Self {
         Self {
+            address: config.address,
+            asn: config.remote_asn.get(),
+            gtsm: config.gtsm,
+            hold_time: config.hold_time,
+            capabilities_sent: Vec::new(),
+            capabilities_received: Vec::new(),
+            hold_time_received: None,
+            notification_sent: None,
+            notification_received: None,
             state: StateName::Idle,
             since,
             session: None,

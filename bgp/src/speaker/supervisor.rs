@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use super::{
-    Outlet, PeerConfig, PeerGroup, Published, SpeakerConfig, SpeakerEvent,
+    Outlet, PeerConfig, PeerGroup, Published, QUESTIONS, Question, SpeakerConfig, SpeakerEvent,
     listeners::Listeners,
     refusals::{Refusal, Refusals},
     wanted::{NotRun, Wanted},
@@ -51,8 +51,16 @@ struct Running {
     task: Id,
     command: watch::Sender<Command>,
     incoming: mpsc::Sender<TcpStream>,
+    questions: mpsc::Sender<Question>,
     /// The group that it is a neighbour of.
     group: Option<String>,
+}
+
+/// What the owner wants, and asks.
+pub(super) struct Inputs {
+    pub(super) control: watch::Receiver<Control>,
+    pub(super) routes: watch::Receiver<Option<Published>>,
+    pub(super) questions: mpsc::Receiver<(String, Question)>,
 }
 
 /// See the module.
@@ -60,6 +68,7 @@ pub(super) struct Supervisor {
     config: SpeakerConfig,
     control: watch::Receiver<Control>,
     routes: watch::Receiver<Option<Published>>,
+    questions: mpsc::Receiver<(String, Question)>,
     table: Arc<watch::Sender<LocRib>>,
     outlet: Outlet,
     running: BTreeMap<String, Running>,
@@ -80,6 +89,7 @@ enum Wake {
     Control(bool),
     Ended(Option<Result<(Id, ()), JoinError>>),
     Accepted(Option<(TcpStream, SocketAddr)>),
+    Asked(String, Question),
     Timer,
 }
 
@@ -87,17 +97,18 @@ impl Supervisor {
     /// A supervisor that runs nothing yet.
     pub(super) fn new(
         config: SpeakerConfig,
-        control: watch::Receiver<Control>,
-        routes: watch::Receiver<Option<Published>>,
+        inputs: Inputs,
         table: watch::Sender<LocRib>,
         outlet: Outlet,
     ) -> Self {
+        let Inputs { control, routes, questions } = inputs;
         Self {
             listeners: Listeners::new(&config.listen, outlet.clone()),
             refusals: Refusals::new(outlet.clone()),
             config,
             control,
             routes,
+            questions,
             table: Arc::new(table),
             outlet,
             running: BTreeMap::new(),
@@ -124,12 +135,13 @@ impl Supervisor {
                 }
                 Wake::Accepted(Some((stream, from))) => self.accepted(stream, from),
                 Wake::Accepted(None) => {}
+                Wake::Asked(peer, question) => self.asked(&peer, question),
             }
             self.expire();
         }
     }
 
-    /// Waits for the next thing to do. Cancel-safe: every branch is (watch, `join_next_with_id`, `accept`, sleep).
+    /// Waits for the next thing to do. Cancel-safe: every branch is (watch, `join_next_with_id`, `accept`, `recv`, sleep).
     async fn wake(&mut self) -> Wake {
         let said = self.refusals.due().map(Instant::from_std);
         let deadline = [self.listeners.due(), said, self.restart_at].into_iter().flatten().min();
@@ -137,7 +149,15 @@ impl Supervisor {
             changed = self.control.changed() => Wake::Control(changed.is_ok()),
             ended = self.tasks.join_next_with_id(), if !self.tasks.is_empty() => Wake::Ended(ended),
             accepted = self.listeners.accept() => Wake::Accepted(accepted),
+            Some((peer, question)) = self.questions.recv() => Wake::Asked(peer, question),
             () = until(deadline) => Wake::Timer,
+        }
+    }
+
+    /// Passes a question on to the peer's session. Dropped, it tells that there is none, or that it does not keep up.
+    fn asked(&self, peer: &str, question: Question) {
+        if let Some(running) = self.running.get(peer) {
+            drop(running.questions.try_send(question));
         }
     }
 
@@ -196,6 +216,7 @@ impl Supervisor {
     fn start(&mut self, config: PeerConfig, group: Option<&PeerGroup>) {
         let (command, command_receiver) = watch::channel(Command::Run);
         let (incoming, incoming_receiver) = mpsc::channel(INCOMING_QUEUE);
+        let (questions, questions_receiver) = mpsc::channel(QUESTIONS);
         let identity = Identity {
             asn: self.config.asn,
             router_id: self.config.router_id,
@@ -207,6 +228,7 @@ impl Supervisor {
             routes: self.routes.clone(),
             command: command_receiver,
             incoming: incoming_receiver,
+            questions: questions_receiver,
             table: Arc::clone(&self.table),
             outlet: self.outlet.clone(),
             linger: group.map(|group| group.linger),
@@ -214,7 +236,7 @@ impl Supervisor {
         let session = session::run(identity, config.clone(), wiring);
         let task = self.tasks.spawn(session).id();
         let (name, group) = (config.name.clone(), group.map(|group| group.name.clone()));
-        self.running.insert(name, Running { config, task, command, incoming, group });
+        self.running.insert(name, Running { config, task, command, incoming, questions, group });
     }
 
     fn ended(&mut self, ended: Option<Result<(Id, ()), JoinError>>) {

@@ -1,5 +1,7 @@
 //! Capabilities (RFC 5492).
 
+use std::fmt;
+
 use super::{DecodeError, ErrorCode, cursor::Cursor};
 use crate::Family;
 
@@ -144,6 +146,54 @@ impl Capability {
         out.extend_from_slice(&[code, length]);
         out.extend_from_slice(&value);
         true
+    }
+}
+
+impl fmt::Display for Capability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Multiprotocol { afi, safi } => f.write_str(&family_name(*afi, *safi)),
+            Self::RouteRefresh => f.write_str("route refresh"),
+            Self::ExtendedMessage => f.write_str("extended messages"),
+            Self::GracefulRestart(restart) => restart.fmt(f),
+            Self::FourOctetAsn(asn) => write!(f, "four-octet AS number {asn}"),
+            Self::AddPath(families) => {
+                let direction = |family: &AddPathFamily| match (family.receive, family.send) {
+                    (true, true) => "both ways",
+                    (true, false) => "received",
+                    (false, _) => "sent",
+                };
+                let words = |family: &AddPathFamily| {
+                    format!("{} {}", family_name(family.afi, family.safi), direction(family))
+                };
+                write!(f, "several paths ({})", families.iter().map(words).collect::<Vec<_>>().join(", "))
+            }
+            Self::EnhancedRefresh => f.write_str("enhanced route refresh"),
+            Self::Unknown { code, .. } => write!(f, "capability {code}"),
+        }
+    }
+}
+
+impl fmt::Display for GracefulRestart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "graceful restart in {} s", self.restart_time)?;
+        let family = |kept: &PreservedFamily| {
+            let forwarding = if kept.forwarding { " forwarding" } else { "" };
+            format!("{}{forwarding}", family_name(kept.afi, kept.safi))
+        };
+        if !self.families.is_empty() {
+            write!(f, " ({})", self.families.iter().map(family).collect::<Vec<_>>().join(", "))?;
+        }
+        f.write_str(if self.restarting { ", restarting" } else { "" })?;
+        f.write_str(if self.notification { ", over notifications too" } else { "" })
+    }
+}
+
+/// A family in words, or its numbers.
+fn family_name(afi: u16, safi: u8) -> String {
+    match Family::from_afi_safi(afi, safi) {
+        Some(family) => format!("{family} unicast"),
+        None => format!("family {afi}/{safi}"),
     }
 }
 

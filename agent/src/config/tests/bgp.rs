@@ -23,7 +23,7 @@ fn bgp(text: &str) -> Bgp {
 #[test]
 fn a_peer_needs_a_name_an_address_and_an_as_number() {
     let bgp = bgp(&with(&peer("r1", "10.64.0.251", "")));
-    assert_eq!((bgp.hold_time.as_secs(), bgp.graceful_restart, bgp.med), (30, true, None));
+    assert_eq!((bgp.hold_time.as_secs(), bgp.graceful_restart, bgp.attributes.med), (30, true, None));
     assert_eq!((bgp.peers[0].port, bgp.peers[0].multihop), (179, None));
     assert_eq!(bgp.peers[0].families, BTreeSet::from([Family::Ipv4]));
     let errors = errors(&with("[[bgp.peer]]\n"));

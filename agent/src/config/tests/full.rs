@@ -40,8 +40,9 @@ fn bgp_is_read_in_full() {
     let bgp = good(FULL).bgp.expect("there is a [bgp]");
     assert_eq!((bgp.local_asn, bgp.router_id.to_string()), (4_200_000_001, "10.64.0.1".to_owned()));
     assert_eq!((bgp.hold_time, bgp.withdraw_hold), (Duration::from_secs(9), Duration::from_secs(3)));
-    assert_eq!((bgp.graceful_restart, bgp.med), (false, Some(0)));
-    assert_eq!(bgp.communities, ["65535:0", "64600:7"]);
+    assert_eq!((bgp.graceful_restart, bgp.attributes.med), (false, Some(0)));
+    let communities = bgp.attributes.communities.expect("there are some");
+    assert_eq!(communities.iter().map(ToString::to_string).collect::<Vec<_>>(), ["65535:0", "64600:7"]);
     let [one, two] = &bgp.peers[..] else { panic!("there are two peers") };
     assert_eq!(
         (one.name.as_str(), one.address.to_string(), one.asn),
@@ -72,7 +73,7 @@ fn a_vip_is_read_in_full() {
     let vips = good(FULL).vips;
     let hold = Duration::from_secs;
     let (withdraw_hold, announce_hold) = (Some(hold(7)), hold(60));
-    let vip = Vip { announce: Announce::All, withdraw_hold, announce_hold };
+    let vip = Vip { announce: Announce::All, withdraw_hold, announce_hold, ..Vip::default() };
     assert_eq!(vips.into_iter().collect::<Vec<_>>(), [("192.0.2.10".parse().unwrap(), vip)]);
 }
 

@@ -8,6 +8,7 @@ mod daemon;
 mod files;
 mod full;
 mod golden;
+mod policy;
 mod probes;
 mod service;
 

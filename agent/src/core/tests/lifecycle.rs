@@ -220,6 +220,8 @@ fn a_stop_withdraws_first_waits_and_leaves_the_kernel_serving() {
     let mut world = running();
     let kernel = world.kernel.clone();
     world.event(crate::core::Event::Stop);
+    assert!(world.is_announced("192.0.2.10"), "it asks routers to prefer others");
+    world.pass(Duration::from_secs(2));
     assert!(!world.is_announced("192.0.2.10") && !world.has_exited);
     world.down(&["10.64.0.11"]);
     world.up(&["10.64.0.11"]);

@@ -1,6 +1,7 @@
 //! The core's rules, each shown in the way in which a user would notice.
 
 mod agents;
+mod announcements;
 mod forwarding;
 mod histories;
 mod lifecycle;

@@ -8,6 +8,7 @@
 //! A history that breaks a rule is shortened while it still breaks it, and printed with its seed. To try one seed, or
 //! more of them: `LVSD_SEED=7`, `LVSD_SIMULATIONS=100000`.
 
+mod announcements;
 mod configurations;
 mod host;
 mod incident;
@@ -16,7 +17,6 @@ mod links;
 mod pools;
 mod rules;
 
-use crate::config::Announce;
 use crate::core::state::ServiceState;
 use crate::core::{State, Timestamp, settings};
 use crate::record::Line;
@@ -130,13 +130,8 @@ fn is_as_wanted(host: &Host) -> Result<(), Broken> {
         return broken(format!("on the device are {:?}", host.device.present));
     }
     let is_wanted = |vip: &&IpAddr| {
-        let mut on_it =
-            services.values().filter(|s| s.config.vips.contains(vip)).map(|s| rules::may_serve(s, **vip));
-        match config.vips.get(vip).map_or(Announce::Any, |policy| policy.announce) {
-            Announce::Any => on_it.any(|can| can),
-            Announce::All => on_it.all(|can| can),
-            Announce::Always => true,
-        }
+        announcements::policy(&host.state, &config, **vip, host.now)
+            .is_some_and(|policy| announcements::may_be(&host.state, **vip, policy))
     };
     let wanted: BTreeSet<IpAddr> = vips.iter().filter(is_wanted).copied().collect();
     let told: Option<BTreeSet<IpAddr>> =

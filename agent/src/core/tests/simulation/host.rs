@@ -3,6 +3,7 @@
 mod calm;
 
 use super::Broken;
+use super::announcements::GRACE;
 use super::configurations::configuration;
 use super::incident::{FileIs, Incident};
 use super::kernel::{Device, Kernel};
@@ -143,6 +144,14 @@ impl Host {
             Incident::Weigh { host, to, seconds, force } => {
                 self.operate(Command::Weigh { host: (*host).into(), to: *to, note: note(*seconds, *force) })
             }
+            Incident::Vip { vip, to, seconds, force } => {
+                let command = Command::Vip { vip: (*vip).into(), to: *to, note: note(*seconds, *force) };
+                self.operate(command)
+            }
+            Incident::Drain { seconds } => {
+                self.operate(Command::DrainBalancer { note: note(*seconds, false) })
+            }
+            Incident::Undrain => self.operate(Command::UndrainBalancer),
             Incident::Confirm { service } => self.operate(Command::Confirm { service: (*service).into() }),
             Incident::Connections { address, count } => {
                 self.kernel.connections.insert(address.parse().unwrap(), *count);
@@ -224,9 +233,12 @@ impl Host {
     fn stop(&mut self) -> Outcome {
         let process = self.processes;
         self.event(Event::Stop)?;
-        self.pass(Duration::from_secs(3))?;
+        self.pass(GRACE + Duration::from_secs(3))?;
         if !self.has_exited && self.processes == process {
-            return Err(Broken::new("stop", "it has not exited after 3 s, shutdown_delay is 2 s"));
+            return Err(Broken::new(
+                "stop",
+                "it has not exited after 5 s, graceful_shutdown and shutdown_delay are 2 s",
+            ));
         }
         self.start()
     }

@@ -4,7 +4,7 @@ use super::configurations;
 use crate::config::{Admin, Backend};
 use crate::core::event::TakenOut;
 use crate::core::path::{Neighbour, Path};
-use crate::core::saved::SetWeight;
+use crate::core::saved::{SetWeight, VipWord};
 use health::{Advice, Mode, Verdict};
 use ipvs::Weight;
 
@@ -120,6 +120,16 @@ pub(super) enum Incident {
     Confirm {
         service: &'static str,
     },
+    Vip {
+        vip: &'static str,
+        to: Option<VipWord>,
+        seconds: Option<u64>,
+        force: bool,
+    },
+    Drain {
+        seconds: Option<u64>,
+    },
+    Undrain,
     Connections {
         address: &'static str,
         count: u64,
@@ -172,6 +182,7 @@ pub(super) const NAMES: [&str; 2] = ["rs5", "rs6"];
 const HOSTS: [&str; 10] =
     ["rs1", "rs2", "rs3", "rs4", "rs5", "rs6", "10.64.0.11", "10.64.0.12", "10.64.0.13", "nobody"];
 const FILE_HOSTS: [&str; 6] = ["10.64.0.11", "10.64.0.12", "10.64.0.13", "10.64.0.14", "rs5", "rs6"];
+const VIPS: [&str; 4] = ["192.0.2.10", "192.0.2.10", "192.0.2.11", "2001:db8::10"];
 const SERVICES: [&str; 4] = ["web", "other", "dns", "site"];
 
 fn weight(number: u32) -> Weight {
@@ -301,7 +312,15 @@ fn way(random: &mut Random) -> Incident {
 fn operator(random: &mut Random) -> Incident {
     let (host, seconds, force) =
         (random.of(&HOSTS), random.of(&[None, Some(1), Some(10), Some(60)]), random.one_in(4));
-    match random.below(8) {
+    match random.below(11) {
+        8 | 9 => Incident::Vip {
+            vip: random.of(&VIPS),
+            to: random.of(&[None, Some(VipWord::Withdrawn), Some(VipWord::Announced)]),
+            seconds,
+            force,
+        },
+        10 if force => Incident::Drain { seconds },
+        10 => Incident::Undrain,
         0..=2 => {
             let to = random.of(&[TakenOut::Depooled, TakenOut::Drained, TakenOut::Inactive]);
             Incident::TakeOut { host, to, seconds, force }

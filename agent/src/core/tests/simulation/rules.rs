@@ -1,15 +1,15 @@
 //! The rules that hold after every event, whatever has happened before.
 
+use super::announcements::Announcements;
 use super::pools::pool_is_right;
 use super::{Broken, ensure};
-use crate::config::{Admin, Announce, Config, Pool as PoolSource, Threshold};
+use crate::config::{Admin, Config, Pool as PoolSource, Threshold};
 use crate::core::event::Command;
 use crate::core::guard;
 use crate::core::inventory::Listing;
 use crate::core::member::Member;
 use crate::core::saved::Saved;
-use crate::core::state::{Phase, ServiceState, service_keys};
-use crate::core::vip::Holds;
+use crate::core::state::{ServiceState, service_keys};
 use crate::core::{Action, Event, State, Timestamp, view};
 use health::{Advice, Check, Verdict};
 use ipvs::{DaemonRole, Family, Protocol, ServiceKey, Weight};
@@ -39,8 +39,7 @@ pub(super) struct Rules {
     spoken: BTreeSet<ServiceKey>,
     has_read_kernel: bool,
     has_read_device: bool,
-    /// Since when nothing can serve on a VIP.
-    failing: BTreeMap<IpAddr, Timestamp>,
+    announcements: Announcements,
     /// Services that were ours before the state file was lost.
     pub(super) orphans: BTreeSet<ServiceKey>,
     /// Sync daemons that were.
@@ -50,7 +49,7 @@ pub(super) struct Rules {
 
 impl Rules {
     pub(super) fn process_begins(&mut self) {
-        (self.spoken, self.failing) = Default::default();
+        (self.spoken, self.announcements) = Default::default();
         (self.has_read_kernel, self.has_read_device) = (false, false);
     }
 
@@ -89,7 +88,7 @@ impl Rules {
                 }
             }
         }
-        self.announcements_are_right(seen, &config)?;
+        self.announcements.are_right(seen, &config)?;
         nothing_is_left_over(seen, &config)?;
         // It makes a thousand texts, and they change slowly.
         if self.steps.is_multiple_of(16) { everything_has_a_reason(seen) } else { Ok(()) }
@@ -121,70 +120,7 @@ impl Rules {
                         "{stranger:?} is set, nothing has spoken for it"
                     );
                 }
-                Action::SetRoutes(routes) => {
-                    ensure!(
-                        routes.is_empty() || matches!(seen.after.phase, Phase::Running { .. }),
-                        "4 announcements",
-                        "routes are set while starting or stopping"
-                    );
-                }
                 _ => {}
-            }
-        }
-        Ok(())
-    }
-
-    fn announcements_are_right(&mut self, seen: &Seen<'_>, config: &Config) -> Outcome {
-        let State { vips, kernel, services, phase, emitted, .. } = seen.after;
-        self.failing.retain(|vip, _| vips.contains_key(vip));
-        for (vip, known) in vips {
-            let policy = config.vips.get(vip).cloned().unwrap_or_default();
-            let can: Vec<bool> = services
-                .values()
-                .filter(|s| s.config.vips.contains(vip))
-                .map(|s| may_serve(s, *vip))
-                .collect();
-            let may_be = match policy.announce {
-                Announce::Any => can.contains(&true),
-                Announce::All => !can.contains(&false),
-                Announce::Always => true,
-            };
-            let was = seen.before.vips.get(vip).is_some_and(|before| before.announced);
-            if known.announced && !was {
-                ensure!(may_be, "4 announcements", "{vip} is announced, nothing on it can serve");
-                let is_there = kernel.addresses.as_ref().is_some_and(|present| present.contains(vip));
-                ensure!(is_there, "4 announcements", "{vip} is announced before it is on the device");
-                let is_in = kernel.services.iter().any(|key| is_on(key, *vip));
-                ensure!(is_in, "4 announcements", "{vip} is announced before IPVS has a service on it");
-            }
-            if may_be {
-                self.failing.remove(vip);
-                continue;
-            }
-            let since = *self.failing.entry(*vip).or_insert(seen.now);
-            let hold = Holds::of(&policy, config).withdraw;
-            let is_over = hold == Duration::ZERO || seen.now.since(since) > hold;
-            ensure!(
-                !(known.announced && is_over),
-                "4 announcements",
-                "{vip} stays announced, nothing serves since {since}"
-            );
-        }
-        let announced: BTreeSet<IpAddr> =
-            vips.iter().filter(|(_, v)| v.announced).map(|(vip, _)| *vip).collect();
-        let told: BTreeSet<IpAddr> =
-            emitted.routes.iter().flat_map(|routes| routes.keys()).map(|prefix| prefix.address()).collect();
-        match phase {
-            Phase::Starting => ensure!(told.is_empty(), "4 announcements", "routers are told while starting"),
-            Phase::Running { .. } => {
-                ensure!(
-                    told == announced,
-                    "4 announcements",
-                    "routers were told {told:?}, announced are {announced:?}"
-                );
-            }
-            Phase::Stopping { .. } | Phase::Stopped => {
-                ensure!(told.is_empty(), "4 announcements", "stopping, but routers still have {told:?}");
             }
         }
         Ok(())
@@ -192,7 +128,7 @@ impl Rules {
 }
 
 /// Whether a key is one that packets to a VIP may come to.
-fn is_on(key: &ServiceKey, vip: IpAddr) -> bool {
+pub(super) fn is_on(key: &ServiceKey, vip: IpAddr) -> bool {
     match key {
         ServiceKey::Address { address, .. } => *address == vip,
         ServiceKey::FwMark { family, .. } => *family == Family::of(vip),
@@ -282,9 +218,13 @@ fn refusals_are_right(seen: &Seen<'_>) -> Outcome {
     }
     let (host, leaves) = match &request.command {
         Command::TakeOut { host, to, note } if !note.force => (host, to.admin() == Admin::Inactive),
-        Command::TakeOut { .. } | Command::Pool { .. } | Command::Weigh { .. } | Command::Confirm { .. } => {
-            return Ok(());
-        }
+        Command::TakeOut { .. }
+        | Command::Pool { .. }
+        | Command::Weigh { .. }
+        | Command::Confirm { .. }
+        | Command::Vip { .. }
+        | Command::DrainBalancer { .. }
+        | Command::UndrainBalancer => return Ok(()),
     };
     for (name, service) in &seen.before.services {
         for pool in service.pools.values() {
