@@ -156,3 +156,14 @@ fn a_replay_that_differs_or_cannot_be_read_says_where_and_exits_with_1() {
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains(&format!("{name}:3:")), "{}", text(&output.stderr));
 }
+
+#[test]
+fn a_drain_without_a_host_does_not_drain_the_balancer() {
+    let socket = "/nonexistent/control.sock";
+    for arguments in [&["drain"][..], &["drain", "rs1", "--balancer"], &["drain", "rs1", "--wait", "5s"]] {
+        let output = run(LVSCTL, &[&["--socket", socket], arguments].concat());
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", text(&output.stderr));
+    }
+    let asked = run(LVSCTL, &["--socket", socket, "drain", "--balancer"]);
+    assert_eq!(asked.status.code(), Some(3), "{}", text(&asked.stderr));
+}

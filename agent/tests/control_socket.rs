@@ -115,7 +115,8 @@ impl Daemon {
         let checks = checks::Handle::spawn(1, inbox.clone(), None);
         let reloader = Reloader::new(file, Arc::clone(&config), inbox.clone(), Arc::clone(&metrics));
         let (reloader, watcher) = (Arc::new(reloader), checks.watcher());
-        let context = Context { inbox, reloader, metrics, peers: None, checks: watcher, probes: None };
+        let context =
+            Context { inbox, reloader, metrics, peers: None, bgp: None, checks: watcher, probes: None };
         let listener = control::listen(&config.daemon).await.unwrap();
         let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = tcp.local_addr().unwrap().to_string();
@@ -191,6 +192,23 @@ async fn what_does_not_exist_exits_with_4_and_suggests_what_does() {
         assert_eq!(output.status.code(), Some(4), "{arguments:?}");
         assert!(err(&output).contains(&format!("did you mean {near}")), "{}", err(&output));
     }
+}
+
+#[tokio::test]
+async fn without_bgp_nothing_can_be_withdrawn_and_that_is_said() {
+    let daemon = Daemon::start().await;
+    let bgp = daemon.lvsctl(&["bgp"]).await;
+    assert_eq!(bgp.status.code(), Some(4));
+    assert!(err(&bgp).contains("BGP is not configured"), "{}", err(&bgp));
+    for arguments in [&["vip", "withdraw", "192.0.2.10"][..], &["drain", "--balancer"]] {
+        let refused = daemon.lvsctl(arguments).await;
+        assert_eq!(refused.status.code(), Some(5), "{arguments:?}");
+        assert!(err(&refused).contains("the configuration has no [bgp]"), "{}", err(&refused));
+    }
+    let wrong = daemon.lvsctl(&["vip", "withdraw", "192.0.2.11"]).await;
+    assert_eq!(wrong.status.code(), Some(4));
+    assert!(err(&wrong).contains("did you mean 192.0.2.10?"), "{}", err(&wrong));
+    assert_eq!(out(&daemon.lvsctl(&["undrain"]).await), "the balancer was not drained\n");
 }
 
 #[tokio::test]

@@ -3,189 +3,20 @@
 //! BIRD needs `multihop`, since a loopback neighbour is on no interface of its own; so the routes' next hops are
 //! not reachable for it and it never touches the kernel's table.
 
+mod router;
+
 use std::{
-    fs,
-    io::{BufRead, BufReader, Write},
-    net::{IpAddr, Ipv4Addr, TcpListener},
-    os::unix::net::UnixStream,
-    path::PathBuf,
-    process::{Child, Command, Stdio},
-    time::{Duration, Instant},
+    net::{IpAddr, Ipv4Addr},
+    time::Duration,
 };
 
 use bgp::{
     Asn, Community, Family, HoldTime, LargeCommunity, PeerConfig, PeerStatus, Prefix, RouteAttributes,
     RouteSet, Speaker, SpeakerConfig, SpeakerEvent, StateName,
-    policy::{Import, PrefixRange, Rule, Verdict},
+    policy::{ExportFilter, ExportRule, Import, Overrides, PrefixRange, Rule, Verdict},
 };
+use router::{Bird, PATIENCE, REMOTE_ASN};
 use tokio::sync::mpsc;
-
-/// Where Debian's package bird2 puts it.
-const BIRD: &str = "/usr/sbin/bird";
-
-fn launch(directory: &std::path::Path) -> Child {
-    let output = fs::File::create(directory.join("output")).expect("a file for BIRD's output");
-    Command::new(BIRD)
-        .arg("-f")
-        .arg("-c")
-        .arg(directory.join("bird.conf"))
-        .arg("-s")
-        .arg(directory.join("ctl"))
-        .arg("-P")
-        .arg(directory.join("pid"))
-        .stdin(Stdio::null())
-        .stdout(output.try_clone().expect("the same file"))
-        .stderr(output)
-        .spawn()
-        .expect("BIRD starts")
-}
-
-/// How long anything may take on a busy machine; nothing waits for it to pass.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-const REMOTE_ASN: u32 = 65_001;
-
-/// A router. Killed and its directory removed when dropped.
-struct Bird {
-    process: Child,
-    directory: tempfile::TempDir,
-    port: u16,
-}
-
-impl Bird {
-    /// Starts a router that expects the AS `asn` at 127.0.0.1, with `extra` in its protocol's configuration.
-    fn start(asn: u32, extra: &str) -> Self {
-        Self::announcing(asn, extra, "")
-    }
-
-    /// The same, and it announces these static routes, with a next hop of its own.
-    fn announcing(asn: u32, extra: &str, routes: &str) -> Self {
-        assert!(
-            fs::exists(BIRD).unwrap_or(false),
-            "{BIRD} is missing; install Debian's package bird2 to run this test"
-        );
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let port = free_port();
-        let path = |name: &str| directory.path().join(name);
-        let config = format!(
-            r#"
-log "{log}" all;
-router id 192.0.2.254;
-debug protocols {{ states, events }};
-protocol device {{ scan time 3600; }}
-protocol static {{ ipv4; {routes} }}
-protocol bgp lb {{
-    local 127.0.0.1 port {port} as {REMOTE_ASN};
-    neighbor 127.0.0.1 port 1 as {asn};
-    strict bind;
-    passive;
-    multihop;
-    hold time 30;
-    connect retry time 1;
-    error wait time 1, 2;
-    {extra}
-    ipv4 {{ import all; export where source = RTS_STATIC; next hop address 192.0.2.254; }};
-    ipv6 {{ import all; export none; }};
-}}
-"#,
-            log = path("log").display()
-        );
-        fs::write(path("bird.conf"), config).expect("the configuration is written");
-        let process = launch(directory.path());
-        let bird = Self { process, directory, port };
-        bird.wait_until_it_answers();
-        bird
-    }
-
-    /// As `kill -9` does it: the kernel closes the connections.
-    fn die(&mut self) {
-        self.process.kill().expect("BIRD runs");
-        self.process.wait().expect("BIRD ends");
-        fs::remove_file(self.path("ctl")).expect("its control socket is left");
-    }
-
-    fn come_back(&mut self) {
-        self.process = launch(self.directory.path());
-        self.wait_until_it_answers();
-    }
-
-    fn wait_until_it_answers(&self) {
-        self.wait_until("BIRD answers", || {
-            // The socket is there a moment before BIRD listens on it.
-            UnixStream::connect(self.path("ctl")).is_ok() && self.ask("show status").contains("up and")
-        });
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
-
-    /// What birdc prints for a command, over the same socket.
-    fn ask(&self, command: &str) -> String {
-        let mut socket = UnixStream::connect(self.path("ctl")).expect("BIRD's control socket");
-        let mut reader = BufReader::new(socket.try_clone().expect("the same socket"));
-        let mut answer = String::new();
-        let mut line = String::new();
-        reader.read_line(&mut line).expect("BIRD's greeting");
-        writeln!(socket, "{command}").expect("BIRD takes a command");
-        loop {
-            line.clear();
-            assert!(reader.read_line(&mut line).expect("BIRD answers") > 0, "BIRD went away");
-            // A reply ends with a line whose code, 4 digits, is followed by a space and starts with 0, 8 or 9.
-            let done = line.as_bytes().get(4) == Some(&b' ') && line.starts_with(['0', '8', '9']);
-            answer.push_str(&line);
-            if done {
-                return answer;
-            }
-        }
-    }
-
-    fn log(&self) -> String {
-        fs::read_to_string(self.path("log")).unwrap_or_default()
-    }
-
-    fn wait_until(&self, what: &str, mut condition: impl FnMut() -> bool) {
-        let deadline = Instant::now() + PATIENCE;
-        while !condition() {
-            assert!(
-                Instant::now() < deadline,
-                "waited for: {what}\n--- output\n{}\n--- log\n{}",
-                fs::read_to_string(self.path("output")).unwrap_or_default(),
-                self.log(),
-            );
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-
-    /// Waits until the whole answer about one prefix holds all the words.
-    fn wait_for_route(&self, prefix: &str, words: &[&str]) {
-        let ask = || self.ask(&format!("show route all for {prefix}"));
-        self.wait_until(&format!("{prefix} with {words:?}; last answer:\n{}", ask()), || {
-            let answer = ask();
-            words.iter().all(|word| answer.contains(word))
-        });
-    }
-
-    fn has_route(&self, prefix: &str) -> bool {
-        self.ask(&format!("show route for {prefix}")).contains(prefix)
-    }
-}
-
-impl Drop for Bird {
-    fn drop(&mut self) {
-        // Both fail only when it is gone already.
-        let _gone = self.process.kill();
-        let _reaped = self.process.wait();
-    }
-}
-
-/// A port of 127.0.0.1 that was free a moment ago.
-fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .and_then(|socket| socket.local_addr())
-        .expect("a free port")
-        .port()
-}
 
 fn config(asn: u32, bird: &Bird) -> SpeakerConfig {
     let mut peer =
@@ -301,6 +132,42 @@ async fn a_withdrawn_route_disappears_and_the_others_stay() {
     for prefix in ["198.51.100.1/32", "2001:db8:1::1/128"] {
         assert!(bird.has_route(prefix), "{prefix} stays");
     }
+    speaker.shutdown("done").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bird_is_told_its_own_attributes_and_only_what_its_rules_let_through_and_is_asked_before_a_drain() {
+    let bird = Bird::start(64_600, "");
+    let mut config = config(64_600, &bird);
+    let kept_back = ExportRule { communities: vec![Community::new(64_600, 9)], ..ExportRule::default() };
+    let host = "198.51.100.0/24 ge 32".parse().expect("a range");
+    let told = ExportRule { prefixes: vec![host], accept: true, ..ExportRule::default() };
+    config.peers[0].export = ExportFilter::Rules(vec![kept_back, told]);
+    config.peers[0].overrides = Overrides { med: Some(0), prepend: Some(2) };
+    let (speaker, mut events) = Speaker::spawn(config);
+    let mut set = routes(&["198.51.100.1/32", "203.0.113.1/32"]);
+    let tagged =
+        RouteAttributes { communities: vec![Community::new(64_600, 9)], ..RouteAttributes::default() };
+    set.insert("198.51.100.2/32".parse().expect("a prefix"), tagged);
+    speaker.set_routes(set);
+    assert_eq!(sent(&mut events).await.0, 1);
+    bird.wait_for_route("198.51.100.1/32", &["BGP.med: 0", "BGP.as_path: 64600 64600 64600", "(64600,7)"]);
+    for prefix in ["198.51.100.2/32", "203.0.113.1/32"] {
+        assert!(!bird.has_route(prefix), "{prefix} is not for this router");
+    }
+    let asked = speaker.asker().told("r1").await.expect("the peer is there");
+    let why = |prefix: &str| {
+        let route = asked.iter().find(|route| route.prefix.to_string() == prefix).expect("it is wanted");
+        (route.attributes.as_ref().and_then(|told| told.med), route.reason.clone().unwrap_or_default())
+    };
+    assert_eq!(why("198.51.100.1/32"), (Some(0), String::new()));
+    assert_eq!(why("203.0.113.1/32"), (None, "this peer's export rules do not let it through".into()));
+
+    speaker.set_draining(true);
+    bird.wait_for_route("198.51.100.1/32", &["(65535,0)", "(64600,7)"]);
+    let status = speaker.status().borrow()["r1"].clone();
+    assert!(status.capabilities_received.iter().any(|said| said == "route refresh"), "{status:?}");
+    assert_eq!((status.counters.sent.open, status.counters.received.open), (1, 1));
     speaker.shutdown("done").await;
 }
 

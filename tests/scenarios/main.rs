@@ -1,5 +1,6 @@
 //! Every scenario of the lab, each on a kernel of its own. `cargo test -p lab NAME` runs those whose names match.
 
+mod announcements;
 mod checks;
 mod doctor;
 mod evidence_of_failure;
@@ -64,6 +65,10 @@ const SCENARIOS: &[Scenario] = &named![
     restarts::lvsd_killed_and_started_again_fails_no_request,
     restarts::a_balancer_that_is_stopped_and_returns_fails_no_request,
     restarts::connections_placed_while_a_server_was_out_survive_their_balancer,
+    announcements::a_drained_balancer_fails_no_request_and_stays_drained_over_a_restart,
+    announcements::a_stop_asks_the_routers_to_prefer_others_before_it_withdraws,
+    announcements::a_vip_that_is_withdrawn_for_a_time_comes_back_by_itself,
+    announcements::a_reload_that_changes_one_router_resets_its_session_alone,
     reloads::a_reload_adds_and_removes_a_service_and_the_other_goes_on,
     reloads::a_configuration_with_errors_is_refused_and_the_old_one_goes_on,
     kernel_settings::what_a_configuration_tells_the_kernel_is_what_ipvsadm_shows,

@@ -13,6 +13,8 @@ pub struct Configuration {
     pub asn: u32,
     /// How long lvsd goes on after it has withdrawn its routes.
     pub shutdown_delay: &'static str,
+    /// How long routers are asked to prefer others before it withdraws everything.
+    pub graceful_shutdown: &'static str,
     /// How often the kernel is read again and repaired.
     pub resync_interval: &'static str,
     /// To whom the VIPs are announced.
@@ -74,6 +76,7 @@ impl Configuration {
         Self {
             asn,
             shutdown_delay: "1s",
+            graceful_shutdown: "500ms",
             resync_interval: "2s",
             routers: Routers::Both,
             probes: false,
@@ -114,9 +117,11 @@ impl Configuration {
     /// The part about BGP, for the balancer whose addresses end so.
     fn sessions(&self, last: u16) -> String {
         let mut text = format!(
-            "\n[bgp]\nlocal_asn = {}\nrouter_id = \"{}\"\nhold_time = \"30s\"\ngraceful_restart = true\n",
+            "\n[bgp]\nlocal_asn = {}\nrouter_id = \"{}\"\nhold_time = \"30s\"\ngraceful_restart = true\n\
+             graceful_shutdown = \"{}\"\n",
             self.asn,
-            v4(last)
+            v4(last),
+            self.graceful_shutdown
         );
         for (name, asn, router) in [("r1", 65001, 251), ("r2", 65002, 252)] {
             let ends: [(&str, IpAddr, IpAddr); 2] =

@@ -55,7 +55,7 @@ pub struct NeighborView {
     pub state: String,
     /// Since when.
     pub since: Timestamp,
-    /// What protects or hastens the session: `GTSM`.
+    /// What protects or hastens the session: `MD5`, `GTSM`, `passive`.
     pub marks: Vec<String>,
     /// What was agreed on, while it is established.
     pub session: Option<SessionView>,
@@ -204,7 +204,7 @@ impl NeighborView {
             kind: if peer.asn == local_asn { "internal" } else { "external" }.into(),
             state: peer.state.to_string(),
             since: peer.since.into(),
-            marks: peer.gtsm.then(|| "GTSM".to_owned()).into_iter().collect(),
+            marks: peer.marks.clone(),
             session: peer.session.as_ref().map(session),
             hold_time_sent: peer.hold_time.as_secs(),
             hold_time_received: peer.hold_time_received,

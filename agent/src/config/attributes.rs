@@ -3,10 +3,10 @@
 //! Each attribute is taken from the first place that says it: the VIP's own table, the services on it, `[bgp]`. Services
 //! on one VIP that say different things of it are refused, unless the VIP's own table decides.
 
-use super::model::{Config, Route};
+use super::model::Config;
 use super::twice::Seen;
 use super::walk::{Node, Run, Section};
-use super::{ConfigError, Problem};
+use super::{ConfigError, Place, Problem};
 use bgp::{Community, LargeCommunity, RouteAttributes};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -28,6 +28,15 @@ const COMMUNITIES: &str = "an array of communities, such as [\"65535:0\"]";
 const LARGE_COMMUNITY: &str =
     "a large community \"AS:LOCAL:LOCAL\", each 0-4294967295, such as \"4200000001:1:2\"";
 const LARGE_COMMUNITIES: &str = "an array of large communities, such as [\"4200000001:1:2\"]";
+
+/// What a service's VIPs are announced with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Route {
+    /// The attributes.
+    pub attributes: Attributes,
+    /// Where they are written down.
+    pub origin: Place,
+}
 
 /// Attributes of announcements, as far as they are said.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

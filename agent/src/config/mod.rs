@@ -39,17 +39,18 @@ pub(crate) mod value;
 mod vip;
 pub(crate) mod walk;
 
-pub use attributes::Attributes;
+pub use attributes::{Attributes, Route};
 pub use error::{ConfigError, Place, Problem};
 pub use load::load;
 pub use model::{
-    Admin, Announce, Backend, Bgp, CheckPath, CheckTemplate, Config, ConnectionLimits, Daemon, Family,
-    HostAddresses, Network, Peer, Pool, Probes, Require, Route, Segment, Service, Vip,
+    Admin, Backend, Bgp, CheckPath, CheckTemplate, Config, ConnectionLimits, Daemon, Family, HostAddresses,
+    Network, Peer, Pool, Probes, Require, Segment, Service,
 };
 pub use parse::{parse, parse_with};
 pub use probes::MARKS;
 pub use threshold::{Threshold, ThresholdError};
 pub use value::read_duration as duration;
+pub use vip::{Announce, Vip};
 pub use walk::ReadFile;
 
 #[cfg(test)]

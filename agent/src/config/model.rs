@@ -1,6 +1,6 @@
 //! The validated configuration: plain data, every rule of the format already held.
 
-use super::{Attributes, Place, Threshold};
+use super::{Attributes, Place, Route, Threshold, Vip};
 use bgp::policy::{ExportFilter, Import, Overrides};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -104,33 +104,6 @@ impl std::str::FromStr for Network {
         let fits = is_hosts && (1..=most).contains(&length);
         fits.then_some(Self { address, length }).ok_or(NetworkError)
     }
-}
-
-/// How one VIP is announced.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Vip {
-    /// When.
-    pub announce: Announce,
-    /// How long it stays announced when nothing on it can serve any more; [`Bgp::withdraw_hold`] when absent.
-    pub withdraw_hold: Option<Duration>,
-    /// How long something on it must have been able to serve before it is announced again.
-    pub announce_hold: Duration,
-    /// With what.
-    #[serde(flatten)]
-    pub attributes: Attributes,
-}
-
-/// When a VIP is announced.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Announce {
-    /// While any service on it can serve: one that fails takes no other down.
-    #[default]
-    Any,
-    /// While all services on it can serve.
-    All,
-    /// Whether they can serve or not, once the kernel has it.
-    Always,
 }
 
 /// The daemon's own settings.
@@ -311,15 +284,6 @@ impl Service {
             None => ipvs::ServiceKey::Address { protocol: self.protocol, address: vip, port: self.port },
         }
     }
-}
-
-/// What a service's VIPs are announced with.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Route {
-    /// The attributes.
-    pub attributes: Attributes,
-    /// Where they are written down.
-    pub origin: Place,
 }
 
 /// Where a service's backends come from.

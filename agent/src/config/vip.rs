@@ -1,9 +1,10 @@
 //! `[vip."ADDRESS"]`: how one VIP is announced.
 
-use super::model::{Announce, Config, Vip};
+use super::model::Config;
 use super::value::duration;
 use super::walk::Node;
-use super::{Problem, attributes};
+use super::{Attributes, Problem, attributes};
+use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -23,6 +24,33 @@ const ANNOUNCE: &str = "\"any\", \"all\" or \"always\"";
 
 /// What is held longer than an hour is configured, not held.
 const HOLD: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(3600);
+
+/// How one VIP is announced.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vip {
+    /// When.
+    pub announce: Announce,
+    /// How long it stays announced when nothing on it can serve any more; [`Bgp::withdraw_hold`](super::Bgp::withdraw_hold) when absent.
+    pub withdraw_hold: Option<Duration>,
+    /// How long something on it must have been able to serve before it is announced again.
+    pub announce_hold: Duration,
+    /// With what.
+    #[serde(flatten)]
+    pub attributes: Attributes,
+}
+
+/// When a VIP is announced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Announce {
+    /// While any service on it can serve: one that fails takes no other down.
+    #[default]
+    Any,
+    /// While all services on it can serve.
+    All,
+    /// Whether they can serve or not, once the kernel has it.
+    Always,
+}
 
 /// Reads the table of one VIP; what is wrong with it is reported.
 pub(super) fn read(node: &Node<'_>, name: &str) -> Option<(IpAddr, Vip)> {

@@ -23,10 +23,6 @@ impl Report {
         Self { peer: config.name.clone(), outlet, status, published: None }
     }
 
-    pub(super) fn open_sent(&mut self, open: &Open) {
-        self.status.capabilities_sent = open.capabilities.iter().map(ToString::to_string).collect();
-    }
-
     pub(super) fn open_received(&mut self, open: &Open) {
         self.status.counters.received.open += 1;
         self.status.capabilities_received = open.capabilities.iter().map(ToString::to_string).collect();
@@ -39,7 +35,10 @@ impl Report {
         counters.messages_out += 1;
         match message {
             Outgoing::Keepalive => counters.sent.keepalive += 1,
-            Outgoing::Open(_) => counters.sent.open += 1,
+            Outgoing::Open(open) => {
+                counters.sent.open += 1;
+                self.status.capabilities_sent = open.capabilities.iter().map(ToString::to_string).collect();
+            }
             // Counted where it is told.
             Outgoing::Notification(_) => {}
         }

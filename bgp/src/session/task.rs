@@ -251,7 +251,6 @@ impl Session {
         match message {
             Outgoing::Keepalive => transport.queue(encode_keepalive),
             Outgoing::Open(open) => {
-                self.report.open_sent(open);
                 if let Err(error) = transport.queue(|out| open.encode(out)) {
                     // Ours has a handful of capabilities of a few octets.
                     tracing::error!(%error, "OPEN cannot be sent");

@@ -125,8 +125,9 @@ pub struct PeerStatus {
     pub address: IpAddr,
     /// The AS that it has to be in.
     pub asn: u32,
-    /// Packets are protected by their time to live (RFC 5082).
-    pub gtsm: bool,
+    /// What protects the session, and how it is made: `MD5`, `GTSM`, `passive`.
+    #[serde(default)]
+    pub marks: Vec<String>,
     /// The hold time that we propose.
     pub hold_time: HoldTime,
     /// Where the state machine is.
@@ -186,7 +187,7 @@ impl PeerStatus {
         Self {
             address: config.address,
             asn: config.remote_asn.get(),
-            gtsm: config.gtsm,
+            marks: marks(config),
             hold_time: config.hold_time,
             capabilities_sent: Vec::new(),
             capabilities_received: Vec::new(),
@@ -210,4 +211,9 @@ impl PeerStatus {
             counters: PeerCounters::default(),
         }
     }
+}
+
+fn marks(config: &PeerConfig) -> Vec<String> {
+    let marks = [("MD5", config.password.is_some()), ("GTSM", config.gtsm), ("passive", config.passive)];
+    marks.into_iter().filter(|(_, is_so)| *is_so).map(|(mark, _)| mark.to_owned()).collect()
 }

@@ -1,0 +1,148 @@
+//! What operators do with announcements, and what the routers see of it.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use lab::bird::Bird;
+use lab::configuration::Configuration;
+use lab::network::{FIRST, Lab};
+use lab::site::{LIMIT, Site, both, only};
+use lab::traffic::{Load, Traffic};
+use lab::wait::wait_until;
+use lab::world::World;
+
+/// How BIRD writes GRACEFUL_SHUTDOWN.
+const GRACEFUL_SHUTDOWN: &str = "(65535,0)";
+
+/// A site whose balancers ask routers to prefer others for long enough to be looked at.
+fn site(world: &World) -> Result<Site> {
+    Site::start_with(Lab::build(world)?, |_, asn| Configuration {
+        graceful_shutdown: "4s",
+        ..Configuration::with_web(asn)
+    })
+}
+
+/// What BIRD has for a VIP says this.
+fn says(bird: &Bird, vip: std::net::IpAddr, words: &str) -> bool {
+    bird.ask(&format!("show route all for {vip}")).is_ok_and(|text| text.contains(words))
+}
+
+/// GRACEFUL_SHUTDOWN first, then nothing, also after a restart, until it is undrained; and no request fails.
+pub(crate) fn a_drained_balancer_fails_no_request_and_stays_drained_over_a_restart(
+    world: &World,
+) -> Result<()> {
+    let mut site = site(world)?;
+    let traffic = Traffic::start(&site.lab.client, &Load::usual(&FIRST))?;
+    traffic.let_pass(300)?;
+
+    site.balancers[0].ctl(&["drain", "--balancer", "--reason", "new kernel"])?;
+    wait_until("the routers are asked to prefer others", LIMIT, || {
+        site.routers.iter().all(|bird| FIRST.iter().all(|vip| says(bird, *vip, GRACEFUL_SHUTDOWN)))
+    })?;
+    site.expect_routes(&FIRST, &both())?;
+    site.expect_routes(&FIRST, &only(2))?;
+    // Asked again it is no less drained; packets do not come any more, whatever the table still has.
+    let watched =
+        site.balancers[0].ctl(&["drain", "--balancer", "--reason", "new kernel", "--wait", "60s"])?;
+    ensure!(watched.contains("is drained; it was already by root"), "drained twice: {watched}");
+    let status = site.balancers[0].ctl(&["status"])?;
+    ensure!(status.contains("the balancer is drained, no VIP is announced: by root"), "status: {status}");
+    ensure!(status.contains("\"new kernel\""), "status has no reason: {status}");
+
+    let lvsd = &mut site.balancers[0];
+    lvsd.stop(LIMIT)?;
+    lvsd.start_again()?;
+    lvsd.wait_ready(LIMIT)?;
+    let synced = || {
+        let view = site.balancers[0].ctl_json(&["bgp"]).unwrap_or_default();
+        let peers = view["peers"].as_array().cloned().unwrap_or_default();
+        peers.len() == 4 && peers.iter().all(|peer| peer["in_sync"] == true)
+    };
+    wait_until("the routers have heard of a process that announces nothing", LIMIT, synced)?;
+    site.expect_routes(&FIRST, &only(2))?;
+    traffic.let_pass(300)?;
+
+    site.balancers[0].ctl(&["undrain"])?;
+    site.expect_routes(&FIRST, &both())?;
+    ensure!(!says(&site.routers[0], FIRST[0], GRACEFUL_SHUTDOWN), "undrained, and still asked");
+    traffic.let_pass(300)?;
+    traffic.stop()?.expect_no_failure()
+}
+
+/// A stop says why and asks first.
+pub(crate) fn a_stop_asks_the_routers_to_prefer_others_before_it_withdraws(world: &World) -> Result<()> {
+    let mut site = site(world)?;
+    site.balancers[0].ask_to_stop()?;
+    wait_until("the routers are asked to prefer others", LIMIT, || {
+        site.routers.iter().all(|bird| FIRST.iter().all(|vip| says(bird, *vip, GRACEFUL_SHUTDOWN)))
+    })?;
+    site.expect_routes(&FIRST, &only(2))?;
+    site.balancers[0].wait_stopped(LIMIT)?;
+    let log = fs::read_to_string(site.lab.routers[0].log("bird"))?;
+    ensure!(log.contains("lvsd stops"), "the Cease has no text for BIRD: {log}");
+    Ok(())
+}
+
+/// A VIP leaves the routers at once, says why, and is back when its time is over.
+pub(crate) fn a_vip_that_is_withdrawn_for_a_time_comes_back_by_itself(world: &World) -> Result<()> {
+    let site = Site::start(world)?;
+    let lvsd = &site.balancers[0];
+    let begin = Instant::now();
+    let said = lvsd.ctl(&["vip", "withdraw", "192.0.2.10", "--for", "8s", "--reason", "T1"])?;
+    ensure!(said.contains("192.0.2.10 is withdrawn"), "answer: {said}");
+    site.expect_routes(&FIRST[..1], &only(2)[..1])?;
+    site.expect_routes(&FIRST[1..], &both()[2..])?;
+    let rib = lvsd.ctl_output(&["bgp", "rib", "out", "192.0.2.10"])?;
+    let why = String::from_utf8_lossy(&rib.stderr).into_owned();
+    ensure!(rib.status.code() == Some(4) && why.contains("withdrawn by root"), "bgp rib out: {why}");
+    let refused = lvsd.ctl_output(&["vip", "withdraw", "192.0.2.19"])?;
+    let near = String::from_utf8_lossy(&refused.stderr).into_owned();
+    ensure!(near.contains("did you mean 192.0.2.10?"), "a wrong VIP: {near}");
+    site.expect_routes(&FIRST, &both())?;
+    ensure!(begin.elapsed() >= Duration::from_secs(8), "back after {:?}", begin.elapsed());
+    Ok(())
+}
+
+/// Attributes of a VIP reach the routers; a reload that changes one router's session leaves the others alone; `lvsctl
+/// bgp` shows all of it.
+pub(crate) fn a_reload_that_changes_one_router_resets_its_session_alone(world: &World) -> Result<()> {
+    let site = Site::start(world)?;
+    let lvsd = &site.balancers[0];
+    let file = lvsd.configuration_file();
+    let text = fs::read_to_string(&file)?;
+    let vip = "\n[vip.\"192.0.2.10\"]\nmed = 30\nprepend = 1\nlarge_communities = [\"64600:1:2\"]\n";
+    fs::write(&file, format!("{text}{vip}"))?;
+    lvsd.ctl(&["reload"])?;
+    let path = "BGP.as_path: 64600 64600";
+    for words in ["BGP.med: 30", path, "BGP.large_community: (64600, 1, 2)"] {
+        wait_until(&format!("the routers have {words}"), LIMIT, || {
+            site.routers.iter().all(|bird| says(bird, FIRST[0], words))
+        })?;
+    }
+    let sessions = |name: &str| -> Result<u64> {
+        let view = lvsd.ctl_json(&["bgp", "neighbor", name])?;
+        view["peers"][0]["sessions"].as_u64().context("no number of sessions")
+    };
+    for name in ["r1-v4", "r1-v6", "r2-v4", "r2-v6"] {
+        ensure!(sessions(name)? == 1, "attributes of a VIP have reset {name}");
+    }
+
+    let changed = text.replace("name = \"r1-v4\"", "name = \"r1-v4\"\nmed = 7");
+    fs::write(&file, format!("{changed}{vip}"))?;
+    lvsd.ctl(&["reload"])?;
+    wait_until("r1 has its own MED", LIMIT, || says(&site.routers[0], FIRST[0], "BGP.med: 7"))?;
+    ensure!(says(&site.routers[1], FIRST[0], "BGP.med: 30"), "r2 has lost its MED");
+    ensure!(sessions("r1-v4")? == 2, "r1-v4 was not reset");
+    for name in ["r1-v6", "r2-v4", "r2-v6"] {
+        ensure!(sessions(name)? == 1, "a change of r1-v4 has reset {name}");
+    }
+    let one = lvsd.ctl(&["bgp", "neighbor", "10.64.0.251"])?;
+    for words in ["r1-v4 10.64.0.251, AS 65001 (external): Established", "capabilities received: ", "Cease/"]
+    {
+        ensure!(one.contains(words), "lvsctl bgp neighbor has no {words:?}: {one}");
+    }
+    let rib = lvsd.ctl(&["bgp", "rib", "out", "192.0.2.10"])?;
+    ensure!(rib.contains("64600:1:2") && rib.contains("3 of 3 backends can serve"), "bgp rib out: {rib}");
+    Ok(())
+}
