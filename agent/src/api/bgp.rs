@@ -375,3 +375,38 @@ fn not_announced(prefix: Prefix, reasons: &BTreeMap<Prefix, String>) -> Problem 
     };
     Problem { kind: ProblemKind::NotFound, message }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bgp::rib::{Received, Source};
+    use std::sync::Arc;
+
+    #[test]
+    fn the_best_path_comes_first_and_the_others_say_by_what_they_lost() {
+        let mut table = LocRib::default();
+        for (last, local_pref) in [(251, 100), (252, 200)] {
+            let address = Ipv4Addr::new(10, 64, 0, last);
+            let source = Source {
+                peer: format!("r{last}"),
+                address: address.into(),
+                router_id: address,
+                internal: false,
+            };
+            let route =
+                Received { next_hop: address.into(), local_pref: Some(local_pref), ..Received::default() };
+            let key = (prefix("0.0.0.0/0").unwrap(), Default::default());
+            table.apply(&Arc::new(source), vec![(key, Some(Arc::new(route)))]);
+        }
+        let paths = paths(&table, prefix("0.0.0.0/0").unwrap());
+        let told = |path: &PathView| (path.peer.clone(), path.best, path.lost.clone());
+        assert_eq!(told(&paths[0]), ("r252".into(), true, None));
+        assert_eq!(told(&paths[1]), ("r251".into(), false, Some("lower LOCAL_PREF".into())));
+    }
+
+    #[test]
+    fn an_address_stands_for_its_hosts_prefix_and_nonsense_is_refused() {
+        assert_eq!(prefix("192.0.2.10").unwrap(), Prefix::host([192, 0, 2, 10].into()));
+        assert_eq!(prefix("rs1").unwrap_err().kind, ProblemKind::BadRequest);
+    }
+}

@@ -14,7 +14,7 @@ use super::{Timestamp, orders, why};
 use crate::config::{Bgp, Pool as PoolSource, Service};
 use bgp::{Prefix, RouteSet};
 use ipvs::{Family, ServiceKey};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;

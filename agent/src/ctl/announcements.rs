@@ -37,6 +37,7 @@ pub enum Vip {
     Withdraw {
         /// The VIP.
         vip: String,
+        /// Why, and for how long.
         #[command(flatten)]
         said: Said,
     },
@@ -47,6 +48,7 @@ pub enum Vip {
     Announce {
         /// The VIP.
         vip: String,
+        /// Why, and for how long.
         #[command(flatten)]
         said: Said,
         /// Also when nothing on it can serve.

@@ -51,8 +51,8 @@ fn attributes_that_no_message_carries_are_refused() {
     assert_eq!(
         errors(&two("prepend = 33", "large_communities = [\"1:2\"]", "")),
         [
-            "6:20: service.a.route.prepend: expected a number of times 0-32, found 33",
-            "12:31: service.b.route.large_communities[0]: expected a large community \"AS:LOCAL:LOCAL\", each \
+            "6:21: service.a.route.prepend: expected a number of times 0-32, found 33",
+            "12:32: service.b.route.large_communities[0]: expected a large community \"AS:LOCAL:LOCAL\", each \
              0-4294967295, such as \"4200000001:1:2\", found \"1:2\"",
         ]
     );
