@@ -114,8 +114,7 @@ pub(crate) fn a_reload_that_changes_one_router_resets_its_session_alone(world: &
     let vip = "\n[vip.\"192.0.2.10\"]\nmed = 30\nprepend = 1\nlarge_communities = [\"64600:1:2\"]\n";
     fs::write(&file, format!("{text}{vip}"))?;
     lvsd.ctl(&["reload"])?;
-    let path = "BGP.as_path: 64600 64600";
-    for words in ["BGP.med: 30", path, "BGP.large_community: (64600, 1, 2)"] {
+    for words in ["BGP.med: 30", "BGP.large_community: (64600, 1, 2)"] {
         wait_until(&format!("the routers have {words}"), LIMIT, || {
             site.routers.iter().all(|bird| says(bird, FIRST[0], words))
         })?;
@@ -128,7 +127,9 @@ pub(crate) fn a_reload_that_changes_one_router_resets_its_session_alone(world: &
         ensure!(sessions(name)? == 1, "attributes of a VIP have reset {name}");
     }
 
-    let changed = text.replace("name = \"r1-v4\"", "name = \"r1-v4\"\nmed = 7");
+    let import = "import = [{ action = \"accept\", prefixes = [\"203.0.113.0/24\"], next_hop = \"peer\"";
+    let first = format!("name = \"r1-v4\"\nmed = 7\n{import}, local_pref = 200 }}]");
+    let changed = text.replace("name = \"r1-v4\"", &first);
     fs::write(&file, format!("{changed}{vip}"))?;
     lvsd.ctl(&["reload"])?;
     wait_until("r1 has its own MED", LIMIT, || says(&site.routers[0], FIRST[0], "BGP.med: 7"))?;
@@ -143,6 +144,26 @@ pub(crate) fn a_reload_that_changes_one_router_resets_its_session_alone(world: &
         ensure!(one.contains(words), "lvsctl bgp neighbor has no {words:?}: {one}");
     }
     let rib = lvsd.ctl(&["bgp", "rib", "out", "192.0.2.10"])?;
-    ensure!(rib.contains("64600:1:2") && rib.contains("3 of 3 backends can serve"), "bgp rib out: {rib}");
+    for words in ["64600 64600", "64600:1:2", "3 of 3 backends can serve"] {
+        ensure!(rib.contains(words), "lvsctl bgp rib out has no {words:?}: {rib}");
+    }
+
+    fs::write(
+        &file,
+        format!("{}{vip}", changed.replace("name = \"r2-v4\"", &format!("name = \"r2-v4\"\n{import} }}]"))),
+    )?;
+    lvsd.ctl(&["reload"])?;
+    let taken = || {
+        let view = lvsd.ctl_json(&["bgp", "rib", "in", "203.0.113.0/24"]).unwrap_or_default();
+        let told =
+            |path: &serde_json::Value| (path["peer"].clone(), path["best"].clone(), path["lost"].clone());
+        view.as_array().map(|paths| paths.iter().map(told).collect::<Vec<_>>())
+    };
+    let wanted = [
+        ("r1-v4".into(), true.into(), serde_json::Value::Null),
+        ("r2-v4".into(), false.into(), "lower LOCAL_PREF".into()),
+    ];
+    wait_until("the better of two paths is told", LIMIT, || taken().is_some_and(|paths| paths == wanted))?;
+    ensure!(sessions("r1-v4")? == 2 && sessions("r2-v4")? == 2, "other sessions were reset");
     Ok(())
 }

@@ -167,6 +167,7 @@ fn configuration(settings: &Settings) -> String {
 router id {router_id};
 timeformat log iso long ms;
 protocol device {{ scan time 1; }}
+protocol static {{ ipv4; route 203.0.113.0/24 blackhole; }}
 protocol kernel kernel4 {{
     scan time 5;
     merge paths on;
@@ -193,7 +194,7 @@ protocol kernel kernel6 {{
     text
 }
 
-/// A session for one family. Paths of different neighbours are made equal, or they would not be merged into one
+/// A session for one family; the balancers are told of 203.0.113.0/24, for those that look. Paths of different neighbours are made equal, or they would not be merged into one
 /// ECMP route: BIRD compares MEDs, and so merges, only among routes from one neighbouring AS.
 fn session(name: &str, family: &str, own: IpAddr, own_asn: u32, peer: IpAddr, asn: u32) -> String {
     let vips = if family == "4" { "192.0.2.0/24{32,32}" } else { "2001:db8::/64{128,128}" };
@@ -209,7 +210,7 @@ fn session(name: &str, family: &str, own: IpAddr, own_asn: u32, peer: IpAddr, as
     graceful restart time 60;
     ipv{family} {{
         import filter {{ if net ~ [ {vips} ] then {{ bgp_path.empty; bgp_path.prepend(64512); accept; }} reject; }};
-        export none;
+        export where source = RTS_STATIC;
     }};
 }}
 "#

@@ -127,7 +127,7 @@ pub(super) fn drain(state: &mut State, who: &str, note: &Note, now: Timestamp) -
     let until = note.lasts.map(|lasts| now + lasts);
     let change =
         Change { to: Balancer::Drained, who: who.into(), at: now, reason: note.reason.clone(), until };
-    let message = match state.saved.drained.replace(change) {
+    let message = match state.saved.drained.replace(Box::new(change)) {
         Some(before) => format!("the balancer is drained; it was already {before}"),
         None => {
             "the balancer is being drained: routers are asked to prefer others, then its VIPs are withdrawn"

@@ -6,7 +6,7 @@ use super::operator::canonical;
 use super::pool::Standing;
 use super::state::State;
 use super::{Timestamp, step};
-use crate::config::{Config, Family};
+use crate::config::{Bgp, Config, Family, Peer};
 use bgp::RouteSet;
 use ipvs::diff;
 use serde::{Deserialize, Serialize};
@@ -30,6 +30,9 @@ pub struct Plan {
     pub routes_announced: Vec<String>,
     /// Routes that are withdrawn.
     pub routes_withdrawn: Vec<String>,
+    /// Routes that are announced with other attributes.
+    #[serde(default)]
+    pub routes_changed: Vec<String>,
     /// Checks that begin.
     pub checks_started: Vec<String>,
     /// Checks that end.
@@ -70,19 +73,32 @@ impl Plan {
                 let before = state.emitted.routes.as_ref().and_then(prefixes);
                 self.routes_announced = missing(&prefixes(routes), &before);
                 self.routes_withdrawn = missing(&before, &prefixes(routes));
+                let told = state.emitted.routes.clone().unwrap_or_default();
+                let changed =
+                    routes.iter().filter(|(prefix, new)| told.get(prefix).is_some_and(|old| old != *new));
+                self.routes_changed = changed.map(|(prefix, _)| prefix.to_string()).collect();
             }
             Action::SetChecks(checks) => {
                 self.checks_started = missing(&Some(checks.clone()), &state.emitted.checks);
                 self.checks_stopped = missing(&state.emitted.checks, &Some(checks.clone()));
             }
-            Action::SetPeers(_) => {
-                self.notes.push(
-                    "BGP settings change: sessions with routers whose settings change are reset".into(),
-                );
+            Action::SetPeers(bgp) => {
+                let reset = state.emitted.bgp.iter().flat_map(|before| resets(before, bgp));
+                self.notes.extend(reset.map(|peer| format!("the BGP session with {peer} is reset")));
             }
             _ => {}
         }
     }
+}
+
+/// The routers whose sessions a change of the section resets; those that come or go are not among them.
+fn resets<'a>(before: &'a Bgp, after: &'a Bgp) -> impl Iterator<Item = &'a str> {
+    let timers = |bgp: &Bgp| (bgp.hold_time, bgp.graceful_restart);
+    let all = timers(before) != timers(after);
+    let known = move |peer: &&Peer| {
+        before.peers.iter().find(|old| old.name == peer.name).is_some_and(|old| all || old != *peer)
+    };
+    after.peers.iter().filter(known).map(|peer| peer.name.as_str())
 }
 
 /// What leads from one state's wanted table to another's.

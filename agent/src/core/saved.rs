@@ -24,7 +24,7 @@ pub struct Saved {
     pub vips: BTreeMap<IpAddr, Change<VipWord>>,
     /// That an operator has drained the whole balancer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub drained: Option<Change<Balancer>>,
+    pub drained: Option<Box<Change<Balancer>>>,
     /// VIPs that were withdrawn because nothing could serve: what the kernel has for them is held for the threshold's
     /// sake, and is not to be announced before checks have spoken.
     #[serde(default)]

@@ -295,6 +295,7 @@ pub fn plan(plan: &Plan) -> String {
     part("addresses removed", &plan.addresses_removed);
     part("routes announced", &plan.routes_announced);
     part("routes withdrawn", &plan.routes_withdrawn);
+    part("routes announced with other attributes", &plan.routes_changed);
     part("checks started", &plan.checks_started);
     part("checks stopped", &plan.checks_stopped);
     part("to know", &plan.notes);

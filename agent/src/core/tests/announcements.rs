@@ -1,12 +1,14 @@
 //! What routers are told beside the prefix, and what operators may say of it: VIPs, drains, planned stops.
 
-use super::world::World;
+use super::world::{World, parse};
 use super::{ALL, WEB, running};
 use crate::core::Event;
 use crate::core::action::{Answer, Refusal};
 use crate::core::event::{Command, Note};
+use crate::core::plan::plan;
 use crate::core::saved::VipWord;
 use bgp::{Community, RouteAttributes};
+use std::sync::Arc;
 use std::time::Duration;
 
 const VIP: &str = "192.0.2.10";
@@ -219,4 +221,15 @@ fn a_drained_balancer_stops_without_waiting() {
     world.pass(Duration::from_secs(2));
     world.event(Event::Stop);
     assert!(world.has_exited);
+}
+
+#[test]
+fn a_plan_tells_which_routes_get_other_attributes_and_which_sessions_are_reset() {
+    let world = running();
+    let plan = |text: &str| plan(&world.state, Arc::new(parse(text)), world.now);
+    let changed = plan(&format!("{WEB}[vip.\"{VIP}\"]\nmed = 7\n"));
+    assert_eq!((changed.routes_changed, changed.notes), (vec!["192.0.2.10/32".to_owned()], vec![]));
+    let changed = plan(&WEB.replace("name = \"r1\"", "name = \"r1\", med = 7"));
+    assert_eq!(changed.routes_changed, [""; 0]);
+    assert_eq!(changed.notes, ["the BGP session with r1 is reset"]);
 }
