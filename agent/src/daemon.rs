@@ -67,7 +67,8 @@ pub async fn run(path: &Path, config: Config, recording: Option<&Path>) -> anyho
         checks: executors.checks.watcher(),
         probes: executors.checks.probes(),
     };
-    let engine = Engine::new(engine_inbox, executors, metrics).recorded_by(recording.and_then(record));
+    let engine = Engine::new(engine_inbox, executors, metrics).context("start the log's thread")?;
+    let engine = engine.recorded_by(recording.and_then(record));
     inbox.event(Event::Restored { saved, snapshots: earlier }).await;
     inbox.event(Event::Configured(config)).await;
     let mut around = JoinSet::new();

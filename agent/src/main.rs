@@ -116,9 +116,11 @@ fn run(path: &std::path::Path, recording: Option<&std::path::Path>) -> anyhow::R
     privileges::keep_from_children().context("give up what commands would inherit")?;
     let config = daemon::load(path)?;
     logging::init()?;
-    // Two threads: one can decide while the other probes. The blocking pool serves look-ups and the state file.
+    // Two threads: one can decide while the other probes. With one processor they would only hand it to and fro. The
+    // blocking pool serves look-ups and the state file.
+    let threads = std::thread::available_parallelism().map_or(1, |processors| processors.get().min(2));
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+        .worker_threads(threads)
         .max_blocking_threads(16)
         .enable_all()
         .build()?;

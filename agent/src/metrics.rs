@@ -20,7 +20,8 @@ pub use page::Page;
 const STEP_BUCKETS: [f64; 9] = [1e-6, 5e-6, 1e-5, 5e-5, 1e-4, 5e-4, 1e-3, 1e-2, 1e-1];
 
 /// Buckets for the way from an event to the kernel's answer: it is meant to take a millisecond or so.
-const PROGRAM_BUCKETS: [f64; 10] = [1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 1e-1, 1.0, 1e1];
+const PROGRAM_BUCKETS: [f64; 13] =
+    [1e-4, 2.5e-4, 5e-4, 7.5e-4, 1e-3, 1.5e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 1e-1, 1.0, 1e1];
 
 /// The daemon's counters.
 #[derive(Debug)]
@@ -29,6 +30,7 @@ pub struct Metrics {
     step: Histogram,
     program: Histogram,
     notices: IntCounterVec,
+    notices_lost: IntCounter,
     ipvs_operations: IntCounterVec,
     ipvs_reads: IntCounter,
     ipvs_repairs: IntCounter,
@@ -61,6 +63,10 @@ impl Metrics {
                 "Decisions and findings that were logged, by level.",
                 "level",
             )?,
+            notices_lost: IntCounter::new(
+                "lvsd_notices_lost_total",
+                "Decisions and findings that were not logged, as the log was stuck.",
+            )?,
             ipvs_operations: counters(
                 "lvsd_ipvs_operations_total",
                 "Changes of the kernel's IPVS table that were asked for, by result.",
@@ -80,6 +86,7 @@ impl Metrics {
         metrics.registry.register(Box::new(metrics.step.clone()))?;
         metrics.registry.register(Box::new(metrics.program.clone()))?;
         metrics.registry.register(Box::new(metrics.notices.clone()))?;
+        metrics.registry.register(Box::new(metrics.notices_lost.clone()))?;
         metrics.registry.register(Box::new(metrics.ipvs_operations.clone()))?;
         metrics.registry.register(Box::new(metrics.ipvs_reads.clone()))?;
         metrics.registry.register(Box::new(metrics.ipvs_repairs.clone()))?;
@@ -109,6 +116,17 @@ impl Metrics {
     /// Counts a notice.
     pub fn notice(&self, notice: &Notice) {
         self.notices.with_label_values(&[level_name(notice.level)]).inc();
+    }
+
+    /// Counts a notice that the log did not take.
+    pub fn notice_lost(&self) {
+        self.notices_lost.inc();
+    }
+
+    /// How many notices the log did not take.
+    #[cfg(test)]
+    pub(crate) fn notices_lost(&self) -> u64 {
+        self.notices_lost.get()
     }
 
     /// Counts operations on the kernel's table.

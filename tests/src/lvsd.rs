@@ -21,6 +21,9 @@ const HTTP: &str = "127.0.0.1:9090";
 /// How long an answer may take: /metrics of ten thousand services is a long page.
 const ANSWER: Duration = Duration::from_secs(60);
 
+/// The unit that it is installed with.
+const UNIT: &str = include_str!("../../systemd/lvsd.service");
+
 /// lvsd on one balancer.
 #[derive(Debug)]
 pub struct Lvsd {
@@ -65,10 +68,11 @@ impl Lvsd {
         self.recording = Some(file.into());
     }
 
-    /// Starts it, for the first time or after a kill or a stop.
+    /// Starts it as its unit does, for the first time or after a kill or a stop.
     pub fn start_again(&mut self) -> Result<()> {
-        let mut command = Command::new(built("lvsd")?);
-        command.arg("--config").arg(self.configuration_file());
+        let nice = UNIT.lines().find_map(|line| line.strip_prefix("Nice=")).context("lvsd.service: no Nice=")?;
+        let mut command = Command::new("nice");
+        command.args(["--adjustment", nice]).arg(built("lvsd")?).arg("--config").arg(self.configuration_file());
         if let Some(file) = &self.recording {
             command.arg("--record").arg(file);
         }

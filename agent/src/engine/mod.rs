@@ -2,18 +2,19 @@
 //!
 //! One task takes inputs one at a time, steps the core, and hands the actions to the executors. It never waits for
 //! an executor, as their wanted states are watch channels; but for the state file when the kernel must not hear of a
-//! service before the disk has.
+//! service before the disk has, and for a second for a log that is stuck.
 
 mod clock;
 mod inbox;
 mod replies;
+mod teller;
 
 pub use clock::Clock;
 use replies::Replies;
+use teller::Teller;
 
 pub use inbox::{Gone, INBOX, Inbox, Input, Query};
 
-use crate::core::action::{Level, Notice};
 use crate::core::event::Request;
 use crate::core::numbers::numbers;
 use crate::core::{Action, Event, State, plan, step, view};
@@ -57,21 +58,31 @@ pub struct Engine {
     executors: Executors,
     metrics: Arc<Metrics>,
     replies: Replies,
+    teller: Teller,
     recorder: Option<Recorder>,
 }
 
 impl Engine {
     /// An engine that has seen nothing yet.
-    pub fn new(inbox: mpsc::Receiver<Input>, executors: Executors, metrics: Arc<Metrics>) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// When there is no thread to be had for the log.
+    pub fn new(
+        inbox: mpsc::Receiver<Input>,
+        executors: Executors,
+        metrics: Arc<Metrics>,
+    ) -> std::io::Result<Self> {
+        let teller = Teller::start(Arc::clone(&metrics), teller::log)?;
+        Ok(Self {
             state: State::new(),
             clock: Clock::start(),
             inbox,
             executors,
             metrics,
             replies: Replies::default(),
+            teller,
             recorder: None,
-        }
+        })
     }
 
     /// Has every event recorded from now on.
@@ -114,6 +125,7 @@ impl Engine {
         if let Some(recorder) = self.recorder {
             recorder.finish().await;
         }
+        self.teller.finish().await;
     }
 
     fn wait_time(&self) -> Option<Duration> {
@@ -192,20 +204,10 @@ impl Engine {
             Action::WatchFiles(files) => self.executors.files.set(files),
             Action::ResolveHosts(names) => self.executors.names.set(names),
             Action::Reply { id, answer } => self.replies.answer(id, answer),
-            Action::Notice(notice) => self.log(&notice),
+            Action::Notice(notice) => self.teller.tell(notice).await,
             Action::Exit => return Flow::Exit,
         }
         Flow::Go
-    }
-
-    fn log(&self, notice: &Notice) {
-        self.metrics.notice(notice);
-        let (service, subject) = (notice.service.as_deref(), notice.subject.as_deref());
-        match notice.level {
-            Level::Info => tracing::info!(service, subject, "{notice}"),
-            Level::Warn => tracing::warn!(service, subject, "{notice}"),
-            Level::Error => tracing::error!(service, subject, "{notice}"),
-        }
     }
 
     /// Answers a question. Who asked may have gone meanwhile, which harms nobody.

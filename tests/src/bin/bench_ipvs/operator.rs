@@ -37,14 +37,14 @@ const LOOK: Duration = Duration::from_micros(300);
 /// Requirement: in the kernel within this, milliseconds.
 const IN_KERNEL: Required = Required::AtMost(10.0);
 
-/// Measures it, with lvsd as an ordinary process and then before all others.
+/// Measures it, with lvsd as its unit starts it and then before all others.
 pub(crate) fn measure(report: &mut Report) -> Result<()> {
     println!("one of {} backends in {} services, {TIMES} times:", SIZE.backends, SIZE.services);
     let (host, _) = balancer("operator")?;
     file(&host, POOL_FILE, &SIZE.pool_file(BACKEND, WEIGHT))?;
     let mut lvsd = Lvsd::start_with(&host, &SIZE.lvsd(&host, Pool::File))?;
     lvsd.wait_ready(LIMIT)?;
-    commands(&lvsd, "ordinary priority", report)?;
+    commands(&lvsd, "as the unit starts it", report)?;
     priority::put_first(i32::try_from(lvsd.pid()?)?, Rank::Measured)?;
     commands(&lvsd, "real-time priority", report)?;
     lvsd.kill()
