@@ -136,6 +136,11 @@ fn apply_shipped(host: &Host) -> Result<()> {
         let (key, value) = line.split_once('=').with_context(|| format!("no assignment: {line}"))?;
         let (key, value) = (key.trim(), value.trim());
         match key.split_once('*') {
+            // These are the kernel's: a network namespace has none of its own.
+            None if key.contains(".neigh.") => {
+                fs::write(Path::new("/proc/sys").join(key.replace('.', "/")), value)
+                    .context("the neighbours' bounds")?;
+            }
             None => host.sysctl(&[(key, value)])?,
             Some((before, after)) => {
                 let special = ["all", "default"];

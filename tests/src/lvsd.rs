@@ -70,9 +70,14 @@ impl Lvsd {
 
     /// Starts it as its unit does, for the first time or after a kill or a stop.
     pub fn start_again(&mut self) -> Result<()> {
-        let nice = UNIT.lines().find_map(|line| line.strip_prefix("Nice=")).context("lvsd.service: no Nice=")?;
+        let nice =
+            UNIT.lines().find_map(|line| line.strip_prefix("Nice=")).context("lvsd.service: no Nice=")?;
         let mut command = Command::new("nice");
-        command.args(["--adjustment", nice]).arg(built("lvsd")?).arg("--config").arg(self.configuration_file());
+        command
+            .args(["--adjustment", nice])
+            .arg(built("lvsd")?)
+            .arg("--config")
+            .arg(self.configuration_file());
         if let Some(file) = &self.recording {
             command.arg("--record").arg(file);
         }

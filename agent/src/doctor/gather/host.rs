@@ -1,7 +1,7 @@
 //! /proc, /sys and what systemd has, without lvsd.
 
 use crate::doctor::facts::{Conntrack, IpvsTable, Modules, Process, Restore, Unit, Wanted};
-use crate::doctor::rules::{IPVS_SYSCTLS, WRITERS};
+use crate::doctor::rules::{SYSCTLS, WRITERS};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
@@ -64,7 +64,7 @@ fn ipvs_table(text: impl BufRead) -> Option<IpvsTable> {
 }
 
 pub(super) fn sysctls() -> BTreeMap<String, i64> {
-    let keys = IPVS_SYSCTLS.iter().map(|wanted| wanted.key).chain(["net.ipv4.ip_forward"]);
+    let keys = SYSCTLS.iter().map(|wanted| wanted.key).chain(["net.ipv4.ip_forward"]);
     keys.filter_map(|key| {
         let value = number(&format!("/proc/sys/{}", key.replace('.', "/")))?;
         Some((key.to_owned(), value))

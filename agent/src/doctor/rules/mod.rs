@@ -7,7 +7,7 @@ mod probes;
 mod sysctls;
 mod writers;
 
-pub use sysctls::{IPVS_SYSCTLS, IpvsSysctl};
+pub use sysctls::{SYSCTLS, Sysctl};
 pub use writers::WRITERS;
 
 use super::{Facts, Finding};

@@ -8,9 +8,9 @@ use crate::doctor::{Facts, Finding};
 /// The file that sets them at boot.
 const FILE: &str = "/etc/sysctl.d/60-lvsd-balancer.conf";
 
-/// A parameter of IPVS and what it should be.
+/// A parameter and what it should be.
 #[derive(Debug)]
-pub struct IpvsSysctl {
+pub struct Sysctl {
     /// Its name with dots.
     pub key: &'static str,
     /// The value to set.
@@ -23,44 +23,44 @@ pub struct IpvsSysctl {
     why: &'static str,
 }
 
-/// Every parameter of IPVS that matters, `net.ipv4.ip_forward` left out.
-pub const IPVS_SYSCTLS: [IpvsSysctl; 8] = [
-    IpvsSysctl {
+/// Every parameter that has one right value, `net.ipv4.ip_forward` left out.
+pub const SYSCTLS: [Sysctl; 12] = [
+    Sysctl {
         key: "net.ipv4.vs.expire_nodest_conn",
         value: 1,
         accepts: |value| value == 1,
         matters: |_| true,
         why: "packets of connections to a removed server vanish instead of ending the connection",
     },
-    IpvsSysctl {
+    Sysctl {
         key: "net.ipv4.vs.expire_quiescent_template",
         value: 1,
         accepts: |value| value == 1,
         matters: |facts| facts.table.as_ref().is_some_and(|table| table.is_persistent),
         why: "a persistent client goes on being sent to its server after that has weight 0",
     },
-    IpvsSysctl {
+    Sysctl {
         key: "net.ipv4.vs.conn_reuse_mode",
         value: 1,
         accepts: |value| value > 0,
         matters: |_| true,
         why: "a new connection from a port used before goes to the old server, also at weight 0: it never drains",
     },
-    IpvsSysctl {
+    Sysctl {
         key: "net.ipv4.vs.sloppy_tcp",
         value: 1,
         accepts: |value| value == 1,
         matters: |facts| hashes(facts) == Some(true),
         why: "connections that began at another balancer (mh, sh) are reset when routers move them here",
     },
-    IpvsSysctl {
+    Sysctl {
         key: "net.ipv4.vs.schedule_icmp",
         value: 1,
         accepts: |value| value == 1,
         matters: |_| true,
         why: "ICMP errors of connections at another balancer are lost: path MTU discovery fails behind ECMP",
     },
-    IpvsSysctl {
+    Sysctl {
         key: "net.ipv4.vs.drop_entry",
         value: 1,
         // Under pressure the kernel itself turns 1 into 2 and back; 3 drops always.
@@ -68,24 +68,42 @@ pub const IPVS_SYSCTLS: [IpvsSysctl; 8] = [
         matters: |_| true,
         why: "a flood of connections fills the memory: half-open ones are not dropped when it runs short (3: always)",
     },
-    IpvsSysctl {
+    Sysctl {
         key: "net.ipv4.vs.amemthresh",
         value: 131_072,
         accepts: |value| value >= 131_072,
         matters: |_| true,
         why: "pages that must be free before connections are dropped; with the kernel's 4 MiB it is too late",
     },
-    IpvsSysctl {
+    Sysctl {
         key: "net.ipv4.vs.conntrack",
         value: 0,
         accepts: |value| value == 0,
         matters: |_| true,
         why: "each connection is tracked a second time by netfilter, which direct routing does not need",
     },
+    neighbours("net.ipv4.neigh.default.gc_thresh2", 8192, FORGOTTEN),
+    neighbours("net.ipv4.neigh.default.gc_thresh3", 16_384, REFUSED),
+    neighbours("net.ipv6.neigh.default.gc_thresh2", 8192, FORGOTTEN),
+    neighbours("net.ipv6.neigh.default.gc_thresh3", 16_384, REFUSED),
 ];
 
+/// Checks from which on the neighbour tables as the kernel has them (512 and 1024) come near to being too small.
+const MANY_CHECKS: u64 = 256;
+
+const FORGOTTEN: &str =
+    "with more neighbours each that was silent for 5 s is forgotten, and asked for again by ARP or ND";
+const REFUSED: &str = "with more neighbours packets to further servers are dropped: \"neighbour: arp_cache: neighbor table overflow\"";
+
+/// A bound of the neighbour table (linux Documentation/networking/ip-sysctl.rst). A network namespace has none of its
+/// own.
+const fn neighbours(key: &'static str, value: i64, why: &'static str) -> Sysctl {
+    let matters = |facts: &Facts| facts.wanted.as_ref().is_some_and(|wanted| wanted.checks > MANY_CHECKS);
+    Sysctl { key, value, accepts: |value| value >= 4096, matters, why }
+}
+
 pub(super) fn all(facts: &Facts) -> Vec<Finding> {
-    let mut findings: Vec<Finding> = IPVS_SYSCTLS.iter().filter_map(|wanted| ipvs(facts, wanted)).collect();
+    let mut findings: Vec<Finding> = SYSCTLS.iter().filter_map(|wanted| sysctl(facts, wanted)).collect();
     findings.extend(sloppy_without_need(facts));
     findings.extend(forwarding(facts));
     findings.extend(rp_filter(facts));
@@ -93,7 +111,7 @@ pub(super) fn all(facts: &Facts) -> Vec<Finding> {
     findings
 }
 
-fn ipvs(facts: &Facts, wanted: &IpvsSysctl) -> Option<Finding> {
+fn sysctl(facts: &Facts, wanted: &Sysctl) -> Option<Finding> {
     let value = *facts.sysctls.get(wanted.key)?;
     if !(wanted.matters)(facts) {
         return None;

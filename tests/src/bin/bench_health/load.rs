@@ -9,11 +9,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use ipvs::{Entry, Weight};
 use lab::host::Host;
 use lab::lvsd::Lvsd;
 use lab::measure::figures::{Report, Required};
 use lab::nginx::Nginx;
 use lab::site::LIMIT;
+use lab::table;
+use lab::wait::wait_until;
 
 use crate::ground::{LOGS, keepalived};
 use crate::picture::Load;
@@ -88,8 +91,11 @@ fn both(checks: Checks, name: &str) -> Result<[Cost; 2]> {
     Ok([lvsd(checks, name)?, other(checks, name)?])
 }
 
-/// A balancer, and a host that has all servers' addresses, with nginx.
+/// A balancer, and a host that has all servers' addresses, with nginx. The kernel has room for all of these as neighbours.
 fn ground(name: &str) -> Result<(Host, Host, Nginx)> {
+    for bound in ["gc_thresh3", "gc_thresh2", "gc_thresh1"] {
+        fs::write(format!("/proc/sys/net/ipv4/neigh/default/{bound}"), "16384").context(bound)?;
+    }
     let logs = Path::new(LOGS);
     fs::create_dir_all(logs)?;
     let balancer = Host::create(name, logs)?;
@@ -97,7 +103,7 @@ fn ground(name: &str) -> Result<(Host, Host, Nginx)> {
     let script = format!(
         "ip link set lo up; ip link add eth0 type veth peer name eth0 netns {0}; ip addr add 10.1.255.1/16 dev eth0; \
          ip link set eth0 up; ip -n {0} link set lo up; ip -n {0} link set eth0 up; \
-         ip -n {0} addr add 10.1.255.2/16 dev eth0; ip -n {0} route add local 10.1.128.0/17 dev lo",
+         ip -n {0} addr add 10.1.255.2/16 dev eth0; ip -n {0} route add local 10.1.128.0/18 dev lo",
         servers.name()
     );
     balancer.run(&["sh", "-ec", &script])?;
@@ -126,7 +132,7 @@ fn lvsd(checks: Checks, name: &str) -> Result<Cost> {
     lvsd.configure_with(&lvsd_configuration(&host, checks))?;
     lvsd.start_again()?;
     lvsd.wait_ready(LIMIT * 4)?;
-    thread::sleep(WARM_UP);
+    wait_serving(&host, checks)?;
     let cost = watch(&host, &[lvsd.pid()?])?;
     lvsd.kill()?;
     nginx.kill()?;
@@ -136,11 +142,25 @@ fn lvsd(checks: Checks, name: &str) -> Result<Cost> {
 fn other(checks: Checks, name: &str) -> Result<Cost> {
     let (host, _servers, mut nginx) = ground(&format!("k{name}"))?;
     let mut process = keepalived(&host, &keepalived_configuration(checks))?;
-    thread::sleep(WARM_UP);
+    wait_serving(&host, checks)?;
     let cost = watch(&host, &family(process.pid())?)?;
     process.terminate(LIMIT)?;
     nginx.kill()?;
     Ok(cost)
+}
+
+/// Waits until every server passes, and has done so for a while: checks that fail cost something else.
+fn wait_serving(host: &Host, checks: Checks) -> Result<()> {
+    wait_until("every server is in the table with a weight", LIMIT * 4, || {
+        let serving = |entry: &Entry| {
+            entry.destinations.values().filter(|server| server.weight != Weight::ZERO).count()
+        };
+        table::whole(host).is_ok_and(|table| {
+            table.iter().map(|(_, entry)| serving(entry)).sum::<usize>() == checks.number as usize
+        })
+    })?;
+    thread::sleep(WARM_UP);
+    Ok(())
 }
 
 /// A process and its children.

@@ -16,7 +16,7 @@ mod picture;
 mod server;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -25,20 +25,27 @@ use lab::kernel::{Console, MEMORY, Run, target};
 use lab::measure::figures::Report;
 use lab::world::World;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::{Map, Value};
 
 use crate::picture::Load;
 
-/// What it leaves in its directory.
-const FIGURES: &str = "lab.json";
-const LOADS: &str = "lab-loads.json";
+/// What a part leaves in its directory.
+const FIGURES: &str = "figures.json";
+const LOADS: &str = "loads.json";
 const DEATHS: &str = "health-deaths.svg";
 
-/// What is found beside that directory afterwards, with [`DEATHS`].
+/// What is found beside those directories afterwards, with [`DEATHS`].
 const ALL_FIGURES: &str = "health.json";
 const ALL_LOADS: &str = "health-loads.svg";
 
-/// It takes some half an hour; a busy machine may take its time.
+/// The variable that says which parts are measured, as in `LAB_PARTS=load,deaths`: those left out keep the figures that
+/// they have.
+const PARTS: &str = "LAB_PARTS";
+
+/// What is measured by itself, each with a directory of its own.
+const ALL_PARTS: [&str; 3] = ["native", "load", "deaths"];
+
+/// The deaths take some half an hour; a busy machine may take its time.
 const LIMIT: Duration = Duration::from_secs(5400);
 
 fn main() -> ExitCode {
@@ -65,30 +72,56 @@ fn main() -> ExitCode {
 
 fn outside() -> Result<()> {
     let bench = target()?.join("bench");
-    let own = bench.join("health-native");
-    fs::create_dir_all(&own).with_context(|| format!("create {}", own.display()))?;
-    native::outside(&own)?;
-    let directory = bench.join("health");
-    let run =
-        Run { name: "bench-health".into(), directory, limit: LIMIT, console: Console::Shown, memory: MEMORY };
-    if let Some(failure) = run.execute()?.failure {
-        bail!("{failure}; logs: {}", run.directory.display());
+    let directory = |part: &str| bench.join(format!("health-{part}"));
+    for part in parts()? {
+        if part == "native" {
+            let own = directory(part);
+            fs::create_dir_all(&own).with_context(|| format!("create {}", own.display()))?;
+            native::outside(&own)?;
+        } else {
+            in_the_lab(part, directory(part))?;
+        }
     }
-    let all = json!({
-        "native": read::<Value>(&own.join(native::FIGURES))?,
-        "lab": read::<Value>(&run.directory.join(FIGURES))?,
-    });
+    let mut all = Map::new();
+    let mut loads = Vec::new();
+    for part in ALL_PARTS.iter().filter(|part| directory(part).join(FIGURES).exists()) {
+        all.insert((*part).to_owned(), read::<Value>(&directory(part).join(FIGURES))?);
+        let file = directory(part).join(LOADS);
+        loads.push(if file.exists() { read::<Vec<Load>>(&file)? } else { Vec::new() });
+    }
     let figures = bench.join(ALL_FIGURES);
     fs::write(&figures, serde_json::to_string_pretty(&all)? + "\n")?;
-    let loads = bench.join(ALL_LOADS);
-    let load = |path: &Path| read::<Vec<Load>>(path);
-    picture::loads(&loads, &load(&own.join(native::LOADS))?, &load(&run.directory.join(LOADS))?)?;
-    let deaths = bench.join(DEATHS);
-    fs::rename(run.directory.join(DEATHS), &deaths).context("no picture of the deaths")?;
-    for report in [figures, loads, deaths] {
-        println!("report: {}", report.display());
+    println!("report: {}", figures.display());
+    if let [native, lab, ..] = &loads[..] {
+        picture::loads(&bench.join(ALL_LOADS), native, lab)?;
+        println!("report: {}", bench.join(ALL_LOADS).display());
+    }
+    let deaths = directory("deaths").join(DEATHS);
+    if deaths.exists() {
+        fs::copy(&deaths, bench.join(DEATHS)).with_context(|| format!("copy {}", deaths.display()))?;
+        println!("report: {}", bench.join(DEATHS).display());
     }
     Ok(())
+}
+
+/// The parts that are asked for.
+fn parts() -> Result<Vec<&'static str>> {
+    let Ok(asked) = std::env::var(PARTS) else { return Ok(ALL_PARTS.to_vec()) };
+    let known = |name: &str| ALL_PARTS.into_iter().find(|part| *part == name);
+    asked
+        .split(',')
+        .map(|name| known(name).with_context(|| format!("{PARTS}={asked}: expected some of {ALL_PARTS:?}")))
+        .collect()
+}
+
+/// Boots a kernel for one part.
+fn in_the_lab(part: &str, directory: PathBuf) -> Result<()> {
+    let name = format!("bench-health-{part}");
+    let run = Run { name, directory, limit: LIMIT, console: Console::Shown, memory: MEMORY };
+    match run.execute()?.failure {
+        None => Ok(()),
+        Some(failure) => bail!("{failure}; logs: {}", run.directory.display()),
+    }
 }
 
 fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
@@ -99,11 +132,14 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
 fn inside(world: &World) -> Result<()> {
     let mut report = Report::new()?;
     println!("{}", report.machine());
-    let loads = load::measure(&mut report)?;
-    let curves = deaths::measure(&mut report)?;
-    report.write(&world.directory().join(FIGURES))?;
-    fs::write(world.directory().join(LOADS), serde_json::to_string_pretty(&loads)?)?;
-    picture::deaths(&world.directory().join(DEATHS), &curves)?;
+    let directory = world.directory();
+    if world.name().ends_with("load") {
+        let loads = load::measure(&mut report)?;
+        fs::write(directory.join(LOADS), serde_json::to_string_pretty(&loads)?)?;
+    } else {
+        picture::deaths(&directory.join(DEATHS), &deaths::measure(&mut report)?)?;
+    }
+    report.write(&directory.join(FIGURES))?;
     println!("\n{}", report.table());
     Ok(())
 }

@@ -13,13 +13,10 @@ use lab::wait::wait_until;
 use crate::checker::{self, Cost, Task};
 use crate::picture::Load;
 use crate::server::PORT;
+use crate::{FIGURES, LOADS};
 
 /// The first argument of this program when it is inside; the second is the directory for what it leaves.
 pub(crate) const ROLE: &str = "native";
-
-/// What it leaves there.
-pub(crate) const FIGURES: &str = "native.json";
-pub(crate) const LOADS: &str = "loads.json";
 
 /// Each load is looked at for so long, seconds.
 const SECONDS: u64 = 20;

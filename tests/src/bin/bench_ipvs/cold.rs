@@ -83,7 +83,7 @@ fn tell(report: &mut Report, times: &Times) {
     seconds("bare loop, each message acknowledged", each);
     seconds("bare loop, the last of each batch acknowledged", bare);
     seconds("lvsd's engine, first write -> last answer", engine);
-    seconds("lvsd, decision -> last answer, its own histogram", programming);
+    seconds("lvsd, first decision -> last answer, its own histogram", programming);
     seconds("lvsd, start -> full table", lvsd);
     seconds("lvsd that logs warnings only, start -> full table", quiet);
     seconds("keepalived, start -> full table", keepalived);
@@ -92,11 +92,22 @@ fn tell(report: &mut Report, times: &Times) {
     report.value("cold: lvsd's operations", median(&times.operations), "", least);
     report.value("cold: the kernel for an operation", bare * 1e6 / operations, "µs", Required::Nothing);
     report.value("cold: lvsd's engine / bare loop", engine / bare, "", TO_BARE);
-    report.value("cold: lvsd, decision -> last answer / bare loop", programming / bare, "", TO_BARE);
+    report.value(
+        "cold: lvsd, first decision -> last answer / bare loop",
+        programming / bare,
+        "",
+        Required::Nothing,
+    );
+    report.value(
+        "cold: lvsd, first decision -> last answer / ipvsadm -R",
+        programming / ipvsadm,
+        "",
+        TO_IPVSADM,
+    );
     report.value("cold: lvsd, whole start / bare loop", lvsd / bare, "", Required::Nothing);
     report.value("cold: lvsd, whole start / keepalived's", lvsd / keepalived, "", TO_KEEPALIVED);
     report.value("cold: the same, lvsd logs warnings only", quiet / keepalived, "", TO_KEEPALIVED);
-    report.value("cold: lvsd, whole start / ipvsadm -R", lvsd / ipvsadm, "", TO_IPVSADM);
+    report.value("cold: lvsd, whole start / ipvsadm -R", lvsd / ipvsadm, "", Required::Nothing);
     report.value("cold: bare loop / ipvsadm -R", bare / ipvsadm, "", Required::Nothing);
     report.value("restart: start -> ready", restart * 1000.0, "ms", Required::Nothing);
 }

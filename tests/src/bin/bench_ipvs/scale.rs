@@ -23,6 +23,9 @@ pub(crate) const SIZES: [Size; 3] = [
     Size { services: 10_000, backends: 10 },
 ];
 
+/// Where the same is measured with every event recorded.
+const RECORDED: Size = SIZES[1];
+
 /// Failures, and returns, of the one server at each size.
 const FLAPS: usize = 100;
 
@@ -56,20 +59,33 @@ pub(crate) struct Point {
     pub(crate) bare: f64,
 }
 
+/// Whether lvsd records every event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Recording {
+    Off,
+    On,
+}
+
 /// Measures it.
 pub(crate) fn measure(report: &mut Report) -> Result<Vec<Point>> {
-    SIZES.iter().map(|size| until_measured(*size, report)).collect()
+    let points = SIZES.iter().map(|size| until_measured(*size, Recording::Off, report)).collect();
+    until_measured(RECORDED, Recording::On, report)?;
+    points
 }
 
 /// User-mode Linux kills a process whose scattered pages need more mappings than the machine's `vm.max_map_count`
 /// allows, which lvsd may come to while it makes the page of ten thousand services' metrics. That is this kernel's
 /// doing: it is told, counted, and measured again. Any other end of lvsd is a failure.
-fn until_measured(size: Size, report: &mut Report) -> Result<Point> {
+fn until_measured(size: Size, recording: Recording, report: &mut Report) -> Result<Point> {
     let mut killed = 0;
+    let (how, suffix) = match recording {
+        Recording::Off => ("", ""),
+        Recording::On => (", recorded", "r"),
+    };
     loop {
-        let (host, servers) = balancer(&format!("scale{}-{killed}", size.services))?;
+        let (host, servers) = balancer(&format!("scale{}{suffix}-{killed}", size.services))?;
         let before = kills_by_the_kernel(&host)?;
-        match at(size, &host, &servers) {
+        match at(size, recording, &host, &servers) {
             Ok((mut figures, point)) => {
                 figures.push((
                     "times lvsd was killed by the lab's kernel",
@@ -79,7 +95,7 @@ fn until_measured(size: Size, report: &mut Report) -> Result<Point> {
                 ));
                 for (figure, value, unit, required) in figures {
                     report.value(
-                        &format!("{} × {}: {figure}", size.services, size.backends),
+                        &format!("{} × {}{how}: {figure}", size.services, size.backends),
                         value,
                         unit,
                         required,
@@ -106,12 +122,15 @@ fn kills_by_the_kernel(host: &Host) -> Result<usize> {
 /// A figure, its value, its unit, and what is required of it.
 type Figure = (&'static str, f64, &'static str, Required);
 
-fn at(size: Size, host: &Host, servers: &Host) -> Result<(Vec<Figure>, Point)> {
+fn at(size: Size, recording: Recording, host: &Host, servers: &Host) -> Result<(Vec<Figure>, Point)> {
     println!("one of {} × {} fails and returns, {FLAPS} times:", size.services, size.backends);
     let server = Server::start(servers, size.backends)?;
     let mut bare = Bare::open(host)?;
     let mut lvsd = Lvsd::new(host, Vec::new());
     lvsd.configure_with(&size.lvsd(host, Pool::InlineFirstChecked))?;
+    if recording == Recording::On {
+        lvsd.record_to(&host.files().join("lvsd.rec"));
+    }
     let mut figures = start(size, &mut lvsd, &mut bare)?;
     let begin = Instant::now();
     let before = Exposition::of(&lvsd)?;

@@ -4,7 +4,7 @@ use crate::doctor::tests::{address, expect_one, good, problems};
 use std::collections::BTreeMap;
 
 /// What the kernel has unless it is told otherwise; rp_filter as some distributions have it.
-const KERNEL: [(&str, i64); 9] = [
+const KERNEL: [(&str, i64); 13] = [
     ("net.ipv4.vs.expire_nodest_conn", 0),
     ("net.ipv4.vs.expire_quiescent_template", 0),
     ("net.ipv4.vs.conn_reuse_mode", 0),
@@ -14,6 +14,10 @@ const KERNEL: [(&str, i64); 9] = [
     ("net.ipv4.vs.amemthresh", 1024),
     ("net.ipv4.vs.conntrack", 0),
     ("net.ipv4.ip_forward", 0),
+    ("net.ipv4.neigh.default.gc_thresh2", 512),
+    ("net.ipv4.neigh.default.gc_thresh3", 1024),
+    ("net.ipv6.neigh.default.gc_thresh2", 512),
+    ("net.ipv6.neigh.default.gc_thresh3", 1024),
 ];
 
 /// A host with what needs every parameter, all of them as the kernel has them.
@@ -22,6 +26,7 @@ fn untouched() -> Facts {
     facts.sysctls = KERNEL.map(|(key, value)| (key.to_owned(), value)).into();
     facts.rp_filter.values_mut().for_each(|value| *value = 1);
     facts.table = Some(IpvsTable { size: 1 << 12, is_persistent: true, is_masquerading: false });
+    facts.wanted.as_mut().expect("a configuration").checks = 1000;
     facts
 }
 
@@ -101,6 +106,16 @@ fn each_ipvs_parameter_that_is_wrong_is_one_warning() {
         assert_eq!(finding.is, wrong.to_string());
         assert!(finding.run.expect("a command").starts_with(&format!("sysctl -w {key}=")));
     }
+}
+
+#[test]
+fn few_servers_need_no_larger_neighbour_table() {
+    let mut facts = good();
+    facts.sysctls.insert("net.ipv4.neigh.default.gc_thresh3".into(), 1024);
+    assert_eq!(problems(&facts), []);
+    facts.wanted.as_mut().expect("a configuration").checks = 1000;
+    let finding = expect_one(&facts, Warning, "net.ipv4.neigh.default.gc_thresh3");
+    assert_eq!(finding.run.as_deref(), Some("sysctl -w net.ipv4.neigh.default.gc_thresh3=16384"));
 }
 
 #[test]
