@@ -62,7 +62,7 @@ pub use spec::{
 pub use spec::{Certificates, Identity, PrivateKey, Tls, TlsParts, TlsVersion, Trust};
 pub use spec::{
     Check, Encapsulation, Exchange, ExchangeParts, HttpParts, HttpRequest, Kind, Pattern, Regex, Route,
-    SpecError, StatusRange, Timing,
+    Secret, SpecError, StatusRange, Timing,
 };
 pub use spec::{Digest, Idle, Pick, Urls, UrlsParts};
 pub use spec::{Grpc, GrpcParts, HttpVersion, NodePort, OpenApi, OpenApiParts};

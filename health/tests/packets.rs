@@ -80,7 +80,7 @@ fn echo(address: &str) -> SocketAddr {
 }
 
 fn udp(reply: Reply) -> Kind {
-    Kind::Udp(Datagram::new(UdpParts { payload: b"ping".to_vec(), reply }).expect("a datagram"))
+    Kind::Udp(Datagram::new(UdpParts { payload: "ping".into(), reply }).expect("a datagram"))
 }
 
 fn answered() -> Kind {
@@ -231,7 +231,7 @@ fn a_server_whose_packets_stop_after_it_has_accepted_times_out() {
             stream
         });
         let expect = Some(Pattern::Contains(b"PONG".to_vec()));
-        let parts = ExchangeParts { send: b"PING\r\n".to_vec(), expect, ..ExchangeParts::default() };
+        let parts = ExchangeParts { send: "PING\r\n".into(), expect, ..ExchangeParts::default() };
         let kind = Kind::TcpExchange(Exchange::new(parts).expect("an exchange"));
         // Long enough for the connection even on a busy machine.
         let timeout = Duration::from_secs(2);

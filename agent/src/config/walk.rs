@@ -17,6 +17,9 @@ use toml::de::{DeInteger, DeTable, DeValue};
 /// Longest text that an error repeats, in characters: it must fit a line of a log.
 const MAX_SHOWN: usize = 60;
 
+/// What an error says instead of a value that may be a secret.
+const NOT_SHOWN: &str = "something else, which is not shown";
+
 /// Reads a file that a setting names.
 pub type ReadFile<'f> = &'f dyn Fn(&Path) -> io::Result<Vec<u8>>;
 
@@ -87,6 +90,11 @@ impl<'a> Node<'a> {
     /// Reports that the value is not what was expected.
     pub(super) fn unexpected(&self, expected: impl Into<String>) {
         self.report(Problem::Expected { expected: expected.into(), found: self.found() });
+    }
+
+    /// Reports that the value is not what was expected, and does not show it: errors are logged, and it may be a password.
+    pub(super) fn unexpected_secret(&self, expected: impl Into<String>) {
+        self.report(Problem::Expected { expected: expected.into(), found: NOT_SHOWN.to_owned() });
     }
 
     /// Reports that the value is of the right form, but not what was expected for a reason.

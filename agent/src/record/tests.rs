@@ -1,8 +1,13 @@
 //! What is read again is what was written, and what is wrong is said with its place.
 
+use super::digest::Digester;
 use super::replay::{Replayed, replay};
 use super::{Found, Line, Reader, RecordingError};
+use crate::config;
+use crate::core::{Action, Event, State, Timestamp, step};
+use health::{Advice, Verdict};
 use std::path::Path;
+use std::sync::Arc;
 
 const BEGIN: &str = "{\"begin\":{\"format\":1,\"lvsd\":\"0.1.0\"}}\n";
 
@@ -88,4 +93,58 @@ fn a_line_is_read_as_it_was_written() -> Result<(), RecordingError> {
     assert!(matches!(reader.read_next()?, Some(Found::Line(1, line)) if matches!(*line, Line::Begin { .. })));
     assert!(reader.read_next()?.is_none());
     Ok(())
+}
+
+const WITH_SECRETS: &str = r#"
+[service.web]
+vips = ["192.0.2.10"]
+port = 80
+[[service.web.checks]]
+type = "http"
+headers = { authorization = "Bearer s3cret" }
+[[service.web.checks]]
+type = "http"
+headers = { authorization = "Bearer other" }
+[[service.web.checks]]
+type = "tcp"
+send = "AUTH s3cret\\r\\n"
+[[service.web.backends]]
+host = "rs1"
+addresses = ["10.64.0.11"]
+"#;
+
+#[test]
+fn a_recording_holds_no_secret_of_a_check_and_replays_to_the_same_actions() {
+    let read = config::parse(&[("/etc/lvsd/lvsd.toml".into(), WITH_SECRETS.to_owned())]);
+    let (mut state, mut digester, mut text) = (State::default(), Digester::default(), Vec::new());
+    Line::begin().write(&mut text).unwrap();
+    let mut wanted = None;
+    let mut number = 0;
+    let mut take = |event: Event, text: &mut Vec<u8>| {
+        number += 1;
+        let at = Timestamp::from_micros(number);
+        Line::Event { number, at, what: event.clone() }.write(&mut *text).unwrap();
+        let actions = step(&mut state, event, at);
+        Line::Did { number, digest: digester.digest(&actions) }.write(&mut *text).unwrap();
+        let checks = actions.into_iter().filter_map(|action| match action {
+            Action::SetChecks(checks) => Some(checks),
+            _ => None,
+        });
+        wanted = checks.last().or(wanted.take());
+        wanted.clone()
+    };
+    take(Event::Restored { saved: Default::default(), snapshots: Default::default() }, &mut text);
+    let checks = take(Event::Configured(Arc::new(read.unwrap())), &mut text).expect("checks are wanted");
+    assert_eq!(checks.len(), 3, "those that differ in their secret alone are two");
+    for check in &checks {
+        let (verdict, advice) = (Verdict::Up, Advice::default());
+        take(Event::Checked { check: Arc::clone(check), verdict, failure: None, advice }, &mut text);
+    }
+    let text = String::from_utf8(text).unwrap();
+    assert!(text.contains("authorization") && !text.contains("s3cret") && !text.contains("Bearer"), "{text}");
+    let mut output = Vec::new();
+    let replayed = replay(Path::new("lvsd.rec"), text.as_bytes(), &mut output).unwrap();
+    assert_eq!((replayed.compared, replayed.differs), (5, None));
+    let output = String::from_utf8(output).unwrap();
+    assert!(output.contains("authorization") && !output.contains("s3cret"), "{output}");
 }

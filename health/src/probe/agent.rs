@@ -16,7 +16,7 @@
 
 use tokio::io::AsyncReadExt;
 
-use super::way::Way;
+use super::way::{Way, told};
 use super::{connection_failure, excerpt, exchange, tcp};
 use crate::failure::{Advice, Evidence, Failure, Found, Mode, Stage};
 use crate::spec::{AgentQuestion, Unanswered};
@@ -26,7 +26,8 @@ const MAX_LINE: usize = 1024;
 
 /// Connects, sends what is to be sent, reads one line, and resets the connection.
 pub(super) async fn probe(way: &Way<'_>, question: &AgentQuestion) -> Result<Found, Failure> {
-    let answer = match line(way, &question.parts().send).await {
+    let sent = told(&question.parts().send, "what is sent is")?;
+    let answer = match line(way, sent).await {
         Ok(line) => Answer::read(&line),
         Err(failure) => Err(failure),
     };

@@ -3,7 +3,7 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::way::Way;
+use super::way::{Way, told};
 use super::{Limit, connection_failure, excerpt, tcp};
 use crate::failure::{Failure, Found, Stage};
 use crate::spec::{Exchange, Pattern};
@@ -14,8 +14,9 @@ const PIECE: usize = 1024;
 /// Connects, sends, reads until the answer is as expected, and resets the connection.
 pub(super) async fn probe(way: &Way<'_>, exchange: &Exchange) -> Result<Found, Failure> {
     let parts = exchange.parts();
+    let sent = told(&parts.send, "what is sent is")?;
     let mut stream = tcp::connect(way).await?;
-    send(&mut stream, &parts.send, &way.limit).await?;
+    send(&mut stream, sent, &way.limit).await?;
     if let Some(expect) = &parts.expect {
         answer(&mut stream, expect, parts.max_read, &way.limit).await?;
     }

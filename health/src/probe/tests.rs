@@ -231,7 +231,7 @@ async fn the_request_is_sent_as_specified_and_closes_the_connection() {
         method: "HEAD".to_owned(),
         path: "/healthz?deep=1".to_owned(),
         host: Some("www.example.org".to_owned()),
-        headers: vec![("X-Probe".to_owned(), "yes".to_owned())],
+        headers: vec![("X-Probe".to_owned(), "yes".into())],
         ..HttpParts::default()
     };
     assert!(http(server.address, parts).await.is_ok(), "an answer to HEAD has no body whatever its length");

@@ -6,7 +6,7 @@ use socket2::{Protocol, Type};
 use tokio::net::UdpSocket;
 use tokio::time::{Instant, timeout_at};
 
-use super::way::Way;
+use super::way::{Way, told};
 use super::{datagram, excerpt};
 use crate::failure::{Evidence, Failure, Found, Stage};
 use crate::spec::{Datagram, Reply};
@@ -14,6 +14,7 @@ use crate::spec::{Datagram, Reply};
 /// Sends the datagram and judges what comes back, or that nothing does.
 pub(super) async fn probe(way: &Way<'_>, check: &Datagram) -> Result<Found, Failure> {
     let parts = check.parts();
+    let payload = told(&parts.payload, "what is sent is")?;
     let socket = way.socket(Type::DGRAM, Some(Protocol::UDP)).await?;
     let socket = datagram::connected(way.target, socket)?;
     match &parts.reply {
@@ -24,11 +25,11 @@ pub(super) async fn probe(way: &Way<'_>, check: &Datagram) -> Result<Found, Fail
                 }
                 Err(Failure::Answer { wanted: pattern.to_string(), found: excerpt(answer) })
             };
-            datagram::ask(way, &socket, &parts.payload, judge).await.map(|()| Found::default())
+            datagram::ask(way, &socket, payload, judge).await.map(|()| Found::default())
         }
         Reply::Optional { wait, hold } => {
             let until = way.limit.at.min(Instant::now() + *wait);
-            let evidence = listen(way, &socket, &parts.payload, until)
+            let evidence = listen(way, &socket, payload, until)
                 .await?
                 .map_err(|error| datagram::returned(&error, *hold))?;
             Ok(Found { evidence, ..Found::default() })

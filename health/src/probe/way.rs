@@ -9,7 +9,7 @@ use tokio::time::timeout_at;
 use super::sockets::Sockets;
 use super::{Limit, words};
 use crate::failure::Failure;
-use crate::spec::Route;
+use crate::spec::{Route, Secret};
 
 /// Where to, by which sockets, and until when.
 pub(super) struct Way<'a> {
@@ -35,6 +35,18 @@ impl Way<'_> {
         let opening = self.sockets.open(self.route, Domain::for_address(self.target), kind, protocol);
         let late = |_| Failure::Local { error: format!("no socket within {:?}", self.limit.timeout) };
         timeout_at(self.limit.at, opening).await.map_err(late)
+    }
+}
+
+/// What is to be sent.
+pub(super) fn told<'a>(secret: &'a Secret, what: &str) -> Result<&'a [u8], Failure> {
+    secret.bytes().ok_or_else(|| not_at_hand(what))
+}
+
+/// A part of a check that was written down and read again cannot be used.
+pub(super) fn not_at_hand(what: &str) -> Failure {
+    Failure::Local {
+        error: format!("{what} not at hand: the check was read from a record, which holds digests only"),
     }
 }
 

@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::SpecError;
 use super::exchange::check_payload;
+use super::{Secret, SpecError};
 
 /// What an agent is asked, and what it means when it does not answer. Made from [`AgentParts`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -17,7 +17,7 @@ pub struct AgentQuestion(AgentParts);
 #[serde(deny_unknown_fields, default)]
 pub struct AgentParts {
     /// What is sent once the connection is established, its end of line included; nothing by default.
-    pub send: Vec<u8>,
+    pub send: Secret,
     /// What it means when the agent does not answer.
     pub unanswered: Unanswered,
 }

@@ -36,6 +36,15 @@ impl From<ring::digest::Digest> for Digest {
     }
 }
 
+/// That of HMAC-SHA256, which is as long.
+impl From<ring::hmac::Tag> for Digest {
+    fn from(made: ring::hmac::Tag) -> Self {
+        let mut bytes = [0; LENGTH];
+        bytes.copy_from_slice(made.as_ref());
+        Self(bytes)
+    }
+}
+
 impl FromStr for Digest {
     type Err = SpecError;
 

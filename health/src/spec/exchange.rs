@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Pattern, SpecError};
+use super::{Pattern, Secret, SpecError};
 
 /// The bound on what a check sends in one piece, in bytes: more than any greeting, command or query needs, and little
 /// enough to fit into a fresh connection's window.
@@ -22,7 +22,7 @@ pub const MAX_READ: usize = 16 * 1024;
 #[serde(deny_unknown_fields, default)]
 pub struct ExchangeParts {
     /// What is sent once the connection is established, at most [`MAX_PAYLOAD`]; nothing by default.
-    pub send: Vec<u8>,
+    pub send: Secret,
     /// What the answer must hold within its first `max_read` bytes. It is looked for each time more bytes come, so `$`
     /// in a regex is the end of what has come so far. Without it nothing is read.
     pub expect: Option<Pattern>,
@@ -32,7 +32,7 @@ pub struct ExchangeParts {
 
 impl Default for ExchangeParts {
     fn default() -> Self {
-        Self { send: Vec::new(), expect: None, max_read: DEFAULT_MAX_READ }
+        Self { send: Secret::default(), expect: None, max_read: DEFAULT_MAX_READ }
     }
 }
 
@@ -67,7 +67,7 @@ impl Exchange {
 }
 
 /// Refuses what is too much to be sent in one piece.
-pub(super) fn check_payload(payload: &[u8]) -> Result<(), SpecError> {
+pub(super) fn check_payload(payload: &Secret) -> Result<(), SpecError> {
     if payload.len() > MAX_PAYLOAD { Err(SpecError::Payload { found: payload.len() }) } else { Ok(()) }
 }
 
@@ -102,16 +102,17 @@ mod tests {
     use super::*;
 
     fn with(change: impl FnOnce(&mut ExchangeParts)) -> Result<Exchange, SpecError> {
-        let mut parts = ExchangeParts { send: b"PING\r\n".to_vec(), ..ExchangeParts::default() };
+        let mut parts = ExchangeParts { send: "PING\r\n".into(), ..ExchangeParts::default() };
         change(&mut parts);
         Exchange::new(parts)
     }
 
     #[test]
     fn exchanges_that_ask_nothing_or_too_much_are_refused_and_the_limits_are_taken() {
-        assert_eq!(with(|parts| parts.send.clear()), Err(SpecError::Payload { found: 0 }));
-        assert!(with(|parts| parts.send = vec![b'x'; MAX_PAYLOAD]).is_ok());
-        let over = with(|parts| parts.send = vec![b'x'; MAX_PAYLOAD + 1]);
+        let long = |length| Secret::from(&vec![b'x'; length][..]);
+        assert_eq!(with(|parts| parts.send = Secret::default()), Err(SpecError::Payload { found: 0 }));
+        assert!(with(|parts| parts.send = long(MAX_PAYLOAD)).is_ok());
+        let over = with(|parts| parts.send = long(MAX_PAYLOAD + 1));
         assert_eq!(over, Err(SpecError::Payload { found: MAX_PAYLOAD + 1 }));
         assert_eq!(with(|parts| parts.max_read = 0), Err(SpecError::MaxRead { found: 0 }));
         assert!(with(|parts| parts.max_read = MAX_READ).is_ok());

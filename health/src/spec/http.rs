@@ -9,7 +9,7 @@ use hyper::http::uri::{Authority, PathAndQuery};
 use hyper::{Method, header};
 use serde::{Deserialize, Serialize};
 
-use super::{Digest, Regex, SpecError, StatusRange, Tls};
+use super::{Digest, Regex, Secret, SpecError, StatusRange, Tls};
 
 /// How much of a body is read unless the request says otherwise: more than most pages, and little enough that
 /// thousands of checks a second of a wrongly chosen page stay a small part of a network card's rate.
@@ -40,8 +40,8 @@ pub struct HttpParts {
     pub tls: Option<Tls>,
     /// The version that is spoken; no other will do.
     pub version: HttpVersion,
-    /// Further headers, sent in this order.
-    pub headers: Vec<(String, String)>,
+    /// Further headers, sent in this order. Their values are not shown: they may let in whoever knows them.
+    pub headers: Vec<(String, Secret)>,
     /// The status codes that mean success. 200-299 by default. A redirect is an answer like any other; it is
     /// not followed.
     pub expect: Vec<StatusRange>,
@@ -178,7 +178,7 @@ pub(super) fn check_host(text: &str) -> Result<(), SpecError> {
     }
 }
 
-fn check_header((name, value): (String, String)) -> Result<(String, String), SpecError> {
+fn check_header((name, value): (String, Secret)) -> Result<(String, Secret), SpecError> {
     let refused = |why| SpecError::Header { name: name.clone(), why };
     let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| refused("not the name of a header"))?;
     if parsed == header::HOST {
@@ -187,8 +187,10 @@ fn check_header((name, value): (String, String)) -> Result<(String, String), Spe
     if FRAMING.contains(&parsed) {
         return Err(refused("set by the check itself"));
     }
-    HeaderValue::from_str(&value)
-        .map_err(|_| refused("its value holds a character that no header may hold"))?;
+    // One that was written down has been looked at before that.
+    if value.bytes().is_some_and(|value| HeaderValue::from_bytes(value).is_err()) {
+        return Err(refused("its value holds a character that no header may hold"));
+    }
     Ok((parsed.as_str().to_owned(), value))
 }
 

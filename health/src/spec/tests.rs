@@ -5,7 +5,7 @@ fn http(parts: HttpParts) -> Result<HttpRequest, SpecError> {
 }
 
 fn header(name: &str, value: &str) -> HttpParts {
-    HttpParts { headers: vec![(name.to_owned(), value.to_owned())], ..HttpParts::default() }
+    HttpParts { headers: vec![(name.to_owned(), value.into())], ..HttpParts::default() }
 }
 
 fn ranges(texts: &[&str]) -> Vec<StatusRange> {

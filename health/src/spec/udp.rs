@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::exchange::{DEFAULT_MAX_READ, check_payload};
 use super::timing::{MAX_PERIOD, MIN_PERIOD};
-use super::{Pattern, SpecError};
+use super::{Pattern, Secret, SpecError};
 
 /// How long a probe listens for an ICMP error unless the check says otherwise: on the same segment it comes within a
 /// millisecond, from another continent within a third of a second.
@@ -27,7 +27,7 @@ pub struct Datagram(UdpParts);
 #[serde(deny_unknown_fields, default)]
 pub struct UdpParts {
     /// What is sent; an empty datagram by default, at most [`MAX_PAYLOAD`](super::MAX_PAYLOAD).
-    pub payload: Vec<u8>,
+    pub payload: Secret,
     /// What must come back.
     pub reply: Reply,
 }
@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn datagrams_with_periods_out_of_bounds_or_nothing_to_look_for_are_refused() {
-        let with = |reply| Datagram::new(UdpParts { payload: Vec::new(), reply });
+        let with = |reply| Datagram::new(UdpParts { payload: Secret::default(), reply });
         let zero = Duration::ZERO;
         assert!(with(Reply::Optional { wait: MIN_PERIOD, hold: zero }).is_ok());
         assert!(with(Reply::Optional { wait: MAX_PERIOD, hold: MAX_PERIOD }).is_ok());

@@ -2,7 +2,7 @@
 
 use super::{Asks, Type, given, keys, payload, taken};
 use crate::config::walk::Section;
-use health::{AgentParts, AgentQuestion, Kind, Unanswered};
+use health::{AgentParts, AgentQuestion, Kind, Secret, Unanswered};
 
 pub(super) const AGENT: Type =
     Type { name: "agent", keys: keys!["send", "unanswered"], asks: Asks::OwnPort, read };
@@ -10,7 +10,7 @@ pub(super) const AGENT: Type =
 const UNANSWERED: &str = "\"keep\" or \"fail\"";
 
 fn read(section: &Section<'_>) -> Option<Kind> {
-    let send = given(section, "send", Vec::new(), payload::read);
+    let send = given(section, "send", Secret::default(), payload::secret);
     let unanswered = given(section, "unanswered", Unanswered::Keep, |node| {
         node.parsed(UNANSWERED, |text| match text {
             "keep" => Some(Unanswered::Keep),

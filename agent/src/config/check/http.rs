@@ -5,7 +5,7 @@ use crate::config::Problem;
 use crate::config::value::boolean;
 use crate::config::walk::{Node, Section};
 use health::spec::{HttpVersion, MAX_MATCHED, MAX_URLS};
-use health::{Digest, HttpParts, HttpRequest, Kind, Pick, StatusRange, Tls, Urls, UrlsParts};
+use health::{Digest, HttpParts, HttpRequest, Kind, Pick, Secret, StatusRange, Tls, Urls, UrlsParts};
 
 pub(super) const HTTP: Type = Type {
     name: "http",
@@ -207,11 +207,14 @@ pub(super) fn host(node: &Node<'_>) -> Option<String> {
 }
 
 /// In the order of the file, which is that in which they are sent.
-fn headers(node: &Node<'_>) -> Option<Vec<(String, String)>> {
+fn headers(node: &Node<'_>) -> Option<Vec<(String, Secret)>> {
     let entries = node.entries()?;
     let count = entries.len();
     let header = |(name, node): (&str, Node<'_>)| {
-        let value = node.string(HEADERS)?.to_owned();
+        let Some(value) = node.as_string().map(Secret::from) else {
+            node.unexpected_secret(HEADERS);
+            return None;
+        };
         let headers = vec![(name.to_owned(), value.clone())];
         match HttpRequest::new(HttpParts { headers, ..HttpParts::default() }) {
             Ok(_) => Some((name.to_owned(), value)),

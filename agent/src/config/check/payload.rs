@@ -1,12 +1,22 @@
 //! Bytes that are sent or looked for: text with escapes for what no text can hold.
 
 use crate::config::walk::Node;
+use health::Secret;
 
 const PAYLOAD: &str = "a text, with \\r, \\n, \\t, \\0, \\\\ or \\xNN for what it cannot hold";
 
 /// The bytes that a text stands for.
 pub(super) fn read(node: &Node<'_>) -> Option<Vec<u8>> {
     node.parsed(PAYLOAD, unescaped)
+}
+
+/// The bytes that a text stands for and that are not to be shown.
+pub(super) fn secret(node: &Node<'_>) -> Option<Secret> {
+    let bytes = node.as_string().and_then(unescaped);
+    if bytes.is_none() {
+        node.unexpected_secret(PAYLOAD);
+    }
+    bytes.map(|bytes| bytes[..].into())
 }
 
 /// Nothing when a backslash begins no escape.

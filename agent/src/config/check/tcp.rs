@@ -19,7 +19,7 @@ fn read(section: &Section<'_>) -> Option<Kind> {
         return Some(Kind::Tcp);
     }
     let default = ExchangeParts::default();
-    let send = given(section, "send", default.send, payload::read);
+    let send = given(section, "send", default.send, payload::secret);
     let expect = pattern(section);
     let max_read = given(section, "max_read", default.max_read, max_read);
     let parts = ExchangeParts { send: send?, expect: expect?, max_read: max_read? };

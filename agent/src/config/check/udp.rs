@@ -5,7 +5,7 @@ use crate::config::Problem;
 use crate::config::value::duration;
 use crate::config::walk::Section;
 use health::spec::{DEFAULT_HOLD, DEFAULT_WAIT, MAX_PERIOD, MIN_PERIOD};
-use health::{Datagram, Kind, Reply, UdpParts};
+use health::{Datagram, Kind, Reply, Secret, UdpParts};
 use std::time::Duration;
 
 pub(super) const UDP: Type = Type {
@@ -16,7 +16,7 @@ pub(super) const UDP: Type = Type {
 };
 
 fn read(section: &Section<'_>) -> Option<Kind> {
-    let payload = given(section, "send", Vec::new(), payload::read);
+    let payload = given(section, "send", Secret::default(), payload::secret);
     let expected = tcp::pattern(section);
     let wait = given(section, "wait", DEFAULT_WAIT, |node| duration(node, MIN_PERIOD..=MAX_PERIOD));
     let hold = given(section, "hold", DEFAULT_HOLD, |node| duration(node, Duration::ZERO..=MAX_PERIOD));

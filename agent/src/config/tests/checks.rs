@@ -133,7 +133,7 @@ fn what_is_sent_and_expected_may_hold_any_byte() {
     let kind = check(r#"type = "tcp", send = "EHLO\\x00\r\n", expect = '\x2bOK\r\n', max_read = 100"#).kind;
     let Kind::TcpExchange(exchange) = kind else { panic!("{kind:?}") };
     let parts = exchange.parts();
-    assert_eq!(parts.send, b"EHLO\x00\r\n");
+    assert_eq!(parts.send, "EHLO\0\r\n".into());
     assert_eq!(parts.expect, Some(Pattern::Contains(b"+OK\r\n".to_vec())));
     assert_eq!(parts.max_read, 100);
     assert!(wrong("tcp", r"send = '\q'").contains("expected a text, with \\r"));
@@ -200,6 +200,40 @@ fn what_a_configuration_says_of_secrets_is_not_shown() {
     assert!(!shown.to_string().contains("s3cret"));
     let recorded = serde_json::to_string(&kind).unwrap();
     assert!(!recorded.contains("PRIVATE KEY"), "{recorded}");
+    let sent = r#"send = "AUTH s3cret\r\n""#;
+    let kinds =
+        ["tcp", "udp", "agent"].map(|name| check(&format!("type = \"{name}\", port = 9, {sent}")).kind);
+    for kind in kinds.iter().chain([&kind]) {
+        let recorded = serde_json::to_string(kind).unwrap();
+        let bytes = serde_json::to_string(b"s3cret").unwrap();
+        let bytes = bytes.trim_matches(['[', ']']);
+        for told in [&recorded, &format!("{kind:?}")] {
+            assert!(!told.contains("s3cret") && !told.contains(bytes), "{told}");
+        }
+        assert_eq!(
+            serde_json::from_str::<Kind>(&recorded).unwrap(),
+            *kind,
+            "it is still known by what is recorded"
+        );
+    }
+}
+
+#[test]
+fn an_error_about_a_secret_does_not_repeat_it() {
+    for error in [
+        wrong("tcp", r#"send = 'AUTH s3cret\q'"#),
+        wrong("http", "headers = { x-token = [\"s3cret\"] }"),
+        wrong("http", "headers = { x-token = 5326537 }"),
+        wrong("http", "headers = { x-token = \"s3cret\\u0007\" }"),
+    ] {
+        assert!(error.contains("service.web.checks[0].") && !error.contains("s3cret"), "{error}");
+        assert!(!error.contains("5326537"), "{error}");
+    }
+    let shown = wrong("http", "headers = { x-token = 7 }");
+    assert!(
+        shown.ends_with("expected a table of names and texts, found something else, which is not shown"),
+        "{shown}"
+    );
 }
 
 #[test]

@@ -148,7 +148,7 @@ fn checks_are_read_in_full() {
     assert_eq!(config.services["web"].require, Require::AtLeast(2.try_into().unwrap()));
     let health::Kind::TcpExchange(asked) = &exchange.kind else { panic!("the third sends something") };
     let parts = asked.parts();
-    assert_eq!((&parts.send[..], parts.max_read), (&b"PING\r\n"[..], 512));
+    assert_eq!((&parts.send, parts.max_read), (&"PING\r\n".into(), 512));
     assert_eq!(parts.expect, Some(health::Pattern::Contains(b"+PONG\r".to_vec())));
     assert_eq!(exchange.path, CheckPath::Vip);
     let health::Kind::TcpExchange(asked) = &regex.kind else { panic!("the fourth is sent something") };
@@ -168,7 +168,7 @@ fn requests_over_tls_are_read_in_full() {
     let Kind::Http(request) = &one.kind else { panic!("it is one request") };
     let parts = request.parts();
     assert_eq!((parts.method.as_str(), parts.host.as_deref()), ("POST", Some("www.example.org:8443")));
-    assert_eq!(parts.headers, [("x-probe".to_owned(), "lvsd".to_owned())]);
+    assert_eq!(parts.headers, [("x-probe".to_owned(), "lvsd".into())]);
     assert_eq!(parts.body_contains.as_deref(), Some("fine"));
     assert_eq!(parts.body_matches.as_ref().map(health::Regex::as_str), Some("all (is|are) fine"));
     assert_eq!((parts.body_sha256, parts.max_body), (Some(health::Digest::of(b"abc")), 100_000));
@@ -221,13 +221,13 @@ fn questions_and_datagrams_are_read_in_full() {
     assert_eq!((parts.user.uid, parts.user.gid), (990, 991));
     let Kind::Udp(datagram) = &udp.kind else { panic!("it is a datagram") };
     let (wait, hold) = (Duration::from_millis(200), Duration::from_secs(20));
-    let expected = UdpParts { payload: b"ping\0".to_vec(), reply: Reply::Optional { wait, hold } };
+    let expected = UdpParts { payload: "ping\0".into(), reply: Reply::Optional { wait, hold } };
     assert_eq!(datagram.parts(), &expected);
     let Kind::Udp(datagram) = &answered.kind else { panic!("it is a datagram") };
     let pong = Pattern::Matches(health::Regex::new("pong").unwrap());
     assert_eq!(datagram.parts().reply, Reply::Expected(pong));
     let Kind::Agent(agent) = &agent.kind else { panic!("it is an agent") };
-    let expected = AgentParts { send: b"state\n".to_vec(), unanswered: Unanswered::Fail };
+    let expected = AgentParts { send: "state\n".into(), unanswered: Unanswered::Fail };
     assert_eq!(agent.parts(), &expected);
 }
 

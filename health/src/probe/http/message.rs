@@ -6,6 +6,7 @@ use hyper::body::Bytes;
 use hyper::{Request, header};
 
 use crate::failure::Failure;
+use crate::probe::way::told;
 use crate::spec::{HttpParts, HttpVersion, Tls};
 
 /// What a server's log shows, unless the request says otherwise.
@@ -26,11 +27,11 @@ impl<'a> Manner<'a> {
 
     /// The request for `path` of `target`. Specifications have checked what goes into it; what a server said has not
     /// been.
-    pub(super) fn message<'h>(
+    pub(super) fn message<'h, V: AsRef<[u8]>>(
         &self,
         target: SocketAddr,
         (method, path): (&str, &str),
-        headers: impl Iterator<Item = (&'h str, &'h str)> + Clone,
+        headers: impl Iterator<Item = (&'h str, V)> + Clone,
         body: Bytes,
     ) -> Result<Request<Bytes>, hyper::http::Error> {
         let (scheme, usual) = if self.tls.is_some() { ("https", 443) } else { ("http", 80) };
@@ -46,7 +47,7 @@ impl<'a> Manner<'a> {
             }
         };
         for (name, value) in headers.clone() {
-            builder = builder.header(name, value);
+            builder = builder.header(name, value.as_ref());
         }
         for (name, value) in [(header::USER_AGENT, USER_AGENT), (header::ACCEPT, "*/*")] {
             if !headers.clone().any(|(given, _)| name.as_str().eq_ignore_ascii_case(given)) {
@@ -59,9 +60,11 @@ impl<'a> Manner<'a> {
 
 /// The request of `parts` to `target`.
 pub(super) fn message(target: SocketAddr, parts: &HttpParts) -> Result<Request<Bytes>, Failure> {
-    let headers = parts.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let header = |(name, value)| Ok((String::as_str(name), told(value, "the value of a header is")?));
+    let headers = parts.headers.iter().map(|(name, value)| header((name, value)));
+    let headers = headers.collect::<Result<Vec<_>, Failure>>()?;
     Manner::of(parts)
-        .message(target, (&parts.method, &parts.path), headers, Bytes::new())
+        .message(target, (&parts.method, &parts.path), headers.into_iter(), Bytes::new())
         .map_err(|error| Failure::Local { error: error.to_string() })
 }
 

@@ -36,7 +36,7 @@ struct Service {
 pub(in crate::probe) async fn probe(way: &Way<'_>, node_port: &NodePort) -> Result<Found, Failure> {
     let manner = Manner { host: None, tls: None, version: HttpVersion::Http1 };
     let message = manner
-        .message(way.target, ("GET", PATH), std::iter::empty(), Bytes::new())
+        .message(way.target, ("GET", PATH), std::iter::empty::<(&str, &str)>(), Bytes::new())
         .map_err(|error| Failure::Local { error: error.to_string() })?;
     let mut session = Session::open(way, &manner).await?;
     let (head, mut body) = session.send(way, message).await?.into_parts();

@@ -56,7 +56,7 @@ pub(in crate::probe) async fn probe(way: &Way<'_>, description: &OpenApi) -> Res
 
 async fn fetch(way: &Way<'_>, manner: &Manner<'_>, path: &str) -> Result<(Vec<u8>, Found), Failure> {
     let message = manner
-        .message(way.target, ("GET", path), std::iter::empty(), Bytes::new())
+        .message(way.target, ("GET", path), std::iter::empty::<(&str, &str)>(), Bytes::new())
         .map_err(|error| Failure::Local { error: error.to_string() })?;
     let mut session = Session::open(way, manner).await?;
     let (head, mut body) = session.send(way, message).await?.into_parts();

@@ -5,7 +5,7 @@ use crate::failure::{Advice, Evidence, Mode};
 use crate::spec::{AgentParts, AgentQuestion, Unanswered};
 
 fn question(send: &str, unanswered: Unanswered) -> Kind {
-    let parts = AgentParts { send: send.as_bytes().to_vec(), unanswered };
+    let parts = AgentParts { send: send.into(), unanswered };
     Kind::Agent(AgentQuestion::new(parts).expect("a valid question"))
 }
 

@@ -12,7 +12,7 @@ fn matches(text: &str) -> Option<Pattern> {
 }
 
 fn saying(send: &str, expect: Option<Pattern>) -> ExchangeParts {
-    ExchangeParts { send: send.as_bytes().to_vec(), expect, ..ExchangeParts::default() }
+    ExchangeParts { send: send.into(), expect, ..ExchangeParts::default() }
 }
 
 fn kind(parts: ExchangeParts) -> Kind {

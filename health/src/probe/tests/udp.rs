@@ -7,7 +7,7 @@ use crate::failure::Evidence;
 use crate::spec::{Datagram, Pattern, Regex, Reply, UdpParts};
 
 fn kind(payload: &[u8], reply: Reply) -> Kind {
-    Kind::Udp(Datagram::new(UdpParts { payload: payload.to_vec(), reply }).expect("a valid datagram"))
+    Kind::Udp(Datagram::new(UdpParts { payload: payload.into(), reply }).expect("a valid datagram"))
 }
 
 fn expecting(text: &str) -> Reply {

@@ -12,6 +12,7 @@ use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme, SupportedProtocolVersion};
 
 use crate::failure::Failure;
+use crate::probe::way::not_at_hand;
 use crate::spec::{Certificates, TlsParts, TlsVersion, Trust};
 
 /// The most settings that are kept. A configuration has a few; beyond this all are dropped and made again as they are
@@ -126,7 +127,7 @@ fn make(
     let mut config = match &parts.identity {
         None => builder.with_no_client_auth(),
         Some(identity) => {
-            let certified = identity.certified().ok_or_else(|| not_at_hand("the client's certificate"))?;
+            let certified = identity.certified().ok_or_else(|| not_at_hand("the client's certificate is"))?;
             builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certified)))
         }
     };
@@ -143,7 +144,7 @@ fn versions(min: TlsVersion) -> &'static [&'static SupportedProtocolVersion] {
 }
 
 fn own(certificates: &Certificates) -> Result<Arc<RootCertStore>, Failure> {
-    let certificates = certificates.der().ok_or_else(|| not_at_hand("the authorities' certificates"))?;
+    let certificates = certificates.der().ok_or_else(|| not_at_hand("the authorities' certificates are"))?;
     let mut roots = RootCertStore::empty();
     for certificate in certificates.iter() {
         roots.add(certificate.clone()).map_err(|error| local(error.to_string()))?;
@@ -161,10 +162,6 @@ fn authorities(
 
 fn local(error: String) -> Failure {
     Failure::Local { error }
-}
-
-fn not_at_hand(what: &str) -> Failure {
-    local(format!("{what} is not at hand: the check was read from a record, which holds digests only"))
 }
 
 /// Takes every certificate. That the server holds its key is verified as always.
