@@ -29,6 +29,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use agent::{AgentParts, AgentQuestion, Unanswered};
+pub(crate) use command::RUN;
 pub use command::{CommandParts, Program, User};
 pub use digest::Digest;
 pub(crate) use dns::is_record;

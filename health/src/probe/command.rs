@@ -5,7 +5,9 @@
 //! give up: a process that holds ambient capabilities must clear them before it runs checks (capabilities(7)).
 //!
 //! It leads a process group of its own, which is killed whole when it has ended, when its time is over, and when the
-//! probe is dropped. A process that makes itself a session of its own escapes that.
+//! probe is dropped. What has left that group is found by a mark in its environment ([`leftovers`]) and killed as well.
+
+mod leftovers;
 
 use std::io;
 use std::net::SocketAddr;
@@ -20,6 +22,8 @@ use tokio::net::unix::pipe;
 use tokio::process::{Child, Command};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout};
+
+use leftovers::Mark;
 
 use super::way::wanting;
 use super::{Limit, words};
@@ -81,6 +85,8 @@ struct Running {
     group: Option<Pid>,
     pipe: pipe::Receiver,
     output: Output,
+    /// Its processes outside of the group are killed when this is dropped, after the group.
+    _mark: Mark,
     _permit: SemaphorePermit<'static>,
 }
 
@@ -93,12 +99,14 @@ impl Running {
         let (reader, writer) = io::pipe().map_err(|error| wanting(&error))?;
         let errors = writer.try_clone().map_err(|error| wanting(&error))?;
         let pipe = pipe::Receiver::from_owned_fd(OwnedFd::from(reader)).map_err(|error| wanting(&error))?;
+        let mark = Mark::new();
         let mut command = Command::new(&program.parts().program);
         command
             .args(program.arguments(target))
             .env_clear()
             .env("PATH", PATH)
             .envs(program.values(target).into_iter().map(|(name, value)| (variable(name), value)))
+            .envs([mark.variable()])
             .current_dir("/")
             .stdin(Stdio::null())
             .stdout(writer)
@@ -118,7 +126,7 @@ impl Running {
             drop(std::fs::write(format!("/proc/{id}/oom_score_adj"), FIRST_TO_GO));
         }
         let group = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
-        Ok(Self { child, group, pipe, output: Output::default(), _permit: permit })
+        Ok(Self { child, group, pipe, output: Output::default(), _mark: mark, _permit: permit })
     }
 
     /// Waits until it has ended; none when it has written too much instead.

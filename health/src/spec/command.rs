@@ -17,6 +17,9 @@ const MAX_LENGTH: usize = 32 * 1024;
 const ADDRESS: &str = "address";
 const PORT: &str = "port";
 
+/// A name that is the probe's own: that of a command's mark in its environment.
+pub(crate) const RUN: &str = "run";
+
 /// The parts of a [`Program`], not yet checked.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -85,7 +88,7 @@ impl Program {
                 && bytes.all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))
         };
         for name in parts.values.keys() {
-            if !is_name(name) || [ADDRESS, PORT].contains(&name.as_str()) {
+            if !is_name(name) || [ADDRESS, PORT, RUN].contains(&name.as_str()) {
                 return refused("values", format!("expected a name such as host, found {name:?}"));
             }
         }
@@ -199,7 +202,7 @@ mod tests {
         refused("arguments", |parts| parts.arguments.push("a\0b".to_owned()));
         refused("arguments", |parts| parts.arguments = vec![String::new(); MAX_ARGUMENTS + 1]);
         refused("arguments", |parts| parts.arguments.push("x".repeat(MAX_LENGTH)));
-        for name in ["", "Host", "1", "a-b", "port", "address"] {
+        for name in ["", "Host", "1", "a-b", "port", "address", "run"] {
             let values = BTreeMap::from([(name.to_owned(), String::new())]);
             assert!(Program::new(CommandParts { values, ..parts(&[]) }).is_err(), "{name:?}");
         }

@@ -1,3 +1,4 @@
+mod arbitrary;
 mod http2;
 
 use std::net::SocketAddr;

@@ -88,12 +88,15 @@ async fn a_program_says_by_its_exit_status_whether_the_server_serves() {
 
 #[tokio::test]
 async fn a_program_gets_its_arguments_and_names_and_nothing_else_of_this_process() {
-    let seen =
-        run(target(), command("/bin/cat", &["/proc/self/environ", "/{host}:{port}@{address}"]), PATIENCE);
-    let expected = "exit status 1: LVSD_ADDRESS=127.0.0.1 LVSD_HOST=rs1 LVSD_PORT=389 \
+    let seen = run(target(), command("/bin/cat", &["/proc/self/environ", "/{host}:{port}"]), PATIENCE);
+    let expected = "exit status 1: LVSD_ADDRESS=127.0.0.1 LVSD_HOST=rs1 LVSD_PORT=389 LVSD_RUN=MARK \
         PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-        /bin/cat: '/rs1:389@127.0.0.1': No such file or directory";
-    assert_eq!(seen.await.expect_err("no such file").to_string(), expected);
+        /bin/cat: '/rs1:389': No such file or directory";
+    let seen = seen.await.expect_err("no such file").to_string();
+    let (before, rest) = seen.split_once("LVSD_RUN=").expect("a mark");
+    let (mark, after) = rest.split_once(' ').expect("what follows it");
+    assert!(mark.len() > 16, "{seen}");
+    assert_eq!(format!("{before}LVSD_RUN=MARK {after}"), expected);
     let places = "echo $(readlink /proc/self/fd/0) $(pwd); exit 1";
     assert_eq!(words(places).await, "exit status 1: /dev/null /");
 }
@@ -141,6 +144,38 @@ async fn what_a_program_leaves_behind_is_not_waited_for_and_ends_with_it() {
     all_end(&named(&path).await).await;
     let failure = run(target(), sh(&forking("echo no; exit 1"), &path), PATIENCE).await.expect_err("down");
     assert_eq!(failure.to_string(), "exit status 1: no");
+}
+
+/// Starts a child that lasts, in a session of its own, and goes on with this once the child has named both.
+fn leaving(then: &str) -> String {
+    let child = r#"echo $1 $$ >"$2"; exec sleep 1000"#;
+    format!(
+        "setsid sh -c '{child}' child $$ \"$1\" </dev/null >/dev/null 2>&1 &\nwhile ! [ -s \"$1\" ]; do sleep 0.02; done; {then}"
+    )
+}
+
+#[tokio::test]
+async fn what_a_program_leaves_in_a_session_of_its_own_ends_with_it() {
+    let (_directory, path) = writable();
+    run(target(), sh(&leaving("exit 0"), &path), PATIENCE).await.expect("up");
+    all_end(&named(&path).await).await;
+    fs::write(&path, "").expect("a file");
+    // Long enough for the shell to come so far even on a busy machine.
+    let failure = run(target(), sh(&leaving("wait"), &path), Duration::from_secs(4)).await;
+    assert!(matches!(failure, Err(Failure::Timeout { .. })), "{failure:?}");
+    all_end(&named(&path).await).await;
+}
+
+#[tokio::test]
+async fn what_a_program_that_still_runs_has_started_goes_on_when_another_ends() {
+    let ((_one, running), (_other, ended)) = (writable(), writable());
+    let task = tokio::spawn(run(target(), sh(&leaving("wait"), &running), 3 * PATIENCE));
+    let lasting = named(&running).await;
+    run(target(), sh(&leaving("exit 0"), &ended), PATIENCE).await.expect("up");
+    all_end(&named(&ended).await).await;
+    assert!(lasting.iter().all(|pid| !matches!(state(pid), None | Some('Z'))), "{lasting:?}");
+    task.abort();
+    all_end(&lasting).await;
 }
 
 #[tokio::test]
