@@ -231,3 +231,17 @@ fn what_a_check_has_to_know_of_its_backend_is_filled_in() {
         |host: &str| [("host".to_owned(), host.to_owned()), ("service".to_owned(), "web".to_owned())].into();
     assert!(values.into_iter().any(|values| values == named("rs2")));
 }
+
+#[test]
+fn a_check_that_two_services_want_runs_once_and_goes_with_the_last_of_them() {
+    let other = WEB.replace("[service.web", "[service.other").replace("db8::10", "db8::11");
+    let other = other
+        .replace("192.0.2.10", "192.0.2.11")
+        .split_once("[service")
+        .map(|(_, service)| format!("[service{service}"));
+    let mut world = World::with(&format!("{WEB}\n{}", other.expect("a service")));
+    let of_both = world.checks.clone();
+    world.configure(WEB);
+    assert_eq!(world.checks, of_both, "those of the one are those of both");
+    assert_eq!(world.checks.len(), ALL.len(), "one for each address");
+}
