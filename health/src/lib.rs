@@ -32,7 +32,7 @@
 //!
 //! Reading order:
 //! - [`spec`] (pure): [`Check`], [`Kind`] with what each kind asks ([`HttpRequest`], [`Tls`], [`Question`] and so on),
-//!   [`Timing`], [`Route`];
+//!   [`Timing`], [`Route`], and [`Secret`] for what is sent and not shown;
 //! - [`failure`] (pure): the reasons for which a probe fails;
 //! - [`verdict`] (pure): the state machine from outcomes to up and down;
 //! - [`schedule`] (pure): when each check is due;

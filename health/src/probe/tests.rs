@@ -2,6 +2,7 @@ mod agent;
 mod command;
 mod dns;
 mod exchange;
+mod slow;
 mod udp;
 
 use std::io::ErrorKind;

@@ -259,7 +259,10 @@ fn a_value_of_the_wrong_type_is_reported_for_every_setting() {
         let found = errors(&replaced(number, &format!("{key} = 1979-05-27")));
         let column = key.chars().count() + 4;
         let place = format!("{number}:{column}: ");
-        let told = found.iter().any(|e| e.starts_with(&place) && e.ends_with(", found 1979-05-27"));
+        // What may be a secret is not repeated.
+        let shown = if key == "send" { "something else, which is not shown" } else { "1979-05-27" };
+        let shown = format!(", found {shown}");
+        let told = found.iter().any(|e| e.starts_with(&place) && e.ends_with(&shown));
         assert!(told, "line {number}, {key}: {found:#?}");
         seen += 1;
     }
