@@ -1,7 +1,7 @@
 //! Two peers on one virtual clock, with a network between them that is slow, refuses and breaks.
 //!
 //! A connection is two one-way streams. Whatever one end sends arrives in order, later; closing one end makes the
-//! other see it closed after what was sent before.
+//! other see it closed after what was sent before. Each announces a set of routes that changes, and holds what it was told.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,6 +11,10 @@ use std::{
 use proptest::prelude::*;
 
 use super::{connection_tests::settings, *};
+use crate::{
+    Family, Prefix, Route, RouteSet,
+    rib::{AdjRibOut, Batch, Export},
+};
 
 /// A TCP connection: its number. The dialling end is `Outgoing` at node `dialler`.
 type Wire = usize;
@@ -39,6 +43,17 @@ enum Happening {
         node: usize,
         serial: u64,
     },
+    /// Routes arrive at a node from a connection.
+    Told {
+        node: usize,
+        wire: Wire,
+        batch: Batch,
+    },
+    /// A node is to announce so many routes from now on.
+    Wants {
+        node: usize,
+        routes: u8,
+    },
     Fault(Fault),
 }
 
@@ -55,6 +70,35 @@ struct Node {
     wires: BTreeMap<Side, Wire>,
     timers: BTreeMap<(Side, Timer), u64>,
     idle_hold: Option<u64>,
+    wants: RouteSet,
+    out: Option<AdjRibOut>,
+    /// What it was told by the other in this session.
+    holds: BTreeSet<Prefix>,
+}
+
+impl Node {
+    fn new(node: usize, restarting: bool, seed: u64) -> Self {
+        let (own, other) = if node == 0 { (64_600, 65_001) } else { (65_001, 64_600) };
+        let router_id = u8::try_from(node).unwrap() + 1;
+        Self {
+            peer: Peer::new(settings(own, router_id, other), restarting, Jitter::seeded(seed)),
+            wires: BTreeMap::new(),
+            timers: BTreeMap::new(),
+            idle_hold: None,
+            wants: RouteSet::new(),
+            out: None,
+            holds: BTreeSet::new(),
+        }
+    }
+}
+
+/// Some routes of both families.
+fn routes(count: u8) -> RouteSet {
+    let prefix = |n: u8| -> Prefix {
+        let text = if n.is_multiple_of(2) { format!("10.0.0.{n}/32") } else { format!("fd00::{n:x}/128") };
+        text.parse().unwrap()
+    };
+    (0..count).map(|n| Route::new(prefix(n))).collect()
 }
 
 struct World {
@@ -75,11 +119,8 @@ struct World {
 impl World {
     fn new(delays: Vec<u64>, seed: u64) -> Self {
         let start = Instant::now();
-        let nodes = [0_u8, 1].map(|n| {
-            let (own, other) = if n == 0 { (64_600, 65_001) } else { (65_001, 64_600) };
-            let jitter = Jitter::seeded(seed.wrapping_mul(2) + u64::from(n));
-            let peer = Peer::new(settings(own, n + 1, other), false, jitter);
-            Node { peer, wires: BTreeMap::new(), timers: BTreeMap::new(), idle_hold: None }
+        let nodes = [0, 1].map(|node| {
+            Node::new(node, false, seed.wrapping_mul(2).wrapping_add(u64::try_from(node).unwrap()))
         });
         let mut world = Self {
             now: start,
@@ -184,9 +225,54 @@ impl World {
             Action::StopTimer(timer) => {
                 self.nodes[node].timers.remove(&(side, timer));
             }
-            Action::SessionUp(_) => self.sessions += 1,
-            Action::AttemptFailed(_) | Action::Refresh(_, _) | Action::Ended(_) => {}
+            Action::SessionUp(negotiated) => {
+                self.sessions += 1;
+                let asn = settings(if node == 0 { 64_600 } else { 65_001 }, 1, 64_600).asn;
+                let (four, six) = ("192.0.2.1".parse().unwrap(), "2001:db8::1".parse().ok());
+                let export = Export::new(asn, &Family::ALL.into(), &negotiated, four, None, six);
+                self.nodes[node].out = Some(AdjRibOut::new(export));
+                self.nodes[node].holds.clear();
+                self.tell(node);
+            }
+            Action::Ended(_) => {
+                if self.nodes[node].peer.established().is_none() {
+                    self.nodes[node].out = None;
+                    self.nodes[node].holds.clear();
+                }
+            }
+            Action::AttemptFailed(_) | Action::Refresh(_, _) => {}
         }
+    }
+
+    /// Tells the other everything that is outstanding.
+    fn tell(&mut self, node: usize) {
+        let Some((side, _)) = self.nodes[node].peer.established() else { return };
+        let Some(wire) = self.nodes[node].wires.get(&side).copied() else { return };
+        let whole = self.nodes[node].wants.clone();
+        if let Some(out) = &mut self.nodes[node].out {
+            out.set(&whole);
+        }
+        while let Some(batch) = self.nodes[node].out.as_mut().and_then(AdjRibOut::next_batch) {
+            if self.dead.contains(&wire) {
+                self.send(node, side, Event::Update);
+            } else {
+                self.deliver(1 - node, wire, Happening::Told { node: 1 - node, wire, batch });
+            }
+        }
+    }
+
+    fn told(&mut self, node: usize, wire: Wire, batch: Batch) {
+        let side = self.nodes[node].wires.iter().find(|(_, of)| **of == wire).map(|(side, _)| *side);
+        let Some(side) = side else { return };
+        if self.nodes[node].peer.connection(side).state() == StateName::Established {
+            let holds = &mut self.nodes[node].holds;
+            match batch {
+                Batch::Withdraw { prefixes, .. } => holds.retain(|prefix| !prefixes.contains(prefix)),
+                Batch::Announce { prefixes, .. } => holds.extend(prefixes),
+                Batch::EndOfRib(_) | Batch::Refresh(_, _) => {}
+            }
+        }
+        self.input(node, Input::Connection(side, Event::Update));
     }
 
     fn send(&mut self, node: usize, side: Side, event: Event) {
@@ -224,6 +310,11 @@ impl World {
                     self.input(node, Input::IdleHoldExpired);
                 }
             }
+            Happening::Told { node, wire, batch } => self.told(node, wire, batch),
+            Happening::Wants { node, routes: count } => {
+                self.nodes[node].wants = routes(count);
+                self.tell(node);
+            }
             Happening::Fault(fault) => self.fault(fault),
         }
     }
@@ -241,12 +332,9 @@ impl World {
             Fault::Crash(node) => {
                 let wires: Vec<_> = self.nodes[node].wires.values().copied().collect();
                 self.dead.extend(wires);
-                let (own, other) = if node == 0 { (64_600, 65_001) } else { (65_001, 64_600) };
-                let router_id = u8::try_from(node).unwrap() + 1;
-                let jitter = Jitter::seeded(self.serial());
-                let peer = Peer::new(settings(own, router_id, other), true, jitter);
-                self.nodes[node] =
-                    Node { peer, wires: BTreeMap::new(), timers: BTreeMap::new(), idle_hold: None };
+                let wants = self.nodes[node].wants.clone();
+                let seed = self.serial();
+                self.nodes[node] = Node { wants, ..Node::new(node, true, seed) };
                 self.input(node, Input::Start);
             }
         }
@@ -281,6 +369,11 @@ impl World {
             self.nodes[node].wires.get(&side).copied()
         };
         wire(0).is_some() && wire(0) == wire(1)
+    }
+
+    /// Each holds exactly what the other wants it to.
+    fn agree(&self) -> bool {
+        (0..2).all(|node| self.nodes[1 - node].holds.iter().eq(self.nodes[node].wants.keys()))
     }
 }
 
@@ -327,20 +420,26 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
-    fn whatever_the_network_does_there_are_never_two_sessions_and_in_the_end_there_is_one(
+    fn whatever_the_network_does_there_are_never_two_sessions_and_in_the_end_one_with_all_routes(
         delays in proptest::collection::vec(0_u64..400, 1..40),
         seed: u64,
         faults in proptest::collection::vec((0_u64..300_000, prop_oneof![
             Just(Fault::Reset), (0_usize..2).prop_map(Fault::Crash),
         ]), 0..8),
+        changes in proptest::collection::vec((0_u64..300_000, 0_usize..2, 0_u8..20), 0..12),
     ) {
         let mut world = World::new(delays, seed);
         for (millis, fault) in faults {
             let at = world.start + Duration::from_millis(millis);
             world.at(at, Happening::Fault(fault));
         }
+        for (millis, node, routes) in changes {
+            let at = world.start + Duration::from_millis(millis);
+            world.at(at, Happening::Wants { node, routes });
+        }
         // The last fault, a full idle hold on both ends, and some tries.
         world.run_until(Duration::from_secs(300 + 240))?;
         prop_assert!(world.one_session(), "{:?}", world.nodes.each_ref().map(|node| node.peer.state()));
+        prop_assert!(world.agree(), "{:?}", world.nodes.each_ref().map(|node| (&node.wants, &node.holds)));
     }
 }

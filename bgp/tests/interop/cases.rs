@@ -1,0 +1,265 @@
+//! The rows of the matrix: what is planned, what must be seen, and which router cannot do it for what reason.
+
+use bgp::PeerStatus;
+
+use crate::{
+    Cell,
+    ground::Ends,
+    plan::{Dials, OURS, Plan, Reach},
+    router::{Brand, Shown},
+    us, wait_until,
+};
+
+type Outcome = Result<(), String>;
+
+/// A row.
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    pub(crate) plan: fn(Plan) -> Plan,
+    pub(crate) run: fn(&mut Cell<'_>) -> Outcome,
+    /// Why a router has no part in it.
+    pub(crate) cannot: fn(Brand) -> Option<&'static str>,
+}
+
+impl Case {
+    const fn new(name: &'static str, plan: fn(Plan) -> Plan, run: fn(&mut Cell<'_>) -> Outcome) -> Self {
+        Self { name, plan, run, cannot: |_| None }
+    }
+}
+
+pub(crate) const CASES: &[Case] = &[
+    Case::new("IPv4 and IPv6 on one session, external, AS 64600", |plan| plan, exchange),
+    Case::new(
+        "a session for each family, over its own addresses",
+        |plan| Plan { apart: true, ..plan },
+        exchange,
+    ),
+    Case::new("internal", |plan| Plan { their_asn: plan.our_asn, ..plan }, exchange),
+    Case::new(
+        "AS numbers of four octets at both ends",
+        |plan| Plan { our_asn: 4_200_000_010, their_asn: 4_200_000_001, ..plan },
+        exchange,
+    ),
+    Case::new("the router dials", |plan| Plan { dials: Dials::Router, ..plan }, exchange),
+    Case::new("both dial", |plan| Plan { dials: Dials::Both, ..plan }, exchange),
+    Case::new("TCP-MD5, we dial", |plan| Plan { password: Some("twelve-words"), ..plan }, exchange),
+    Case::new(
+        "TCP-MD5, the router dials",
+        |plan| Plan { password: Some("twelve-words"), dials: Dials::Router, ..plan },
+        exchange,
+    ),
+    Case {
+        cannot: |brand| match brand {
+            Brand::Exabgp => Some("ExaBGP's listening socket answers with the system's time to live"),
+            Brand::Bird | Brand::Frr | Brand::Gobgp => None,
+        },
+        ..Case::new("GTSM, we dial", |plan| Plan { reach: Reach::Gtsm, ..plan }, exchange)
+    },
+    Case::new(
+        "GTSM, the router dials",
+        |plan| Plan { reach: Reach::Gtsm, dials: Dials::Router, ..plan },
+        exchange,
+    ),
+    Case::new("a hop between, which needs multihop", |plan| Plan { reach: Reach::Far, ..plan }, over_a_hop),
+    Case::new(
+        "hold time 3: kept by KEEPALIVEs, over when they stop",
+        |plan| Plan { hold_time: 3, ..plan },
+        hold_time,
+    ),
+    Case {
+        cannot: no_table,
+        ..Case::new("graceful restart: our routes stay until our End-of-RIB", |plan| plan, graceful_restart)
+    },
+    Case {
+        cannot: no_table,
+        ..Case::new(
+            "graceful restart that never comes: our routes go after our restart time",
+            |plan| Plan { restart_time: 4, ..plan },
+            never_back,
+        )
+    },
+    Case {
+        cannot: |brand| match brand {
+            Brand::Gobgp => {
+                Some("GoBGP's softresetin applies its policy to what it has and asks for nothing")
+            }
+            Brand::Bird | Brand::Frr | Brand::Exabgp => None,
+        },
+        ..Case::new("route refresh: we tell everything again", |plan| plan, route_refresh)
+    },
+    Case {
+        cannot: |brand| match brand {
+            Brand::Exabgp => Some("ExaBGP fails to decode a text in a Cease, whoever sends it"),
+            Brand::Bird | Brand::Frr | Brand::Gobgp => None,
+        },
+        ..Case::new("our shutdown's text is shown by the router", |plan| plan, our_text)
+    },
+    Case {
+        cannot: |brand| match brand {
+            Brand::Exabgp => Some("ExaBGP's teardown takes a subcode and no text"),
+            Brand::Bird | Brand::Frr | Brand::Gobgp => None,
+        },
+        ..Case::new("the router's shutdown's text is shown by us", |plan| plan, their_text)
+    },
+];
+
+fn no_table(brand: Brand) -> Option<&'static str> {
+    match brand {
+        Brand::Exabgp => Some("ExaBGP has no table in which routes could stay"),
+        Brand::Bird | Brand::Frr | Brand::Gobgp => None,
+    }
+}
+
+/// Both ends have what the other announced, and what we withdraw goes.
+fn exchange(cell: &mut Cell<'_>) -> Outcome {
+    cell.us.start(false);
+    cell.us.announce(&OURS);
+    told_and_withdrawn(cell)
+}
+
+fn told_and_withdrawn(cell: &mut Cell<'_>) -> Outcome {
+    cell.us.established()?;
+    for prefix in OURS {
+        let wanted = expected(cell, prefix);
+        cell.wait(&format!("{prefix} as {wanted:?}"), |router| router.route(prefix) == Some(wanted.clone()))?;
+    }
+    cell.us.learned()?;
+    cell.us.announce(&OURS[..1]);
+    cell.wait("the IPv6 route is gone", |router| router.route(OURS[1]).is_none())?;
+    cell.us.announce(&OURS[1..]);
+    cell.wait("the IPv4 route is gone, the IPv6 route back", |router| {
+        router.route(OURS[0]).is_none() && router.route(OURS[1]).is_some()
+    })
+}
+
+/// What the router is to show of a route of ours.
+fn expected(cell: &Cell<'_>, prefix: &str) -> Shown {
+    let plan = &cell.plan;
+    let near = if prefix.contains(':') { Ends::near_v6(plan.cell) } else { Ends::near(plan.cell) };
+    Shown {
+        as_path: if plan.internal() { Vec::new() } else { vec![plan.our_asn.into()] },
+        next_hop: Some(near.ours),
+        med: Some(us::MED.into()),
+        communities: vec![us::COMMUNITY.into()],
+        large_communities: vec![us::LARGE_COMMUNITY.into()],
+    }
+}
+
+/// Without multihop our packets do not get there.
+fn over_a_hop(cell: &mut Cell<'_>) -> Outcome {
+    let sessions = cell.plan.sessions();
+    let mut peer = cell.us.peer(&sessions[0]);
+    peer.multihop = None;
+    cell.us.start_with(vec![peer], false);
+    cell.us.announce(&OURS);
+    let failed = |status: &PeerStatus| status.last_error.is_some();
+    let status = cell.us.status(sessions[0].name, "an attempt fails", failed)?;
+    if status.counters.connects > 0 {
+        return Err(format!("a connection was made over a hop without multihop: {status:?}"));
+    }
+    cell.us.speaker().set_peers(vec![cell.us.peer(&sessions[0])]);
+    told_and_withdrawn(cell)
+}
+
+fn hold_time(cell: &mut Cell<'_>) -> Outcome {
+    cell.us.start(false);
+    cell.us.announce(&OURS);
+    cell.us.established()?;
+    cell.us.learned()?;
+    let name = cell.plan.sessions()[0].name;
+    let before = cell.us.status(name, "a status", |_| true)?.counters.messages_in;
+    // One a second: longer than the hold time.
+    let kept = |status: &PeerStatus| status.counters.messages_in > before + 4;
+    let status = cell.us.status(name, "KEEPALIVEs come", kept)?;
+    if status.counters.established != 1 || status.session.is_none() {
+        return Err(format!("the session did not stay: {status:?}"));
+    }
+    cell.router.program().freeze();
+    let expired = |status: &PeerStatus| {
+        status.last_error.as_ref().is_some_and(|error| error.contains("Hold Timer Expired"))
+    };
+    cell.us.status(name, "the hold timer expires", expired).map(drop)
+}
+
+fn graceful_restart(cell: &mut Cell<'_>) -> Outcome {
+    cell.us.start(false);
+    cell.us.announce(&OURS);
+    cell.us.established()?;
+    cell.wait("both routes", |router| OURS.iter().all(|prefix| router.route(prefix).is_some()))?;
+    cell.us.vanish();
+    cell.wait("it keeps both routes as stale", |router| OURS.iter().all(|prefix| router.is_stale(prefix)))?;
+    // Back, and not knowing yet what to announce: nothing may be taken from the router.
+    cell.us.start(true);
+    cell.us.established()?;
+    cell.us.learned()?;
+    for prefix in OURS {
+        if cell.router.route(prefix).is_none() {
+            return Err(format!("{prefix} went before our End-of-RIB"));
+        }
+    }
+    cell.us.announce(&OURS[..1]);
+    cell.wait("what was not told again goes", |router| router.route(OURS[1]).is_none())?;
+    cell.wait("what was told again is fresh", |router| {
+        router.route(OURS[0]).is_some() && !router.is_stale(OURS[0])
+    })
+}
+
+fn never_back(cell: &mut Cell<'_>) -> Outcome {
+    cell.us.start(false);
+    cell.us.announce(&OURS);
+    cell.us.established()?;
+    cell.wait("both routes", |router| OURS.iter().all(|prefix| router.route(prefix).is_some()))?;
+    cell.us.vanish();
+    cell.wait("it keeps both routes as stale", |router| OURS.iter().all(|prefix| router.is_stale(prefix)))?;
+    cell.wait("it gives up on us", |router| OURS.iter().all(|prefix| router.route(prefix).is_none()))
+}
+
+fn route_refresh(cell: &mut Cell<'_>) -> Outcome {
+    cell.us.start(false);
+    cell.us.announce(&OURS);
+    cell.us.established()?;
+    let name = cell.plan.sessions()[0].name;
+    let before = cell.us.status(name, "all is told", |status| status.in_sync)?.counters.updates_out;
+    cell.wait("both routes", |router| OURS.iter().all(|prefix| router.route(prefix).is_some()))?;
+    cell.router.ask_again();
+    let again = |status: &PeerStatus| status.in_sync && status.counters.updates_out >= before + 2;
+    cell.us.status(name, "both families are told again", again)?;
+    cell.wait("both routes are there", |router| OURS.iter().all(|prefix| router.route(prefix).is_some()))
+}
+
+fn our_text(cell: &mut Cell<'_>) -> Outcome {
+    cell.us.start(false);
+    cell.us.announce(&OURS);
+    cell.us.established()?;
+    cell.us.learned()?;
+    cell.us.goodbye("rack 4 moves, ticket 17");
+    cell.wait("the text is told", |router| router.told().contains("rack 4 moves, ticket 17"))?;
+    cell.wait("the routes are gone", |router| OURS.iter().all(|prefix| router.route(prefix).is_none()))
+}
+
+fn their_text(cell: &mut Cell<'_>) -> Outcome {
+    cell.us.start(false);
+    cell.us.announce(&OURS);
+    cell.us.established()?;
+    cell.us.learned()?;
+    cell.router.goodbye("router upgrade, ticket 18");
+    let told = |status: &PeerStatus| {
+        status.last_error.as_ref().is_some_and(|error| {
+            error.contains("Administrative Shutdown") && error.contains("router upgrade, ticket 18")
+        })
+    };
+    cell.us.status(cell.plan.sessions()[0].name, "the text", told).map(drop)
+}
+
+/// Waits as the cell's router sees it.
+impl Cell<'_> {
+    fn wait(&self, what: &str, wanted: impl Fn(&dyn crate::router::Router) -> bool) -> Outcome {
+        let shown = || {
+            let routes: Vec<_> = OURS.iter().map(|prefix| self.router.route(prefix)).collect();
+            let told = self.router.told();
+            let tail = told.char_indices().rev().nth(6000).map_or(0, |(at, _)| at);
+            format!("{routes:#?}\n{}", &told[tail..])
+        };
+        wait_until(what, || wanted(&*self.router), shown)
+    }
+}
