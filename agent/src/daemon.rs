@@ -64,6 +64,7 @@ pub async fn run(path: &Path, config: Config, recording: Option<&Path>) -> anyho
         metrics: Arc::clone(&metrics),
         peers: executors.routes.as_ref().map(routes::Handle::status),
         bgp: executors.routes.as_ref().map(routes::Handle::looks),
+        refused: executors.routes.as_ref().map(routes::Handle::refused),
         checks: executors.checks.watcher(),
         probes: executors.checks.probes(),
     };

@@ -91,6 +91,7 @@ fn needs_restart(running: &Config, new: &Config) -> Vec<String> {
     let (old, now) = (&running.daemon, &new.daemon);
     let asn = |config: &Config| config.bgp.as_ref().map(|bgp| bgp.local_asn);
     let router_id = |config: &Config| config.bgp.as_ref().map(|bgp| bgp.router_id);
+    let listen = |config: &Config| config.bgp.as_ref().map(|bgp| bgp.listen.clone());
     [
         ("lvsd.state_dir", old.state_dir != now.state_dir),
         ("lvsd.control_socket", old.control_socket != now.control_socket),
@@ -100,6 +101,7 @@ fn needs_restart(running: &Config, new: &Config) -> Vec<String> {
         ("probes (the whole section)", running.probes != new.probes),
         ("bgp.local_asn (or the whole section)", asn(running) != asn(new)),
         ("bgp.router_id", router_id(running) != router_id(new)),
+        ("bgp.listen", listen(running) != listen(new)),
     ]
     .into_iter()
     .filter(|(_, changed)| *changed)

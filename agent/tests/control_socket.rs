@@ -115,8 +115,16 @@ impl Daemon {
         let checks = checks::Handle::spawn(1, inbox.clone(), None);
         let reloader = Reloader::new(file, Arc::clone(&config), inbox.clone(), Arc::clone(&metrics));
         let (reloader, watcher) = (Arc::new(reloader), checks.watcher());
-        let context =
-            Context { inbox, reloader, metrics, peers: None, bgp: None, checks: watcher, probes: None };
+        let context = Context {
+            inbox,
+            reloader,
+            metrics,
+            peers: None,
+            refused: None,
+            bgp: None,
+            checks: watcher,
+            probes: None,
+        };
         let listener = control::listen(&config.daemon).await.unwrap();
         let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = tcp.local_addr().unwrap().to_string();

@@ -11,8 +11,8 @@ use std::{
 };
 
 use bgp::{
-    Asn, Community, Family, HoldTime, LargeCommunity, PeerConfig, PeerStatus, Prefix, RouteAttributes,
-    RouteSet, Speaker, SpeakerConfig, SpeakerEvent, StateName,
+    Asn, Community, Family, HoldTime, LargeCommunity, Password, PeerConfig, PeerStatus, Prefix,
+    RouteAttributes, RouteSet, Speaker, SpeakerConfig, SpeakerEvent, StateName,
     policy::{ExportFilter, ExportRule, Import, Overrides, PrefixRange, Rule, Verdict},
 };
 use router::{Bird, PATIENCE, REMOTE_ASN};
@@ -287,5 +287,24 @@ async fn what_bird_announces_is_taken_by_rule_and_kept_while_bird_is_dead() {
     assert_eq!(speaker.learned().borrow().len(), 2);
     bird.come_back();
     shown("fresh", |peer| peer.stale == 0 && peer.learned.get(&Family::Ipv4) == Some(&2)).await;
+    speaker.shutdown("done").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_signed_session_with_ttl_security_comes_up_and_none_without_the_password() {
+    let bird = Bird::start(64_600, "password \"swordfish\"; ttl security on;");
+    let mut config = config(64_600, &bird);
+    config.peers[0].gtsm = true;
+    let mut peers = config.peers.clone();
+    let (speaker, mut events) = Speaker::spawn(config);
+    let reason = event(&mut events, |event| match event {
+        SpeakerEvent::PeerFailed { reason, .. } => Some(reason),
+        _ => None,
+    });
+    assert!(reason.await.contains("no answer"), "BIRD hears nothing that is not signed");
+    peers[0].password = Password::new("swordfish").ok();
+    speaker.set_peers(peers);
+    established(&speaker).await;
+    bird.wait_until("BIRD agrees", || bird.ask("show protocols lb").contains("Established"));
     speaker.shutdown("done").await;
 }

@@ -11,7 +11,7 @@ use crate::engine::{Gone, Inbox};
 use crate::exec::checks::Watcher;
 use crate::metrics::{Metrics, Page, Sources};
 use crate::reload::Reloader;
-use ::bgp::speaker::Statuses;
+use ::bgp::speaker::{Refused, Statuses};
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -28,6 +28,8 @@ pub struct Context {
     pub peers: Option<watch::Receiver<Statuses>>,
     /// The BGP speaker in detail, where BGP is configured.
     pub bgp: Option<bgp::Looks>,
+    /// BGP connections that nobody took, where BGP is configured.
+    pub refused: Option<watch::Receiver<Refused>>,
     /// The checks.
     pub checks: Watcher,
     /// The probe namespace, where one is configured.
@@ -80,8 +82,10 @@ impl Context {
     async fn metrics(&self) -> anyhow::Result<Page> {
         let numbers = self.inbox.numbers().await?;
         let peers = self.peers.as_ref().map(|peers| peers.borrow().clone()).unwrap_or_default();
+        let refused = self.refused.as_ref().map(|refused| refused.borrow().clone()).unwrap_or_default();
         let (checks, probes) = (self.checks.snapshot().await, self.probes());
-        let sources = Sources { peers: &peers, checks: checks.as_ref(), probes: probes.as_ref() };
+        let (checks, probes) = (checks.as_ref(), probes.as_ref());
+        let sources = Sources { peers: &peers, refused: &refused, checks, probes };
         Ok(self.metrics.page(numbers, &sources)?)
     }
 }

@@ -1,14 +1,18 @@
-//! `[bgp]` and its `[[bgp.peer]]`.
+//! `[bgp]` and its `[[bgp.peer]]` and `[[bgp.group]]`.
+
+mod group;
+mod transport;
 
 use super::model::{Bgp, Family, Peer};
 use super::twice::Seen;
 use super::value::{address, boolean, duration, duration_or, is_name, port};
 use super::walk::{Node, Section};
-use super::{Problem, attributes, policy};
+use super::{attributes, policy};
 use bgp::policy::Overrides;
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
+use transport::{check_listens, check_next_hop, next_hop_ipv4, next_hop_ipv6};
 
 const KEYS: &[&str] = &[
     "local_asn",
@@ -22,7 +26,9 @@ const KEYS: &[&str] = &[
     "prepend",
     "communities",
     "large_communities",
+    "listen",
     "peer",
+    "group",
 ];
 
 const PEER_KEYS: &[&str] = &[
@@ -42,6 +48,9 @@ const PEER_KEYS: &[&str] = &[
     "max_prefixes",
     "max_prefixes_warn",
     "max_prefixes_hold_off",
+    "ttl_security",
+    "passive",
+    "password_file",
 ];
 
 /// The port of BGP (RFC 4271, section 4.2).
@@ -86,7 +95,15 @@ pub(super) fn read(node: &Node<'_>) -> Option<Bgp> {
         DEFAULT_GRACEFUL_SHUTDOWN,
     );
     let attributes = attributes::read(&section);
-    let peers = section.required("peer", PEERS).and_then(|node| peers(&node));
+    let listen = section.get("listen").map_or(Some(Vec::new()), |node| transport::listen(&node));
+    let listens = listen.as_ref().is_none_or(|listen| !listen.is_empty());
+    let groups = section.get("group");
+    let peers = match section.get("peer") {
+        None if groups.is_some() => Some(Vec::new()),
+        _ => section.required("peer", PEERS).and_then(|node| peers(&node, listens)),
+    };
+    let known = peers.as_deref().unwrap_or_default();
+    let groups = groups.map(|node| group::read(&node, listens, known)).unwrap_or_default();
     Some(Bgp {
         local_asn: local_asn?,
         router_id: router_id?,
@@ -95,7 +112,9 @@ pub(super) fn read(node: &Node<'_>) -> Option<Bgp> {
         withdraw_hold,
         graceful_shutdown,
         attributes,
+        listen: listen?,
         peers: peers?,
+        groups,
     })
 }
 
@@ -125,16 +144,21 @@ fn hold_time(node: &Node<'_>) -> Option<Duration> {
     None
 }
 
-fn peers(node: &Node<'_>) -> Option<Vec<Peer>> {
+fn peers(node: &Node<'_>, listens: bool) -> Option<Vec<Peer>> {
     let items = node.array(PEERS)?;
     if items.is_empty() {
         node.unexpected(PEERS);
     }
     let (mut names, mut addresses) = (Seen::default(), Seen::default());
-    Some(items.iter().filter_map(|item| peer(item, &mut names, &mut addresses)).collect())
+    Some(items.iter().filter_map(|item| peer(item, listens, &mut names, &mut addresses)).collect())
 }
 
-fn peer(node: &Node<'_>, names: &mut Seen<String>, addresses: &mut Seen<IpAddr>) -> Option<Peer> {
+fn peer(
+    node: &Node<'_>,
+    listens: bool,
+    names: &mut Seen<String>,
+    addresses: &mut Seen<IpAddr>,
+) -> Option<Peer> {
     let section = node.section(PEER_KEYS)?;
     let name = section.required("name", PEER_NAME).and_then(|node| {
         let name = node.parsed(PEER_NAME, |text| is_name(text, true).then(|| text.to_owned()))?;
@@ -150,12 +174,12 @@ fn peer(node: &Node<'_>, names: &mut Seen<String>, addresses: &mut Seen<IpAddr>)
     let next_hop_ipv4 = section.get("next_hop_ipv4").and_then(|node| next_hop_ipv4(&node));
     let next_hop_ipv6 = section.get("next_hop_ipv6").and_then(|node| next_hop_ipv6(&node));
     let families = families(&section, peer_address);
-    let multihop = section
-        .get("multihop")
-        .and_then(|node| node.integer("a TTL 1-255", 1..=255))
-        .and_then(|ttl| u8::try_from(ttl).ok());
     let overrides = Overrides { med: attributes::med(&section), prepend: attributes::prepend(&section) };
     let (import, export) = (policy::import(&section), policy::export(&section));
+    let password = transport::password(&section);
+    let passive = section.get("passive").and_then(|node| {
+        boolean(&node).filter(|passive| *passive).inspect(|_| check_listens(&node, listens))
+    });
     Some(Peer {
         name: name?,
         address: peer_address?,
@@ -165,10 +189,12 @@ fn peer(node: &Node<'_>, names: &mut Seen<String>, addresses: &mut Seen<IpAddr>)
         families: families?,
         next_hop_ipv4,
         next_hop_ipv6,
-        multihop,
         import,
         export,
         overrides,
+        distance: transport::distance(&section),
+        passive: passive.unwrap_or(false),
+        password: password?,
     })
 }
 
@@ -181,28 +207,6 @@ fn local_address(node: &Node<'_>, peer: Option<IpAddr>) -> Option<IpAddr> {
             None
         }
         Some(_) | None => Some(local),
-    }
-}
-
-fn next_hop_ipv4(node: &Node<'_>) -> Option<Ipv4Addr> {
-    const EXPECTED: &str = "an IPv4 address of this host";
-    match address(node, EXPECTED)? {
-        IpAddr::V4(hop) => Some(hop),
-        IpAddr::V6(_) => {
-            node.unexpected(EXPECTED);
-            None
-        }
-    }
-}
-
-fn next_hop_ipv6(node: &Node<'_>) -> Option<Ipv6Addr> {
-    const EXPECTED: &str = "an IPv6 address of this host";
-    match address(node, EXPECTED)? {
-        IpAddr::V6(hop) => Some(hop),
-        IpAddr::V4(_) => {
-            node.unexpected(EXPECTED);
-            None
-        }
     }
 }
 
@@ -229,21 +233,4 @@ fn families(section: &Section<'_>, peer: Option<IpAddr>) -> Option<BTreeSet<Fami
         }
     }
     Some(families)
-}
-
-/// A session gives a next hop of its own family only; the other one must be named.
-fn check_next_hop(section: &Section<'_>, item: &Node<'_>, family: Family, peer: Option<IpAddr>) {
-    let key = match family {
-        Family::Ipv4 => "next_hop_ipv4",
-        Family::Ipv6 => "next_hop_ipv6",
-    };
-    let Some(peer) = peer.filter(|&peer| Family::of(peer) != family) else {
-        return;
-    };
-    if section.get(key).is_none() {
-        item.report(Problem::Conflict(format!(
-            "{} routes over the session with {peer} have no next hop: set {key} to this host's address",
-            family.as_str()
-        )));
-    }
 }

@@ -1,13 +1,16 @@
 //! The files of a configuration, read.
 
 use super::model::Config;
-use super::{ConfigError, Place, Problem, parse_with};
+use super::{ConfigError, Files, Place, Problem, parse_from};
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 /// The folder beside the main file whose `*.toml` belong to the configuration.
 const FOLDER: &str = "conf.d";
+
+/// Where systemd says that the service's credentials are (systemd.exec(5), `LoadCredential=`).
+const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 
 /// The largest file that is read: some hundred thousand backends. It keeps a wrong path from filling the memory.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
@@ -32,7 +35,8 @@ pub fn load(path: &Path) -> Result<Config, Vec<ConfigError>> {
             Err(error) => errors.push(error),
         }
     }
-    match parse_with(&files, &read_bytes) {
+    let credentials = std::env::var_os(CREDENTIALS).map(PathBuf::from);
+    match parse_from(&files, Files { read: &read_bytes, credentials: credentials.as_deref() }) {
         Ok(config) if errors.is_empty() => Ok(config),
         Ok(_) => Err(errors),
         Err(more) => {

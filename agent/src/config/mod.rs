@@ -32,6 +32,7 @@ mod policy;
 mod pool;
 mod probes;
 mod scheduling;
+mod secret;
 mod service;
 mod threshold;
 mod twice;
@@ -43,15 +44,16 @@ pub use attributes::{Attributes, Route};
 pub use error::{ConfigError, Place, Problem};
 pub use load::load;
 pub use model::{
-    Admin, Backend, Bgp, CheckPath, CheckTemplate, Config, ConnectionLimits, Daemon, Family, HostAddresses,
-    Network, Peer, Pool, Probes, Require, Segment, Service,
+    Admin, Backend, Bgp, CheckPath, CheckTemplate, Config, ConnectionLimits, Daemon, Distance, Family, Group,
+    HostAddresses, Network, Peer, Pool, Probes, Require, Segment, Service,
 };
-pub use parse::{parse, parse_with};
+pub use parse::{parse, parse_from, parse_with};
 pub use probes::MARKS;
+pub use secret::Secret;
 pub use threshold::{Threshold, ThresholdError};
 pub use value::read_duration as duration;
 pub use vip::{Announce, Vip};
-pub use walk::ReadFile;
+pub use walk::{Files, ReadFile};
 
 #[cfg(test)]
 mod tests;

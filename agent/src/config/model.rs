@@ -1,6 +1,6 @@
 //! The validated configuration: plain data, every rule of the format already held.
 
-use super::{Attributes, Place, Route, Threshold, Vip};
+use super::{Attributes, Place, Route, Secret, Threshold, Vip};
 use bgp::policy::{ExportFilter, Import, Overrides};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -148,8 +148,14 @@ pub struct Bgp {
     /// What every announcement says of which nobody else says something.
     #[serde(flatten)]
     pub attributes: Attributes,
-    /// The routers, in the order of the file; at least one, names and addresses unique.
+    /// Where neighbours may dial; only we dial when empty.
+    #[serde(default)]
+    pub listen: Vec<SocketAddr>,
+    /// The routers, in the order of the file, names and addresses unique; at least one when there is no group.
     pub peers: Vec<Peer>,
+    /// Neighbours that are not known one by one; no two share a name or a prefix.
+    #[serde(default)]
+    pub groups: Vec<Group>,
 }
 
 /// An address family that is announced to a peer.
@@ -211,8 +217,6 @@ pub struct Peer {
     pub next_hop_ipv4: Option<Ipv4Addr>,
     /// Next hop of IPv6 announcements; our end of the session when absent.
     pub next_hop_ipv6: Option<Ipv6Addr>,
-    /// TTL of the session's packets when the router is not on the link.
-    pub multihop: Option<u8>,
     /// What is taken of the router's routes; nothing without rules.
     #[serde(default)]
     pub import: Option<Import>,
@@ -222,6 +226,53 @@ pub struct Peer {
     /// Attributes that it is told in place of the routes' own.
     #[serde(default)]
     pub overrides: Overrides,
+    /// How far away the router is.
+    #[serde(default)]
+    pub distance: Distance,
+    /// The router dials, and we wait for it.
+    #[serde(default)]
+    pub passive: bool,
+    /// What both ends sign with (RFC 2385).
+    #[serde(default)]
+    pub password: Option<Secret>,
+}
+
+/// How far away a neighbour is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Distance {
+    /// On the link when it is in another AS, anywhere when it is in ours.
+    #[default]
+    Usual,
+    /// Our packets get this TTL.
+    Ttl(u8),
+    /// At most so many hops; what comes from further away is dropped (RFC 5082). 1 is the link.
+    Within(u8),
+}
+
+/// Neighbours that dial from some prefixes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Group {
+    /// What their names in logs, status and metrics begin with, before `/` and the address.
+    pub name: String,
+    /// Where they dial from; at least one.
+    pub prefixes: Vec<bgp::Prefix>,
+    /// The AS numbers that they may be in; at least one.
+    pub asns: bgp::AsnSet,
+    /// So many at the same time, those that are remembered among them.
+    pub limit: usize,
+    /// How long one is remembered after its last connection.
+    pub linger: Duration,
+    /// What is announced to them; never empty.
+    pub families: BTreeSet<Family>,
+    /// As of a peer.
+    pub next_hop_ipv4: Option<Ipv4Addr>,
+    /// As of a peer.
+    pub next_hop_ipv6: Option<Ipv6Addr>,
+    /// How far away they are.
+    pub distance: Distance,
+    /// What both ends sign with (RFC 2385).
+    pub password: Option<Secret>,
 }
 
 /// One balanced service: the same port of one or several VIPs, served by one pool.

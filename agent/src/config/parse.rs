@@ -6,7 +6,7 @@ use super::model::{Config, Daemon};
 use super::pieces::split;
 use super::service::Listeners;
 use super::twice::Seen;
-use super::walk::{Node, ReadFile, Run, root};
+use super::walk::{Files, Node, ReadFile, Run, root};
 use super::{ConfigError, attributes, bgp, daemon, kernel, probes, service, vip};
 use std::io;
 use std::net::IpAddr;
@@ -31,13 +31,21 @@ pub fn parse(files: &[(PathBuf, String)]) -> Result<Config, Vec<ConfigError>> {
 /// # Errors
 /// As [`parse`], with those of the files that are named.
 pub fn parse_with(files: &[(PathBuf, String)], read: ReadFile<'_>) -> Result<Config, Vec<ConfigError>> {
+    parse_from(files, Files { read, credentials: None })
+}
+
+/// The same, with systemd's credentials.
+///
+/// # Errors
+/// As [`parse_with`].
+pub fn parse_from(files: &[(PathBuf, String)], named: Files<'_>) -> Result<Config, Vec<ConfigError>> {
     // What is wrong is best told by who sees all of it.
-    in_pieces(files, read).map_or_else(|| whole(files, read), Ok)
+    in_pieces(files, named).map_or_else(|| whole(files, named), Ok)
 }
 
 /// Parses each service by itself; `None` when anything is wrong.
-pub(super) fn in_pieces(files: &[(PathBuf, String)], read: ReadFile<'_>) -> Option<Config> {
-    let run = Run::new(read);
+pub(super) fn in_pieces(files: &[(PathBuf, String)], named: Files<'_>) -> Option<Config> {
+    let run = Run::new(named);
     let pieces: Vec<_> =
         files.iter().map(|(name, text)| Some((name, split(text)?))).collect::<Option<_>>()?;
     let documents: Vec<_> = pieces.iter().map(|(name, pieces)| Document::new(name, &pieces.rest)).collect();
@@ -75,8 +83,8 @@ pub(super) fn in_pieces(files: &[(PathBuf, String)], read: ReadFile<'_>) -> Opti
 }
 
 /// Parses each file as a whole.
-pub(super) fn whole(files: &[(PathBuf, String)], read: ReadFile<'_>) -> Result<Config, Vec<ConfigError>> {
-    let run = Run::new(read);
+pub(super) fn whole(files: &[(PathBuf, String)], named: Files<'_>) -> Result<Config, Vec<ConfigError>> {
+    let run = Run::new(named);
     let documents: Vec<_> = files.iter().map(|(name, text)| Document::new(name, text)).collect();
     let tables = tables(&documents, &run);
     let mut reader = Reader::default();

@@ -23,18 +23,33 @@ const NOT_SHOWN: &str = "something else, which is not shown";
 /// Reads a file that a setting names.
 pub type ReadFile<'f> = &'f dyn Fn(&Path) -> io::Result<Vec<u8>>;
 
+/// How the files that settings name are had.
+#[derive(Clone, Copy)]
+pub struct Files<'f> {
+    /// Reads one.
+    pub read: ReadFile<'f>,
+    /// Where systemd has put the service's credentials.
+    pub credentials: Option<&'f Path>,
+}
+
+impl fmt::Debug for Files<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Files").field("credentials", &self.credentials).finish_non_exhaustive()
+    }
+}
+
 /// What all of a run share: the errors that it collects, and the files that settings name.
 pub(super) struct Run<'f> {
     errors: RefCell<Vec<ConfigError>>,
-    read: ReadFile<'f>,
+    files: Files<'f>,
     /// What was read already: thousands of services may trust the same authority.
     certificates: RefCell<HashMap<PathBuf, Certificates>>,
 }
 
 impl<'f> Run<'f> {
     /// A run that has seen nothing yet.
-    pub(super) fn new(read: ReadFile<'f>) -> Self {
-        Self { errors: RefCell::default(), read, certificates: RefCell::default() }
+    pub(super) fn new(files: Files<'f>) -> Self {
+        Self { errors: RefCell::default(), files, certificates: RefCell::default() }
     }
 
     /// The errors so far, for those who find more.
@@ -151,14 +166,29 @@ impl<'a> Node<'a> {
         Some(folder.map_or_else(|| PathBuf::from(text), |folder| folder.join(text)))
     }
 
+    /// The value as the path of a file with a secret; a relative one is among systemd's credentials, if it has given us some.
+    pub(super) fn credential(&self, expected: &str) -> Option<PathBuf> {
+        let path = self.path(expected)?;
+        let name = Path::new(self.as_string()?);
+        Some(self.run.files.credentials.filter(|_| name.is_relative()).map_or(path, |all| all.join(name)))
+    }
+
     /// The content of the file whose path is the value, as `take` has it; what is wrong with it is an error.
     pub(super) fn content<T>(
         &self,
         expected: &str,
         take: impl FnOnce(&[u8]) -> Result<T, SpecError>,
     ) -> Option<T> {
-        let path = self.path(expected)?;
-        let taken = match (self.run.read)(&path) {
+        self.content_of(&self.path(expected)?, take)
+    }
+
+    /// The same of a path that the value stands for.
+    pub(super) fn content_of<T, E: fmt::Display>(
+        &self,
+        path: &Path,
+        take: impl FnOnce(&[u8]) -> Result<T, E>,
+    ) -> Option<T> {
+        let taken = match (self.run.files.read)(path) {
             Ok(bytes) => take(&bytes).map_err(|error| error.to_string()),
             Err(error) => Err(format!("cannot be read: {error}")),
         };

@@ -5,7 +5,7 @@
 use super::page::{Family, Of};
 use crate::core::numbers::Numbers;
 use crate::core::view::ProbesView;
-use bgp::speaker::Statuses;
+use bgp::speaker::{Refused, Statuses};
 use health::Snapshot;
 use health::runner::Histogram;
 use prometheus::{CounterVec, Error, Gauge, GaugeVec, Opts, Registry};
@@ -17,6 +17,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub struct Sources<'a> {
     /// The BGP peers.
     pub peers: &'a Statuses,
+    /// BGP connections that nobody took; none where BGP is not configured.
+    pub refused: &'a Refused,
     /// The checks; none while the runner stops.
     pub checks: Option<&'a Snapshot>,
     /// The probe namespace, where one is configured.
@@ -122,6 +124,7 @@ pub(super) fn registry(numbers: &Numbers, sources: &Sources<'_>) -> Result<Regis
     let make = Make(Registry::new());
     daemon(&make, numbers)?;
     peers(&make, sources.peers)?;
+    refused(&make, sources.refused)?;
     if let Some(view) = sources.probes {
         probes(&make, view)?;
     }
@@ -218,6 +221,11 @@ fn peers(make: &Make, peers: &Statuses) -> Result<(), Error> {
         "BGP sessions that were established since start.",
         &["peer"],
     )?;
+    let notifications = make.counters(
+        "lvsd_bgp_notifications_total",
+        "BGP NOTIFICATIONs since start: sessions that ended for a reason.",
+        &["peer", "direction"],
+    )?;
     let malformed = make.counters(
         "lvsd_bgp_malformed_total",
         "What was wrong with UPDATEs and did not end the session, since start.",
@@ -253,12 +261,24 @@ fn peers(make: &Make, peers: &Statuses) -> Result<(), Error> {
             count(&messages, &[name, "out", kind], number);
         }
         count(&sessions, &[name], peer.counters.established);
+        count(&notifications, &[name, "in"], peer.counters.notifications_in);
+        count(&notifications, &[name, "out"], peer.counters.notifications_out);
         count(&malformed, &[name, "treat_as_withdraw"], peer.counters.treated_as_withdraw);
         count(&malformed, &[name, "attribute_discard"], peer.counters.attributes_discarded);
         if let Some(latency) = peer.last_withdraw_latency {
             withdraw.with_label_values(&[name]).set(latency.as_secs_f64());
         }
     }
+    Ok(())
+}
+
+fn refused(make: &Make, refused: &Refused) -> Result<(), Error> {
+    let counters = make.counters(
+        "lvsd_bgp_refused_connections_total",
+        "BGP connections that were closed before a word was said, by reason.",
+        &["reason"],
+    )?;
+    refused.iter().for_each(|(reason, number)| count(&counters, &[reason.as_str()], *number));
     Ok(())
 }
 

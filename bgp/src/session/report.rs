@@ -1,13 +1,19 @@
 //! What a session tells its owner.
 
-use std::{collections::BTreeMap, time::SystemTime};
+use std::{
+    collections::BTreeMap,
+    time::{Instant, SystemTime},
+};
 
 use crate::{
     fsm::{EndReason, Negotiated, Outgoing, StateName},
     rib::AdjRibOut,
-    speaker::{Outlet, PeerConfig, PeerStatus, SessionStatus, SpeakerEvent, ToldAt, Withheld},
+    speaker::{Outlet, PeerConfig, PeerStatus, Seldom, SessionStatus, SpeakerEvent, ToldAt, Withheld},
     wire::{Handling, Malformed, Notification, Open, Update},
 };
+
+/// Different NOTIFICATIONs whose repetition is kept in mind: more than a neighbour gets that is wrong in one way.
+const MOST_SAID: usize = 16;
 
 /// The peer's status as it changes, and the way to the owner.
 pub(super) struct Report {
@@ -15,12 +21,14 @@ pub(super) struct Report {
     outlet: Outlet,
     pub(super) status: PeerStatus,
     published: Option<PeerStatus>,
+    /// NOTIFICATIONs that were sent, by their text: a neighbour that dials in a loop gets thousands.
+    said: BTreeMap<String, Seldom>,
 }
 
 impl Report {
     pub(super) fn new(config: &PeerConfig, outlet: Outlet) -> Self {
         let status = PeerStatus::new(config, SystemTime::now());
-        Self { peer: config.name.clone(), outlet, status, published: None }
+        Self { peer: config.name.clone(), outlet, status, published: None, said: BTreeMap::new() }
     }
 
     pub(super) fn open_received(&mut self, open: &Open) {
@@ -123,7 +131,13 @@ impl Report {
         self.status.counters.notifications_out += 1;
         self.status.counters.sent.notification += 1;
         self.status.notification_sent = Some(ToldAt::now(notification));
-        tracing::info!(peer = self.peer, %notification, "NOTIFICATION sent");
+        if self.said.len() >= MOST_SAID {
+            self.said.clear();
+        }
+        let seldom = self.said.entry(notification.to_string()).or_default();
+        if let Some(count) = seldom.happened(Instant::now()) {
+            tracing::info!(peer = self.peer, %notification, count, "NOTIFICATION sent");
+        }
         self.outlet.event(SpeakerEvent::NotificationSent {
             peer: self.peer.clone(),
             notification: notification.to_string(),

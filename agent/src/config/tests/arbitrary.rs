@@ -2,6 +2,7 @@
 //! whole says.
 
 use super::read;
+use crate::config::Files;
 use crate::config::parse::{in_pieces, whole};
 use proptest::prelude::*;
 
@@ -10,8 +11,9 @@ const FULL: &str = include_str!("full.toml");
 /// The reasons, each checked to have a place in its file; a configuration, checked to be that of the whole.
 fn checked(text: &str) -> Result<(), TestCaseError> {
     let files = [("lvsd.toml".into(), text.to_owned())];
-    if let Some(config) = in_pieces(&files, &super::read_file) {
-        prop_assert_eq!(whole(&files, &super::read_file).ok(), Some(config));
+    let named = Files { read: &super::read_file, credentials: None };
+    if let Some(config) = in_pieces(&files, named) {
+        prop_assert_eq!(whole(&files, named).ok(), Some(config));
     }
     let Err(errors) = read(&[("lvsd.toml", text)]) else {
         return Ok(());

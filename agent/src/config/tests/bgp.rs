@@ -1,7 +1,7 @@
 //! `[bgp]`.
 
 use super::{error, errors, good};
-use crate::config::{Bgp, Family};
+use crate::config::{Bgp, Distance, Family, Files, Secret, parse_from};
 use std::collections::BTreeSet;
 
 const BGP: &str = "[bgp]\nlocal_asn = 64600\nrouter_id = \"10.64.0.1\"\n";
@@ -24,7 +24,7 @@ fn bgp(text: &str) -> Bgp {
 fn a_peer_needs_a_name_an_address_and_an_as_number() {
     let bgp = bgp(&with(&peer("r1", "10.64.0.251", "")));
     assert_eq!((bgp.hold_time.as_secs(), bgp.graceful_restart, bgp.attributes.med), (30, true, None));
-    assert_eq!((bgp.peers[0].port, bgp.peers[0].multihop), (179, None));
+    assert_eq!((bgp.peers[0].port, bgp.peers[0].distance), (179, Distance::Usual));
     assert_eq!(bgp.peers[0].families, BTreeSet::from([Family::Ipv4]));
     let errors = errors(&with("[[bgp.peer]]\n"));
     assert_eq!(errors.len(), 3, "{errors:#?}");
@@ -199,4 +199,119 @@ fn a_multihop_ttl_and_a_med_have_their_limits() {
         error(&with(&format!("med = -1\n{}", peer("r1", "10.0.0.1", "")))),
         "4:7: bgp.med: expected a MED 0-4294967295, found -1"
     );
+}
+
+#[test]
+fn multihop_and_ttl_security_exclude_one_another() {
+    let both = "multihop = 2\nttl_security = 2\n";
+    assert_eq!(
+        error(&with(&peer("r1", "10.64.0.251", both))),
+        "9:16: bgp.peer[0].ttl_security: multihop and ttl_security exclude one another: ttl_security alone says how \
+         many hops away the neighbour is"
+    );
+    for hops in ["0", "255", "true"] {
+        let said = error(&with(&peer("r1", "10.64.0.251", &format!("ttl_security = {hops}\n"))));
+        assert!(said.contains("a number of hops 1-254"), "{said}");
+    }
+}
+
+#[test]
+fn who_waits_for_neighbours_must_listen() {
+    let passive = peer("r1", "10.64.0.251", "passive = true\n");
+    let nobody = "nobody can dial: set bgp.listen to this host's addresses that neighbours dial";
+    assert_eq!(error(&with(&passive)), format!("8:11: bgp.peer[0].passive: {nobody}"));
+    assert_eq!(error(&with(&group("10.64.0.0/16", ""))), format!("4:1: bgp.group[0]: {nobody}"));
+    let bgp = bgp(&with(&format!("listen = [\"10.64.0.1\"]\n{passive}")));
+    assert_eq!((bgp.peers[0].passive, bgp.listen.len()), (true, 1));
+    for address in ["10.64.0.1:0", "r1", "10.64.0.0/16"] {
+        let said = error(&with(&format!("listen = [\"{address}\"]\n{}", peer("r", "10.0.0.1", ""))));
+        assert!(
+            said.contains("bgp.listen[0]: expected an address of this host, with a port or without"),
+            "{said}"
+        );
+    }
+}
+
+/// A group in 4 lines, then what is added to it.
+fn group(prefix: &str, more: &str) -> String {
+    format!("[[bgp.group]]\nname = \"nodes\"\nprefixes = [\"{prefix}\"]\nasns = [64512]\n{more}")
+}
+
+const LISTEN: &str = "listen = [\"10.64.0.1\"]\n";
+
+#[test]
+fn groups_need_no_peers_and_their_errors_name_the_place() {
+    let groups = bgp(&with(&format!("{LISTEN}{}", group("10.64.0.0/16", "")))).groups;
+    assert_eq!((groups[0].limit, groups[0].linger.as_secs()), (256, 300));
+    let wrong = group("10.64.0.1/16", "limit = 0\n").replace("64512", "\"64530-64520\"");
+    let said = errors(&with(&format!("{LISTEN}{wrong}")));
+    assert_eq!(said.len(), 3, "{said:#?}");
+    assert!(
+        said[0].starts_with("7:13: bgp.group[0].prefixes[0]: expected a prefix without host bits"),
+        "{said:#?}"
+    );
+    assert!(said[1].starts_with("8:9: bgp.group[0].asns[0]: expected an AS number, or a range"), "{said:#?}");
+    assert!(
+        said[2].starts_with("9:9: bgp.group[0].limit: expected a number of neighbours 1-4096"),
+        "{said:#?}"
+    );
+}
+
+#[test]
+fn a_password_comes_from_a_file_and_what_is_wrong_with_it_names_the_file() {
+    let said = |file: &str| {
+        error(&with(&peer("r1", "10.64.0.251", &format!("password_file = \"/etc/lvsd/{file}\"\n"))))
+    };
+    assert_eq!(
+        said("gone.password"),
+        "8:17: bgp.peer[0].password_file: /etc/lvsd/gone.password: cannot be read: no such file"
+    );
+    assert!(said("empty.password").ends_with("an empty password protects nothing; expected 1 to 80 bytes"));
+    let long = said("long.password");
+    assert!(
+        long.ends_with("a password of 81 bytes is too long for Linux' TCP-MD5; expected 1 to 80 bytes"),
+        "{long}"
+    );
+    assert!(!long.contains("xx"), "{long}");
+}
+
+#[test]
+fn a_relative_name_of_a_password_is_a_credential_where_systemd_gives_some() {
+    let text = with(&peer("r1", "10.64.0.251", "password_file = \"nodes\"\n"));
+    let files = [("lvsd.toml".into(), text)];
+    let given = |credentials| {
+        let credentials: Option<&str> = credentials;
+        let named = Files { read: &super::read_file, credentials: credentials.map(std::path::Path::new) };
+        parse_from(&files, named)
+            .map(|config| config.bgp.expect("there is a [bgp]").peers[0].password.clone())
+    };
+    let password = given(Some("/run/credentials")).expect("it is read").expect("there is one");
+    assert_eq!(password.password(), ::bgp::Password::new("xyzzy").ok().as_ref());
+    let errors = given(None).expect_err("there are no credentials");
+    assert!(errors[0].to_string().contains("nodes: cannot be read"), "{errors:?}");
+}
+
+#[test]
+fn what_a_groups_password_would_hold_for_unasked_is_refused() {
+    let signed = group("10.64.0.0/16", "password_file = \"/etc/lvsd/nodes.password\"\n");
+    let inside = peer("r1", "10.64.0.251", "");
+    assert_eq!(
+        error(&with(&format!("{LISTEN}{inside}{signed}"))),
+        "9:1: bgp.group[0]: peer r1 is inside group nodes, whose password holds for it too: give it a password_file"
+    );
+    let own = format!("{inside}password_file = \"/etc/lvsd/r1.password\"\n");
+    assert_eq!(bgp(&with(&format!("{LISTEN}{own}{signed}"))).groups.len(), 1);
+    let inner = group("10.64.1.0/24", "").replace("nodes", "inner");
+    let said = error(&with(&format!("{LISTEN}{signed}{inner}")));
+    assert!(said.contains("bgp.group[1]: group inner is inside group nodes"), "{said}");
+}
+
+#[test]
+fn a_recording_of_passwords_holds_none() {
+    let password = "password_file = \"/etc/lvsd/nodes.password\"\n";
+    let bgp = bgp(&with(&peer("r1", "10.64.0.251", password)));
+    let recorded = serde_json::to_string(&bgp).expect("it can be recorded");
+    assert!(!recorded.contains("xyzzy") && !format!("{bgp:?}").contains("xyzzy"), "{recorded}");
+    let back: Bgp = serde_json::from_str(&recorded).expect("it can be read back");
+    assert_eq!((&back, back.peers[0].password.as_ref().and_then(Secret::password)), (&bgp, None));
 }

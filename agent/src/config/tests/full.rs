@@ -1,7 +1,9 @@
 //! The full example: every setting is read, and none can be wrong without a word.
 
 use super::{errors, good};
-use crate::config::{Admin, Announce, CheckPath, Config, Family, Network, Pool, Require, Vip};
+use crate::config::{
+    Admin, Announce, CheckPath, Config, Distance, Family, Group, Network, Pool, Require, Secret, Vip,
+};
 use health::{
     AgentParts, DnsParts, Idle, Kind, Pattern, Pick, Question, Rcode, Records, Recursion, Reply, TlsVersion,
     Transport, Trust, UdpParts, Unanswered,
@@ -48,10 +50,41 @@ fn bgp_is_read_in_full() {
         (one.name.as_str(), one.address.to_string(), one.asn),
         ("r1-v4", "10.64.0.251".to_owned(), 65001)
     );
-    assert_eq!((one.port, one.multihop, one.local_address), (1179, Some(2), "10.64.0.1".parse().ok()));
+    assert_eq!(
+        (one.port, one.distance, one.local_address),
+        (1179, Distance::Ttl(2), "10.64.0.1".parse().ok())
+    );
     assert_eq!(one.families, BTreeSet::from([Family::Ipv4, Family::Ipv6]));
     assert_eq!((one.next_hop_ipv4, one.next_hop_ipv6), ("10.64.0.1".parse().ok(), "fd00:64::1".parse().ok()));
     assert_eq!(two.families, BTreeSet::from([Family::Ipv6]));
+    assert_eq!((two.passive, two.distance), (true, Distance::Within(1)));
+    let password = |secret: &Option<Secret>| secret.as_ref().and_then(Secret::password).cloned();
+    let is = |text: &str| ::bgp::Password::new(text).ok();
+    assert_eq!((password(&one.password), password(&two.password)), (is("swordfish"), is("swordfish")));
+    let listen: Vec<_> = bgp.listen.iter().map(ToString::to_string).collect();
+    assert_eq!(listen, ["10.64.0.1:179", "[fd00:64::1]:1179"]);
+}
+
+#[test]
+fn groups_of_neighbours_are_read_in_full() {
+    let groups = good(FULL).bgp.expect("there is a [bgp]").groups;
+    let [nodes, others] = &groups[..] else { panic!("there are two groups") };
+    let prefixes = |group: &Group| group.prefixes.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(prefixes(nodes), ["10.64.0.0/16", "10.65.0.0/16"]);
+    assert_eq!((nodes.name.as_str(), nodes.asns.to_string().as_str()), ("nodes", "64512, 64520-64530"));
+    assert_eq!((nodes.limit, nodes.linger), (64, Duration::from_secs(60)));
+    assert_eq!(nodes.families, BTreeSet::from([Family::Ipv4, Family::Ipv6]));
+    assert_eq!(
+        (nodes.next_hop_ipv4, nodes.next_hop_ipv6),
+        ("10.64.0.1".parse().ok(), "fd00:64::1".parse().ok())
+    );
+    assert_eq!((nodes.distance, others.distance), (Distance::Within(2), Distance::Ttl(3)));
+    assert_eq!(
+        nodes.password.as_ref().and_then(Secret::password),
+        ::bgp::Password::new("xyzzy").ok().as_ref()
+    );
+    assert_eq!((others.limit, others.families.clone()), (256, BTreeSet::from([Family::Ipv6])));
+    assert_eq!(others.password, None);
 }
 
 #[test]

@@ -36,6 +36,10 @@ fn read_file(path: &Path) -> io::Result<Vec<u8>> {
             let key = rcgen::KeyPair::generate().expect("a key");
             Ok(key.serialize_pem().into_bytes())
         }
+        Some("r1.password" | "/etc/lvsd/r1.password") => Ok(b"swordfish\r\n".to_vec()),
+        Some("/etc/lvsd/nodes.password" | "/run/credentials/nodes") => Ok(b"xyzzy".to_vec()),
+        Some("/etc/lvsd/empty.password") => Ok(b"\n".to_vec()),
+        Some("/etc/lvsd/long.password") => Ok(vec![b'x'; 81]),
         Some("/etc/lvsd/garbage.pem") => Ok(b"\xff\x00no PEM".to_vec()),
         Some(_) | None => Err(io::Error::new(io::ErrorKind::NotFound, "no such file")),
     }

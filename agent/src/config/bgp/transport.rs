@@ -1,0 +1,101 @@
+//! How far away a neighbour is, what it signs with, and where it dials: the same for a router and a group of neighbours.
+
+use crate::config::Problem;
+use crate::config::model::{Distance, Family};
+use crate::config::secret::{self, Secret};
+use crate::config::twice::Seen;
+use crate::config::value::address;
+use crate::config::walk::{Node, Section};
+use std::net::{IpAddr, SocketAddr};
+
+const LISTEN: &str = "an array of this host's addresses, such as [\"10.64.0.1\", \"[fd00:64::1]:1179\"]";
+const LISTEN_ADDRESS: &str = "an address of this host, with a port or without";
+
+/// The addresses to listen on.
+pub(super) fn listen(node: &Node<'_>) -> Option<Vec<SocketAddr>> {
+    let mut seen = Seen::default();
+    let read = |item: Node<'_>| {
+        let found = item.parsed(LISTEN_ADDRESS, |text| {
+            let with_port = text.parse().ok().filter(|address: &SocketAddr| address.port() > 0);
+            with_port.or_else(|| Some(SocketAddr::new(text.parse().ok()?, super::BGP_PORT)))
+        })?;
+        seen.first(&item, &found, || format!("listening on {found}")).then_some(found)
+    };
+    Some(node.array(LISTEN)?.into_iter().filter_map(read).collect())
+}
+
+/// How far away the neighbour is: `multihop` or `ttl_security`.
+pub(super) fn distance(section: &Section<'_>) -> Distance {
+    let hops = |key, expected: &str, most| {
+        let hops = section.get(key)?.integer(expected, 1..=most)?;
+        u8::try_from(hops).ok()
+    };
+    let multihop = hops("multihop", "a TTL 1-255", 255);
+    let security = hops("ttl_security", "a number of hops 1-254, 1 for a neighbour on the link", 254);
+    if let (Some(_), Some(node)) = (section.get("multihop"), section.get("ttl_security")) {
+        node.report(Problem::Conflict(
+            "multihop and ttl_security exclude one another: ttl_security alone says how many hops away the neighbour is"
+                .to_owned(),
+        ));
+    }
+    match (multihop, security) {
+        (_, Some(hops)) => Distance::Within(hops),
+        (Some(ttl), None) => Distance::Ttl(ttl),
+        (None, None) => Distance::Usual,
+    }
+}
+
+/// What both ends sign with. The outer `None`: it could not be read, which is reported.
+pub(super) fn password(section: &Section<'_>) -> Option<Option<Secret>> {
+    section.get("password_file").map_or(Some(None), |node| secret::read(&node).map(Some))
+}
+
+/// Reports that nobody can dial where nothing listens.
+pub(super) fn check_listens(node: &Node<'_>, listens: bool) {
+    if !listens {
+        node.report(Problem::Conflict(
+            "nobody can dial: set bgp.listen to this host's addresses that neighbours dial".to_owned(),
+        ));
+    }
+}
+
+/// An IPv4 next hop.
+pub(super) fn next_hop_ipv4(node: &Node<'_>) -> Option<std::net::Ipv4Addr> {
+    const EXPECTED: &str = "an IPv4 address of this host";
+    match address(node, EXPECTED)? {
+        IpAddr::V4(hop) => Some(hop),
+        IpAddr::V6(_) => {
+            node.unexpected(EXPECTED);
+            None
+        }
+    }
+}
+
+/// An IPv6 next hop.
+pub(super) fn next_hop_ipv6(node: &Node<'_>) -> Option<std::net::Ipv6Addr> {
+    const EXPECTED: &str = "an IPv6 address of this host";
+    match address(node, EXPECTED)? {
+        IpAddr::V6(hop) => Some(hop),
+        IpAddr::V4(_) => {
+            node.unexpected(EXPECTED);
+            None
+        }
+    }
+}
+
+/// A session gives a next hop of its own family only; the other one must be named.
+pub(super) fn check_next_hop(section: &Section<'_>, item: &Node<'_>, family: Family, peer: Option<IpAddr>) {
+    let key = match family {
+        Family::Ipv4 => "next_hop_ipv4",
+        Family::Ipv6 => "next_hop_ipv6",
+    };
+    let Some(peer) = peer.filter(|&peer| Family::of(peer) != family) else {
+        return;
+    };
+    if section.get(key).is_none() {
+        item.report(Problem::Conflict(format!(
+            "{} routes over the session with {peer} have no next hop: set {key} to this host's address",
+            family.as_str()
+        )));
+    }
+}
