@@ -152,6 +152,11 @@ impl Executor {
         let outcome = self.bring(want, is_reread, &mut report).await;
         let is_done = match outcome {
             Ok(()) => report.failures.is_empty() && report.refused.is_empty(),
+            // Who hears of the kernel for the first time is to hear what is in it.
+            Err(error) if self.reported.is_none() => {
+                tracing::error!(%error, "the routes to nodes could not be read");
+                return Some(self.backoff.next());
+            }
             Err(error) => {
                 self.have = None;
                 report.failures = vec![error.to_string()];
