@@ -7,7 +7,7 @@ CARGO ?= cargo
 PACKAGES := bird2 ca-certificates curl exabgp frr gcc gobgpd ipvsadm iproute2 kmod knot libc6-dev nftables nginx-light procps systemd tcpdump user-mode-linux
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build test demo lab bench bench-ipvs bench-health bench-bgp lint clean
+.PHONY: help deps build test demo lab bench bench-ipvs bench-health bench-bgp bench-fib lint clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,11 @@ bench-health: deps ## measure what checks cost and how soon a dead server is out
 
 bench-bgp: ## measure how fast BGP messages are read and written, beside other codecs; leaves target/bench/bgp.json
 	$(CARGO) bench --quiet -p lvsd-bgp --bench codec
+
+bench-fib: deps ## measure how fast routes get into the kernel, beside BIRD and iproute2 (root); leaves target/bench/fib.json
+	$(CARGO) build --quiet --release -p lvsd --example fib_beside_bird
+	@mkdir -p "$${CARGO_TARGET_DIR:-target}"/bench
+	@chrt --rr 1 "$${CARGO_TARGET_DIR:-target}"/release/examples/fib_beside_bird "$${CARGO_TARGET_DIR:-target}"/bench/fib.json
 
 lint: ## formatting, clippy without warnings, licences and sources of dependencies
 	$(CARGO) fmt --all --check
