@@ -193,7 +193,7 @@ struct Drain {
     #[arg(long, conflicts_with = "force")]
     balancer: bool,
     /// With --balancer: watch the traffic go, at most for so long.
-    #[arg(long, value_name = "TIME", value_parser = announcements::seconds, requires = "balancer")]
+    #[arg(long, value_name = "TIME", value_parser = announcements::seconds, requires = "balancer", conflicts_with = "host")]
     wait: Option<u64>,
     #[command(flatten)]
     note: Note,
