@@ -313,6 +313,33 @@ async fn a_check_through_a_server_without_a_way_to_hand_packets_to_it_moves_no_v
     assert!(failure.to_string().contains("192.0.2.1"), "{failure}");
 }
 
+#[tokio::test]
+async fn a_marked_check_bears_its_mark_and_comes_from_the_address_that_leads_to_its_server() {
+    let toward: std::net::IpAddr = "127.0.0.9".parse().expect("an address");
+    let route = Route::Marked { mark: std::num::NonZeroU32::new(7), toward };
+    let socket = OwnSockets.open(&route, Domain::IPV4, Type::STREAM, None).await;
+    match socket {
+        Ok(socket) => {
+            let mark = nix::sys::socket::getsockopt(&socket, nix::sys::socket::sockopt::Mark);
+            assert_eq!(mark, Ok(7));
+            let own = socket.local_addr().expect("an address").as_socket().expect("of IP");
+            assert_eq!(own.ip().to_string(), "127.0.0.1");
+        }
+        // Without CAP_NET_ADMIN.
+        Err(error) => assert_eq!(error.kind(), io::ErrorKind::PermissionDenied, "{error}"),
+    }
+}
+
+#[tokio::test]
+async fn a_check_for_which_no_mark_is_left_moves_no_verdict() {
+    let target = "127.0.0.1:1".parse().expect("an address");
+    let timing = Timing::new(PATIENCE, PATIENCE, 3, 2).expect("a valid timing");
+    let toward = "127.0.0.1".parse().expect("an address");
+    let check = Check::new(target, Kind::Tcp, timing).by(Route::Marked { mark: None, toward });
+    let failure = probe(&check, &OwnSockets, 0).await.expect_err("no mark");
+    assert!(failure.is_inconclusive() && failure.to_string().contains("no mark is left"), "{failure}");
+}
+
 /// Sockets that never come.
 #[derive(Debug)]
 struct Never;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +23,14 @@ pub enum Route {
         /// What the packets are wrapped in on their way; none: nothing but the server's link-layer address.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         encapsulation: Option<Encapsulation>,
+    },
+    /// With a firewall mark (SO_MARK, socket(7)), by which this host decides where they go: a balancer that asks by way of
+    /// its own table. Needs CAP_NET_ADMIN.
+    Marked {
+        /// The mark; with none such a check can say nothing.
+        mark: Option<NonZeroU32>,
+        /// They come from the address that packets to this one come from: the target may be this host's own.
+        toward: IpAddr,
     },
 }
 
@@ -58,7 +67,8 @@ impl Default for Route {
     }
 }
 
-/// Empty, ` from 10.0.0.2`, ` through 10.0.0.11` or ` through 10.0.0.11 in gue 6080`: what follows the target in a check's display.
+/// Empty, ` from 10.0.0.2`, ` through 10.0.0.11`, ` through 10.0.0.11 in gue 6080` or ` with mark 0x7 towards 10.0.0.11`: what
+/// follows the target in a check's display.
 impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -68,6 +78,8 @@ impl fmt::Display for Route {
             Self::Through { server, encapsulation: Some(encapsulation) } => {
                 write!(f, " through {server} in {encapsulation}")
             }
+            Self::Marked { mark: Some(mark), toward } => write!(f, " with mark {mark:#x} towards {toward}"),
+            Self::Marked { mark: None, toward } => write!(f, " without a mark towards {toward}"),
         }
     }
 }

@@ -29,6 +29,11 @@ fn checks_show_what_they_ask_of_whom() {
     let six = "[fd00::11]:8080".parse().expect("an address");
     let plain = Check::new(six, Kind::Http(HttpRequest::get("/").expect("valid")), Timing::default());
     assert_eq!(plain.to_string(), "http GET http://[fd00::11]:8080/");
+
+    let toward = "10.0.0.11".parse().expect("an address");
+    let marked = |mark| tcp.clone().by(Route::Marked { mark: std::num::NonZeroU32::new(mark), toward });
+    assert_eq!(marked(0x6c77_0000).to_string(), "tcp 10.0.0.11:80 with mark 0x6c770000 towards 10.0.0.11");
+    assert_eq!(marked(0).to_string(), "tcp 10.0.0.11:80 without a mark towards 10.0.0.11");
 }
 
 #[test]
