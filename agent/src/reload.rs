@@ -125,6 +125,8 @@ fn difference(old: &Config, new: &Config) -> Reloaded {
         added: after.difference(&before).cloned().collect(),
         removed: before.difference(&after).cloned().collect(),
         changed: before.intersection(&after).filter(differs).cloned().collect(),
-        settings_changed: old.daemon != new.daemon || old.bgp != new.bgp,
+        settings_changed: old.daemon != new.daemon
+            || old.bgp != new.bgp
+            || (&old.ipvs, old.first_mark) != (&new.ipvs, new.first_mark),
     }
 }

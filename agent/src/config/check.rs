@@ -70,7 +70,7 @@ const TYPES: &[Type] = &[
 ];
 
 const REQUIRE: &str = "\"all\", \"any\", or how many of the checks a backend must pass";
-const PATH: &str = "\"direct\" or \"vip\" (a request's path is its `url`)";
+const PATH: &str = "\"direct\", \"vip\" or \"ipvs\" (a request's path is its `url`)";
 const SOURCE: &str = "an address of this host, or an array of one of each family";
 
 /// The largest fall or rise: with the default interval a verdict would take more than half an hour.
@@ -139,25 +139,53 @@ pub(super) fn fit(
                     "path = \"vip\" asks for the VIP on the server, which has none with forwarding = \"nat\"",
                 );
             }
-            (CheckPath::Vip | CheckPath::Direct { .. }, _) => {}
+            (CheckPath::Vip | CheckPath::Ipvs | CheckPath::Direct { .. }, _) => {}
         }
     }
 }
 
-fn check(node: &Node<'_>) -> Option<CheckTemplate> {
-    // The type decides which keys there are, so it is looked at before them.
+/// Its type, as far as it is known. That decides which keys there are, so it is looked at before them.
+fn type_of(node: &Node<'_>) -> Option<&'static Type> {
     let name = node.peek("type").as_ref().and_then(Node::as_string);
-    let known = TYPES.iter().find(|known| Some(known.name) == name);
-    let keys = known.unwrap_or(&http::HTTP).keys;
-    let section = node.section(keys)?;
+    TYPES.iter().find(|known| Some(known.name) == name)
+}
+
+/// What it asks.
+fn kind(section: &Section<'_>, known: Option<&Type>) -> Option<Kind> {
     let expected = types();
-    let kind = section.required("type", &expected).and_then(|node| match known {
-        Some(known) => (known.read)(&section),
+    section.required("type", &expected).and_then(|node| match known {
+        Some(known) => (known.read)(section),
         None => {
             node.unexpected(expected);
             None
         }
-    });
+    })
+}
+
+/// What a service's canary asks, and when: it is a check of the service's own port by a way of its own.
+pub(super) fn canary(node: &Node<'_>) -> Option<(Kind, Timing)> {
+    let known = type_of(node);
+    let section = node.section(known.unwrap_or(&http::HTTP).keys)?;
+    let kind = kind(&section, known);
+    for node in ["port", "path", "source"].iter().filter_map(|key| section.get(key)) {
+        let reason = "a canary asks the service's own port, and goes through IPVS";
+        node.report_key(Problem::Conflict(reason.to_owned()));
+    }
+    let asks_clients_question =
+        |known: &Type| known.asks == Asks::ServicePort && known.name != idle::IDLE.name;
+    if known.is_some_and(|known| !asks_clients_question(known)) {
+        let reason = "a canary asks as clients do: tcp, http, https, grpc, openapi, dns or udp";
+        node.report_key(Problem::Conflict(reason.to_owned()));
+        return None;
+    }
+    let timing = timing(&section);
+    Some((kind?, timing?))
+}
+
+fn check(node: &Node<'_>) -> Option<CheckTemplate> {
+    let known = type_of(node);
+    let section = node.section(known.unwrap_or(&http::HTTP).keys)?;
+    let kind = kind(&section, known);
     let asks = known.map_or(Asks::ServicePort, |known| known.asks);
     let port = match section.get("port") {
         None if asks == Asks::OwnPort => section.required("port", PORT).map(|_| None),
@@ -191,26 +219,33 @@ fn path(section: &Section<'_>, asks: Asks) -> Option<CheckPath> {
         ));
         return None;
     }
-    let is_vip = match section.get("path") {
-        None => false,
+    let path = match section.get("path") {
+        None => CheckPath::default(),
         Some(node) => node.parsed(PATH, |text| match text {
-            "direct" => Some(false),
-            "vip" => Some(true),
+            "direct" => Some(CheckPath::default()),
+            "vip" => Some(CheckPath::Vip),
+            "ipvs" => Some(CheckPath::Ipvs),
             _ => None,
         })?,
     };
-    let source = section.get("source");
-    match (is_vip, source) {
-        (true, Some(source)) => {
-            let reason = "with path = \"vip\" the probes have an address of their own";
-            source.report(Problem::Conflict(reason.to_owned()));
-            None
-        }
-        (true, None) => Some(CheckPath::Vip),
-        (false, Some(source)) => sources(&source).map(|sources| CheckPath::Direct { sources }),
-        (false, None) => Some(CheckPath::default()),
+    if let (CheckPath::Ipvs, Asks::Host, Some(node)) = (&path, asks, section.get("path")) {
+        node.report(Problem::Conflict(NO_ECHO.to_owned()));
+        return None;
     }
+    let Some(source) = section.get("source") else { return Some(path) };
+    let reason = match path {
+        CheckPath::Direct { .. } => {
+            return sources(&source).map(|sources| CheckPath::Direct { sources });
+        }
+        CheckPath::Vip => "with path = \"vip\" the probes have an address of their own",
+        CheckPath::Ipvs => "with path = \"ipvs\" the probes have the address that leads to the server",
+    };
+    source.report(Problem::Conflict(reason.to_owned()));
+    None
 }
+
+const NO_ECHO: &str =
+    "IPVS takes no echo for a client's: the balancer itself, which has the VIP, would answer it";
 
 fn sources(node: &Node<'_>) -> Option<Vec<IpAddr>> {
     let sources: Vec<IpAddr> = match node.as_string() {

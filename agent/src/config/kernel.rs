@@ -1,5 +1,6 @@
 //! `[ipvs]`: what the kernel's IPVS is set to beside its table.
 
+use super::canary::{FIRST_MARK, FIRST_MARKS, default_first_mark};
 use super::value::{duration, port};
 use super::walk::{Node, Section};
 use ipvs::{Daemon, DaemonRole, InterfaceName, Settings, SyncGroup, SyncMaxLen, TimeoutSeconds, Timeouts};
@@ -7,7 +8,7 @@ use std::num::{NonZeroU8, NonZeroU16};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-const KEYS: &[&str] = &["tcp_timeout", "tcp_fin_timeout", "udp_timeout", "sync"];
+const KEYS: &[&str] = &["tcp_timeout", "tcp_fin_timeout", "udp_timeout", "first_mark", "sync"];
 
 const SYNC_KEYS: &[&str] = &["role", "interface", "sync_id", "group", "port", "ttl", "max_length"];
 
@@ -20,9 +21,10 @@ const TTL: &str = "a TTL 1-255";
 /// In whole hours what the kernel takes at its highest tick rate, some 24 days.
 const TIMEOUT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(596 * 3600);
 
-/// Reads the table; what is wrong with it is reported and left out.
-pub(super) fn read(node: &Node<'_>) -> Settings {
-    let Some(section) = node.section(KEYS) else { return Settings::default() };
+/// Reads the table, and the first of the marks that are lvsd's; what is wrong with it is reported and left out.
+pub(super) fn read(node: &Node<'_>) -> (Settings, u32) {
+    let Some(section) = node.section(KEYS) else { return (Settings::default(), default_first_mark()) };
+    let first_mark = section.get("first_mark").and_then(|node| node.integer(FIRST_MARK, FIRST_MARKS));
     let timeout = |key| section.get(key).and_then(|node| timeout(&node));
     let timeouts = Timeouts {
         tcp: timeout("tcp_timeout"),
@@ -35,7 +37,7 @@ pub(super) fn read(node: &Node<'_>) -> Settings {
             settings.set_daemon(*role, Some(daemon.clone()));
         }
     }
-    settings
+    (settings, first_mark.unwrap_or_else(default_first_mark))
 }
 
 fn timeout(node: &Node<'_>) -> Option<TimeoutSeconds> {

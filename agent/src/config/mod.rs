@@ -6,7 +6,7 @@
 //! files ─▶ pieces    each service's part by itself, the whole where something is wrong
 //!       ─▶ document  TOML with places, syntax errors, keys given twice
 //!       ─▶ walk      a cursor over it that collects errors, names unknown keys
-//!       ─▶ daemon, bgp, probes, service (backends, checks), each from its table; value, host: single settings
+//!       ─▶ daemon, bgp, probes, service (backends, checks, canary), each from its table; value, host: single settings
 //!       ─▶ across    what only all files together show
 //!       ─▶ compact   what is equal is there once
 //!       ─▶ Config
@@ -17,6 +17,7 @@
 
 mod attributes;
 mod bgp;
+mod canary;
 mod check;
 mod compact;
 mod daemon;
@@ -41,6 +42,7 @@ mod vip;
 pub(crate) mod walk;
 
 pub use attributes::{Attributes, Route};
+pub use canary::{Canary, IPVS_MARKS};
 pub use error::{ConfigError, Place, Problem};
 pub use load::load;
 pub use model::{

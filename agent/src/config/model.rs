@@ -1,6 +1,6 @@
 //! The validated configuration: plain data, every rule of the format already held.
 
-use super::{Attributes, Place, Route, Secret, Threshold, Vip};
+use super::{Attributes, Canary, Place, Route, Secret, Threshold, Vip};
 use bgp::policy::{ExportFilter, Import, Overrides};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,6 +27,9 @@ pub struct Config {
     /// Where checks come from that go to a server by a VIP, `[probes]`; without it there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probes: Option<Probes>,
+    /// The first of [`IPVS_MARKS`](super::IPVS_MARKS) firewall marks by which lvsd asks through IPVS itself.
+    #[serde(default = "super::canary::default_first_mark")]
+    pub first_mark: u32,
 }
 
 /// Where checks come from that go to a server by a VIP.
@@ -315,6 +318,9 @@ pub struct Service {
     /// What its VIPs are announced with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub route: Option<Box<Route>>,
+    /// What shows whether IPVS forwards for it; it decides about no backend.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary: Option<Canary>,
     /// Where the service is defined.
     pub origin: Place,
 }
@@ -469,6 +475,8 @@ pub enum CheckPath {
     },
     /// To the VIP, handed to the backend as a client's packet is.
     Vip,
+    /// To the VIP, by the balancer's own IPVS table to the backend.
+    Ipvs,
 }
 
 /// To the backend's own address, from the address that the routing table chooses.

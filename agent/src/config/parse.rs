@@ -7,7 +7,7 @@ use super::pieces::split;
 use super::service::Listeners;
 use super::twice::Seen;
 use super::walk::{Files, Node, ReadFile, Run, root};
-use super::{ConfigError, attributes, bgp, daemon, kernel, probes, service, vip};
+use super::{ConfigError, attributes, bgp, canary, daemon, kernel, probes, service, vip};
 use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -78,6 +78,7 @@ pub(super) fn in_pieces(files: &[(PathBuf, String)], named: Files<'_>) -> Option
     vip::check_strangers(&reader.config, &vips);
     probes::check_missing(&reader.config, &run);
     attributes::check_contradictions(&reader.config, &run);
+    canary::check_marks(&reader.config, &run);
     drop(vips);
     run.into_errors().is_empty().then_some(reader.config)
 }
@@ -95,6 +96,7 @@ pub(super) fn whole(files: &[(PathBuf, String)], named: Files<'_>) -> Result<Con
     vip::check_strangers(&reader.config, &vips);
     probes::check_missing(&reader.config, &run);
     attributes::check_contradictions(&reader.config, &run);
+    canary::check_marks(&reader.config, &run);
     drop(vips);
     let mut errors = run.into_errors();
     if errors.is_empty() {
@@ -135,6 +137,7 @@ impl Default for Reader {
                 ipvs: Default::default(),
                 bgp: None,
                 probes: None,
+                first_mark: canary::default_first_mark(),
                 services: Default::default(),
                 vips: Default::default(),
             },
@@ -157,7 +160,7 @@ impl Reader {
             self.config.daemon = daemon::read(&node);
         }
         if let Some(node) = section.get("ipvs").filter(|node| self.alone(node, "ipvs")) {
-            self.config.ipvs = kernel::read(&node);
+            (self.config.ipvs, self.config.first_mark) = kernel::read(&node);
         }
         if let Some(node) = section.get("bgp").filter(|node| self.alone(node, "bgp")) {
             self.config.bgp = bgp::read(&node);

@@ -6,7 +6,7 @@ use super::threshold::Threshold;
 use super::twice::Seen;
 use super::value::{boolean, duration_or, is_name, port, vip};
 use super::walk::{Node, Section};
-use super::{Problem, attributes, check, forwarding, pool, scheduling};
+use super::{Problem, attributes, canary, check, forwarding, pool, scheduling};
 use ipvs::{Family, Forward, Protocol, ServiceKey};
 use std::net::IpAddr;
 use std::num::NonZeroU32;
@@ -35,6 +35,7 @@ const KEYS: &[&str] = &[
     "pool_file",
     "backends",
     "checks",
+    "canary",
     "addresses",
     "route",
 ];
@@ -93,6 +94,7 @@ pub(super) fn read(node: &Node<'_>, name: &str, listeners: &mut Listeners) -> Op
     let pool = pool::read(&section, scheduler.as_ref().map(|(service, _)| service), addresses);
     let checks = check::read(&section);
     let route = attributes::route(&section);
+    let canary = section.get("canary").and_then(|node| canary::read(&node, section.get("fwmark").is_some()));
     let ((pool, addresses), (scheduler, persistence_ipv6)) = (pool?, scheduler?);
     let (forward, backend_port) = forwarding?;
     let (port, protocol, fwmark) = match listener? {
@@ -122,6 +124,7 @@ pub(super) fn read(node: &Node<'_>, name: &str, listeners: &mut Listeners) -> Op
         require,
         checks,
         route,
+        canary,
         origin: node.key_place(),
     })
 }

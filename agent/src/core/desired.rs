@@ -1,22 +1,24 @@
 //! From a service's pools to the kernel entries that they want.
 
-use super::Timestamp;
 use super::families::PerFamily;
 use super::inventory::{Inventory, Listed, Listing};
+use super::marks::{Bearer, Marks, Taken};
 use super::member::{Draining, Member, Pool, address_in, checks_for};
 use super::operator::source_of;
 use super::saved::Saved;
 use super::state::{DRAIN_POLL, Endpoint, ServiceState, service_keys};
+use super::{Timestamp, canary};
 use crate::config::{Admin, Service};
 use ipvs::{Destination, DestinationKey, Entry, Family, Protocol, Scheduler, ServiceKey, Table, Weight};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Takes over what the sources say about a service's members. What is known of those that stay is kept; those that
 /// left drain.
-pub fn relist(service: &mut ServiceState, given: &Given<'_>, now: Timestamp) {
+pub fn relist(service: &mut ServiceState, given: &Given<'_>, marks: &mut Marks, now: Timestamp) {
     let endpoint = Endpoint::of(&service.config);
     let before = service.listed_for.unwrap_or(endpoint);
     let has_moved = before.listener != endpoint.listener;
@@ -36,6 +38,7 @@ pub fn relist(service: &mut ServiceState, given: &Given<'_>, now: Timestamp) {
     service.refused = None;
     service.listed_for = Some(endpoint);
     service.unusable = unusable(&listed);
+    service.canary_mark = canary::bearer(service).and_then(|bearer| marks.give(&bearer, given.taken()));
     let families: BTreeSet<Family> = service.config.vips.iter().map(|vip| Family::of(*vip)).collect();
     service.pools.retain(|family| families.contains(&family));
     for family in families {
@@ -48,7 +51,9 @@ pub fn relist(service: &mut ServiceState, given: &Given<'_>, now: Timestamp) {
                 pool.members.values().filter(|m| m.admin != Admin::Inactive).map(|m| m.address).collect()
             }
         };
-        let left = relist_pool(pool, &service.config, &listed, given.saved, (family, &adopted), now);
+        let mut mark = |bearer: &Bearer| marks.give(bearer, given.taken());
+        let left =
+            relist_pool(pool, &service.config, &listed, (given.saved, &mut mark), (family, &adopted), now);
         let at = |address| DestinationKey { address, port: before.backend_port };
         let mut former: Vec<DestinationKey> =
             if has_moved { Vec::new() } else { left.into_iter().chain(at_other_port).map(at).collect() };
@@ -106,9 +111,16 @@ pub struct Given<'a> {
     pub serving: Serving<'a>,
     /// Keys that were not those of the service that has them now.
     pub acquired: &'a BTreeSet<ServiceKey>,
+    /// Every service that is ours.
+    pub owned: &'a BTreeSet<ServiceKey>,
 }
 
 impl Given<'_> {
+    /// Which marks are not to be given to anybody.
+    fn taken(&self) -> Taken<'_> {
+        Taken { owned: self.owned, read: self.serving.read }
+    }
+
     /// The destinations that are found in the entries that a service has acquired.
     fn in_acquired(&self, service: &Service, family: Family) -> Vec<DestinationKey> {
         service_keys(service)
@@ -167,7 +179,7 @@ fn relist_pool(
     pool: &mut Pool,
     service: &Service,
     listed: &[Listed<'_>],
-    saved: &Saved,
+    (saved, mark): (&Saved, &mut dyn FnMut(&Bearer) -> Option<NonZeroU32>),
     (family, adopted): (Family, &BTreeMap<DestinationKey, Weight>),
     now: Timestamp,
 ) -> Vec<IpAddr> {
@@ -183,7 +195,7 @@ fn relist_pool(
         let served = known.as_ref().filter(|member| member.admin != Admin::Inactive).and(current);
         former.extend(served.filter(|served| Some(*served) != address || admin == Admin::Inactive));
         let Some(address) = address else { continue };
-        let checks = checks_for(service, &backend.host, address);
+        let checks = checks_for(service, &backend.host, address, mark);
         let key = DestinationKey { address, port: service.backend_port };
         let mut member = match known {
             Some(member) if member.address == address => member.with_checks(checks),
@@ -259,7 +271,13 @@ pub fn nominal_entries(service: &ServiceState) -> Vec<(ServiceKey, Arc<Entry>)> 
     service.keys().filter_map(nominal).collect()
 }
 
-fn entry(service: &Service, family: Family, pool: &Pool, weight: impl Fn(&Member) -> Weight) -> Entry {
+/// A pool as an entry of the kernel, each member with the weight that it has by `weight`.
+pub(super) fn entry(
+    service: &Service,
+    family: Family,
+    pool: &Pool,
+    weight: impl Fn(&Member) -> Weight,
+) -> Entry {
     let mut entry = Entry::new(service.settings(family));
     for key in pool.draining.keys() {
         entry.destinations.insert(*key, Destination::new(service.forward, Weight::ZERO));

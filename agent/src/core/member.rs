@@ -1,6 +1,7 @@
 //! A service's pools, one for each address family: members, what is known of each, and what was decided.
 
 use super::inventory::Addresses;
+use super::marks::Bearer;
 use super::path::{PathSeen, Paths, is_off_link};
 use super::pool::{self, Candidate, Decision, Health, Standing, Wish};
 use super::ramp::{Ramp, ramp};
@@ -14,6 +15,7 @@ use health::{
 use ipvs::{DestinationKey, Family, Forward, Scheduler, TunnelKind, Weight};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -270,7 +272,13 @@ pub struct Counts {
 }
 
 /// The checks of a service's backend `host` at `address`.
-pub fn checks_for(service: &Service, host: &str, address: IpAddr) -> Box<[MemberCheck]> {
+/// `mark` gives each server that is asked through IPVS its mark.
+pub fn checks_for(
+    service: &Service,
+    host: &str,
+    address: IpAddr,
+    mark: &mut dyn FnMut(&Bearer) -> Option<NonZeroU32>,
+) -> Box<[MemberCheck]> {
     let mut checks = Vec::with_capacity(service.checks.len());
     let encapsulation = encapsulation(service.forward);
     for (template, of) in service.checks.iter().zip(0..) {
@@ -292,6 +300,12 @@ pub fn checks_for(service: &Service, host: &str, address: IpAddr) -> Box<[Member
             CheckPath::Vip => {
                 for vip in service.vips.iter().filter(|vip| vip.is_ipv4() == address.is_ipv4()) {
                     add(*vip, Route::Through { server: address, encapsulation }, service.port);
+                }
+            }
+            CheckPath::Ipvs => {
+                let mark = mark(&Bearer::server(service, template, address));
+                for vip in service.vips.iter().filter(|vip| vip.is_ipv4() == address.is_ipv4()) {
+                    add(*vip, Route::Marked { mark, toward: address }, service.port);
                 }
             }
         }

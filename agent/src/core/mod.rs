@@ -6,23 +6,26 @@
 //!                ├▶ member      each backend ─▶ pool: who is pooled, and why
 //!                ├▶ path        whether direct routing gets there
 //!                ├▶ desired     the kernel entries that follow
+//!                ├▶ marks       those by which lvsd asks through IPVS itself; canary: what asks so for a service
 //!                ├▶ advertise   the VIPs that the routers are to hear of
 //!                └▶ outcome ─▶ Actions: whole states that changed, answers, notices
 //! ```
 //!
 //! Reading order: [`event`], [`action`], [`pool`] (the rules), [`verdicts`], [`advice`], [`member`], [`families`], [`path`],
-//! [`inventory`], [`desired`], [`advertise`], [`state`], [`step`](mod@step), [`operator`], [`view`],
+//! [`inventory`], [`desired`], [`marks`], [`canary`], [`advertise`], [`state`], [`step`](mod@step), [`operator`], [`view`],
 //! [`numbers`].
 //! [`orders`] has what operators say of announcements.
 
 pub mod action;
 pub mod advertise;
 pub mod advice;
+pub mod canary;
 pub mod desired;
 pub mod event;
 pub mod families;
 pub mod guard;
 pub mod inventory;
+pub mod marks;
 pub mod member;
 pub mod numbers;
 pub mod operator;

@@ -1,6 +1,7 @@
 //! The state in numbers, for metrics: what a page of them needs and no more, so that looking at ten thousand services
 //! holds up no verdict. Words are in [`super::view`].
 
+use super::canary::{Canary, Song};
 use super::member::{Counts, Pool};
 use super::outcome::pool_file;
 use super::pool::Health;
@@ -48,6 +49,8 @@ pub struct ServiceNumbers {
     pub secured: Vec<Arc<Check>>,
     /// When the first of those certificates expires, in seconds since 1970; filled in by who knows.
     pub certificate_expires: Option<u64>,
+    /// What its canaries say, by VIP; without those that have said nothing.
+    pub canaries: Vec<(IpAddr, bool)>,
 }
 
 /// A service's pool in one address family.
@@ -105,7 +108,18 @@ fn of_service(state: &State, service: &ServiceState) -> ServiceNumbers {
         pools: pools.map(|(family, pool)| of_pool(service, (*family).into(), pool)).collect(),
         secured: secured(service),
         certificate_expires: None,
+        canaries: canaries(service),
     }
+}
+
+/// Whether IPVS forwards, as far as its canaries have said so.
+fn canaries(service: &ServiceState) -> Vec<(IpAddr, bool)> {
+    let said = |(vip, canary): (&IpAddr, &Canary)| match canary.song {
+        Song::Up => Some((*vip, true)),
+        Song::Down(_) => Some((*vip, false)),
+        Song::Silent(_) | Song::Unknown => None,
+    };
+    service.canaries.iter().filter_map(said).collect()
 }
 
 /// The checks of a service over TLS.

@@ -7,10 +7,10 @@ use super::inventory::Inventory;
 use super::member::Change;
 use super::path;
 use super::pool::Standing;
-use super::state::{Emitted, Phase, START_GRACE, ServiceState, State, service_keys};
+use super::state::{Phase, START_GRACE, ServiceState, State, service_keys};
 use super::uses::{self, Changed, Uses};
 use super::vip::{Holds, Vip};
-use super::{Timestamp, orders, why};
+use super::{Timestamp, canary, marks, orders, why};
 use crate::config::{Bgp, Pool as PoolSource, Service};
 use bgp::{Prefix, RouteSet};
 use ipvs::{Family, ServiceKey};
@@ -44,6 +44,9 @@ pub(super) struct Dirty {
     pub(super) uses: Vec<uses::Change>,
     /// Whether that changes what is to be checked and watched.
     pub(super) watch: Changed,
+    /// Whether other canaries are to be asked than before, or the kernel has other services of marks: a check goes through
+    /// IPVS only while its service is there.
+    pub(super) canaries: bool,
     /// The wanted table, other than through a service's decision.
     pub(super) table: bool,
     /// Which services are in the wanted table.
@@ -67,10 +70,11 @@ pub(super) fn conclude(state: &mut State, mut dirty: Dirty, now: Timestamp) -> V
     let mut actions = Vec::new();
     sources(state, &dirty, &mut actions);
     if state.kernel.is_read {
+        marks::adopt(state);
         relist(state, &mut dirty, now);
         path::end_wait(state, &mut dirty, now);
         decide(state, &mut dirty, now);
-        watch(state, &mut dirty, &mut actions);
+        uses::watch(state, &mut dirty, &mut actions);
     }
     let save = own(state, &mut dirty);
     if save == Save::First {
@@ -129,11 +133,14 @@ fn relist(state: &mut State, dirty: &mut Dirty, now: Timestamp) {
         saved: &state.saved,
         serving: Serving { wanted: &state.wanted.table, read: &state.kernel.table },
         acquired: &dirty.acquired,
+        owned: &state.wanted.owned,
     };
-    for name in std::mem::take(&mut dirty.relist) {
+    let relisted = std::mem::take(&mut dirty.relist);
+    let is_nothing = relisted.is_empty() && dirty.uses.is_empty();
+    for name in relisted {
         let Some(service) = state.services.get_mut(&name) else { continue };
         let (was_waiting, before) = (service.waiting.is_some(), Uses::of(service));
-        desired::relist(service, &given, now);
+        desired::relist(service, &given, &mut state.marks, now);
         dirty.spoken |= was_waiting != service.waiting.is_some();
         let after = Uses::of(service);
         if before != after {
@@ -141,12 +148,17 @@ fn relist(state: &mut State, dirty: &mut Dirty, now: Timestamp) {
         }
         dirty.decide.insert(name);
     }
-    dirty.watch = uses::change(state, &std::mem::take(&mut dirty.uses));
+    if is_nothing {
+        return;
+    }
+    dirty.watch = uses::change(state, &std::mem::take(&mut dirty.uses), dirty);
+    marks::settle(state, dirty);
 }
 
 /// Decides the pools of the dirty services and puts what they want into the wanted table.
 fn decide(state: &mut State, dirty: &mut Dirty, now: Timestamp) {
-    for name in &dirty.decide {
+    for name in std::mem::take(&mut dirty.decide) {
+        let name = &name;
         let Some(service) = state.services.get_mut(name) else { continue };
         let mut changes = Vec::new();
         for (family, pool) in service.pools.iter_mut() {
@@ -183,6 +195,7 @@ fn decide(state: &mut State, dirty: &mut Dirty, now: Timestamp) {
                 state.wanted.nominal.insert(key, entry);
             }
         }
+        canary::follow(state, name, dirty, now);
         tell(state, name, changes);
     }
 }
@@ -221,24 +234,6 @@ fn level(standing: Standing) -> Level {
         Standing::AgentDrain | Standing::AgentMaintenance => Level::Info,
         Standing::Down | Standing::OffLink | Standing::HeldDespiteAgent => Level::Warn,
         Standing::HeldThoughDown => Level::Error,
-    }
-}
-
-/// Which checks are to run, and the ways to which addresses are to be watched.
-fn watch(state: &mut State, dirty: &mut Dirty, actions: &mut Vec<Action>) {
-    let Changed { checks, addresses, agents } = dirty.watch;
-    dirty.operators |= agents;
-    let Emitted { checks: wanted, paths: watched, .. } = &mut state.emitted;
-    if checks || wanted.is_none() {
-        // While a service waits its checks are not known; what they said to the last process is kept for them.
-        let is_known = state.services.values().all(|service| service.waiting.is_none());
-        if state.phase == Phase::Starting && is_known {
-            dirty.operators |= state.saved.forget_agents(wanted.iter().flatten().map(Arc::as_ref));
-        }
-        actions.push(Action::SetChecks(wanted.get_or_insert_default().clone()));
-    }
-    if addresses || watched.is_none() {
-        actions.push(Action::WatchPaths(watched.get_or_insert_default().clone()));
     }
 }
 
@@ -281,6 +276,10 @@ fn own(state: &mut State, dirty: &mut Dirty) -> Save {
             Arc::make_mut(&mut wanted.owned).remove(&key);
             kernel.table.remove(&key);
         }
+    }
+    if let Some(marks) = state.marks.unsaved() {
+        state.saved.marks = marks;
+        dirty.operators = true;
     }
     let daemons = &state.wanted.settings.owned;
     let is_new = (dirty.keys || dirty.ownership)

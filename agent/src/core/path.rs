@@ -1,11 +1,11 @@
 //! The way to each backend. Direct routing hands a client's packet to the server's own link-layer address, so the
 //! server has to be on a link of the balancer's own: behind a gateway it never gets such a packet.
 
-use super::Timestamp;
 use super::action::{Action, Level, Notice};
 use super::outcome::Dirty;
 use super::state::{Phase, ServiceState, State};
 use super::uses::Users;
+use super::{Timestamp, marks};
 use crate::config::Service;
 use health::{Check, Verdict};
 use serde::{Deserialize, Serialize};
@@ -199,5 +199,6 @@ fn passing_checks(state: &State, address: IpAddr) -> Vec<Arc<Check>> {
     let is_down =
         |check: &Check| state.verdicts.get(check).is_some_and(|reported| reported.verdict == Verdict::Down);
     let checks = members.flat_map(|member| member.checks.iter()).map(|made| &made.check);
-    checks.filter(|check| !is_down(check)).cloned().collect()
+    let is_asked = |check: &&Arc<Check>| marks::is_ready(check, &state.kernel.services) && !is_down(check);
+    checks.filter(is_asked).cloned().collect()
 }

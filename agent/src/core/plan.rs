@@ -5,9 +5,10 @@ use super::event::Event;
 use super::operator::canonical;
 use super::pool::Standing;
 use super::state::State;
-use super::{Timestamp, step};
+use super::{Timestamp, canary, step};
 use crate::config::{Bgp, Config, Family, Peer};
 use bgp::RouteSet;
+use health::Check;
 use ipvs::diff;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -50,6 +51,10 @@ pub fn plan(state: &State, config: Arc<Config>, now: Timestamp) -> Plan {
     for action in &actions {
         plan.take(state, action);
     }
+    // Not those that are handed to the runner: what goes through IPVS waits there for the kernel.
+    let (before, after) = (checks(state), checks(&trial));
+    plan.checks_started = missing(&after, &before);
+    plan.checks_stopped = missing(&before, &after);
     let waiting = trial.services.iter().filter_map(|(name, service)| {
         let why = service.waiting.as_ref().or(service.refused.as_ref())?;
         Some(format!("{name}: {why}"))
@@ -78,10 +83,6 @@ impl Plan {
                     routes.iter().filter(|(prefix, new)| told.get(prefix).is_some_and(|old| old != *new));
                 self.routes_changed = changed.map(|(prefix, _)| prefix.to_string()).collect();
             }
-            Action::SetChecks(checks) => {
-                self.checks_started = missing(&Some(checks.clone()), &state.emitted.checks);
-                self.checks_stopped = missing(&state.emitted.checks, &Some(checks.clone()));
-            }
             Action::SetPeers(bgp) => {
                 let reset = state.emitted.bgp.iter().flat_map(|before| resets(before, bgp));
                 self.notes.extend(reset.map(|peer| format!("the BGP session with {peer} is reset")));
@@ -99,6 +100,13 @@ fn resets<'a>(before: &'a Bgp, after: &'a Bgp) -> impl Iterator<Item = &'a str> 
         before.peers.iter().find(|old| old.name == peer.name).is_some_and(|old| all || old != *peer)
     };
     after.peers.iter().filter(known).map(|peer| peer.name.as_str())
+}
+
+/// Every check that is wanted.
+fn checks(state: &State) -> Option<BTreeSet<Arc<Check>>> {
+    let mut checks = state.emitted.checks.clone()?;
+    checks.extend(canary::checks(state).cloned());
+    Some(checks)
 }
 
 /// What leads from one state's wanted table to another's.

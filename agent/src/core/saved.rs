@@ -1,6 +1,7 @@
 //! What outlives the process: operators' changes, what agents asked for, and which kernel entries are ours.
 
 use super::Timestamp;
+use super::marks::Bearer;
 use crate::config::Admin;
 use health::{Advice, Check, Mode};
 use ipvs::{DaemonRole, ServiceKey, Weight};
@@ -8,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 
 /// The content of the state file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +42,9 @@ pub struct Saved {
     /// Its share of the weight is not kept, as it is a measure of the moment.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub agents: BTreeMap<String, Mode>,
+    /// Whose the marks are by which lvsd asks through IPVS.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub marks: BTreeMap<NonZeroU32, Bearer>,
 }
 
 impl Saved {

@@ -2,8 +2,10 @@
 
 use super::Timestamp;
 use super::action::{Notice, WantedTable};
+use super::canary::Canary;
 use super::families::PerFamily;
 use super::inventory::Inventory;
+use super::marks::Marks;
 use super::member::Pool;
 use super::orders::Drain;
 use super::path::Paths;
@@ -40,6 +42,9 @@ pub struct State {
     pub(super) services: BTreeMap<String, ServiceState>,
     /// Which services a check decides about.
     pub(super) check_users: ByCheck<Users>,
+    /// Whose canary a check is: the service, and the VIP.
+    pub(super) canary_checks: ByCheck<(Arc<str>, IpAddr)>,
+    pub(super) marks: Marks,
     /// Which services are on a VIP.
     pub(super) vip_users: BTreeMap<IpAddr, Users>,
     pub(super) vips: BTreeMap<IpAddr, Vip>,
@@ -106,6 +111,10 @@ pub struct ServiceState {
     pub unusable: BTreeMap<String, String>,
     /// Since when this service is configured.
     pub since: Timestamp,
+    /// The mark of its canary, once it was listed.
+    pub canary_mark: Option<NonZeroU32>,
+    /// Its canary on each VIP.
+    pub canaries: BTreeMap<IpAddr, Canary>,
 }
 
 /// Where a service is served: its clients come to the one, its backends are asked at the other.

@@ -8,7 +8,7 @@ use super::outcome::{self, Dirty};
 use super::saved::Expired;
 use super::state::{DRAIN_POLL, Phase, START_GRACE, ServiceState, State, service_keys};
 use super::uses::{self, Users, Uses};
-use super::{Timestamp, desired, operator, orders, path};
+use super::{Timestamp, canary, desired, marks, operator, orders, path};
 use crate::config::{Backend, Config, Service, Threshold};
 use ipvs::{DestinationKey, ServiceKey, Table};
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,6 +26,7 @@ pub fn step(state: &mut State, event: Event, now: Timestamp) -> Vec<Action> {
         Event::Restored { saved, snapshots } => {
             state.wanted.owned = Arc::new(saved.owned.clone());
             Arc::make_mut(&mut state.wanted.settings).owned.clone_from(&saved.sync_daemons);
+            state.marks.restore(&saved.marks);
             state.saved = saved;
             state.inventory.restore(snapshots);
         }
@@ -33,6 +34,8 @@ pub fn step(state: &mut State, event: Event, now: Timestamp) -> Vec<Action> {
         Event::PoolRead { path, outcome } => pool_read(state, path, outcome, &mut dirty, now),
         Event::Resolved { host, outcome } => resolved(state, host, outcome, &mut dirty),
         Event::Checked { check, verdict, failure, advice } => {
+            canary::hear(state, &check, (verdict, failure.as_deref()), now);
+            last.extend(marks::doubt(state, &check, verdict, now));
             if let Some(users) = state.check_users.get(&check) {
                 dirty.decide.extend(users.iter().map(ToString::to_string));
                 let (advice, is_new) = state.saved.remember(&check, advice);
@@ -44,6 +47,7 @@ pub fn step(state: &mut State, event: Event, now: Timestamp) -> Vec<Action> {
         Event::KernelSynced { services, daemons, failures } => {
             state.kernel.daemons = daemons;
             dirty.every_vip |= state.kernel.services != services;
+            dirty.canaries |= state.marks.differ(&state.kernel.services, &services);
             dirty.ownership = true;
             state.kernel.services = services;
             state.kernel.failures = failures;
@@ -74,6 +78,7 @@ pub fn step(state: &mut State, event: Event, now: Timestamp) -> Vec<Action> {
 
 /// Takes a configuration over: what did not change stays as it is.
 fn configure(state: &mut State, config: Arc<Config>, dirty: &mut Dirty, now: Timestamp) {
+    state.marks.set_range(config.first_mark);
     if state.config.is_none() {
         state.configured_at = now;
         state.paths.wait_until(now + START_GRACE);
@@ -94,10 +99,13 @@ fn configure(state: &mut State, config: Arc<Config>, dirty: &mut Dirty, now: Tim
             pools: PerFamily::default(),
             unusable: BTreeMap::new(),
             since: now,
+            canary_mark: None,
+            canaries: BTreeMap::new(),
         };
         state.services.insert(name.clone(), kept.unwrap_or_else(fresh));
         dirty.relist.insert(name.clone());
     }
+    old.values().for_each(|gone| canary::forget(state, gone, dirty));
     dirty.uses.extend(old.into_values().map(|gone| uses::Change {
         service: Arc::clone(&gone.config.name),
         before: Uses::of(&gone),
@@ -110,7 +118,7 @@ fn configure(state: &mut State, config: Arc<Config>, dirty: &mut Dirty, now: Tim
     let keys: BTreeSet<_> =
         config.services.values().flat_map(|service| service_keys(service)).map(|(_, key)| key).collect();
     let delay = if config.bgp.is_some() { config.daemon.shutdown_delay } else { Duration::ZERO };
-    for key in state.wanted.table.keys().filter(|key| !keys.contains(key)) {
+    for key in state.wanted.table.keys().filter(|key| !keys.contains(key) && !state.marks.has_key(key)) {
         state.leaving.entry(*key).or_insert(now + delay);
     }
     state.leaving.retain(|key, _| !keys.contains(key));

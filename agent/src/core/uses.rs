@@ -1,12 +1,16 @@
-//! Which services use what: checks, and addresses whose ways are watched. Kept in step with each listing, at the cost of
+//! Which services use what: checks, marks, and addresses whose ways are watched. Kept in step with each listing, at the cost of
 //! what that listing changed.
 
-use super::state::{ServiceState, State};
+use super::action::Action;
+use super::marks;
+use super::outcome::Dirty;
+use super::state::{Emitted, Phase, ServiceState, State};
 use health::Check;
 use std::collections::BTreeSet;
 use std::collections::hash_map::{DefaultHasher, HashMap};
 use std::hash::BuildHasherDefault;
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 /// A map by check whose look-up costs the same among few and many. Its order is never asked for.
@@ -20,17 +24,18 @@ pub(super) type Users = BTreeSet<Arc<str>>;
 pub(super) struct Uses {
     addresses: Vec<IpAddr>,
     checks: Vec<Arc<Check>>,
+    marks: Vec<NonZeroU32>,
 }
 
 impl Uses {
     /// What it uses now.
     pub(super) fn of(service: &ServiceState) -> Self {
         let members = || service.pools.values().flat_map(|pool| pool.members.values());
+        let checks = || members().flat_map(|member| member.checks.iter().map(|made| &made.check));
         Self {
+            marks: checks().filter_map(|check| marks::of(check)).chain(service.canary_mark).collect(),
             addresses: members().map(|member| member.address).collect(),
-            checks: members()
-                .flat_map(|member| member.checks.iter().map(|made| Arc::clone(&made.check)))
-                .collect(),
+            checks: checks().cloned().collect(),
         }
     }
 }
@@ -54,11 +59,42 @@ pub(super) struct Change {
 
 /// Takes over what services use now. What nobody uses any more is forgotten, with what is known of it; what one service
 /// leaves and another takes up in the same step is not.
-pub(super) fn change(state: &mut State, changes: &[Change]) -> Changed {
+pub(super) fn change(state: &mut State, changes: &[Change], dirty: &mut Dirty) -> Changed {
     let mut changed = Changed::default();
-    changes.iter().for_each(|change| take_up(state, change, &mut changed));
-    changes.iter().for_each(|change| leave(state, change, &mut changed));
+    for change in changes {
+        take_up(state, change, &mut changed);
+        for mark in added(&change.before.marks, &change.after.marks) {
+            marks::take_up(state, *mark, &change.service, dirty);
+        }
+    }
+    for change in changes {
+        leave(state, change, &mut changed);
+        for mark in added(&change.after.marks, &change.before.marks) {
+            marks::leave(state, *mark, &change.service, dirty);
+        }
+    }
     changed
+}
+
+/// Which checks are to run, and the ways to which addresses are to be watched.
+pub(super) fn watch(state: &mut State, dirty: &mut Dirty, actions: &mut Vec<Action>) {
+    let Changed { checks, addresses, agents } = dirty.watch;
+    dirty.operators |= agents;
+    let Emitted { checks: wanted, paths: watched, .. } = &mut state.emitted;
+    if checks || dirty.canaries || wanted.is_none() {
+        // While a service waits its checks are not known; what they said to the last process is kept for them.
+        let is_known = state.services.values().all(|service| service.waiting.is_none());
+        if state.phase == Phase::Starting && is_known {
+            dirty.operators |= state.saved.forget_agents(wanted.iter().flatten().map(Arc::as_ref));
+        }
+        let mut ready = wanted.get_or_insert_default().clone();
+        ready.extend(state.canary_checks.keys().cloned());
+        ready.retain(|check| marks::is_ready(check, &state.kernel.services));
+        actions.push(Action::SetChecks(ready));
+    }
+    if addresses || watched.is_none() {
+        actions.push(Action::WatchPaths(watched.get_or_insert_default().clone()));
+    }
 }
 
 fn take_up(state: &mut State, change: &Change, changed: &mut Changed) {

@@ -1,5 +1,6 @@
 //! What the state looks like from outside: plain data for `lvsctl`, HTTP and metrics.
 
+mod canary;
 mod check;
 
 use super::operator::{absent, canonical, services_of, source_of};
@@ -11,6 +12,7 @@ use crate::config::{Family, Service};
 use crate::probes::Server;
 use serde::{Deserialize, Serialize};
 
+pub use canary::CanaryView;
 pub use check::{CheckView, TransitionView};
 use std::collections::BTreeMap;
 
@@ -105,6 +107,9 @@ pub struct ServiceView {
     pub pools: Vec<PoolView>,
     /// Backends without a usable address.
     pub unusable: Vec<UnusableView>,
+    /// Its canary on each VIP, if it has one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub canaries: Vec<CanaryView>,
 }
 
 /// A service's pool in one address family.
@@ -234,6 +239,9 @@ pub struct WhyService {
     pub backends: Vec<BackendView>,
     /// Why it has no usable address, if so.
     pub unusable: Option<String>,
+    /// What the service's canaries say, which is not of this host.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub canaries: Vec<CanaryView>,
 }
 
 /// The whole daemon, or one service of it (and the VIPs that it is on).
@@ -325,6 +333,7 @@ pub fn why(state: &State, host: &str) -> Result<Why, Refusal> {
                     })
                     .collect(),
                 unusable: service.unusable.get(host).cloned(),
+                canaries: canary::canaries(service),
                 service: name,
             })
         })
@@ -360,6 +369,7 @@ fn service_view(state: &State, name: &str, service: &ServiceState) -> ServiceVie
             .iter()
             .map(|(host, reason)| UnusableView { host: host.clone(), reason: reason.clone() })
             .collect(),
+        canaries: canary::canaries(service),
     }
 }
 

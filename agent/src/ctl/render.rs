@@ -1,6 +1,7 @@
 //! Answers as text for people.
 
 pub mod bgp;
+mod canary;
 mod check;
 mod table;
 
@@ -11,6 +12,7 @@ use crate::core::plan::{Plan, SimulatedBackend, SimulatedPool, Simulation};
 use crate::core::view::{BackendView, PeerView, PoolView, ServiceView, Status, VipView, Why};
 use crate::exec::ipvs::Comparison;
 use crate::reload::Reloaded;
+use canary::canary_text;
 use check::check_text;
 use std::time::SystemTime;
 use table::Table;
@@ -139,6 +141,9 @@ fn service_text(text: &mut String, service: &ServiceView, paint: Paint) {
     for pool in &service.pools {
         pool_text(text, pool, paint);
     }
+    for canary in &service.canaries {
+        canary_text(text, "  ", canary, paint);
+    }
 }
 
 /// What packets are the service's.
@@ -244,6 +249,10 @@ pub fn why(why: &Why, paint: Paint) -> String {
             for check in checks {
                 check_text(&mut text, check, paint);
             }
+        }
+        let of_service = format!("{}: ", service.service);
+        for canary in &service.canaries {
+            canary_text(&mut text, &of_service, canary, paint);
         }
     }
     text

@@ -16,6 +16,10 @@ pub struct Facts {
     pub sysctls: BTreeMap<String, i64>,
     /// `rp_filter` by interface, `all` and `default` among them.
     pub rp_filter: BTreeMap<String, i64>,
+    /// `accept_local` by interface, `all` among them.
+    pub accept_local: BTreeMap<String, i64>,
+    /// IPv4 addresses of servers that are asked through IPVS and answer from the VIP.
+    pub asked_through_ipvs: BTreeSet<IpAddr>,
     /// The connection tracking of this network namespace; `None` when it is not loaded.
     pub conntrack: Option<Conntrack>,
     /// The network's interfaces; `None` when they could not be read.

@@ -59,6 +59,8 @@ pub(super) fn good() -> Facts {
         table: Some(IpvsTable { size: 1 << 20, is_persistent: false, is_masquerading: false }),
         sysctls: sysctls.map(|(key, value)| (key.to_owned(), value)).into(),
         rp_filter: rp_filter.into(),
+        accept_local: BTreeMap::new(),
+        asked_through_ipvs: BTreeSet::new(),
         conntrack: None,
         interfaces: Some(vec![
             interface("lo", Kind::Loopback, &[("127.0.0.1", 8), ("::1", 128)]),

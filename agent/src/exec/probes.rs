@@ -77,7 +77,7 @@ impl Handle {
 /// Who a route goes through; the source of a route that goes as any other does.
 fn server(route: &Route) -> Result<Server, ()> {
     match route {
-        Route::Own { .. } => Err(()),
+        Route::Own { .. } | Route::Marked { .. } => Err(()),
         Route::Through { server, encapsulation } => {
             Ok(Server { address: *server, encapsulation: *encapsulation })
         }

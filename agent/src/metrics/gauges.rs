@@ -108,6 +108,7 @@ pub(super) const FAMILIES: &[Family] = &[
         "When the first certificate expires that the service's checks see, in seconds since 1970.",
         Of::ServiceIf(|service| service.certificate_expires),
     ),
+    gauge("lvsd_canary_up", "Whether IPVS forwards what the service's canary asks of the VIP.", Of::Canary),
     gauge("lvsd_vip_announced", "Whether the routers are to hear of the VIP.", Of::Vip),
 ];
 

@@ -23,6 +23,8 @@ pub(super) enum Of {
     Pool(fn(&PoolNumbers) -> u64),
     /// None: no series.
     Backend(fn(&BackendNumbers) -> Option<u64>),
+    /// Those of a service's canaries that have said something.
+    Canary,
     Vip,
 }
 
@@ -62,7 +64,9 @@ impl Page {
         };
         let count = match family.of {
             Of::Vip => self.numbers.vips.len(),
-            Of::Service(_) | Of::ServiceIf(_) | Of::Pool(_) | Of::Backend(_) => self.numbers.services.len(),
+            Of::Service(_) | Of::ServiceIf(_) | Of::Pool(_) | Of::Backend(_) | Of::Canary => {
+                self.numbers.services.len()
+            }
         };
         for index in done..count {
             family.series(&self.numbers, index, text);
@@ -104,6 +108,13 @@ impl Family {
                 let service = &numbers.services[index];
                 if let Some(value) = value(service) {
                     let _ = writeln!(text, "{}{{service=\"{}\"}} {value}", self.name, service.name);
+                }
+            }
+            Of::Canary => {
+                let service = &numbers.services[index];
+                for (vip, is_up) in &service.canaries {
+                    let (name, is_up) = (&service.name, u8::from(*is_up));
+                    let _ = writeln!(text, "{}{{service=\"{name}\",vip=\"{vip}\"}} {is_up}", self.name);
                 }
             }
             Of::Pool(value) => {
@@ -183,6 +194,7 @@ mod tests {
             pools: vec![pool()],
             secured: Vec::new(),
             certificate_expires: (n == 3).then_some(1_800_000_000),
+            canaries: if n == 4 { vec![("192.0.2.1".parse().unwrap(), false)] } else { Vec::new() },
         };
         let vips = vec![("192.0.2.1".parse().unwrap(), true), ("2001:db8::1".parse().unwrap(), false)];
         Numbers { services: (0..services).map(service).collect(), vips, ..Numbers::default() }
@@ -205,6 +217,7 @@ mod tests {
             "lvsd_backend_up{backend=\"rs1\",family=\"ipv4\",service=\"s5\"} 0",
             "lvsd_backend_agent_percent{backend=\"rs2\",family=\"ipv4\",service=\"s5\"} 50",
             "lvsd_certificate_expires_seconds{service=\"s3\"} 1800000000",
+            "lvsd_canary_up{service=\"s4\",vip=\"192.0.2.1\"} 0",
             "lvsd_vip_announced{vip=\"2001:db8::1\"} 0",
         ] {
             assert_eq!(text.lines().filter(|found| *found == line).count(), 1, "{line}");

@@ -91,9 +91,9 @@ fn the_way_of_a_check_is_direct_from_anywhere_unless_told_otherwise() {
 #[test]
 fn a_way_that_is_none_or_has_a_source_too_many_is_refused() {
     let slip = wrong("http", "path = \"/healthz\"");
-    assert!(
-        slip.contains("expected \"direct\" or \"vip\" (a request's path is its `url`), found \"/healthz\"")
-    );
+    assert!(slip.contains(
+        "expected \"direct\", \"vip\" or \"ipvs\" (a request's path is its `url`), found \"/healthz\""
+    ));
     assert!(wrong("tcp", "path = \"vip\", source = \"10.0.0.1\"").contains("an address of their own"));
     for source in ["[]", "\"rs1\"", "[\"10.0.0.1\", \"10.0.0.2\"]"] {
         let error = wrong("tcp", &format!("source = {source}"));

@@ -38,6 +38,15 @@ fn what_is_beside_the_table_is_read_in_full() {
 }
 
 #[test]
+fn canaries_and_their_marks_are_read_in_full() {
+    let config = good(FULL);
+    assert_eq!(config.first_mark, 0x1_0000);
+    let canary = config.services["web"].canary.as_ref().expect("there is a canary");
+    let Kind::Http(request) = &canary.kind else { panic!("it is a request") };
+    assert_eq!(request.parts().path, "/canary");
+}
+
+#[test]
 fn bgp_is_read_in_full() {
     let bgp = good(FULL).bgp.expect("there is a [bgp]");
     assert_eq!((bgp.local_asn, bgp.router_id.to_string()), (4_200_000_001, "10.64.0.1".to_owned()));

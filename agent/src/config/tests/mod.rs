@@ -3,6 +3,7 @@
 mod across;
 mod arbitrary;
 mod bgp;
+mod canary;
 mod checks;
 mod daemon;
 mod files;

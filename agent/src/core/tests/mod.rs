@@ -5,6 +5,7 @@ mod announcements;
 mod forwarding;
 mod histories;
 mod lifecycle;
+mod marks;
 mod operators;
 mod paths;
 mod settings;

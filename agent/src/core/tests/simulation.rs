@@ -15,6 +15,7 @@ mod incident;
 mod kernel;
 mod links;
 mod pools;
+mod reasons;
 mod rules;
 
 use crate::core::state::ServiceState;

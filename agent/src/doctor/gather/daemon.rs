@@ -1,6 +1,6 @@
 //! lvsd as the host shows it and as it speaks of itself.
 
-use crate::config::{self, Config};
+use crate::config::{self, CheckPath, Config};
 use crate::core::view::{ServiceView, Status};
 use crate::ctl::client::{Client, ClientError};
 use crate::doctor::facts::{
@@ -8,9 +8,12 @@ use crate::doctor::facts::{
 };
 use nix::sys::statvfs::{FsFlags, statvfs};
 use nix::unistd::User;
+use std::collections::BTreeSet;
 use std::fs;
+use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
@@ -103,6 +106,10 @@ fn odd_source(service: &ServiceView) -> Option<OddSource> {
 
 /// From the status, else from the configuration. How many checks a backend has only the configuration says.
 pub(super) fn wanted(status: Option<&Status>, config: Option<&Config>) -> Option<Wanted> {
+    let asks =
+        |service: &Arc<config::Service>| service.checks.iter().any(|check| check.path == CheckPath::Ipvs);
+    let is_asked = config.is_some_and(|config| config.services.values().any(asks));
+    let of_marks = is_asked.then(|| ipvs::Scheduler::Rr.to_string());
     if let Some(status) = status {
         let backends =
             |service: &ServiceView| -> usize { service.pools.iter().map(|pool| pool.backends.len()).sum() };
@@ -111,17 +118,34 @@ pub(super) fn wanted(status: Option<&Status>, config: Option<&Config>) -> Option
             backends(service) * each(&service.name).map_or(1, |service| service.checks.len())
         };
         return Some(Wanted {
-            schedulers: status.services.iter().map(|service| service.scheduler.clone()).collect(),
+            schedulers: status.services.iter().map(|s| s.scheduler.clone()).chain(of_marks).collect(),
             vips: status.vips.iter().map(|vip| vip.address).collect(),
             checks: status.services.iter().map(checks).sum::<usize>() as u64,
         });
     }
     let services = || config.into_iter().flat_map(|config| config.services.values());
     config.map(|_| Wanted {
-        schedulers: services().map(|service| service.scheduler.scheduler().to_string()).collect(),
+        schedulers: services().map(|s| s.scheduler.scheduler().to_string()).chain(of_marks).collect(),
         vips: services().flat_map(|service| service.vips.iter().copied()).collect(),
         checks: services().map(|service| configured_checks(service)).sum::<usize>() as u64,
     })
+}
+
+/// The IPv4 servers that are asked through IPVS, by a canary or by their own checks, and whose answers come from the VIP:
+/// with NAT they come from the server.
+pub(super) fn asked_through_ipvs(status: Option<&Status>, config: Option<&Config>) -> BTreeSet<IpAddr> {
+    let Some(config) = config else { return BTreeSet::new() };
+    let services = config.services.values().filter(|service| service.asks_through_ipvs());
+    let services = services.filter(|service| service.forward != ipvs::Forward::Masquerade);
+    let mut servers: BTreeSet<IpAddr> = BTreeSet::new();
+    for service in services {
+        servers.extend(service.addresses.values().flat_map(|addresses| addresses.iter().copied()));
+        let views = status.into_iter().flat_map(|status| &status.services);
+        let views = views.filter(|view| view.name == *service.name).flat_map(|view| &view.pools);
+        servers.extend(views.flat_map(|pool| &pool.backends).map(|backend| backend.address));
+    }
+    servers.retain(IpAddr::is_ipv4);
+    servers
 }
 
 /// Those of inline pools: each backend may have an address in each family of the VIPs.

@@ -72,9 +72,10 @@ pub(super) fn sysctls() -> BTreeMap<String, i64> {
     .collect()
 }
 
-pub(super) fn rp_filter() -> BTreeMap<String, i64> {
+/// A parameter that each interface has, by interface.
+pub(super) fn by_interface(parameter: &str) -> BTreeMap<String, i64> {
     let value = |name: String| {
-        let value = number(&format!("/proc/sys/net/ipv4/conf/{name}/rp_filter"))?;
+        let value = number(&format!("/proc/sys/net/ipv4/conf/{name}/{parameter}"))?;
         Some((name, value))
     };
     entries("/proc/sys/net/ipv4/conf").into_iter().filter_map(value).collect()

@@ -31,13 +31,16 @@ pub async fn gather(socket: &Path, configuration: Option<&Path>) -> Facts {
         Some(settings) => Some(probes::look(settings, status.as_ref()).await),
         None => None,
     };
+    let asked_through_ipvs = daemon::asked_through_ipvs(status.as_ref(), config.as_ref());
     let settings = config.map(|config| config.daemon).unwrap_or_default();
     let table = host::table();
     Facts {
         modules: host::modules(),
         conntrack: host::conntrack(wanted.as_ref()),
         sysctls: host::sysctls(),
-        rp_filter: host::rp_filter(),
+        rp_filter: host::by_interface("rp_filter"),
+        accept_local: host::by_interface("accept_local"),
+        asked_through_ipvs,
         interfaces: links::interfaces().await,
         writers: host::writers(),
         restores: host::restores(),

@@ -1,8 +1,9 @@
 //! Kernel parameters that a direct-routing balancer wants (linux Documentation/networking/ipvs-sysctl.rst,
 //! ip-sysctl.rst), and connection tracking.
 
+use crate::config::Network;
 use crate::doctor::Severity::{Error, Warning};
-use crate::doctor::facts::Conntrack;
+use crate::doctor::facts::{Conntrack, Interface};
 use crate::doctor::{Facts, Finding};
 
 /// The file that sets them at boot.
@@ -107,6 +108,7 @@ pub(super) fn all(facts: &Facts) -> Vec<Finding> {
     findings.extend(sloppy_without_need(facts));
     findings.extend(forwarding(facts));
     findings.extend(rp_filter(facts));
+    findings.extend(accept_local(facts));
     findings.extend(facts.conntrack.as_ref().map(conntrack));
     findings
 }
@@ -167,13 +169,7 @@ fn rp_filter(facts: &Facts) -> Vec<Finding> {
             "default" => "interfaces that are made later drop clients whose way back is by another interface",
             _ => "packets of clients whose way back is by another interface are dropped",
         };
-        // An interface's name may have a dot, which sysctl(8) tells from its own only in names with slashes.
-        let key = format!("net.ipv4.conf.{interface}.rp_filter");
-        let written = if interface.contains('.') {
-            format!("net/ipv4/conf/{interface}/rp_filter")
-        } else {
-            key.clone()
-        };
+        let (key, written) = key_of(interface, "rp_filter");
         let finding = Finding::new(severity, key, "1", "0 (or 2)", why).run(format!("sysctl -w {written}=0"));
         findings.push(finding.edit(format!("{FILE}: {written} = 0")));
     }
@@ -181,6 +177,42 @@ fn rp_filter(facts: &Facts) -> Vec<Finding> {
         findings.push(Finding::ok("rp_filter", "not strict where clients come in"));
     }
     findings
+}
+
+/// The kernel takes the greater of `all` and the interface's own.
+fn accept_local(facts: &Facts) -> Vec<Finding> {
+    let set = |name: &str| facts.accept_local.get(name).is_some_and(|value| *value > 0);
+    let leads = |interface: &&Interface| {
+        let own = interface
+            .addresses
+            .iter()
+            .map(|(address, length)| Network { address: *address, length: *length });
+        let own: Vec<Network> = own.filter(|network| network.length > 0).collect();
+        let asked = &facts.asked_through_ipvs;
+        interface.takes_traffic() && asked.iter().any(|server| own.iter().any(|own| own.contains(*server)))
+    };
+    let interfaces = facts.interfaces.iter().flatten().filter(leads);
+    let why = "checks through IPVS (canary, path = \"ipvs\") are answered from the VIP, which is this host's own address: \
+               the kernel drops such answers, and the checks fail";
+    let finding = |interface: &Interface| {
+        let name = &interface.name;
+        let (key, written) = key_of(name, "accept_local");
+        if set("all") || set(name) {
+            return Finding::ok(key, "1");
+        }
+        let finding = Finding::new(Error, key, "0", "1", why).run(format!("sysctl -w {written}=1"));
+        finding.edit(format!("{FILE}: {written} = 1"))
+    };
+    interfaces.map(finding).collect()
+}
+
+/// An interface's parameter with dots, and as sysctl(8) is to be told: an interface's name may have a dot, which it tells
+/// from its own only in names with slashes.
+fn key_of(interface: &str, parameter: &str) -> (String, String) {
+    let key = format!("net.ipv4.conf.{interface}.{parameter}");
+    let written =
+        if interface.contains('.') { format!("net/ipv4/conf/{interface}/{parameter}") } else { key.clone() };
+    (key, written)
 }
 
 fn carries_clients(facts: &Facts, name: &str) -> bool {

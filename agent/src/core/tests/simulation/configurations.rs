@@ -37,6 +37,9 @@ backends = [
 const TCP: &str = "checks = [{ type = \"tcp\" }]\n";
 const ON_80: &str = "checks = [{ type = \"tcp\", port = 80 }]\n";
 const TWO_CHECKS: &str = "checks = [{ type = \"tcp\" }, { type = \"http\", url = \"/\" }]\n";
+const THROUGH_IPVS: &str =
+    "checks = [{ type = \"tcp\", path = \"ipvs\" }, { type = \"tcp\", interval = \"9s\" }]\n";
+const CANARY: &str = "canary = { type = \"tcp\" }\n";
 const THREE_CHECKS: &str =
     "checks = [{ type = \"tcp\" }, { type = \"http\" }, { type = \"tcp\", interval = \"9s\" }]\n";
 
@@ -93,12 +96,22 @@ static ALL: LazyLock<Vec<Arc<Config>>> = LazyLock::new(|| {
         format!("{SYNC}{}", web("web", &format!("fwmark = 7\n{FOUR}{ON_80}"))),
         web("web", &format!("port = 80\ndepool_threshold = 0.75\nrequire = \"any\"\n{FOUR}{TWO_CHECKS}")),
         web("web", &format!("port = 80\nrequire = 2\n{FOUR}{THREE_CHECKS}")),
+        format!(
+            "{}{}",
+            web("web", &format!("port = 80\n{FOUR}{THROUGH_IPVS}{CANARY}")),
+            other(&format!("{A}{CANARY}"))
+        ),
+        format!(
+            "[ipvs]\nfirst_mark = 5000\n{}{}",
+            web("web", &format!("port = 80\nscheduler = \"mh\"\n{LOOKED_UP}{THROUGH_IPVS}{CANARY}")),
+            dns(&format!("{B}checks = [{{ type = \"udp\", path = \"ipvs\" }}]\n"))
+        ),
     ];
     texts.iter().map(|text| Arc::new(parse(&format!("{DAEMON}{text}")))).collect()
 });
 
 /// How many there are.
-pub(super) const COUNT: usize = 14;
+pub(super) const COUNT: usize = 16;
 
 /// One of them.
 pub(super) fn configuration(number: usize) -> Arc<Config> {

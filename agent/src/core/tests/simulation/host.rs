@@ -7,7 +7,7 @@ use super::announcements::GRACE;
 use super::configurations::configuration;
 use super::incident::{FileIs, Incident};
 use super::kernel::{Device, Kernel};
-use super::links::Links;
+use super::links::{Links, asked};
 use super::rules::{Checks, Rules, Said, Seen};
 use crate::core::event::{Command, Note, Request};
 use crate::core::inventory::Snapshots;
@@ -105,7 +105,7 @@ impl Host {
             Incident::Checked { address, only_first, verdict } => {
                 let address: IpAddr = address.parse().unwrap();
                 self.health.insert(address, *verdict);
-                let all = self.checks.keys().filter(|check| check.target.ip() == address).cloned();
+                let all = self.checks.keys().filter(|check| asked(check) == address).cloned();
                 let some: Vec<_> = all.take(if *only_first { 1 } else { usize::MAX }).collect();
                 some.into_iter().try_for_each(|check| self.report(check, *verdict))
             }
@@ -113,7 +113,7 @@ impl Host {
                 let address: IpAddr = address.parse().unwrap();
                 let said = self.advice.entry(address).or_default();
                 *said = Advice { percent: advice.percent.or(said.percent), mode: advice.mode.or(said.mode) };
-                let spoken = self.checks.iter().filter(|(check, _)| check.target.ip() == address);
+                let spoken = self.checks.iter().filter(|(check, _)| asked(check) == address);
                 let spoken: Vec<_> =
                     spoken.filter_map(|(check, said)| Some((Arc::clone(check), (*said)?.0))).collect();
                 spoken.into_iter().try_for_each(|(check, verdict)| self.report(check, verdict))
@@ -258,7 +258,7 @@ impl Host {
     }
 
     fn report(&mut self, check: Arc<Check>, verdict: Verdict) -> Outcome {
-        let advice = self.advice.get(&check.target.ip()).copied().unwrap_or_default();
+        let advice = self.advice.get(&asked(&check)).copied().unwrap_or_default();
         if let Some(said) = self.checks.get_mut(&check) {
             *said = Some((verdict, advice));
         }
@@ -270,7 +270,7 @@ impl Host {
         let is_silent = |said: &Said| matches!(said, None | Some((Verdict::Unknown, _)));
         let silent = self.checks.iter().filter(|(_, said)| is_silent(said)).map(|(check, _)| check);
         for check in silent.take(count).cloned().collect::<Vec<_>>() {
-            let verdict = self.health.get(&check.target.ip()).copied().unwrap_or(Verdict::Up);
+            let verdict = self.health.get(&asked(&check)).copied().unwrap_or(Verdict::Up);
             self.report(check, verdict)?;
         }
         Ok(())
@@ -326,10 +326,8 @@ impl Host {
         if let Some(record) = &mut self.record {
             record.push((self.now, event.clone(), actions.clone()));
         }
-        if let Some(Action::SetChecks(wanted)) =
-            actions.iter().rev().find(|action| matches!(action, Action::SetChecks(_)))
-        {
-            self.take_checks(wanted);
+        if actions.iter().any(|action| matches!(action, Action::SetChecks(_))) {
+            self.take_checks();
         }
         let seen =
             Seen { before: &before, event: &event, actions: &actions, after: &self.state, now: self.now };
@@ -347,7 +345,10 @@ impl Host {
         }
     }
 
-    fn take_checks(&mut self, wanted: &BTreeSet<Arc<Check>>) {
+    /// Those that wait for their mark's service in the kernel among them: what they have said holds meanwhile.
+    fn take_checks(&mut self) {
+        let mut wanted = self.state.emitted.checks.clone().unwrap_or_default();
+        wanted.extend(self.state.canary_checks.keys().cloned());
         let mut known = std::mem::take(&mut self.checks);
         self.checks = wanted.iter().map(|check| (Arc::clone(check), known.remove(check).flatten())).collect();
         self.former_checks.extend(known.into_keys());

@@ -2,6 +2,7 @@
 
 use crate::core::Event;
 use crate::core::path::{Neighbour, Path, PathSeen};
+use health::{Check, Route};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -32,5 +33,13 @@ impl Links {
         };
         let is_seen = !self.is_blind && !self.watched.is_empty();
         is_seen.then(|| Event::PathsSeen(self.watched.iter().map(seen).collect()))
+    }
+}
+
+/// The server that a check asks, or, if it is a canary's, one that may answer.
+pub(super) fn asked(check: &Check) -> IpAddr {
+    match check.route {
+        Route::Marked { toward, .. } => toward,
+        Route::Own { .. } | Route::Through { .. } => check.target.ip(),
     }
 }

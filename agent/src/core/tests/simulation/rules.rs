@@ -1,16 +1,19 @@
 //! The rules that hold after every event, whatever has happened before.
 
 use super::announcements::Announcements;
+use super::links::asked;
 use super::pools::pool_is_right;
+use super::reasons::everything_has_a_reason;
 use super::{Broken, ensure};
 use crate::config::{Admin, Config, Pool as PoolSource, Threshold};
 use crate::core::event::Command;
 use crate::core::guard;
 use crate::core::inventory::Listing;
+use crate::core::marks;
 use crate::core::member::Member;
 use crate::core::saved::Saved;
 use crate::core::state::{ServiceState, service_keys};
-use crate::core::{Action, Event, State, Timestamp, view};
+use crate::core::{Action, Event, State, Timestamp};
 use health::{Advice, Check, Verdict};
 use ipvs::{DaemonRole, Family, Protocol, ServiceKey, Weight};
 use std::collections::{BTreeMap, BTreeSet};
@@ -102,7 +105,9 @@ impl Rules {
                     for (key, entry) in wanted.table.iter() {
                         let is_new = seen.before.wanted.table.get(key) != Some(entry);
                         let is_adopted = seen.after.kernel.table.get(key) == Some(entry);
-                        let may = !is_new || is_adopted || self.spoken.contains(key);
+                        // The service of a mark is made when its users are listed.
+                        let is_marks = seen.after.marks.has_key(key);
+                        let may = !is_new || is_adopted || is_marks || self.spoken.contains(key);
                         ensure!(may, "1 sources first", "{key} is written, its sources have not spoken");
                     }
                 }
@@ -193,8 +198,10 @@ fn whoever_does_not_answer_is_looked_at(seen: &Seen<'_>, checks: &Checks) -> Out
         ensure!(hastened.is_none(), "checks", "{hastened:?} look at once, and nothing speaks against them");
         return Ok(());
     };
+    let State { canary_checks, kernel, .. } = seen.after;
     let is_due = |(check, said): &(&Arc<Check>, &Said)| {
-        addresses.contains(&check.target.ip()) && !matches!(said, Some((Verdict::Down, _)))
+        let is_asked = marks::is_ready(check, &kernel.services) && !canary_checks.contains_key(*check);
+        is_asked && addresses.contains(&asked(check)) && !matches!(said, Some((Verdict::Down, _)))
     };
     let due: BTreeSet<Arc<Check>> =
         checks.iter().filter(is_due).map(|(check, _)| Arc::clone(check)).collect();
@@ -253,6 +260,10 @@ fn deletions_are_due(seen: &Seen<'_>, config: &Config) -> Outcome {
         ensure!(is_long, "7 deletions", "{key} is to be deleted before the routers can move its traffic");
     }
     for (key, before) in seen.before.wanted.table.iter() {
+        // The service of a mark serves nobody.
+        if seen.before.marks.has_key(key) {
+            continue;
+        }
         let Some(after) = seen.after.wanted.table.get(key) else {
             let is_due = seen.before.leaving.get(key).is_some_and(|until| *until <= seen.now);
             ensure!(is_due && !configured.contains(key), "7 deletions", "{key} is deleted too early");
@@ -359,29 +370,12 @@ fn nothing_is_left_over(seen: &Seen<'_>, config: &Config) -> Outcome {
         config.services.values().flat_map(|service| service_keys(service)).map(|(_, key)| key).collect();
     for key in after.wanted.table.keys() {
         ensure!(
-            keys.contains(key) || after.leaving.contains_key(key),
+            keys.contains(key) || after.leaving.contains_key(key) || after.marks.has_key(key),
             rule,
             "{key} is wanted and not configured"
         );
     }
     ensure!(!after.leaving_vips.keys().any(has_vip), rule, "leaving VIPs {:?}", after.leaving_vips);
     ensure!(after.notices.is_empty(), rule, "notices that nobody hears");
-    Ok(())
-}
-
-fn everything_has_a_reason(seen: &Seen<'_>) -> Outcome {
-    let status = view::status(seen.after, None).map_err(|error| Broken::new("9 reasons", error))?;
-    for service in &status.services {
-        for backend in service.pools.iter().flat_map(|pool| &pool.backends) {
-            ensure!(!backend.reason.is_empty(), "9 reasons", "{} in {} has none", backend.host, service.name);
-            ensure!(backend.since <= seen.now, "9 reasons", "{} is so since later", backend.host);
-        }
-        for unusable in &service.unusable {
-            ensure!(!unusable.reason.is_empty(), "9 reasons", "{} is unusable without one", unusable.host);
-        }
-    }
-    for vip in &status.vips {
-        ensure!(!vip.reason.is_empty(), "9 reasons", "{} has none", vip.address);
-    }
     Ok(())
 }

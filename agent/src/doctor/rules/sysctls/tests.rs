@@ -207,3 +207,18 @@ fn parameters_that_are_not_there_are_not_judged() {
     facts.rp_filter = BTreeMap::new();
     assert_eq!(problems(&facts), []);
 }
+
+#[test]
+fn answers_from_a_vip_are_let_in_where_servers_are_asked_through_ipvs() {
+    let mut facts = good();
+    facts.accept_local = [("all".to_owned(), 0), ("eth0".to_owned(), 0), ("eth1".to_owned(), 0)].into();
+    assert_eq!(problems(&facts), [], "nobody is asked so");
+    facts.asked_through_ipvs = [address("10.64.0.11"), address("10.64.0.12")].into();
+    let finding = expect_one(&facts, Error, "net.ipv4.conf.eth0.accept_local");
+    assert_eq!(finding.run.as_deref(), Some("sysctl -w net.ipv4.conf.eth0.accept_local=1"));
+    for name in ["eth0", "all"] {
+        let mut mended = facts.clone();
+        mended.accept_local.insert(name.to_owned(), 1);
+        assert_eq!(problems(&mended), [], "{name}");
+    }
+}
