@@ -15,11 +15,13 @@
 //! - [`fsm`]: one connection, and one peer with its collisions;
 //! - [`policy`]: what is taken from a peer, and what it is told;
 //! - [`rib`]: what a peer holds of us and has yet to be told, what it told us, and the best of that;
+//! - [`bfd`]: whether packets get to a neighbour and back; knows nothing of the others;
 //! - `session`: one peer's task: TCP, timers, status;
 //! - [`speaker`]: all peers behind one handle, the place to start as a user.
 
 pub mod asn;
 pub mod asn_set;
+pub mod bfd;
 pub mod community;
 pub mod fsm;
 pub mod hold_time;
@@ -42,4 +44,4 @@ pub use password::Password;
 pub use path::Path;
 pub use prefix::{Family, Prefix};
 pub use route::{Route, RouteAttributes, RouteSet};
-pub use speaker::{PeerConfig, PeerGroup, PeerStatus, Speaker, SpeakerConfig, SpeakerEvent};
+pub use speaker::{BfdConfig, PeerConfig, PeerGroup, PeerStatus, Speaker, SpeakerConfig, SpeakerEvent};

@@ -1,10 +1,12 @@
 //! A bounded run over the fuzz targets' corpus: every seed, and seeds that were hit by chance, through the decoders.
 //! `bgp/fuzz` has the unbounded one.
 
-use std::{fs, path::Path as File};
+use std::{fs, path::Path as File, time::Instant};
 
 use bgp::{
     Path,
+    bfd::{Discriminator, Event, Packet, Session, Timing},
+    fsm::Jitter,
     wire::{AddPath, Context, Frame, Framer, Message, MessageType, Nlri},
 };
 use proptest::{prelude::*, sample::Index};
@@ -45,12 +47,24 @@ fn feed(target: &str, seed: &[u8]) -> bool {
         "open" => whole(MessageType::Open),
         "notification" => whole(MessageType::Notification),
         "refresh" => whole(MessageType::RouteRefresh),
+        "bfd" => bfd(seed),
         "update" => match seed.split_first() {
             Some((first, body)) => look(MessageType::Update, body, session(*first)),
             None => false,
         },
         _ => stream(seed),
     }
+}
+
+/// A packet, to a session that has just begun.
+fn bfd(seed: &[u8]) -> bool {
+    let Ok(packet) = Packet::decode(seed) else { return false };
+    let local = Discriminator::new(1).expect("not zero");
+    let mut session = Session::new(local, Timing::DEFAULT, Jitter::none());
+    session.handle(Event::Start, Instant::now());
+    let outputs = session.handle(Event::Received(packet), Instant::now());
+    assert!(packet.authenticated || Packet::decode(&packet.encode()) == Ok(packet));
+    outputs.len() < 8
 }
 
 fn stream(seed: &[u8]) -> bool {
@@ -72,7 +86,7 @@ fn stream(seed: &[u8]) -> bool {
     true
 }
 
-const TARGETS: [&str; 5] = ["stream", "open", "update", "notification", "refresh"];
+const TARGETS: [&str; 6] = ["stream", "open", "update", "notification", "refresh", "bfd"];
 
 #[test]
 fn every_seed_is_taken() {

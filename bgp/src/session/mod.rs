@@ -16,6 +16,7 @@ mod md5;
 mod min_ttl;
 mod option;
 mod outbound;
+mod path;
 mod report;
 mod socket;
 mod stop;
@@ -31,6 +32,7 @@ use tokio::{
     sync::{mpsc, watch},
 };
 
+pub(crate) use path::Path;
 pub(crate) use socket::{listen, set_key};
 use task::Session;
 
@@ -97,6 +99,8 @@ pub(crate) struct Wiring {
     pub(crate) routes: watch::Receiver<Option<Published>>,
     /// What to do.
     pub(crate) command: watch::Receiver<Command>,
+    /// What watches the path to the neighbour.
+    pub(crate) path: Path,
     /// Connections that the neighbour dialled.
     pub(crate) incoming: mpsc::Receiver<TcpStream>,
     /// Who asks what the neighbour is told.

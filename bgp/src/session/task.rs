@@ -16,6 +16,7 @@ use super::{
     Command, Identity, Stop, Wiring,
     learned::{Learned, TooMany},
     outbound::Outbound,
+    path::{Order, Path},
     report::Report,
     socket,
     timers::{TimerKey, Timers},
@@ -56,6 +57,7 @@ pub(super) struct Session {
     pub(super) command: watch::Receiver<Command>,
     arrivals: mpsc::Receiver<TcpStream>,
     questions: mpsc::Receiver<Question>,
+    pub(super) path: Path,
     /// Connections that were told goodbye; dropping it closes them.
     closing: JoinSet<()>,
     pub(super) report: Report,
@@ -76,6 +78,7 @@ enum Wake {
     Routes,
     Command,
     Asked(Question),
+    Path,
     Timer,
     Again,
 }
@@ -117,6 +120,7 @@ impl Session {
             command: wiring.command,
             arrivals: wiring.incoming,
             questions: wiring.questions,
+            path: wiring.path,
             closing: JoinSet::new(),
             stop: None,
             linger: wiring.linger,
@@ -126,7 +130,9 @@ impl Session {
     }
 
     pub(super) async fn run(mut self) {
-        self.input(Input::Start);
+        if self.path.look(false) != Order::Hold {
+            self.input(Input::Start);
+        }
         self.commanded();
         loop {
             self.linger();
@@ -146,6 +152,7 @@ impl Session {
                 Wake::Routes => self.set_routes(),
                 Wake::Command => self.commanded(),
                 Wake::Asked(question) => self.asked(question),
+                Wake::Path => self.look_at_path(),
                 Wake::Timer => self.expire(),
                 Wake::Again => {}
             }
@@ -161,6 +168,7 @@ impl Session {
         tokio::select! {
             Ok(()) = self.routes.changed() => Wake::Routes,
             Ok(()) = self.command.changed() => Wake::Command,
+            () = self.path.changed() => Wake::Path,
             () = ready(self.outgoing.as_ref()) => Wake::Ready(Side::Outgoing),
             () = ready(self.incoming.as_ref()) => Wake::Ready(Side::Incoming),
             dialled = dial(&mut self.dialling) => Wake::Dialled(dialled),

@@ -8,7 +8,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::PeerGroup;
+use super::{BfdConfig, PeerGroup};
 use crate::{
     Asn, AsnSet, Family, HoldTime, Password,
     policy::{ExportFilter, Import, Overrides},
@@ -113,6 +113,9 @@ pub struct PeerConfig {
     /// Attributes that it is told in place of the routes' own.
     #[serde(default)]
     pub overrides: Overrides,
+    /// How the path to it is watched. `None`: not beyond the hold time. A change resets no session.
+    #[serde(default)]
+    pub bfd: Option<BfdConfig>,
 }
 
 /// Why a peer cannot be run as it is configured.
@@ -187,6 +190,7 @@ impl PeerConfig {
             import: None,
             export: ExportFilter::All,
             overrides: Overrides::default(),
+            bfd: None,
         }
     }
 }

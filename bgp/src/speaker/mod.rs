@@ -11,6 +11,7 @@
 //! is busy or down misses nothing.
 
 mod ask;
+mod bfd;
 mod config;
 mod event;
 mod group;
@@ -35,6 +36,7 @@ use tokio::{
 
 pub use ask::Asker;
 pub(crate) use ask::{QUESTIONS, Question};
+pub use bfd::BfdConfig;
 pub use config::{
     BGP_PORT, DEFAULT_CONNECT_RETRY, DEFAULT_RESTART_TIME, PeerConfig, PeerConfigError, SpeakerConfig,
 };
@@ -159,8 +161,8 @@ impl Speaker {
         self.learned.clone()
     }
 
-    /// Runs exactly these peers. Returns at once; a peer whose configuration is unchanged is left alone, one that
-    /// changed is reset (Cease, Other Configuration Change), one that is gone has its routes withdrawn and is
+    /// Runs exactly these peers. Returns at once; a peer whose configuration is unchanged is left alone, so is
+    /// one with another way of BFD; one that changed otherwise is reset (Cease, Other Configuration Change), one that is gone has its routes withdrawn and is
     /// told (Cease, Peer De-configured). A peer that cannot
     /// be run ([`PeerConfig::validate`]), or a second one with the same name or address, is refused with an event.
     pub fn set_peers(&self, peers: Vec<PeerConfig>) {
@@ -194,7 +196,9 @@ impl Speaker {
     }
 
     /// Withdraws everything, waits until that is written, says Cease/Administrative Shutdown with this text (RFC
-    /// 9003; cut to 255 octets) and closes. Takes at most [`SHUTDOWN_TIMEOUT`], then closes what is left.
+    /// 9003; cut to 255 octets) and closes. Then each router with BFD hears AdminDown: once the session is over, as
+    /// some take it for a broken path, and may keep routes whose withdrawal they have not read. Takes at most
+    /// [`SHUTDOWN_TIMEOUT`], then closes what is left.
     ///
     /// Not cancel-safe: dropping the future closes all connections where they are.
     pub fn shutdown(mut self, text: &str) -> impl Future<Output = ()> + Send + use<> {

@@ -9,7 +9,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::PeerConfig;
-use crate::{Family, HoldTime, fsm::StateName, wire::Notification};
+use crate::{Family, HoldTime, bfd, fsm::StateName, wire::Notification};
 
 /// Every peer's status by its configured name.
 pub type Statuses = BTreeMap<String, PeerStatus>;
@@ -173,6 +173,9 @@ pub struct PeerStatus {
     /// What was last wrong with an UPDATE that did not end the session, and what became of it (RFC 7606).
     #[serde(default)]
     pub last_malformed: Option<String>,
+    /// What BFD knows of the path; `None` without BFD.
+    #[serde(default)]
+    pub bfd: Option<bfd::Status>,
     /// From `set_routes` to the return of the write that carried its last withdrawal, the last time.
     pub last_withdraw_latency: Option<Duration>,
     /// The same for announcements.
@@ -206,6 +209,7 @@ impl PeerStatus {
             in_sync: false,
             last_error: None,
             last_malformed: None,
+            bfd: None,
             last_withdraw_latency: None,
             last_announce_latency: None,
             counters: PeerCounters::default(),

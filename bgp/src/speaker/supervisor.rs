@@ -18,14 +18,15 @@ use tokio::{
 };
 
 use super::{
-    Outlet, PeerConfig, PeerGroup, Published, QUESTIONS, Question, SpeakerConfig, SpeakerEvent,
+    BfdConfig, Outlet, PeerConfig, PeerGroup, Published, QUESTIONS, Question, SpeakerConfig, SpeakerEvent,
     listeners::Listeners,
     refusals::{Refusal, Refusals},
     wanted::{NotRun, Wanted},
 };
 use crate::{
+    bfd,
     rib::LocRib,
-    session::{self, Command, Identity, Stop, Wiring},
+    session::{self, Command, Identity, Path, Stop, Wiring},
 };
 
 /// What the owner wants, as a whole.
@@ -50,10 +51,21 @@ struct Running {
     config: PeerConfig,
     task: Id,
     command: watch::Sender<Command>,
+    bfd: watch::Sender<Option<BfdConfig>>,
     incoming: mpsc::Sender<TcpStream>,
     questions: mpsc::Sender<Question>,
     /// The group that it is a neighbour of.
     group: Option<String>,
+}
+
+impl Running {
+    /// Watches the path in another way from now on.
+    fn watch(&mut self, bfd: Option<BfdConfig>) {
+        if self.config.bfd != bfd {
+            self.config.bfd = bfd;
+            self.bfd.send_replace(bfd);
+        }
+    }
 }
 
 /// What the owner wants, and asks.
@@ -72,6 +84,8 @@ pub(super) struct Supervisor {
     table: Arc<watch::Sender<LocRib>>,
     outlet: Outlet,
     running: BTreeMap<String, Running>,
+    /// Watches the paths to the peers that run.
+    bfd: bfd::Service,
     /// Dropping it aborts every session.
     tasks: JoinSet<()>,
     started: Instant,
@@ -112,6 +126,7 @@ impl Supervisor {
             table: Arc::new(table),
             outlet,
             running: BTreeMap::new(),
+            bfd: bfd::Service::spawn(),
             tasks: JoinSet::new(),
             started: Instant::now(),
             wanted: Wanted::default(),
@@ -124,6 +139,7 @@ impl Supervisor {
     pub(super) async fn run(mut self) {
         self.reconcile();
         while self.control.borrow().shutdown.is_none() || !self.running.is_empty() {
+            self.watch_paths();
             match self.wake().await {
                 Wake::Control(true) => self.reconcile(),
                 Wake::Timer => {}
@@ -139,6 +155,7 @@ impl Supervisor {
             }
             self.expire();
         }
+        self.bfd.shutdown().await;
     }
 
     /// Waits for the next thing to do. Cancel-safe: every branch is (watch, `join_next_with_id`, `accept`, `recv`, sleep).
@@ -171,13 +188,16 @@ impl Supervisor {
         self.wanted = wanted;
         self.say_not_run(not_run);
         self.listeners.set_keys(self.wanted.keys());
-        for running in self.running.values() {
+        for running in self.running.values_mut() {
             let wanted = self.wanted.of_running(&running.config, running.group.as_deref());
             let stop = match (&control.shutdown, wanted) {
                 (Some(text), _) => Stop::Shutdown(text.clone()),
                 (None, None) => Stop::Deconfigured,
-                (None, Some(config)) if config != running.config => Stop::Changed,
-                (None, Some(_)) => continue,
+                (None, Some(config)) if !config.keeps_session_of(&running.config) => Stop::Changed,
+                (None, Some(config)) => {
+                    running.watch(config.bfd);
+                    continue;
+                }
             };
             running.command.send_if_modified(|command| match command {
                 Command::Run => {
@@ -202,6 +222,13 @@ impl Supervisor {
         }
     }
 
+    /// Watches the paths to all that run: to those that are being stopped as well, so that a router is told of the end of
+    /// BFD when its session is over.
+    fn watch_paths(&self) {
+        let path = |running: &Running| running.config.path().map(|path| (running.config.address, path));
+        self.bfd.set(self.running.values().filter_map(path).collect());
+    }
+
     /// Starts the configured peers that do not run, unless one has just died.
     fn start_missing(&mut self) {
         if self.restart_at.is_some() {
@@ -217,6 +244,7 @@ impl Supervisor {
         let (command, command_receiver) = watch::channel(Command::Run);
         let (incoming, incoming_receiver) = mpsc::channel(INCOMING_QUEUE);
         let (questions, questions_receiver) = mpsc::channel(QUESTIONS);
+        let (bfd, bfd_receiver) = watch::channel(config.bfd);
         let identity = Identity {
             asn: self.config.asn,
             router_id: self.config.router_id,
@@ -227,6 +255,7 @@ impl Supervisor {
         let wiring = Wiring {
             routes: self.routes.clone(),
             command: command_receiver,
+            path: Path::new(config.address, bfd_receiver, self.bfd.statuses()),
             incoming: incoming_receiver,
             questions: questions_receiver,
             table: Arc::clone(&self.table),
@@ -236,7 +265,7 @@ impl Supervisor {
         let session = session::run(identity, config.clone(), wiring);
         let task = self.tasks.spawn(session).id();
         let (name, group) = (config.name.clone(), group.map(|group| group.name.clone()));
-        self.running.insert(name, Running { config, task, command, incoming, questions, group });
+        self.running.insert(name, Running { config, task, command, bfd, incoming, questions, group });
     }
 
     fn ended(&mut self, ended: Option<Result<(Id, ()), JoinError>>) {
