@@ -4,6 +4,7 @@ use super::Context;
 use super::messages::{Problem, ProblemKind};
 use crate::core::Timestamp;
 use crate::core::action::did_you_mean;
+use crate::core::view::BfdView;
 use crate::suggest::suggest;
 use bgp::rib::{LocRib, ToldAttributes};
 use bgp::speaker::{Asker, MessageCounts, Statuses, ToldAt};
@@ -57,6 +58,9 @@ pub struct NeighborView {
     pub since: Timestamp,
     /// What protects or hastens the session: `MD5`, `GTSM`, `passive`.
     pub marks: Vec<String>,
+    /// The path to it, when BFD watches it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bfd: Option<BfdView>,
     /// What was agreed on, while it is established.
     pub session: Option<SessionView>,
     /// The hold time that we propose, in seconds.
@@ -205,6 +209,7 @@ impl NeighborView {
             state: peer.state.to_string(),
             since: peer.since.into(),
             marks: peer.marks.clone(),
+            bfd: peer.bfd.as_ref().map(super::bfd),
             session: peer.session.as_ref().map(session),
             hold_time_sent: peer.hold_time.as_secs(),
             hold_time_received: peer.hold_time_received,

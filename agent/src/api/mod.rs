@@ -6,7 +6,7 @@ pub mod http;
 pub mod messages;
 
 use crate::core::action::Refusal;
-use crate::core::view::{PeerView, ProbesView, Status, Why};
+use crate::core::view::{BfdView, PeerView, ProbesView, Status, Why};
 use crate::engine::{Gone, Inbox};
 use crate::exec::checks::Watcher;
 use crate::metrics::{Metrics, Page, Sources};
@@ -74,6 +74,7 @@ impl Context {
             withheld: peer.withheld.iter().map(|withheld| withheld.reason.clone()).collect(),
             malformed: peer.last_malformed.clone(),
             last_error: peer.last_error.clone(),
+            bfd: peer.bfd.as_ref().map(bfd),
         };
         peers.borrow().iter().map(view).collect()
     }
@@ -87,5 +88,17 @@ impl Context {
         let (checks, probes) = (checks.as_ref(), probes.as_ref());
         let sources = Sources { peers: &peers, refused: &refused, checks, probes };
         Ok(self.metrics.page(numbers, &sources)?)
+    }
+}
+
+fn bfd(path: &::bgp::bfd::Status) -> BfdView {
+    BfdView {
+        state: path.state.to_string(),
+        since: path.since.into(),
+        remote_state: path.remote_state.to_string(),
+        diagnostic: path.diagnostic.to_string(),
+        detection_ms: path.detection_time.map(|time| time.as_millis()),
+        failures: path.failures,
+        last_error: path.last_error.clone(),
     }
 }

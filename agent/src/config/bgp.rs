@@ -7,7 +7,7 @@ use super::model::{Bgp, Family, Peer};
 use super::twice::Seen;
 use super::value::{address, boolean, duration, duration_or, is_name, port};
 use super::walk::{Node, Section};
-use super::{attributes, policy};
+use super::{attributes, bfd, policy};
 use bgp::policy::Overrides;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
@@ -51,6 +51,7 @@ const PEER_KEYS: &[&str] = &[
     "ttl_security",
     "passive",
     "password_file",
+    "bfd",
 ];
 
 /// The port of BGP (RFC 4271, section 4.2).
@@ -180,6 +181,7 @@ fn peer(
     let passive = section.get("passive").and_then(|node| {
         boolean(&node).filter(|passive| *passive).inspect(|_| check_listens(&node, listens))
     });
+    let bfd = section.get("bfd").and_then(|node| bfd::read(&node));
     Some(Peer {
         name: name?,
         address: peer_address?,
@@ -195,6 +197,7 @@ fn peer(
         distance: transport::distance(&section),
         passive: passive.unwrap_or(false),
         password: password?,
+        bfd,
     })
 }
 

@@ -16,6 +16,7 @@
 //! configuration with an error is refused as a whole.
 
 mod attributes;
+mod bfd;
 mod bgp;
 mod canary;
 mod check;

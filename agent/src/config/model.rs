@@ -238,6 +238,9 @@ pub struct Peer {
     /// What both ends sign with (RFC 2385).
     #[serde(default)]
     pub password: Option<Secret>,
+    /// How the path to it is watched, beyond the hold time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bfd: Option<bgp::BfdConfig>,
 }
 
 /// How far away a neighbour is.

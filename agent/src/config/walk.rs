@@ -235,6 +235,11 @@ impl<'a> Node<'a> {
         self.value.as_bool()
     }
 
+    /// Whether the value is a table.
+    pub(super) fn is_table(&self) -> bool {
+        self.value.as_table().is_some()
+    }
+
     /// The elements of an array; anything else is an error.
     pub(super) fn array(&self, expected: &str) -> Option<Vec<Node<'a>>> {
         let Some(items) = self.value.as_array() else {

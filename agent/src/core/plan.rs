@@ -97,7 +97,9 @@ fn resets<'a>(before: &'a Bgp, after: &'a Bgp) -> impl Iterator<Item = &'a str> 
     let timers = |bgp: &Bgp| (bgp.hold_time, bgp.graceful_restart);
     let all = timers(before) != timers(after);
     let known = move |peer: &&Peer| {
-        before.peers.iter().find(|old| old.name == peer.name).is_some_and(|old| all || old != *peer)
+        // Of BFD the session knows nothing.
+        let same = |old: &Peer| Peer { bfd: peer.bfd, ..old.clone() } == **peer;
+        before.peers.iter().find(|old| old.name == peer.name).is_some_and(|old| all || !same(old))
     };
     after.peers.iter().filter(known).map(|peer| peer.name.as_str())
 }

@@ -219,6 +219,28 @@ pub struct PeerView {
     pub withheld: Vec<String>,
     /// Why the last session or attempt ended.
     pub last_error: Option<String>,
+    /// The path to it, when BFD watches it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bfd: Option<BfdView>,
+}
+
+/// The path to a BGP peer, as BFD sees it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BfdView {
+    /// Our end's state: `Up`, ….
+    pub state: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// The router's, as it last said.
+    pub remote_state: String,
+    /// Why our end last left Up.
+    pub diagnostic: String,
+    /// Milliseconds of silence after which the path counts as broken, once agreed on.
+    pub detection_ms: Option<u128>,
+    /// How often the path broke since start.
+    pub failures: u64,
+    /// Why packets cannot be sent or are not taken.
+    pub last_error: Option<String>,
 }
 
 /// The answer to `lvsctl why HOST`.

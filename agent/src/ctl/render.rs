@@ -9,7 +9,7 @@ use crate::core::Timestamp;
 use crate::core::action::Done;
 use crate::core::orders::BALANCER;
 use crate::core::plan::{Plan, SimulatedBackend, SimulatedPool, Simulation};
-use crate::core::view::{BackendView, PeerView, PoolView, ServiceView, Status, VipView, Why};
+use crate::core::view::{BackendView, BfdView, PeerView, PoolView, ServiceView, Status, VipView, Why};
 use crate::exec::ipvs::Comparison;
 use crate::reload::Reloaded;
 use canary::canary_text;
@@ -218,13 +218,29 @@ fn peers(text: &mut String, peers: &[PeerView], paint: Paint) {
     text.push('\n');
     let mut table = Table::new(["BGP PEER", "STATE", "SINCE", "PREFIXES", "LAST ERROR"]);
     for peer in peers {
-        let state = if peer.address.is_some() { paint.good(&peer.state) } else { paint.bad(&peer.state) };
+        let bfd = peer.bfd.as_ref();
+        let state = bfd.map_or(peer.state.clone(), |bfd| format!("{}, BFD {}", peer.state, bfd.state));
+        let is_good = peer.address.is_some() && bfd.is_none_or(|bfd| bfd.state == "Up");
+        let state = if is_good { paint.good(&state) } else { paint.bad(&state) };
         let mut notes: Vec<String> = peer.withheld.clone();
         notes.extend(peer.last_error.clone());
         notes.extend(peer.malformed.clone());
+        notes.extend(peer.bfd.as_ref().and_then(bfd_trouble));
         table.row([peer.name.clone(), state, ago(peer.since), peer.announced.to_string(), notes.join("; ")]);
     }
     text.push_str(&table.to_string());
+}
+
+/// Why BFD is not up, as far as it knows.
+fn bfd_trouble(bfd: &BfdView) -> Option<String> {
+    let why = match (&bfd.last_error, bfd.state.as_str(), bfd.remote_state.as_str()) {
+        (_, "Up", _) => return None,
+        (_, _, "AdminDown") => "the router's operator has taken it down".to_owned(),
+        (Some(error), _, _) => error.clone(),
+        (None, _, _) if bfd.failures > 0 => format!("{}, {}", bfd.diagnostic, ago(bfd.since)),
+        (None, _, _) => "nothing heard of the router yet".to_owned(),
+    };
+    Some(format!("BFD: {why}"))
 }
 
 /// `lvsctl why HOST`.

@@ -102,6 +102,7 @@ fn peer_config(peer: &Peer, bgp: &Bgp) -> anyhow::Result<PeerConfig> {
     config.overrides = peer.overrides;
     set_distance(&mut config, peer.distance);
     config.password = password(peer.password.as_ref())?;
+    config.bfd = peer.bfd;
     Ok(config)
 }
 

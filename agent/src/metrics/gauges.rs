@@ -126,6 +126,7 @@ pub(super) fn registry(numbers: &Numbers, sources: &Sources<'_>) -> Result<Regis
     daemon(&make, numbers)?;
     peers(&make, sources.peers)?;
     refused(&make, sources.refused)?;
+    paths(&make, sources.peers)?;
     if let Some(view) = sources.probes {
         probes(&make, view)?;
     }
@@ -280,6 +281,39 @@ fn refused(make: &Make, refused: &Refused) -> Result<(), Error> {
         &["reason"],
     )?;
     refused.iter().for_each(|(reason, number)| count(&counters, &[reason.as_str()], *number));
+    Ok(())
+}
+
+/// Of peers with BFD only.
+fn paths(make: &Make, peers: &Statuses) -> Result<(), Error> {
+    let up = make.many("lvsd_bfd_up", "Whether BFD finds the path to the BGP peer good.", &["peer"])?;
+    let detection = make.many(
+        "lvsd_bfd_detection_seconds",
+        "Silence of the BGP peer after which its path counts as broken, as agreed on.",
+        &["peer"],
+    )?;
+    let transitions = make.counters(
+        "lvsd_bfd_transitions_total",
+        "How often a BFD session came up or left that state, since start.",
+        &["peer", "to"],
+    )?;
+    let failures =
+        make.counters("lvsd_bfd_failures_total", "How often a path broke, since start.", &["peer"])?;
+    let discarded = make.counters(
+        "lvsd_bfd_discarded_total",
+        "BFD packets of the BGP peer that were not taken, since start.",
+        &["peer"],
+    )?;
+    for (name, path) in peers.iter().filter_map(|(name, peer)| Some((name, peer.bfd.as_ref()?))) {
+        up.with_label_values(&[name]).set(f64::from(u8::from(path.state == bgp::bfd::State::Up)));
+        if let Some(time) = path.detection_time {
+            detection.with_label_values(&[name]).set(time.as_secs_f64());
+        }
+        count(&transitions, &[name, "up"], path.ups);
+        count(&transitions, &[name, "down"], path.downs);
+        count(&failures, &[name], path.failures);
+        count(&discarded, &[name], path.discarded);
+    }
     Ok(())
 }
 

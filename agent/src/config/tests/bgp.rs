@@ -315,3 +315,33 @@ fn a_recording_of_passwords_holds_none() {
     let back: Bgp = serde_json::from_str(&recorded).expect("it can be read back");
     assert_eq!((&back, back.peers[0].password.as_ref().and_then(Secret::password)), (&bgp, None));
 }
+
+#[test]
+fn bfd_is_on_off_or_a_table_with_limits() {
+    let of = |more: &str| bgp(&with(&peer("r1", "10.0.0.1", more))).peers[0].bfd;
+    assert_eq!((of(""), of("bfd = false\n")), (None, None));
+    let on = of("bfd = true\n").expect("it is on");
+    assert_eq!((on.timing.interval().as_millis(), on.timing.multiplier(), on.strict), (300, 3, false));
+    assert_eq!(of("bfd = {}\n"), Some(on));
+    for least_and_most in
+        ["{ interval = \"50ms\", multiplier = 2 }", "{ interval = \"10s\", multiplier = 50 }"]
+    {
+        assert!(of(&format!("bfd = {least_and_most}\n")).is_some());
+    }
+    let wrong = [
+        ("\"on\"", "8:7: bgp.peer[0].bfd: expected true, false or a table, found \"on\""),
+        (
+            "{ interval = \"49ms\" }",
+            "8:20: bgp.peer[0].bfd.interval: expected a duration from 50ms to 10s, such as \"200ms\", \"2s\", \"1m\" or \"1h\", found \"49ms\"",
+        ),
+        (
+            "{ multiplier = 1 }",
+            "8:22: bgp.peer[0].bfd.multiplier: expected a number of packets 2-50, found 1",
+        ),
+        ("{ strict = 1 }", "8:18: bgp.peer[0].bfd.strict: expected true or false, found 1"),
+        ("{ strickt = true }", "8:9: bgp.peer[0].bfd.strickt: unknown key; did you mean `strict`?"),
+    ];
+    for (value, expected) in wrong {
+        assert_eq!(error(&with(&peer("r1", "10.0.0.1", &format!("bfd = {value}\n")))), expected);
+    }
+}

@@ -72,6 +72,9 @@ fn bgp_is_read_in_full() {
     assert_eq!((password(&one.password), password(&two.password)), (is("swordfish"), is("swordfish")));
     let listen: Vec<_> = bgp.listen.iter().map(ToString::to_string).collect();
     assert_eq!(listen, ["10.64.0.1:179", "[fd00:64::1]:1179"]);
+    let bfd = one.bfd.expect("it is configured");
+    assert_eq!((bfd.timing.interval(), bfd.timing.multiplier()), (Duration::from_millis(500), 4));
+    assert_eq!((bfd.strict, two.bfd), (true, None));
 }
 
 #[test]

@@ -232,4 +232,6 @@ fn a_plan_tells_which_routes_get_other_attributes_and_which_sessions_are_reset()
     let changed = plan(&WEB.replace("name = \"r1\"", "name = \"r1\", med = 7"));
     assert_eq!(changed.routes_changed, [""; 0]);
     assert_eq!(changed.notes, ["the BGP session with r1 is reset"]);
+    let watched = plan(&WEB.replace("name = \"r1\"", "name = \"r1\", bfd = true"));
+    assert_eq!(watched.notes, [""; 0]);
 }

@@ -3,6 +3,7 @@
 use super::table::Table;
 use super::{Paint, ago, line};
 use crate::api::bgp::{BgpView, NeighborView, NotificationView, PathView, RibOutView, SessionView};
+use crate::core::view::BfdView;
 use bgp::speaker::MessageCounts;
 use std::fmt::Display;
 
@@ -51,6 +52,9 @@ fn neighbor(peer: &NeighborView, paint: Paint) -> String {
     if let Some(session) = &peer.session {
         session_text(&mut text, session);
     }
+    if let Some(bfd) = &peer.bfd {
+        bfd_text(&mut text, bfd);
+    }
     let received = peer.hold_time_received.map_or_else(|| "unknown".into(), |time| format!("{time} s"));
     line(&mut text, format_args!("  hold time: {} s proposed, {received} by the peer", peer.hold_time_sent));
     list(&mut text, "capabilities sent", &peer.capabilities_sent);
@@ -87,6 +91,14 @@ fn session_text(text: &mut String, session: &SessionView) {
             "  agreed: hold time {hold_time} s, keepalive {keepalive} s, {width}-octet AS numbers, {restart} graceful restart"
         ),
     );
+}
+
+fn bfd_text(text: &mut String, bfd: &BfdView) {
+    let BfdView { state, remote_state, failures, .. } = bfd;
+    let within =
+        bfd.detection_ms.map_or_else(String::new, |time| format!(", a cut is known within {time} ms"));
+    let (since, broken) = (ago(bfd.since), format!("; the path broke {failures} times since start"));
+    line(text, format_args!("  BFD: {state} since {since}, {remote_state} at the peer{within}{broken}"));
 }
 
 fn stale(peer: &NeighborView) -> String {
