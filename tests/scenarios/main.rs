@@ -11,6 +11,7 @@ mod kills;
 mod links;
 mod many_services;
 mod operator;
+mod paths;
 mod pool_files;
 mod recordings;
 mod reloads;
@@ -77,6 +78,7 @@ const SCENARIOS: &[Scenario] = &named![
     links::a_server_on_a_second_link_of_the_balancers_serves_like_the_others,
     links::a_server_behind_a_router_is_not_pooled_until_the_balancers_have_a_leg_there,
     links::an_unplugged_server_is_found_sooner_than_its_checks_would_come,
+    paths::a_balancer_that_is_unplugged_is_missed_within_a_second_with_bfd,
     kernel_table::what_was_changed_by_hand_is_named_by_diff_and_repaired_by_resync,
     many_services::a_restart_with_a_hundred_services_breaks_no_connection_and_writes_nothing,
     kills::lvsd_killed_at_any_point_of_a_change_completes_it_at_its_next_start,

@@ -142,6 +142,11 @@ impl Lab {
         batch(None, &format!("link set {}-eth0 down\n", server.name()))
     }
 
+    /// Puts it in again.
+    pub fn plug_in(&self, host: &Host) -> Result<()> {
+        batch(None, &format!("link set {}-eth0 up\n", host.name()))
+    }
+
     fn set_kernel_parameters(&self) -> Result<()> {
         for host in self.hosts() {
             host.sysctl(&[
