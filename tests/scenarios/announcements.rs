@@ -18,7 +18,7 @@ const GRACEFUL_SHUTDOWN: &str = "(65535,0)";
 /// A site whose balancers ask routers to prefer others for long enough to be looked at.
 fn site(world: &World) -> Result<Site> {
     Site::start_with(Lab::build(world)?, |_, asn| Configuration {
-        graceful_shutdown: "4s",
+        graceful_shutdown: "8s",
         ..Configuration::with_web(asn)
     })
 }

@@ -27,7 +27,11 @@ pub(super) struct Report {
 
 impl Report {
     pub(super) fn new(config: &PeerConfig, outlet: Outlet) -> Self {
-        let status = PeerStatus::new(config, SystemTime::now());
+        let new = PeerStatus::new(config, SystemTime::now());
+        let status = match outlet.known(&config.name) {
+            Some(before) => new.after(before),
+            None => new,
+        };
         Self { peer: config.name.clone(), outlet, status, published: None, said: BTreeMap::new() }
     }
 

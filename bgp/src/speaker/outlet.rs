@@ -55,6 +55,11 @@ impl Outlet {
         });
     }
 
+    /// What is shown of a peer.
+    pub(crate) fn known(&self, peer: &str) -> Option<PeerStatus> {
+        self.statuses.borrow().get(peer).cloned()
+    }
+
     /// Forgets a peer that is no longer configured.
     pub(crate) fn remove(&self, peer: &str) {
         self.statuses.send_modify(|statuses| {

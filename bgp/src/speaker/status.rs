@@ -217,6 +217,22 @@ impl PeerStatus {
     }
 }
 
+impl PeerStatus {
+    /// The same with what was counted and said before the peer was configured anew.
+    pub(crate) fn after(self, before: Self) -> Self {
+        Self {
+            counters: before.counters,
+            notification_sent: before.notification_sent,
+            notification_received: before.notification_received,
+            last_error: before.last_error,
+            last_malformed: before.last_malformed,
+            last_withdraw_latency: before.last_withdraw_latency,
+            last_announce_latency: before.last_announce_latency,
+            ..self
+        }
+    }
+}
+
 fn marks(config: &PeerConfig) -> Vec<String> {
     let marks = [("MD5", config.password.is_some()), ("GTSM", config.gtsm), ("passive", config.passive)];
     marks.into_iter().filter(|(_, is_so)| *is_so).map(|(mark, _)| mark.to_owned()).collect()
