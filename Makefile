@@ -12,8 +12,9 @@ PACKAGES := bird2 ca-certificates curl exabgp frr gcc gobgpd ipvsadm iproute2 km
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-deps: ## install the Debian packages that are missing (root)
+deps: ## install the Debian packages that are missing (root), and unpack BIRD 1.6
 	@tests/install-packages $(PACKAGES)
+	@tests/unpack-package bird
 
 build: ## build everything: lvsd, lvsctl, the lab, all tests
 	$(CARGO) build --workspace --all-targets

@@ -4,12 +4,14 @@ use crate::api::{self, Context, control};
 use crate::config::{self, Config};
 use crate::core::Event;
 use crate::engine::{Engine, Executors, Inbox};
-use crate::exec::{addresses, checks, ipvs, paths, probes, routes, saver, snapshots, state_file};
+use crate::exec::{
+    addresses, checks, fib, ipvs, networks, paths, probes, routes, saver, snapshots, state_file,
+};
 use crate::metrics::Metrics;
 use crate::notify;
 use crate::record::recorder::Recorder;
 use crate::reload::Reloader;
-use crate::sources::{files, names};
+use crate::sources::{cluster, files, names};
 use ::ipvs::Ipvs;
 use anyhow::Context as _;
 use std::path::Path;
@@ -40,7 +42,8 @@ pub async fn run(path: &Path, config: Config, recording: Option<&Path>) -> anyho
     };
     // A state file that owns services was left by a process that the kernel outlived.
     let is_restart = !saved.owned.is_empty();
-    let routes = config.bgp.as_ref().map(|bgp| routes::Handle::spawn(bgp, is_restart)).transpose()?;
+    let learns = config.nodes.as_ref().map(|_| &inbox);
+    let routes = config.bgp.as_ref().map(|bgp| routes::Handle::spawn(bgp, is_restart, learns)).transpose()?;
     let kernel = Ipvs::open(::ipvs::Options::default())?;
     let executors = Executors {
         ipvs: ipvs::Handle::spawn(kernel, inbox.clone(), Arc::clone(&metrics)),
@@ -53,6 +56,11 @@ pub async fn run(path: &Path, config: Config, recording: Option<&Path>) -> anyho
         paths: paths::Handle::spawn(inbox.clone()),
         files: files::Handle::spawn(inbox.clone())?,
         names: names::Handle::spawn(config.daemon.resolve_interval, inbox.clone()),
+        cluster: cluster::Handle::spawn(inbox.clone()),
+        fib: config
+            .nodes
+            .as_ref()
+            .map(|nodes| fib::Handle::spawn(nodes.fib, inbox.clone(), Arc::clone(&metrics))),
         routes,
         saver: saver::Handle::spawn(state_path),
         snapshots: snapshots::Handle::spawn(snapshot_directory),
@@ -71,6 +79,7 @@ pub async fn run(path: &Path, config: Config, recording: Option<&Path>) -> anyho
     let engine = Engine::new(engine_inbox, executors, metrics).context("start the log's thread")?;
     let engine = engine.recorded_by(recording.and_then(record));
     inbox.event(Event::Restored { saved, snapshots: earlier }).await;
+    let has_nodes = config.nodes.is_some();
     inbox.event(Event::Configured(config)).await;
     let mut around = JoinSet::new();
     around.spawn(served("the control socket", control::serve(socket, context.clone())));
@@ -78,6 +87,9 @@ pub async fn run(path: &Path, config: Config, recording: Option<&Path>) -> anyho
         around.spawn(served("HTTP", api::http::serve(http, context.clone())));
     }
     around.spawn(notify::run(inbox.clone()));
+    if has_nodes {
+        around.spawn(networks::run(inbox.clone()));
+    }
     around.spawn(signals(inbox, Arc::clone(&context.reloader))?);
     drop(context);
     engine.run().await;

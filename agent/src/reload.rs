@@ -90,6 +90,7 @@ impl Reloader {
 fn needs_restart(running: &Config, new: &Config) -> Vec<String> {
     let (old, now) = (&running.daemon, &new.daemon);
     let asn = |config: &Config| config.bgp.as_ref().map(|bgp| bgp.local_asn);
+    let fib = |config: &Config| config.nodes.as_ref().map(|nodes| nodes.fib);
     let router_id = |config: &Config| config.bgp.as_ref().map(|bgp| bgp.router_id);
     let listen = |config: &Config| config.bgp.as_ref().map(|bgp| bgp.listen.clone());
     [
@@ -99,6 +100,8 @@ fn needs_restart(running: &Config, new: &Config) -> Vec<String> {
         ("lvsd.http", old.http != now.http),
         ("lvsd.device", old.device != now.device),
         ("probes (the whole section)", running.probes != new.probes),
+        ("nodes.fib (the whole section)", fib(running) != fib(new)),
+        ("nodes (given or not)", running.nodes.is_some() != new.nodes.is_some()),
         ("bgp.local_asn (or the whole section)", asn(running) != asn(new)),
         ("bgp.router_id", router_id(running) != router_id(new)),
         ("bgp.listen", listen(running) != listen(new)),
@@ -127,6 +130,7 @@ fn difference(old: &Config, new: &Config) -> Reloaded {
         changed: before.intersection(&after).filter(differs).cloned().collect(),
         settings_changed: old.daemon != new.daemon
             || old.bgp != new.bgp
+            || old.nodes != new.nodes
             || (&old.ipvs, old.first_mark) != (&new.ipvs, new.first_mark),
     }
 }

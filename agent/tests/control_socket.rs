@@ -6,7 +6,7 @@ use lvsd::api::{Context, control, http};
 use lvsd::config;
 use lvsd::core::numbers::numbers;
 use lvsd::core::path::{Neighbour, PathSeen};
-use lvsd::core::{Action, Event, State, Timestamp, plan, step, view};
+use lvsd::core::{Action, Event, State, Timestamp, nodes, plan, step, view};
 use lvsd::engine::{Inbox, Input, Query};
 use lvsd::exec::checks;
 use lvsd::metrics::Metrics;
@@ -81,6 +81,10 @@ async fn turn(mut inbox: mpsc::Receiver<Input>) {
             }
             Input::Query(Query::Simulate { down, reply }) => {
                 drop(reply.send(plan::simulate(&state, &down, now())));
+            }
+            Input::Query(Query::Nodes { reply }) => drop(reply.send(nodes::view::nodes(&state))),
+            Input::Query(Query::Routes { prefix, reply }) => {
+                drop(reply.send(nodes::view::routes(&state, prefix)));
             }
             Input::Query(Query::Kernel { reply, .. }) => drop(reply.send(Err("no kernel here".into()))),
             Input::Query(Query::Ready { reply }) => drop(reply.send(state.is_ready())),

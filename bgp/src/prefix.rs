@@ -150,6 +150,12 @@ impl Prefix {
         Self { address, length }
     }
 
+    /// The prefix of this length that it is inside of; itself when it is no longer than that.
+    #[must_use]
+    pub fn shortened(self, length: u8) -> Self {
+        Self::truncating(self.address, length.min(self.length))
+    }
+
     /// The network address.
     pub const fn address(self) -> IpAddr {
         self.address
@@ -224,6 +230,17 @@ mod tests {
             assert_eq!(text.parse::<Prefix>().unwrap().to_string(), text);
         }
         assert_eq!("192.0.2.1".parse::<Prefix>().unwrap().len(), 32);
+    }
+
+    #[test]
+    fn a_prefix_shortened_holds_what_it_was() {
+        let prefix: Prefix = "10.67.1.64/26".parse().unwrap();
+        for (length, text) in
+            [(26, "10.67.1.64/26"), (32, "10.67.1.64/26"), (24, "10.67.1.0/24"), (0, "0.0.0.0/0")]
+        {
+            assert_eq!(prefix.shortened(length).to_string(), text);
+            assert!(prefix.shortened(length).contains(prefix));
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod kernel_table;
 mod kills;
 mod links;
 mod many_services;
+mod nodes;
 mod operator;
 mod paths;
 mod pool_files;
@@ -80,6 +81,7 @@ const SCENARIOS: &[Scenario] = &named![
     links::an_unplugged_server_is_found_sooner_than_its_checks_would_come,
     paths::a_balancer_that_is_unplugged_is_missed_within_a_second_with_bfd,
     kernel_table::what_was_changed_by_hand_is_named_by_diff_and_repaired_by_resync,
+    nodes::pods_behind_calicos_bird_are_reached_and_followed,
     many_services::a_restart_with_a_hundred_services_breaks_no_connection_and_writes_nothing,
     kills::lvsd_killed_at_any_point_of_a_change_completes_it_at_its_next_start,
     small_buffer::a_table_becomes_right_though_answers_are_lost,

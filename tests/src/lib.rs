@@ -15,12 +15,13 @@
 //! ```
 //!
 //! Reading order: [`kernel`] and [`world`] (where it runs), [`netns`] and [`host`] (a namespace and its processes),
-//! [`network`] (who is joined to whom), [`nginx`], [`bird`], [`lvsd`] (what runs on them), [`site`] (all of it at work), [`table`] (IPVS as the
+//! [`network`] (who is joined to whom), [`nginx`], [`bird`], [`calico`], [`lvsd`] (what runs on them), [`site`] (all of it at work), [`table`] (IPVS as the
 //! kernel shows it), [`watch`] (how soon an effect follows its cause), [`traffic`] (the client), [`evidence`] (what a failure leaves behind), [`measure`]
 //! (what benchmarks share).
 
 pub mod agent;
 pub mod bird;
+pub mod calico;
 pub mod configuration;
 pub mod evidence;
 pub mod host;

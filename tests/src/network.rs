@@ -116,6 +116,22 @@ impl Lab {
         Ok(running)
     }
 
+    /// Adds a host to the servers' segment, its addresses ending so, with these addresses on `lo` besides.
+    pub fn add_host(&self, world: &World, name: &str, last: u16, more: &[IpAddr]) -> Result<Host> {
+        let host = Host::create(name, world.directory())?;
+        host.sysctl(&[("net.ipv6.conf.all.accept_dad", "0"), ("net.ipv6.conf.default.accept_dad", "0")])?;
+        let port = format!("{name}-eth0");
+        batch(
+            None,
+            &format!(
+                "link add {port} type veth peer name eth0 netns {name}\nlink set {port} master servers up\n"
+            ),
+        )?;
+        batch(Some(name), &interface("eth0", "10.64.0", "fd00:64", last))?;
+        more.iter().try_for_each(|address| give(&host, *address))?;
+        Ok(host)
+    }
+
     /// Moves rs3 to a second segment, 10.65.0.0/24 and fd00:65::/64, in which the routers have a leg.
     pub fn move_last_server_away(&self) -> Result<()> {
         let bridge =
@@ -184,6 +200,22 @@ impl Lab {
         }
         Ok(())
     }
+}
+
+/// Puts an address on a host's `lo`.
+pub fn give(host: &Host, address: IpAddr) -> Result<()> {
+    batch(
+        Some(host.name()),
+        &format!("addr add {address}/{} dev lo\n", if address.is_ipv4() { 32 } else { 128 }),
+    )
+}
+
+/// Takes an address from a host's `lo`.
+pub fn take(host: &Host, address: IpAddr) -> Result<()> {
+    batch(
+        Some(host.name()),
+        &format!("addr del {address}/{} dev lo\n", if address.is_ipv4() { 32 } else { 128 }),
+    )
 }
 
 /// Starts a capture of the first bytes of everything on a host's eth0.

@@ -21,6 +21,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::serve::IncomingStream;
 use axum::{Json, Router};
+use bgp::Prefix;
 use nix::unistd::{Gid, Group, Uid, User, chown};
 use serde::Deserialize;
 use std::os::unix::fs::PermissionsExt;
@@ -100,6 +101,8 @@ pub async fn serve(listener: UnixListener, context: Context) -> std::io::Result<
     let router = Router::new()
         .route("/v1/status", get(status))
         .route("/v1/why/{host}", get(why))
+        .route("/v1/nodes", get(nodes))
+        .route("/v1/routes", get(node_routes))
         .route("/v1/depool", post(depool))
         .route("/v1/drain", post(drain))
         .route("/v1/inactive", post(inactive))
@@ -175,6 +178,29 @@ async fn status(
 
 async fn why(State(context): State<Context>, Path(host): Path<String>) -> Result<Response, Problem> {
     Ok(Json(context.why(host).await??).into_response())
+}
+
+/// What is asked of the nodes when there are none.
+fn no_nodes<T>(answer: Option<T>) -> Result<Json<T>, Problem> {
+    let message = "lvsd talks to no cluster's nodes: its configuration has no [nodes]";
+    answer.map(Json).ok_or_else(|| Problem { kind: ProblemKind::NotFound, message: message.into() })
+}
+
+async fn nodes(State(context): State<Context>) -> Result<Response, Problem> {
+    Ok(no_nodes(context.nodes().await?)?.into_response())
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RoutesQuery {
+    prefix: Option<Prefix>,
+}
+
+async fn node_routes(
+    State(context): State<Context>,
+    Query(query): Query<RoutesQuery>,
+) -> Result<Response, Problem> {
+    Ok(no_nodes(context.inbox.node_routes(query.prefix).await?)?.into_response())
 }
 
 type Body<T> = Result<Json<T>, JsonRejection>;

@@ -6,6 +6,8 @@ pub mod http;
 pub mod messages;
 
 use crate::core::action::Refusal;
+use crate::core::nodes::sessions;
+use crate::core::nodes::view::NodesView;
 use crate::core::view::{BfdView, PeerView, ProbesView, Status, Why};
 use crate::engine::{Gone, Inbox};
 use crate::exec::checks::Watcher;
@@ -76,13 +78,36 @@ impl Context {
             last_error: peer.last_error.clone(),
             bfd: peer.bfd.as_ref().map(bfd),
         };
-        peers.borrow().iter().map(view).collect()
+        let routers = |(name, _): &(&String, &::bgp::PeerStatus)| !name.starts_with(sessions::PREFIX);
+        peers.borrow().iter().filter(routers).map(view).collect()
+    }
+
+    /// The nodes, with what the speaker knows of their sessions; none without `[nodes]`.
+    async fn nodes(&self) -> Result<Option<NodesView>, Gone> {
+        let mut view = self.inbox.nodes().await?;
+        if let (Some(view), Some(peers)) = (&mut view, &self.peers) {
+            let peers = peers.borrow();
+            for session in view.nodes.iter_mut().flat_map(|node| &mut node.sessions) {
+                if let Some(status) = peers.get(&session.name) {
+                    session.state = status.state.to_string();
+                    session.since = Some(status.since.into());
+                    session.last_error.clone_from(&status.last_error);
+                    session.stale = status.stale;
+                }
+            }
+        }
+        Ok(view)
     }
 
     /// The metrics page.
     async fn metrics(&self) -> anyhow::Result<Page> {
         let numbers = self.inbox.numbers().await?;
-        let peers = self.peers.as_ref().map(|peers| peers.borrow().clone()).unwrap_or_default();
+        // Nodes come and go by the hundred; they are in the core's numbers, counted.
+        let routers = |statuses: &Statuses| {
+            let all = statuses.iter().filter(|(name, _)| !name.starts_with(sessions::PREFIX));
+            all.map(|(name, status)| (name.clone(), status.clone())).collect()
+        };
+        let peers: Statuses = self.peers.as_ref().map(|peers| routers(&peers.borrow())).unwrap_or_default();
         let refused = self.refused.as_ref().map(|refused| refused.borrow().clone()).unwrap_or_default();
         let (checks, probes) = (self.checks.snapshot().await, self.probes());
         let (checks, probes) = (checks.as_ref(), probes.as_ref());

@@ -1,5 +1,6 @@
 //! lvsctl: asks lvsd, and tells it.
 
+use ::bgp::Prefix;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipvs::Weight;
 use lvsd::api::messages::{
@@ -7,6 +8,7 @@ use lvsd::api::messages::{
 };
 use lvsd::config;
 use lvsd::core::action::Done;
+use lvsd::core::nodes::bgppeer::{self, Wanted};
 use lvsd::core::plan::{Plan, Simulation};
 use lvsd::core::saved::SetWeight;
 use lvsd::core::view::{Status, Why};
@@ -140,6 +142,20 @@ enum Command {
         /// The backend's host name.
         host: String,
     },
+    /// Show the cluster's nodes: sessions, blocks, routes, and what is wrong.
+    #[command(after_help = "Examples:\n  lvsctl nodes\n  lvsctl nodes -o json | jq '.alarms'")]
+    Nodes,
+    /// Show the routes of the cluster's nodes: those in the kernel, and those refused with the reason.
+    #[command(
+        after_help = "Examples:\n  lvsctl routes\n  lvsctl routes 10.67.1.17\n  lvsctl routes 10.67.0.0/16"
+    )]
+    Routes {
+        /// Only those around and inside this prefix or address.
+        prefix: Option<Prefix>,
+    },
+    /// Print what Calico has to be told of this balancer.
+    #[command(subcommand)]
+    Calico(Calico),
     /// Show what a new configuration would change in the kernel, addresses, routes and checks; nothing is done.
     #[command(after_help = "Example:\n  lvsctl plan /etc/lvsd/lvsd.toml")]
     Plan {
@@ -173,6 +189,25 @@ enum Command {
         /// lvsd's configuration; the running lvsd's own, or /etc/lvsd/lvsd.toml, when not given.
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Calico {
+    /// Print the BGPPeer of each family and the BGPFilter, to be looked at and applied; nothing is done.
+    #[command(
+        after_help = "Examples:\n  lvsctl calico print-bgppeer\n  lvsctl calico print-bgppeer --selector 'rack == \"a\"' | kubectl apply -f -"
+    )]
+    PrintBgppeer {
+        /// The balancer's name in the objects' names; this host's own when not given.
+        #[arg(long)]
+        name: Option<String>,
+        /// Which nodes are to talk to this balancer.
+        #[arg(long, default_value = "all()")]
+        selector: String,
+        /// The objects' API: crd.projectcalico.org/v1, or projectcalico.org/v3 for calicoctl and the API server.
+        #[arg(long, value_name = "API", default_value = bgppeer::CRD)]
+        api: String,
     },
 }
 
@@ -306,6 +341,21 @@ async fn run(arguments: &Arguments) -> Result<Printed, ClientError> {
             let why: Why = client.why(host).await?;
             show(output, &why, |why| render::why(why, paint))
         }
+        Command::Nodes => {
+            let nodes = client.nodes().await?;
+            show(output, &nodes, |nodes| render::nodes(nodes, paint))
+        }
+        Command::Routes { prefix } => {
+            let routes = client.node_routes(prefix.as_ref()).await?;
+            show(output, &routes, |routes| render::routes(routes, paint))
+        }
+        Command::Calico(Calico::PrintBgppeer { name, selector, api }) => {
+            let nodes = client.nodes().await?;
+            let name = name.clone().unwrap_or_else(host_name);
+            let wanted = Wanted { name: &name, selector, api };
+            let objects = bgppeer::objects(&wanted, nodes.local_asn, &nodes.local_addresses);
+            show(output, &objects, |objects| bgppeer::yaml(objects))
+        }
         Command::Plan { file } => {
             let config = config::load(file).map_err(|errors| {
                 let message = errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  ");
@@ -335,6 +385,12 @@ async fn run(arguments: &Arguments) -> Result<Printed, ClientError> {
         }
         Command::Doctor { verbose, config } => examine(arguments, *verbose, config.as_deref()).await,
     }
+}
+
+/// This host's name, without its domain.
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    name.trim().split('.').next().unwrap_or_default().to_owned()
 }
 
 async fn take_out(

@@ -55,7 +55,7 @@ const PEER_KEYS: &[&str] = &[
 ];
 
 /// The port of BGP (RFC 4271, section 4.2).
-const BGP_PORT: u16 = 179;
+pub(super) const BGP_PORT: u16 = 179;
 
 /// A third of RFC 4271's suggestion: a dead balancer is forgotten within it.
 const DEFAULT_HOLD_TIME: Duration = Duration::from_secs(30);
@@ -72,7 +72,7 @@ const DEFAULT_GRACEFUL_SHUTDOWN: Duration = Duration::from_secs(2);
 /// RFC 8326 leaves it to the operator; who waits for longer has forgotten.
 const MOST_GRACEFUL_SHUTDOWN: Duration = Duration::from_secs(3600);
 
-const ASN: &str = "an AS number 1-4294967294, neither 23456 nor 65535";
+pub(super) const ASN: &str = "an AS number 1-4294967294, neither 23456 nor 65535";
 const ROUTER_ID: &str = "an IPv4 address, such as \"10.64.0.1\"";
 const PEERS: &str = "at least one router as [[bgp.peer]]";
 const PEER_NAME: &str =
@@ -121,7 +121,7 @@ pub(super) fn read(node: &Node<'_>) -> Option<Bgp> {
 
 /// An AS number that a speaker may have: 0 (RFC 7607), 23456 (RFC 6793) and the last of 16 and of 32 bits
 /// (RFC 7300) are reserved.
-fn asn(node: &Node<'_>) -> Option<u32> {
+pub(super) fn asn(node: &Node<'_>) -> Option<u32> {
     match node.as_integer() {
         Some(asn) if !matches!(asn, 0 | 23_456 | 65_535 | u32::MAX) => Some(asn),
         Some(_) | None => {

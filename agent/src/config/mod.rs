@@ -6,7 +6,7 @@
 //! files ─▶ pieces    each service's part by itself, the whole where something is wrong
 //!       ─▶ document  TOML with places, syntax errors, keys given twice
 //!       ─▶ walk      a cursor over it that collects errors, names unknown keys
-//!       ─▶ daemon, bgp, probes, service (backends, checks, canary), each from its table; value, host: single settings
+//!       ─▶ daemon, bgp, nodes, probes, service (backends, checks, canary), each from its table; value, host: single settings
 //!       ─▶ across    what only all files together show
 //!       ─▶ compact   what is equal is there once
 //!       ─▶ Config
@@ -28,6 +28,7 @@ mod forwarding;
 mod kernel;
 mod load;
 mod model;
+mod nodes;
 mod parse;
 mod pieces;
 mod policy;
@@ -50,6 +51,7 @@ pub use model::{
     Admin, Backend, Bgp, CheckPath, CheckTemplate, Config, ConnectionLimits, Daemon, Distance, Family, Group,
     HostAddresses, Network, Peer, Pool, Probes, Require, Segment, Service,
 };
+pub use nodes::{BlockCheck, IpPool, Node, NodeListen, NodeMode, NodeRoutes, Nodes};
 pub use parse::{parse, parse_from, parse_with};
 pub use probes::MARKS;
 pub use secret::Secret;

@@ -30,6 +30,9 @@ pub struct Config {
     /// The first of [`IPVS_MARKS`](super::IPVS_MARKS) firewall marks by which lvsd asks through IPVS itself.
     #[serde(default = "super::canary::default_first_mark")]
     pub first_mark: u32,
+    /// The peer of a cluster's nodes, `[nodes]`; without it no route is taken from anybody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nodes: Option<super::Nodes>,
 }
 
 /// Where checks come from that go to a server by a VIP.

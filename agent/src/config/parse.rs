@@ -7,14 +7,14 @@ use super::pieces::split;
 use super::service::Listeners;
 use super::twice::Seen;
 use super::walk::{Files, Node, ReadFile, Run, root};
-use super::{ConfigError, attributes, bgp, canary, daemon, kernel, probes, service, vip};
+use super::{ConfigError, attributes, bgp, canary, daemon, kernel, nodes, probes, service, vip};
 use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use toml::de::DeValue;
 
-const KEYS: &[&str] = &["lvsd", "ipvs", "bgp", "probes", "service", "vip"];
+const KEYS: &[&str] = &["lvsd", "ipvs", "bgp", "nodes", "probes", "service", "vip"];
 
 /// Parses and validates the files' text as one configuration. Each file is given with the name that errors and
 /// relative paths are to have; the first is the main one, which only the order of errors shows. Files that settings name
@@ -51,13 +51,15 @@ pub(super) fn in_pieces(files: &[(PathBuf, String)], named: Files<'_>) -> Option
     let documents: Vec<_> = pieces.iter().map(|(name, pieces)| Document::new(name, &pieces.rest)).collect();
     let tables = tables(&documents, &run);
     let mut reader = Reader::default();
-    let mut vips = Vec::new();
+    let (mut vips, mut node_tables) = (Vec::new(), Vec::new());
     for (document, table) in &tables {
         // A service that is not in a piece of its own could be in one as well.
         if table.get("service").is_some() {
             return None;
         }
-        vips.extend(reader.file(&root(document, table, &run)));
+        let root = root(document, table, &run);
+        node_tables.extend(root.peek("nodes"));
+        vips.extend(reader.file(&root));
     }
     for (name, piece) in
         pieces.iter().flat_map(|(name, pieces)| pieces.services.iter().map(move |p| (name, p)))
@@ -79,7 +81,8 @@ pub(super) fn in_pieces(files: &[(PathBuf, String)], named: Files<'_>) -> Option
     probes::check_missing(&reader.config, &run);
     attributes::check_contradictions(&reader.config, &run);
     canary::check_marks(&reader.config, &run);
-    drop(vips);
+    node_tables.iter().for_each(|node| nodes::check_speaker(&reader.config, node));
+    drop((vips, node_tables));
     run.into_errors().is_empty().then_some(reader.config)
 }
 
@@ -89,15 +92,18 @@ pub(super) fn whole(files: &[(PathBuf, String)], named: Files<'_>) -> Result<Con
     let documents: Vec<_> = files.iter().map(|(name, text)| Document::new(name, text)).collect();
     let tables = tables(&documents, &run);
     let mut reader = Reader::default();
-    let mut vips = Vec::new();
+    let (mut vips, mut node_tables) = (Vec::new(), Vec::new());
     for (document, table) in &tables {
-        vips.extend(reader.file(&root(document, table, &run)));
+        let root = root(document, table, &run);
+        node_tables.extend(root.peek("nodes"));
+        vips.extend(reader.file(&root));
     }
     vip::check_strangers(&reader.config, &vips);
     probes::check_missing(&reader.config, &run);
     attributes::check_contradictions(&reader.config, &run);
     canary::check_marks(&reader.config, &run);
-    drop(vips);
+    node_tables.iter().for_each(|node| nodes::check_speaker(&reader.config, node));
+    drop((vips, node_tables));
     let mut errors = run.into_errors();
     if errors.is_empty() {
         return Ok(reader.config);
@@ -138,6 +144,7 @@ impl Default for Reader {
                 bgp: None,
                 probes: None,
                 first_mark: canary::default_first_mark(),
+                nodes: None,
                 services: Default::default(),
                 vips: Default::default(),
             },
@@ -164,6 +171,9 @@ impl Reader {
         }
         if let Some(node) = section.get("bgp").filter(|node| self.alone(node, "bgp")) {
             self.config.bgp = bgp::read(&node);
+        }
+        if let Some(node) = section.get("nodes").filter(|node| self.alone(node, "nodes")) {
+            self.config.nodes = nodes::read(&node);
         }
         if let Some(node) = section.get("probes").filter(|node| self.alone(node, "probes")) {
             self.config.probes = probes::read(&node);

@@ -1,9 +1,11 @@
 //! What is to be done: whole desired states for the executors, and answers.
 
 use super::inventory::Snapshots;
+use super::nodes::NodePeers;
 use super::saved::Saved;
 use super::settings::WantedSettings;
 use crate::config::Bgp;
+use crate::fib;
 use bgp::RouteSet;
 use health::Check;
 use ipvs::{ServiceKey, Table};
@@ -36,6 +38,12 @@ pub enum Action {
     SetRoutes(RouteSet),
     /// Keep sessions with exactly the routers of this section, with its settings.
     SetPeers(Bgp),
+    /// Keep exactly these sessions with nodes, beside those with routers.
+    SetNodePeers(Option<NodePeers>),
+    /// Watch this source of a cluster, or none.
+    WatchCluster(Option<PathBuf>),
+    /// Have exactly these routes in the kernel's table of ours, each with its next hop.
+    SetFib(fib::Routes),
     /// Run exactly these checks.
     SetChecks(BTreeSet<Arc<Check>>),
     /// Let these of them look at once, as something speaks against their targets.
@@ -72,6 +80,9 @@ impl Action {
             | Self::SetAddresses(_)
             | Self::SetRoutes(_)
             | Self::SetPeers(_)
+            | Self::SetNodePeers(_)
+            | Self::WatchCluster(_)
+            | Self::SetFib(_)
             | Self::SetChecks(_)
             | Self::Hasten(_)
             | Self::WatchPaths(_)

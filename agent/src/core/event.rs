@@ -1,10 +1,12 @@
 //! What can happen: plain data, everything that the core ever learns.
 
 use super::inventory::Snapshots;
+use super::nodes::{Cluster, Seen};
 use super::path::PathSeen;
 use super::saved::{Saved, SetWeight, VipWord};
 use crate::config::{Admin, Backend, Config};
 use crate::fib;
+use bgp::Prefix;
 use health::{Advice, Check, Verdict};
 use ipvs::{DaemonRole, DestinationKey, ServiceKey, Table};
 use serde::{Deserialize, Serialize};
@@ -81,6 +83,12 @@ pub enum Event {
     PathsSeen(Vec<PathSeen>),
     /// Watched addresses were asked for on their link (ARP, ND) and did not answer.
     NeighboursFailed(BTreeSet<IpAddr>),
+    /// The cluster's source was read, whole, or could not be.
+    ClusterRead(Result<Cluster, String>),
+    /// What the speaker knows of nodes, whole.
+    NodesSeen(Seen),
+    /// The networks that this host is in.
+    ConnectedSeen(BTreeSet<Prefix>),
     /// The routes to nodes in the kernel were read or written.
     FibSynced(fib::Report),
     /// An operator asks for something.

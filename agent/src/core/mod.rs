@@ -8,11 +8,12 @@
 //!                ├▶ desired     the kernel entries that follow
 //!                ├▶ marks       those by which lvsd asks through IPVS itself; canary: what asks so for a service
 //!                ├▶ advertise   the VIPs that the routers are to hear of
+//!                ├▶ nodes       the routes of a cluster's nodes that the kernel is to have
 //!                └▶ outcome ─▶ Actions: whole states that changed, answers, notices
 //! ```
 //!
 //! Reading order: [`event`], [`action`], [`pool`] (the rules), [`verdicts`], [`advice`], [`member`], [`families`], [`path`],
-//! [`inventory`], [`desired`], [`marks`], [`canary`], [`advertise`], [`state`], [`step`](mod@step), [`operator`], [`view`],
+//! [`inventory`], [`desired`], [`marks`], [`canary`], [`advertise`], [`nodes`], [`state`], [`step`](mod@step), [`operator`], [`view`],
 //! [`numbers`].
 //! [`orders`] has what operators say of announcements.
 
@@ -27,6 +28,7 @@ pub mod guard;
 pub mod inventory;
 pub mod marks;
 pub mod member;
+pub mod nodes;
 pub mod numbers;
 pub mod operator;
 pub mod orders;

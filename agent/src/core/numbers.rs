@@ -3,6 +3,7 @@
 
 use super::canary::{Canary, Song};
 use super::member::{Counts, Pool};
+use super::nodes::{self, view::NodesNumbers};
 use super::outcome::pool_file;
 use super::pool::Health;
 use super::state::{ServiceState, State};
@@ -24,6 +25,8 @@ pub struct Numbers {
     pub foreign_services: usize,
     /// Operations that the kernel refused last.
     pub refused_operations: usize,
+    /// The nodes of a cluster, where they are talked to.
+    pub nodes: Option<NodesNumbers>,
     /// Every service, by name.
     pub services: Vec<ServiceNumbers>,
     /// Every VIP, and whether it is announced.
@@ -91,6 +94,7 @@ pub fn numbers(state: &State) -> Numbers {
         vip_words: state.saved.vips.len(),
         foreign_services: ipvs::foreign(&state.kernel.table, &state.wanted.table, &state.wanted.owned),
         refused_operations: state.kernel.failures.len(),
+        nodes: nodes::view::numbers(state),
         services: state.services.values().map(|service| of_service(state, service)).collect(),
         vips: state.vips.iter().map(|(address, vip)| (*address, vip.announced)).collect(),
     }

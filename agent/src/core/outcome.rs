@@ -10,7 +10,7 @@ use super::pool::Standing;
 use super::state::{Phase, START_GRACE, ServiceState, State, service_keys};
 use super::uses::{self, Changed, Uses};
 use super::vip::{Holds, Vip};
-use super::{Timestamp, canary, marks, orders, why};
+use super::{Timestamp, canary, marks, nodes, orders, why};
 use crate::config::{Bgp, Pool as PoolSource, Service};
 use bgp::{Prefix, RouteSet};
 use ipvs::{Family, ServiceKey};
@@ -55,6 +55,8 @@ pub(super) struct Dirty {
     pub(super) operators: bool,
     /// Which services are in the kernel.
     pub(super) ownership: bool,
+    /// What is known of a cluster's nodes, or decides about their routes.
+    pub(super) nodes: bool,
 }
 
 /// The pool file of a service, if it has one.
@@ -95,6 +97,9 @@ pub(super) fn conclude(state: &mut State, mut dirty: Dirty, now: Timestamp) -> V
     let is_stopping = matches!(state.phase, Phase::Stopping { .. });
     if is_news || is_stopping {
         routes(state, &mut actions, now);
+    }
+    if dirty.nodes {
+        nodes::state::update(state, now, &mut actions);
     }
     if (is_news && remember_withdrawn(state)) || save == Save::Last {
         actions.push(Action::Save(state.saved.clone()));

@@ -7,6 +7,7 @@ use super::families::PerFamily;
 use super::inventory::Inventory;
 use super::marks::Marks;
 use super::member::Pool;
+use super::nodes::state::NodesState;
 use super::orders::Drain;
 use super::path::Paths;
 use super::saved::Saved;
@@ -53,6 +54,7 @@ pub struct State {
     /// VIPs that keep their state for now, and until when.
     pub(super) held_vips: BTreeMap<IpAddr, Timestamp>,
     pub(super) kernel: Kernel,
+    pub(super) nodes: NodesState,
     /// What the kernel's table is to hold of ours.
     pub(super) wanted: WantedTable,
     /// Services in which a destination drains.
@@ -217,6 +219,7 @@ impl State {
         let leaving = self.leaving.values().chain(self.leaving_vips.values()).min().copied();
         let operators = self.saved.next_expiry();
         let rising = self.rising.values().min().copied();
-        [resync, drain, phase, order, vips, leaving, operators, rising].into_iter().flatten().min()
+        let nodes = config.nodes.as_ref().and(self.nodes.settles_at);
+        [resync, drain, phase, order, vips, leaving, operators, rising, nodes].into_iter().flatten().min()
     }
 }

@@ -59,8 +59,21 @@ pub fn step(state: &mut State, event: Event, now: Timestamp) -> Vec<Action> {
         }
         Event::PathsSeen(paths) => path::seen(state, paths, &mut dirty),
         Event::NeighboursFailed(addresses) => last.extend(path::neighbours_failed(state, &addresses)),
-        // Nothing is decided by it.
-        Event::FibSynced(_) => {}
+        Event::ClusterRead(outcome) => {
+            state.notices.extend(state.nodes.cluster_read(outcome));
+            dirty.nodes = true;
+        }
+        Event::NodesSeen(seen) => {
+            state.nodes.seen(seen);
+            dirty.nodes = true;
+        }
+        Event::ConnectedSeen(networks) => {
+            state.nodes.connected(networks);
+            dirty.nodes = true;
+        }
+        Event::FibSynced(report) => {
+            dirty.nodes |= state.nodes.synced(report);
+        }
         Event::Operator(request) => last.push(operate(state, &request, &mut dirty, now)),
         Event::Tick => last.extend(tick(state, &mut dirty, now)),
         Event::Stop => stop(state, now),
@@ -79,6 +92,7 @@ pub fn step(state: &mut State, event: Event, now: Timestamp) -> Vec<Action> {
 /// Takes a configuration over: what did not change stays as it is.
 fn configure(state: &mut State, config: Arc<Config>, dirty: &mut Dirty, now: Timestamp) {
     state.marks.set_range(config.first_mark);
+    state.nodes.configured(state.config.is_none(), now);
     if state.config.is_none() {
         state.configured_at = now;
         state.paths.wait_until(now + START_GRACE);
@@ -136,6 +150,7 @@ fn configure(state: &mut State, config: Arc<Config>, dirty: &mut Dirty, now: Tim
     dirty.every_vip = true;
     dirty.keys = true;
     dirty.sources = true;
+    dirty.nodes = true;
 }
 
 /// The keys that a service has by a reload and that have an entry: what is in it is another's, or from before.
@@ -370,6 +385,7 @@ fn tick(state: &mut State, dirty: &mut Dirty, now: Timestamp) -> Option<Action> 
     state.leaving_vips.retain(|_, until| *until > now);
     dirty.keys |= state.leaving_vips.len() < vips;
     dirty.vips.extend(state.held_vips.keys().copied());
+    dirty.nodes |= state.nodes.settles_at.is_some_and(|at| at <= now);
     expire(state, dirty, now);
     dirty.decide.extend(state.rising.iter().filter(|(_, next)| **next <= now).map(|(name, _)| name.clone()));
     // Nothing was read: a drain ends now only when its time is over.

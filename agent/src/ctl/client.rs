@@ -1,9 +1,11 @@
 //! A client of the control socket.
 
 use crate::api::messages::Problem;
+use crate::core::nodes::view::{NodesView, RouteView};
 use crate::core::view::{Status, Why};
 use crate::ctl::escape;
 use crate::exec::ipvs::Comparison;
+use bgp::Prefix;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
@@ -63,6 +65,24 @@ impl Client {
     pub async fn status(&self, service: Option<&str>) -> Result<Status, ClientError> {
         let query = service.map_or_else(String::new, |service| format!("?service={}", escape(service)));
         self.ask(Method::GET, &format!("/v1/status{query}"), Bytes::new()).await
+    }
+
+    /// The nodes of the cluster.
+    ///
+    /// # Errors
+    /// See [`ClientError`]; without `[nodes]` a problem of kind not found.
+    pub async fn nodes(&self) -> Result<NodesView, ClientError> {
+        self.ask(Method::GET, "/v1/nodes", Bytes::new()).await
+    }
+
+    /// The routes of the cluster's nodes, all or those around and inside a prefix.
+    ///
+    /// # Errors
+    /// As [`Client::nodes`].
+    pub async fn node_routes(&self, prefix: Option<&Prefix>) -> Result<Vec<RouteView>, ClientError> {
+        let query =
+            prefix.map_or_else(String::new, |prefix| format!("?prefix={}", escape(&prefix.to_string())));
+        self.ask(Method::GET, &format!("/v1/routes{query}"), Bytes::new()).await
     }
 
     /// Why a host is in or out.

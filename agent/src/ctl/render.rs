@@ -3,6 +3,7 @@
 pub mod bgp;
 mod canary;
 mod check;
+mod nodes;
 mod table;
 
 use crate::core::Timestamp;
@@ -14,6 +15,7 @@ use crate::exec::ipvs::Comparison;
 use crate::reload::Reloaded;
 use canary::canary_text;
 use check::check_text;
+pub use nodes::{nodes, routes};
 use std::time::SystemTime;
 use table::Table;
 

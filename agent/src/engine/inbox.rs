@@ -4,10 +4,12 @@ use crate::config::Config;
 use crate::core::Event;
 use crate::core::action::{Answer, Refusal};
 use crate::core::event::Command;
+use crate::core::nodes::view::{NodesView, RouteView};
 use crate::core::numbers::Numbers;
 use crate::core::plan::{Plan, Simulation};
 use crate::core::view::{Status, Why};
 use crate::exec::ipvs::Comparison;
+use bgp::Prefix;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
@@ -76,6 +78,18 @@ pub enum Query {
         /// Where the answer goes.
         reply: oneshot::Sender<Result<Comparison, String>>,
     },
+    /// How are the nodes? None without `[nodes]`.
+    Nodes {
+        /// Where the answer goes.
+        reply: oneshot::Sender<Option<NodesView>>,
+    },
+    /// Which of the nodes' routes are taken, which are not? None without `[nodes]`.
+    Routes {
+        /// Only those around and inside this prefix.
+        prefix: Option<Prefix>,
+        /// Where the answer goes.
+        reply: oneshot::Sender<Option<Vec<RouteView>>>,
+    },
     /// Have routes been set? Also the proof that the engine still turns.
     Ready {
         /// Where the answer goes.
@@ -138,6 +152,16 @@ impl Inbox {
     /// kernel's.
     pub async fn kernel(&self, repair: bool) -> Result<Result<Comparison, String>, Gone> {
         self.ask(|reply| Input::Query(Query::Kernel { repair, reply })).await
+    }
+
+    /// Asks about the nodes; none without `[nodes]`.
+    pub async fn nodes(&self) -> Result<Option<NodesView>, Gone> {
+        self.ask(|reply| Input::Query(Query::Nodes { reply })).await
+    }
+
+    /// Asks about the nodes' routes, all or those around and inside a prefix; none without `[nodes]`.
+    pub async fn node_routes(&self, prefix: Option<Prefix>) -> Result<Option<Vec<RouteView>>, Gone> {
+        self.ask(|reply| Input::Query(Query::Routes { prefix, reply })).await
     }
 
     /// Asks whether routes have been set.

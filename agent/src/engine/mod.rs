@@ -17,11 +17,11 @@ pub use inbox::{Gone, INBOX, Inbox, Input, Query};
 
 use crate::core::event::Request;
 use crate::core::numbers::numbers;
-use crate::core::{Action, Event, State, plan, step, view};
-use crate::exec::{addresses, checks, ipvs, paths, routes, saver, snapshots};
+use crate::core::{Action, Event, State, nodes, plan, step, view};
+use crate::exec::{addresses, checks, fib, ipvs, paths, routes, saver, snapshots};
 use crate::metrics::Metrics;
 use crate::record::recorder::Recorder;
-use crate::sources::{files, names};
+use crate::sources::{cluster, files, names};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -33,6 +33,8 @@ pub struct Executors {
     pub ipvs: ipvs::Handle,
     /// The VIPs' device.
     pub addresses: addresses::Handle,
+    /// The kernel's routes to nodes, where nodes are talked to.
+    pub fib: Option<fib::Handle>,
     /// The BGP speaker, where one is configured.
     pub routes: Option<routes::Handle>,
     /// The health checks.
@@ -43,6 +45,8 @@ pub struct Executors {
     pub files: files::Handle,
     /// The host names.
     pub names: names::Handle,
+    /// What is in the cluster.
+    pub cluster: cluster::Handle,
     /// The state file.
     pub saver: saver::Handle,
     /// The last good content of pool files.
@@ -109,14 +113,29 @@ impl Engine {
                 break;
             }
         }
-        let Executors { ipvs, addresses, routes, checks, paths, files, names, saver, snapshots } =
-            self.executors;
+        let Executors {
+            ipvs,
+            addresses,
+            fib,
+            routes,
+            checks,
+            paths,
+            files,
+            names,
+            cluster,
+            saver,
+            snapshots,
+        } = self.executors;
         checks.stop();
         paths.stop();
         files.stop();
         names.stop();
+        cluster.stop();
         if let Some(routes) = routes {
             routes.shutdown("lvsd stops").await;
+        }
+        if let Some(fib) = fib {
+            fib.stop();
         }
         ipvs.stop();
         addresses.stop();
@@ -192,12 +211,18 @@ impl Engine {
                 self.executors.ipvs.read();
                 self.executors.addresses.read();
                 self.executors.paths.read();
+                self.executors.fib.iter().for_each(fib::Handle::read);
             }
             Action::SetAddresses(addresses) => self.executors.addresses.set(addresses),
             Action::SetRoutes(routes) => {
                 self.executors.routes.iter().for_each(|e| e.set_routes(routes.clone()))
             }
-            Action::SetPeers(bgp) => self.executors.routes.iter().for_each(|e| e.set_peers(&bgp)),
+            Action::SetPeers(bgp) => self.executors.routes.iter_mut().for_each(|e| e.set_peers(&bgp)),
+            Action::SetNodePeers(peers) => {
+                self.executors.routes.iter_mut().for_each(|e| e.set_node_peers(peers.as_ref()))
+            }
+            Action::WatchCluster(file) => self.executors.cluster.set(file),
+            Action::SetFib(routes) => self.executors.fib.iter().for_each(|e| e.set(routes.clone())),
             Action::SetChecks(checks) => self.executors.checks.set(checks),
             Action::Hasten(checks) => self.executors.checks.hasten(checks),
             Action::WatchPaths(addresses) => self.executors.paths.set(addresses),
@@ -229,6 +254,8 @@ impl Engine {
                 self.executors.paths.read();
                 self.executors.ipvs.compare(repair, reply);
             }
+            Query::Nodes { reply } => drop(reply.send(nodes::view::nodes(&self.state))),
+            Query::Routes { prefix, reply } => drop(reply.send(nodes::view::routes(&self.state, prefix))),
             Query::Ready { reply } => drop(reply.send(self.state.is_ready())),
         }
     }

@@ -7,6 +7,8 @@ pub mod addresses;
 pub mod checks;
 pub mod fib;
 pub mod ipvs;
+pub mod networks;
+pub mod nodes;
 pub mod paths;
 pub mod probes;
 pub mod routes;

@@ -1,11 +1,14 @@
-//! Announces the wanted routes to the configured routers.
+//! Announces the wanted routes to the configured routers, and keeps the sessions with nodes, which are told nothing.
 
 use crate::api::bgp::Looks;
-use crate::config::{Bgp, Distance, Family, Group, Peer, Secret};
+use crate::config::{Bgp, Distance, Family, Group, NodeListen, Nodes, Peer, Secret};
+use crate::core::nodes::{NodePeers, NodeSession, sessions};
+use crate::engine::Inbox;
 use anyhow::Context;
-use bgp::speaker::{Refused, Statuses};
+use bgp::policy::{ExportFilter, Import, MaxPrefixes, Rule, Verdict};
+use bgp::speaker::{BGP_PORT, Refused, Statuses};
 use bgp::{Asn, HoldTime, Password, PeerConfig, PeerGroup, RouteSet, Speaker, SpeakerConfig};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -16,16 +19,26 @@ pub struct Handle {
     listener: tokio::task::JoinHandle<()>,
     local_asn: u32,
     router_id: Ipv4Addr,
+    /// Tells the core of nodes, where there are any.
+    teller: Option<tokio::task::JoinHandle<()>>,
+    /// What was wanted last of each kind.
+    routers: Neighbours,
+    nodes: Neighbours,
 }
 
+/// Those that are known one by one, and those that are not.
+type Neighbours = (Vec<PeerConfig>, Vec<PeerGroup>);
+
 impl Handle {
-    /// Starts a speaker without peers. `restarting`: the kernel went on forwarding while we were away.
+    /// Starts a speaker without peers. `restarting`: the kernel went on forwarding while we were away. `nodes`: it is to
+    /// learn routes of nodes, which dial as well, and tell this inbox of them.
     ///
     /// # Errors
     /// When the configuration holds a value that BGP cannot carry; the configuration's own checks come first.
-    pub fn spawn(bgp: &Bgp, restarting: bool) -> anyhow::Result<Self> {
+    pub fn spawn(bgp: &Bgp, restarting: bool, nodes: Option<&Inbox>) -> anyhow::Result<Self> {
         let asn = Asn::try_from(bgp.local_asn).context("bgp.local_asn")?;
-        let listen = bgp.listen.clone();
+        let is_nowhere = bgp.listen.is_empty() && nodes.is_some();
+        let listen = if is_nowhere { everywhere() } else { bgp.listen.clone() };
         let config = SpeakerConfig { restarting, listen, ..SpeakerConfig::new(asn, bgp.router_id) };
         let (speaker, mut events) = Speaker::spawn(config);
         let listener = tokio::spawn(async move {
@@ -34,17 +47,39 @@ impl Handle {
                 tracing::debug!(?event, "BGP");
             }
         });
-        Ok(Self { speaker, listener, local_asn: bgp.local_asn, router_id: bgp.router_id })
+        let tell = |inbox: &Inbox| super::nodes::spawn(speaker.learned(), speaker.status(), inbox.clone());
+        let teller = nodes.map(tell);
+        let (local_asn, router_id) = (bgp.local_asn, bgp.router_id);
+        let (routers, nodes) = Default::default();
+        Ok(Self { speaker, listener, local_asn, router_id, teller, routers, nodes })
     }
 
     /// Keeps sessions with exactly the routers of this section, with its settings; a session that neither concerns
     /// goes on.
-    pub fn set_peers(&self, bgp: &Bgp) {
+    pub fn set_peers(&mut self, bgp: &Bgp) {
         let peers = bgp.peers.iter().filter_map(|peer| usable(&peer.name, peer_config(peer, bgp)));
         let groups = bgp.groups.iter().filter_map(|group| usable(&group.name, peer_group(group, bgp)));
-        let (peers, groups) = (peers.collect(), groups.collect());
-        self.speaker.set_groups(groups);
-        self.speaker.set_peers(peers);
+        self.routers = (peers.collect(), groups.collect());
+        self.set();
+    }
+
+    /// Keeps exactly these sessions with nodes, beside those with routers.
+    pub fn set_node_peers(&mut self, peers: Option<&NodePeers>) {
+        let sessions = peers.iter().flat_map(|peers| peers.sessions.iter().map(|one| (one, &peers.settings)));
+        let configs =
+            sessions.filter_map(|((name, one), settings)| usable(name, node_config(name, one, settings)));
+        let listened =
+            peers.iter().flat_map(|peers| peers.settings.listen.iter().map(|one| (one, &peers.settings)));
+        let groups =
+            listened.filter_map(|(one, settings)| usable(&one.prefix.to_string(), node_group(one, settings)));
+        self.nodes = (configs.collect(), groups.collect());
+        self.set();
+    }
+
+    fn set(&self) {
+        let ((routers, router_groups), (nodes, node_groups)) = (&self.routers, &self.nodes);
+        self.speaker.set_groups(router_groups.iter().chain(node_groups).cloned().collect());
+        self.speaker.set_peers(routers.iter().chain(nodes).cloned().collect());
     }
 
     /// Announces exactly these.
@@ -75,6 +110,7 @@ impl Handle {
 
     /// Withdraws what is left, says Cease with this text and closes.
     pub async fn shutdown(self, text: &str) {
+        self.teller.iter().for_each(tokio::task::JoinHandle::abort);
         self.speaker.shutdown(text).await;
         self.listener.abort();
     }
@@ -144,6 +180,49 @@ fn set_distance(config: &mut PeerConfig, distance: Distance) {
 fn password(secret: Option<&Secret>) -> anyhow::Result<Option<Password>> {
     let known = |secret: &Secret| secret.password().cloned().context("its password is known by a mark only");
     secret.map(known).transpose()
+}
+
+/// Every address of this host.
+fn everywhere() -> Vec<SocketAddr> {
+    let hosts: [IpAddr; 2] = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
+    hosts.map(|host| SocketAddr::new(host, BGP_PORT)).into()
+}
+
+/// Nodes that connect from a prefix; a bound on them is one on tasks and memory, for a thousand nodes and some.
+const MAX_LISTENED: usize = 2_048;
+
+fn node_group(listen: &NodeListen, settings: &Nodes) -> anyhow::Result<PeerGroup> {
+    let address = listen.prefix.address();
+    let session = NodeSession { node: String::new(), address, asn: listen.asn, port: BGP_PORT };
+    let name = format!("{}{}", sessions::PREFIX, listen.prefix);
+    let template = node_config(&name, &session, settings)?;
+    let asn = Asn::try_from(listen.asn).context("asn")?;
+    Ok(PeerGroup { limit: MAX_LISTENED, template, ..PeerGroup::new(name, listen.prefix, asn) })
+}
+
+/// A node is told nothing but the end of it, and everything that it tells is heard: what is taken of it the core decides,
+/// which can say why, and whose rules change without a session's end.
+fn node_config(name: &str, session: &NodeSession, settings: &Nodes) -> anyhow::Result<PeerConfig> {
+    let asn = Asn::try_from(session.asn).context("asn")?;
+    let seconds = u16::try_from(settings.hold_time.as_secs()).context("nodes.hold_time")?;
+    let mut config = PeerConfig::new(name, session.address, asn);
+    config.port = session.port;
+    config.local_address = match session.address {
+        IpAddr::V4(_) => settings.local_ipv4.map(IpAddr::from),
+        IpAddr::V6(_) => settings.local_ipv6.map(IpAddr::from),
+    };
+    config.hold_time = HoldTime::from_secs(seconds).context("nodes.hold_time")?;
+    config.connect_retry = CONNECT_RETRY;
+    config.families = [family_of(Family::of(session.address))].into();
+    config.multihop = Some(settings.multihop);
+    let limit = usize::try_from(settings.max_prefixes).unwrap_or(usize::MAX);
+    config.import = Some(Import {
+        max_prefixes: MaxPrefixes { warn: limit - limit / 5, limit, hold_off: settings.hold_off },
+        add_path: true,
+        ..Import::new(vec![Rule { verdict: Verdict::ACCEPT, ..Rule::default() }])
+    });
+    config.export = ExportFilter::Only(Vec::new());
+    Ok(config)
 }
 
 /// How long after a failed connection the next is tried: a balancer without its routers serves nobody.

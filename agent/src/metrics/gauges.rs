@@ -3,6 +3,7 @@
 //! What grows with the services is in [`FAMILIES`] and written piece by piece; the rest is small.
 
 use super::page::{Family, Of};
+use crate::core::nodes::view::NodesNumbers;
 use crate::core::numbers::Numbers;
 use crate::core::view::ProbesView;
 use bgp::speaker::{Refused, Statuses};
@@ -124,6 +125,9 @@ fn number(count: usize) -> u64 {
 pub(super) fn registry(numbers: &Numbers, sources: &Sources<'_>) -> Result<Registry, Error> {
     let make = Make(Registry::new());
     daemon(&make, numbers)?;
+    if let Some(numbers) = &numbers.nodes {
+        nodes(&make, numbers)?;
+    }
     peers(&make, sources.peers)?;
     refused(&make, sources.refused)?;
     paths(&make, sources.peers)?;
@@ -315,6 +319,28 @@ fn paths(make: &Make, peers: &Statuses) -> Result<(), Error> {
         count(&discarded, &[name], path.discarded);
     }
     Ok(())
+}
+
+fn nodes(make: &Make, numbers: &NodesNumbers) -> Result<(), Error> {
+    make.one("lvsd_nodes", "Nodes of the cluster that are known.", numbers.nodes as f64)?;
+    make.one("lvsd_nodes_sessions", "BGP sessions with nodes that are to be.", numbers.sessions as f64)?;
+    make.one(
+        "lvsd_nodes_sessions_established",
+        "BGP sessions with nodes that are established.",
+        numbers.established as f64,
+    )?;
+    make.one("lvsd_nodes_routes", "Routes of nodes that are taken.", numbers.accepted as f64)?;
+    let refused = make.many(
+        "lvsd_nodes_refused_routes",
+        "Routes of nodes that are not taken, by reason.",
+        &["reason"],
+    )?;
+    for (reason, count) in &numbers.refused {
+        refused.with_label_values(&[reason]).set(*count as f64);
+    }
+    make.one("lvsd_nodes_alarms", "VIPs and cluster in each other's way.", numbers.alarms as f64)?;
+    let failed = f64::from(u8::from(numbers.source_failed));
+    make.one("lvsd_nodes_source_failed", "Whether the cluster's source could not be used last.", failed)
 }
 
 fn probes(make: &Make, probes: &ProbesView) -> Result<(), Error> {

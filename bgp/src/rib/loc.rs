@@ -111,6 +111,12 @@ impl LocRib {
         self.routes.iter().filter_map(|(prefix, candidates)| Some((*prefix, candidates.first()?)))
     }
 
+    /// Every path, by prefix, the best to each first; the others in no order that means anything.
+    pub fn paths(&self) -> impl Iterator<Item = (Prefix, &Candidate)> {
+        let all = self.routes.iter();
+        all.flat_map(|(prefix, candidates)| candidates.iter().map(|candidate| (*prefix, candidate)))
+    }
+
     /// Every path to a prefix, the best first, and the comparison that each of the others lost.
     pub fn explain(&self, prefix: Prefix) -> Vec<(&Candidate, Option<Step>)> {
         let Some(candidates) = self.routes.get(&prefix) else { return Vec::new() };

@@ -52,6 +52,8 @@ pub(super) struct Learned {
     stale: BTreeSet<Family>,
     stale_until: Option<Instant>,
     warned: BTreeSet<Family>,
+    /// Families of which the present session has told everything (End-of-RIB).
+    told: BTreeSet<Family>,
 }
 
 impl Learned {
@@ -64,6 +66,7 @@ impl Learned {
             stale: BTreeSet::new(),
             stale_until: None,
             warned: BTreeSet::new(),
+            told: BTreeSet::new(),
         }
     }
 
@@ -92,6 +95,7 @@ impl Learned {
         };
         self.from = Some((Arc::new(source), with));
         self.warned.clear();
+        self.told.clear();
         self.stale_until = (!self.stale.is_empty()).then(|| now + STALE_AFTER_RETURN);
     }
 
@@ -100,6 +104,7 @@ impl Learned {
         let (_, with) = self.from.as_ref()?;
         if let Some(family) = update.end_of_rib() {
             self.fresh(family);
+            self.told.insert(family);
             return None;
         }
         let changes = self.rib.update(update, with);
@@ -141,6 +146,7 @@ impl Learned {
     /// The session has ended: what the neighbour announced is kept for as long as it said its restart may take, if the
     /// end looks like one (RFC 4724 §4.2; RFC 8538 §4); otherwise it is dropped.
     pub(super) fn down(&mut self, reason: &EndReason, now: Instant) {
+        self.told.clear();
         let Some((_, with)) = &self.from else { return };
         let kept = kept_families(&with.negotiated, reason);
         let time = with.negotiated.graceful_restart.as_ref().map_or(0, |restart| restart.restart_time);
@@ -180,13 +186,15 @@ impl Learned {
 
     fn pass_on(&self, changes: Vec<Change>) {
         if let (Some((source, _)), false) = (&self.from, changes.is_empty()) {
-            self.table.send_if_modified(|table| !table.apply(source, changes).is_empty());
+            // Also when no best path moves: an owner may have reasons of its own to take another than the best.
+            self.table.send_modify(|table| drop(table.apply(source, changes)));
         }
     }
 
     /// Shows what is kept.
     pub(super) fn show(&self, status: &mut PeerStatus) {
         status.learned = self.rib.counts().clone();
+        status.told.clone_from(&self.told);
         status.stale = if self.stale.is_empty() { 0 } else { self.rib.stale() };
         status.refused =
             self.rib.refused().iter().map(|(reason, count)| (reason.to_string(), *count)).collect();

@@ -155,8 +155,7 @@ impl Speaker {
         }
     }
 
-    /// Every route that the peers' import rules took, with the best path to each prefix. It changes when a best path
-    /// does. A reader that holds a borrow of it holds up every session: copy what is needed.
+    /// Every route that the peers' import rules took, with the best path to each prefix. A reader that holds a borrow of it holds up every session: copy what is needed.
     pub fn learned(&self) -> watch::Receiver<LocRib> {
         self.learned.clone()
     }

@@ -143,6 +143,9 @@ pub struct PeerStatus {
     /// Paths that the import rules took, by family; over a restart of the router also those of its last session.
     #[serde(default)]
     pub learned: BTreeMap<Family, usize>,
+    /// Families of which it has told everything in this session (End-of-RIB), where any of it is taken.
+    #[serde(default)]
+    pub told: BTreeSet<Family>,
     /// How many of them were told before a restart or refresh and not since.
     #[serde(default)]
     pub stale: usize,
@@ -203,6 +206,7 @@ impl PeerStatus {
             announced: BTreeMap::new(),
             received: BTreeMap::new(),
             learned: BTreeMap::new(),
+            told: BTreeSet::new(),
             stale: 0,
             refused: BTreeMap::new(),
             withheld: Vec::new(),

@@ -9,6 +9,7 @@ mod daemon;
 mod files;
 mod full;
 mod golden;
+mod nodes;
 mod policy;
 mod probes;
 mod service;

@@ -11,7 +11,7 @@ mod paths;
 mod settings;
 mod simulation;
 mod sources;
-mod world;
+pub(in crate::core) mod world;
 
 use world::World;
 

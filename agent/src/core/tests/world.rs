@@ -4,6 +4,7 @@ use crate::config::{self, Config};
 use crate::core::action::{Answer, Notice, WantedTable};
 use crate::core::event::{Command, ConnectionCount, Note, Request, TakenOut};
 use crate::core::inventory::Snapshots;
+use crate::core::nodes::NodePeers;
 use crate::core::path::{Neighbour, Path, PathSeen};
 use crate::core::saved::Saved;
 use crate::core::settings;
@@ -19,49 +20,55 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// The core and what surrounds it.
-pub(super) struct World {
-    pub(super) state: State,
-    pub(super) now: Timestamp,
+pub(in crate::core) struct World {
+    pub(in crate::core) state: State,
+    pub(in crate::core) now: Timestamp,
     /// The kernel's table.
-    pub(super) kernel: Table,
+    pub(in crate::core) kernel: Table,
     /// Every write that reached the kernel, in order.
-    pub(super) writes: Vec<Op>,
+    pub(in crate::core) writes: Vec<Op>,
     /// What is set beside the table.
-    pub(super) settings: ipvs::Settings,
+    pub(in crate::core) settings: ipvs::Settings,
     /// Every write beside the table, in order.
-    pub(super) controls: Vec<String>,
+    pub(in crate::core) controls: Vec<String>,
     /// The addresses of the VIP device.
-    pub(super) addresses: BTreeSet<IpAddr>,
+    pub(in crate::core) addresses: BTreeSet<IpAddr>,
     /// What the routers were told last; none before the first time.
-    pub(super) routes: Option<RouteSet>,
-    pub(super) checks: BTreeSet<Arc<Check>>,
+    pub(in crate::core) routes: Option<RouteSet>,
+    pub(in crate::core) checks: BTreeSet<Arc<Check>>,
     /// Checks that were asked to look at once, in order.
-    pub(super) hastened: Vec<BTreeSet<Arc<Check>>>,
+    pub(in crate::core) hastened: Vec<BTreeSet<Arc<Check>>>,
     /// The addresses whose ways are watched.
-    pub(super) watched: BTreeSet<IpAddr>,
+    pub(in crate::core) watched: BTreeSet<IpAddr>,
     /// Ways that are not straight out of eth0.
-    pub(super) paths: BTreeMap<IpAddr, Path>,
+    pub(in crate::core) paths: BTreeMap<IpAddr, Path>,
     /// While true nobody looks at ways.
-    pub(super) is_blind: bool,
-    pub(super) files: BTreeSet<PathBuf>,
-    pub(super) names: BTreeSet<String>,
-    pub(super) saved: Saved,
-    pub(super) saves: usize,
-    pub(super) snapshots: Snapshots,
-    pub(super) notices: Vec<Notice>,
-    pub(super) answers: Vec<Answer>,
-    pub(super) has_exited: bool,
+    pub(in crate::core) is_blind: bool,
+    pub(in crate::core) files: BTreeSet<PathBuf>,
+    pub(in crate::core) names: BTreeSet<String>,
+    pub(in crate::core) saved: Saved,
+    pub(in crate::core) saves: usize,
+    pub(in crate::core) snapshots: Snapshots,
+    pub(in crate::core) notices: Vec<Notice>,
+    pub(in crate::core) answers: Vec<Answer>,
+    /// The sessions with nodes, and how they are kept.
+    pub(in crate::core) node_peers: Option<NodePeers>,
+    /// The file with what is in the cluster.
+    pub(in crate::core) cluster_file: Option<PathBuf>,
+    /// What the kernel is to have of nodes' routes; none before anything was said.
+    pub(in crate::core) fib: Option<crate::fib::Routes>,
+    pub(in crate::core) has_exited: bool,
     /// Connections that the kernel's destinations have.
-    pub(super) connections: Vec<ConnectionCount>,
+    pub(in crate::core) connections: Vec<ConnectionCount>,
     /// While true the kernel answers nothing.
-    pub(super) is_deaf: bool,
+    pub(in crate::core) is_deaf: bool,
     /// Whether the routers were told anything while the kernel had not confirmed what it takes.
     pending: Vec<Event>,
 }
 
 impl World {
     /// A world in which nothing has happened.
-    pub(super) fn new() -> Self {
+    pub(in crate::core) fn new() -> Self {
         Self {
             state: State::new(),
             now: Timestamp::from_micros(1_700_000_000_000_000),
@@ -83,6 +90,9 @@ impl World {
             snapshots: Snapshots::new(),
             notices: Vec::new(),
             answers: Vec::new(),
+            node_peers: None,
+            cluster_file: None,
+            fib: None,
             has_exited: false,
             connections: Vec::new(),
             is_deaf: false,
@@ -91,14 +101,14 @@ impl World {
     }
 
     /// A world with this configuration, its kernel read and its device looked at.
-    pub(super) fn with(text: &str) -> Self {
+    pub(in crate::core) fn with(text: &str) -> Self {
         let mut world = Self::new();
         world.start(text);
         world
     }
 
     /// Starts the daemon's core on this world.
-    pub(super) fn start(&mut self, text: &str) {
+    pub(in crate::core) fn start(&mut self, text: &str) {
         let (saved, snapshots) = (self.saved.clone(), self.snapshots.clone());
         self.event(Event::Restored { saved, snapshots });
         self.configure(text);
@@ -108,24 +118,25 @@ impl World {
     }
 
     /// The daemon dies and comes back: the kernel, the device and the state file stay.
-    pub(super) fn restart(&mut self, text: &str) {
+    pub(in crate::core) fn restart(&mut self, text: &str) {
         self.state = State::new();
         (self.routes, self.has_exited) = (None, false);
         (self.checks, self.files, self.names) = Default::default();
+        (self.node_peers, self.cluster_file, self.fib) = Default::default();
         self.start(text);
     }
 
-    pub(super) fn configure(&mut self, text: &str) {
+    pub(in crate::core) fn configure(&mut self, text: &str) {
         self.event(Event::Configured(Arc::new(parse(text))));
     }
 
-    pub(super) fn read_kernel(&mut self) {
+    pub(in crate::core) fn read_kernel(&mut self) {
         let (table, connections) = (self.kernel.clone(), self.connections.clone());
         self.event(Event::KernelRead { table, connections });
     }
 
     /// One event, and all that follows from it.
-    pub(super) fn event(&mut self, event: Event) {
+    pub(in crate::core) fn event(&mut self, event: Event) {
         self.pending.push(event);
         while !self.pending.is_empty() {
             let event = self.pending.remove(0);
@@ -157,6 +168,9 @@ impl World {
                 self.routes = Some(routes);
             }
             Action::SetPeers(_) => {}
+            Action::SetNodePeers(peers) => self.node_peers = peers,
+            Action::WatchCluster(file) => self.cluster_file = file,
+            Action::SetFib(routes) => self.fib = Some(routes),
             Action::SetChecks(checks) => self.checks = checks,
             Action::Hasten(checks) => self.hastened.push(checks),
             Action::WatchPaths(addresses) => {
@@ -186,7 +200,7 @@ impl World {
     }
 
     /// The way to an address is another from now on.
-    pub(super) fn reroute(&mut self, address: &str, path: Path) {
+    pub(in crate::core) fn reroute(&mut self, address: &str, path: Path) {
         self.paths.insert(address.parse().unwrap(), path);
         self.is_blind = false;
         self.look();
@@ -228,7 +242,7 @@ impl World {
     }
 
     /// Every check of a backend's address gives this result.
-    pub(super) fn report(&mut self, address: &str, verdict: Verdict) {
+    pub(in crate::core) fn report(&mut self, address: &str, verdict: Verdict) {
         let address: IpAddr = address.parse().unwrap();
         let failure = (verdict != Verdict::Up).then(|| "connection refused".to_string());
         for check in self.checks.clone().into_iter().filter(|check| check.target.ip() == address) {
@@ -241,31 +255,31 @@ impl World {
         }
     }
 
-    pub(super) fn up(&mut self, addresses: &[&str]) {
+    pub(in crate::core) fn up(&mut self, addresses: &[&str]) {
         addresses.iter().for_each(|address| self.report(address, Verdict::Up));
     }
 
-    pub(super) fn down(&mut self, addresses: &[&str]) {
+    pub(in crate::core) fn down(&mut self, addresses: &[&str]) {
         addresses.iter().for_each(|address| self.report(address, Verdict::Down));
     }
 
-    pub(super) fn operate(&mut self, command: Command) -> Answer {
+    pub(in crate::core) fn operate(&mut self, command: Command) -> Answer {
         let id = self.answers.len() as u64;
         self.event(Event::Operator(Request { id, who: "ada".into(), command }));
         self.answers.last().cloned().expect("every request is answered")
     }
 
-    pub(super) fn depool(&mut self, host: &str) -> Answer {
+    pub(in crate::core) fn depool(&mut self, host: &str) -> Answer {
         let note = Note { reason: Some("disk".into()), ..Note::default() };
         self.operate(Command::TakeOut { host: host.into(), to: TakenOut::Depooled, note })
     }
 
-    pub(super) fn pool(&mut self, host: &str) -> Answer {
+    pub(in crate::core) fn pool(&mut self, host: &str) -> Answer {
         self.operate(Command::Pool { host: host.into() })
     }
 
     /// Lets time pass, with every tick that is due on the way.
-    pub(super) fn pass(&mut self, duration: Duration) {
+    pub(in crate::core) fn pass(&mut self, duration: Duration) {
         let end = self.now + duration;
         while let Some(due) = self.state.next_wakeup().filter(|due| *due <= end) {
             assert!(due >= self.now || self.pending.is_empty(), "a tick in the past");
@@ -284,28 +298,28 @@ impl World {
     }
 
     /// The weight that the kernel has, or none without such a destination.
-    pub(super) fn weight(&self, service: &str, destination: &str) -> Option<u32> {
+    pub(in crate::core) fn weight(&self, service: &str, destination: &str) -> Option<u32> {
         let entry = self.kernel.get(&service.parse().unwrap())?;
         Some(entry.destinations.get(&destination.parse().unwrap())?.weight.get())
     }
 
-    pub(super) fn is_announced(&self, vip: &str) -> bool {
+    pub(in crate::core) fn is_announced(&self, vip: &str) -> bool {
         let vip: IpAddr = vip.parse().unwrap();
         self.routes.as_ref().is_some_and(|routes| routes.keys().any(|prefix| prefix.address() == vip))
     }
 
-    pub(super) fn status(&self) -> Status {
+    pub(in crate::core) fn status(&self) -> Status {
         view::status(&self.state, None).unwrap()
     }
 
     /// A backend as `lvsctl why` shows it, in its first service and family.
-    pub(super) fn backend(&self, host: &str) -> BackendView {
+    pub(in crate::core) fn backend(&self, host: &str) -> BackendView {
         view::why(&self.state, host).unwrap().services[0].backends[0].clone()
     }
 }
 
 /// Does beside the table what the kernel would.
-pub(super) fn obey(settings: &mut ipvs::Settings, control: &Control) {
+pub(in crate::core) fn obey(settings: &mut ipvs::Settings, control: &Control) {
     match control {
         Control::SetTimeouts(new) => {
             let timeouts = &mut settings.timeouts;
@@ -320,7 +334,7 @@ pub(super) fn obey(settings: &mut ipvs::Settings, control: &Control) {
 }
 
 /// A configuration of which a test knows that it is valid.
-pub(super) fn parse(text: &str) -> Config {
+pub(in crate::core) fn parse(text: &str) -> Config {
     config::parse(&[(PathBuf::from("/etc/lvsd/lvsd.toml"), text.to_string())])
         .unwrap_or_else(|errors| panic!("{}", errors.iter().map(|e| format!("{e}\n")).collect::<String>()))
 }

@@ -1,0 +1,96 @@
+//! `[nodes]`.
+
+use super::{error, errors, good};
+use crate::config::{BlockCheck, Family, NodeMode, NodeRoutes};
+use std::time::Duration;
+
+const FULL: &str = include_str!("full.toml");
+
+const BGP: &str = "[bgp]\nlocal_asn = 64600\nrouter_id = \"10.64.0.1\"\n\
+                   peer = [{name = \"r1\", address = \"10.64.0.251\", asn = 65001}]\n";
+
+/// Six lines with the speaker, then `[nodes]` with a pool.
+fn nodes(lines: &str) -> String {
+    format!("{BGP}[nodes]\nmode = \"static\"\npool = [{{cidr = \"10.67.0.0/16\"}}]\n{lines}")
+}
+
+#[test]
+fn the_nodes_are_read_in_full() {
+    let nodes = good(FULL).nodes.expect("there is a [nodes]");
+    assert_eq!(
+        (nodes.mode, nodes.routes, nodes.blocks),
+        (NodeMode::Listen, NodeRoutes::Datastore, BlockCheck::Enforce)
+    );
+    assert_eq!((nodes.asn, nodes.multihop, nodes.max_prefixes), (Some(4_200_000_001), 2, 500));
+    assert_eq!((nodes.hold_time, nodes.hold_off), (Duration::from_secs(30), Duration::from_secs(60)));
+    assert_eq!(nodes.families, [Family::Ipv6].into());
+    assert_eq!((nodes.local_ipv4, nodes.local_ipv6), ("10.64.0.1".parse().ok(), "fd00:64::1".parse().ok()));
+    assert_eq!(nodes.cluster_file.as_deref(), Some(std::path::Path::new("/etc/lvsd/cluster.json")));
+    assert_eq!(nodes.service_cidrs, ["10.96.0.0/12".parse().expect("a prefix")].into());
+    assert_eq!((nodes.pools[0].cidr.to_string(), nodes.pools[0].block_size), ("10.67.0.0/16".to_owned(), 27));
+    let fib = nodes.fib;
+    assert_eq!(
+        (fib.table.get(), fib.protocol.get(), fib.metric.get(), fib.priority.get()),
+        (78, 78, 99, 20_000)
+    );
+    assert_eq!(fib.off_link, crate::fib::OffLink::Resolve);
+    let node = &nodes.nodes[0];
+    assert_eq!(
+        (node.name.as_str(), node.asn, node.port, node.is_reflector),
+        ("n1", Some(4_200_000_001), 1179, true)
+    );
+    assert_eq!(node.addresses.len(), 2);
+    assert_eq!(
+        (nodes.listen[0].prefix.to_string(), nodes.listen[0].asn),
+        ("10.64.0.0/22".to_owned(), 4_200_000_001)
+    );
+}
+
+#[test]
+fn what_is_not_said_has_defaults() {
+    let nodes = good(&nodes("")).nodes.expect("there is a [nodes]");
+    assert_eq!((nodes.routes, nodes.blocks, nodes.asn), (NodeRoutes::Bgp, BlockCheck::Warn, None));
+    assert_eq!((nodes.hold_time, nodes.multihop, nodes.max_prefixes), (Duration::from_secs(90), 64, 1_000));
+    assert_eq!((nodes.families.len(), nodes.pools[0].block_size), (2, 26));
+    assert!(good("").nodes.is_none());
+}
+
+#[test]
+fn what_does_not_go_together_is_said_with_what_to_do() {
+    for (text, words) in [
+        (nodes("").replace(BGP, ""), "[nodes] needs [bgp]"),
+        (format!("{BGP}[nodes]\nmode = \"static\"\n"), "no route is taken without an IP pool"),
+        (nodes("").replace("static", "discover"), "needs cluster_file, which says where the nodes are"),
+        (nodes("").replace("static", "listen"), "needs a [[nodes.listen]]"),
+        (nodes("routes = \"datastore\"\n"), "needs cluster_file, which says who has which block"),
+        (nodes("listen = [{prefix = \"10.64.0.0/22\", asn = 1}]\n"), "is for mode = \"listen\""),
+        (nodes("fib = {table = 254}\n"), "table 254 is one of the kernel's own"),
+        (nodes("fib = {protocol = 12}\n"), "protocol number 12 means another program"),
+        (nodes("families = []\n"), "families is empty"),
+    ] {
+        let said = error(&text);
+        assert!(said.contains(words), "{said}");
+    }
+}
+
+#[test]
+fn nodes_and_pools_are_there_once_and_have_values_that_can_be() {
+    let twice = "node = [{name = \"n1\", addresses = [\"10.64.0.21\", \"10.64.0.22\"]}, \
+                 {name = \"n1\", addresses = [\"10.64.0.21\"]}, {name = \"-\", addresses = []}]\n";
+    let said = errors(&nodes(twice)).join("\n");
+    for words in [
+        "an ipv4 address of the node for the second time",
+        "node n1 for the second time",
+        "node address 10.64.0.21 for the second time",
+        "expected the node's name",
+        "expected an array of the node's addresses",
+    ] {
+        assert!(said.contains(words), "{said}");
+    }
+    let pools = "[nodes]\nmode = \"static\"\npool = [{cidr = \"10.67.0.1/16\"}, {cidr = \"10.68.0.0/16\", block_size = 8}]\n";
+    let said = errors(&format!("{BGP}{pools}")).join("\n");
+    assert!(
+        said.contains("expected a prefix such as") && said.contains("a length of blocks 16-32"),
+        "{said}"
+    );
+}

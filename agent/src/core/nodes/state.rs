@@ -1,0 +1,310 @@
+//! What the core keeps of the nodes, and what follows when any of it changes.
+
+use super::judge::{self, Ground, Judged, Offer, Refusal};
+use super::known::Known;
+use super::sessions::{NodePeers, sessions};
+use super::{Cluster, NodeSession};
+use crate::config::{NodeMode, NodeRoutes, Nodes};
+use crate::core::Timestamp;
+use crate::core::action::{Action, Level, Notice};
+use crate::core::state::{Phase, State};
+use crate::fib::{FibRoute, Report, Routes};
+use bgp::Prefix;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How long after a start the kernel keeps routes that no node has told again, should some node not come back: as long as
+/// nodes, and other routers, wait for us in a graceful restart.
+pub const RETURN_GRACE: Duration = Duration::from_secs(120);
+
+/// Lines of the log for one change; how many more there are is said.
+const LINES: usize = 20;
+
+/// Everything that the speaker knows of nodes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// Sessions by name.
+    pub sessions: BTreeMap<String, SessionSeen>,
+    /// Their routes; of those to one prefix the best comes first.
+    pub routes: Vec<Learned>,
+}
+
+/// One session, as far as it decides anything.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionSeen {
+    /// It is established.
+    pub is_up: bool,
+    /// The node has told all its routes.
+    pub is_told: bool,
+}
+
+/// A route that a node told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Learned {
+    /// Where to.
+    pub prefix: Prefix,
+    /// By which way.
+    pub next_hop: IpAddr,
+    /// The session's name.
+    pub session: String,
+    /// The other end of the session.
+    pub neighbour: IpAddr,
+}
+
+/// See the module.
+#[derive(Clone, Debug, Default)]
+pub struct NodesState {
+    /// What the source said last that could be used.
+    pub(super) cluster: Option<Cluster>,
+    /// Why its latest word could not be.
+    pub(super) error: Option<String>,
+    pub(super) seen: Seen,
+    /// The networks that we are in; none until they were looked at.
+    pub(super) connected: Option<BTreeSet<Prefix>>,
+    pub(super) known: Known,
+    pub(super) sessions: BTreeMap<String, NodeSession>,
+    /// Nodes without a session, and why.
+    pub(super) without: BTreeMap<String, String>,
+    pub(super) judged: Judged,
+    /// What the kernel had of ours when we came, until nodes have had the time to tell it again.
+    pub(super) adopted: Routes,
+    /// What the kernel said last; none before it was read.
+    pub(super) kernel: Option<Report>,
+    /// When nodes have had their time; none once it is over.
+    pub(in crate::core) settles_at: Option<Timestamp>,
+    peers: Option<NodePeers>,
+    file: Option<PathBuf>,
+    fib: Option<Routes>,
+}
+
+impl NodesState {
+    /// A configuration came: nodes get their time when it is the first.
+    pub(in crate::core) fn configured(&mut self, is_first: bool, now: Timestamp) {
+        if is_first {
+            self.settles_at = Some(now + RETURN_GRACE);
+        }
+    }
+
+    /// The source has spoken, or could not be read. What cannot be meant is not obeyed.
+    pub(in crate::core) fn cluster_read(&mut self, outcome: Result<Cluster, String>) -> Option<Notice> {
+        let outcome = outcome.and_then(|cluster| match &self.cluster {
+            Some(before) if !before.nodes.is_empty() && cluster.nodes.is_empty() => {
+                Err("it says that the cluster has no node any more".to_owned())
+            }
+            Some(before) if !before.pools.is_empty() && cluster.pools.is_empty() => {
+                Err("it says that the cluster has no IP pool any more".to_owned())
+            }
+            Some(_) | None => Ok(cluster),
+        });
+        match outcome {
+            Ok(cluster) => {
+                self.cluster = Some(cluster);
+                self.error = None;
+                None
+            }
+            Err(error) => {
+                let is_new = self.error.as_ref() != Some(&error);
+                self.error = Some(error.clone());
+                is_new.then(|| {
+                    notice(Level::Error, None, "the cluster cannot be read; what is known of it stays", error)
+                })
+            }
+        }
+    }
+
+    /// The speaker has something new to say.
+    pub(in crate::core) fn seen(&mut self, seen: Seen) {
+        self.seen = seen;
+    }
+
+    /// The networks that we are in were looked at.
+    pub(in crate::core) fn connected(&mut self, connected: BTreeSet<Prefix>) {
+        self.connected = Some(connected);
+    }
+
+    /// The kernel was read or written; the first time what an earlier process left is known. True when that decides
+    /// anything.
+    pub(in crate::core) fn synced(&mut self, mut report: Report) -> bool {
+        let is_first = self.kernel.is_none();
+        if is_first && self.settles_at.is_some() {
+            self.adopted = std::mem::take(&mut report.left);
+        }
+        self.kernel = Some(report);
+        is_first
+    }
+
+    /// Whether every node has told what it has, or had the time to.
+    fn settle(&mut self, config: &Nodes, now: Timestamp) {
+        let Some(until) = self.settles_at else { return };
+        let is_told =
+            |name: &String| self.seen.sessions.get(name).is_some_and(|seen| seen.is_up && seen.is_told);
+        let all = match (config.routes, config.mode) {
+            (NodeRoutes::Datastore, _) => true,
+            // Nobody knows who else would come.
+            (NodeRoutes::Bgp, NodeMode::Listen) => false,
+            (NodeRoutes::Bgp, NodeMode::Discover | NodeMode::Static) => self.sessions.keys().all(is_told),
+        };
+        if !self.known.is_complete {
+            // Nobody could tell anything: their time begins when the cluster is known.
+            self.settles_at = Some(until.max(now + RETURN_GRACE));
+        } else if all || until <= now {
+            self.settles_at = None;
+            self.adopted.clear();
+        }
+    }
+
+    /// What the kernel is to have: what is taken, and for a time after a start what is there already.
+    fn wanted(&self) -> Routes {
+        let mut wanted = self.adopted.clone();
+        let refused = &self.judged.refused;
+        let is_refused = |prefix: &Prefix| {
+            refused.range((*prefix, String::new())..).next().is_some_and(|((found, _), _)| found == prefix)
+        };
+        wanted.retain(|prefix, _| !is_refused(prefix));
+        let taken = self.judged.accepted.iter();
+        wanted.extend(taken.map(|(prefix, route)| (*prefix, FibRoute { next_hop: route.next_hop })));
+        wanted
+    }
+}
+
+/// Decides anew and gives the states that changed. Nothing is done while lvsd stops: the kernel's routes stay.
+pub(in crate::core) fn update(state: &mut State, now: Timestamp, actions: &mut Vec<Action>) {
+    let Some(config) = state.config.clone() else { return };
+    if matches!(state.phase, Phase::Stopping { .. } | Phase::Stopped) {
+        return;
+    }
+    let Some(settings) = &config.nodes else {
+        forget(&mut state.nodes, actions);
+        return;
+    };
+    let nodes = &mut state.nodes;
+    if nodes.file != settings.cluster_file {
+        nodes.file.clone_from(&settings.cluster_file);
+        nodes.cluster = None;
+        actions.push(Action::WatchCluster(nodes.file.clone()));
+    }
+    nodes.known = Known::of(settings, nodes.cluster.as_ref());
+    let routers = config.bgp.iter().flat_map(|bgp| &bgp.peers).map(|peer| peer.address).collect();
+    (nodes.sessions, nodes.without) = sessions(settings, &nodes.known, &routers);
+    let peers = NodePeers { sessions: nodes.sessions.clone(), settings: settings.clone() };
+    // Before the source has spoken nobody knows whose sessions are to end.
+    if nodes.known.is_complete && nodes.peers.as_ref() != Some(&peers) {
+        nodes.peers = Some(peers.clone());
+        actions.push(Action::SetNodePeers(Some(peers)));
+    }
+    let vips = state.vip_users.keys().copied().collect();
+    let notices = decide(nodes, settings, &vips);
+    state.notices.extend(notices);
+    let nodes = &mut state.nodes;
+    nodes.settle(settings, now);
+    // What is there already has to be known before anything is said to be all that is wanted.
+    if nodes.known.is_complete && nodes.connected.is_some() && nodes.kernel.is_some() {
+        let wanted = nodes.wanted();
+        if nodes.fib.as_ref() != Some(&wanted) {
+            nodes.fib = Some(wanted.clone());
+            actions.push(Action::SetFib(wanted));
+        }
+    }
+}
+
+/// There is no `[nodes]` any more: its sessions end, its routes go.
+fn forget(nodes: &mut NodesState, actions: &mut Vec<Action>) {
+    if nodes.peers.is_some() {
+        actions.push(Action::SetNodePeers(None));
+    }
+    if nodes.file.is_some() {
+        actions.push(Action::WatchCluster(None));
+    }
+    if nodes.fib.is_some() {
+        actions.push(Action::SetFib(Routes::new()));
+    }
+    let (connected, kernel) = (nodes.connected.take(), nodes.kernel.take());
+    *nodes = NodesState { connected, kernel, ..NodesState::default() };
+}
+
+fn decide(nodes: &mut NodesState, config: &Nodes, vips: &BTreeSet<IpAddr>) -> Vec<Notice> {
+    let none = BTreeSet::new();
+    let connected = nodes.connected.as_ref().unwrap_or(&none);
+    let ground = Ground { config, known: &nodes.known, vips, connected };
+    let offers = nodes.seen.routes.iter().map(|route| Offer {
+        prefix: route.prefix,
+        next_hop: route.next_hop,
+        from: &route.session,
+        neighbour: route.neighbour,
+    });
+    let judged = match nodes.known.is_complete && nodes.connected.is_some() {
+        true => judge::judge(&ground, offers),
+        false => Judged::default(),
+    };
+    let notices = tell(&nodes.judged, &judged);
+    nodes.judged = judged;
+    notices
+}
+
+/// What is new, in lines of the log.
+fn tell(before: &Judged, after: &Judged) -> Vec<Notice> {
+    let mut notices: Vec<Notice> = after
+        .alarms
+        .difference(&before.alarms)
+        .map(|alarm| {
+            notice(Level::Error, None, "a VIP and the cluster are in each other's way", alarm.clone())
+        })
+        .collect();
+    let is_new =
+        |(offer, refusal): &(&(Prefix, String), &Refusal)| before.refused.get(offer) != Some(refusal);
+    notices.extend(after.refused.iter().filter(is_new).map(|((prefix, from), refusal)| {
+        notice(
+            Level::Warn,
+            Some(prefix),
+            &format!("the route that {from} offers is refused"),
+            refusal.to_string(),
+        )
+    }));
+    let odd =
+        after.accepted.iter().filter_map(|(prefix, route)| Some((prefix, route, route.warning.as_ref()?)));
+    let was_odd = |prefix: &Prefix, warning: &String| {
+        before.accepted.get(prefix).and_then(|route| route.warning.as_ref()) == Some(warning)
+    };
+    notices.extend(odd.filter(|(prefix, _, warning)| !was_odd(prefix, warning)).map(
+        |(prefix, route, warning)| {
+            notice(
+                Level::Warn,
+                Some(prefix),
+                &format!("the route that {} offers is taken", route.from),
+                format!("but {warning}"),
+            )
+        },
+    ));
+    if notices.len() > LINES {
+        let more = notices.split_off(LINES).len();
+        notices.push(notice(
+            Level::Warn,
+            None,
+            "there is more of this kind",
+            format!("{more} others; lvsctl routes has them all"),
+        ));
+    }
+    let gone = before.accepted.keys().filter(|prefix| !after.accepted.contains_key(prefix)).count();
+    let moved = after.accepted.iter().filter(|(prefix, route)| {
+        before.accepted.get(prefix).is_some_and(|old| old.next_hop != route.next_hop)
+    });
+    let moved = moved.count();
+    let new = after.accepted.keys().filter(|prefix| !before.accepted.contains_key(prefix)).count();
+    if gone + moved + new > 0 {
+        let reason = format!("{new} new, {moved} by another node, {gone} gone");
+        notices.push(notice(
+            Level::Info,
+            None,
+            &format!("{} routes of nodes are taken", after.accepted.len()),
+            reason,
+        ));
+    }
+    notices
+}
+
+fn notice(level: Level, subject: Option<&Prefix>, what: &str, reason: String) -> Notice {
+    Notice { level, service: None, subject: subject.map(ToString::to_string), what: what.into(), reason }
+}

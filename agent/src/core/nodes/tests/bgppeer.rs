@@ -1,0 +1,44 @@
+//! What Calico is told.
+
+use crate::core::nodes::bgppeer::{CRD, Wanted, objects, yaml};
+
+#[test]
+fn calico_gets_a_peer_for_each_family_and_a_filter_that_takes_nothing() {
+    let wanted = Wanted { name: "LVS1019_a", selector: "rack == \"a\"", api: CRD };
+    let addresses = ["10.64.1.19".parse().unwrap(), "fd00:64::19".parse().unwrap()];
+    let made = objects(&wanted, 64_600, &addresses);
+    assert_eq!(
+        yaml(&made),
+        r#"apiVersion: crd.projectcalico.org/v1
+kind: BGPPeer
+metadata:
+  name: lvs1019-a-ipv4
+spec:
+  peerIP: "10.64.1.19"
+  asNumber: 64600
+  nodeSelector: "rack == \"a\""
+  filters: [lvs-import-none]
+---
+apiVersion: crd.projectcalico.org/v1
+kind: BGPPeer
+metadata:
+  name: lvs1019-a-ipv6
+spec:
+  peerIP: "fd00:64::19"
+  asNumber: 64600
+  nodeSelector: "rack == \"a\""
+  filters: [lvs-import-none]
+---
+apiVersion: crd.projectcalico.org/v1
+kind: BGPFilter
+metadata:
+  name: lvs-import-none
+spec:
+  importV4: [{action: Reject}]
+  importV6: [{action: Reject}]
+"#
+    );
+    let json = serde_json::to_value(&made).unwrap();
+    assert_eq!(json[0]["spec"]["peerIP"], "10.64.1.19");
+    assert_eq!(json[2]["spec"]["importV6"][0]["action"], "Reject");
+}

@@ -1,0 +1,182 @@
+//! Nodes that come, tell, die and come back, as the core sees them.
+
+use super::NODES;
+use crate::core::Event;
+use crate::core::nodes::state::RETURN_GRACE;
+use crate::core::nodes::view;
+use crate::core::nodes::{Cluster, ClusterNode, Learned, Seen, SessionSeen};
+use crate::core::tests::world::World;
+use crate::fib::{FibRoute, Report};
+use bgp::Prefix;
+
+/// The same nodes, said by a file.
+fn discovered() -> String {
+    let start = NODES.find("node = [").unwrap();
+    let end = NODES.find("[service.web]").unwrap();
+    let head = NODES[..start].replace("mode = \"static\"", "mode = \"discover\"\ncluster_file = \"/c.json\"");
+    format!("{head}\n{}", &NODES[end..])
+}
+
+fn cluster(names: &[&str]) -> Cluster {
+    let node = |name: &&str| {
+        let addresses = vec![format!("10.64.0.2{}", &name[1..]).parse().unwrap()];
+        ((*name).to_owned(), ClusterNode { addresses, ..ClusterNode::default() })
+    };
+    Cluster { nodes: names.iter().map(node).collect(), ..Cluster::default() }
+}
+
+/// Nodes that are up and have told a route each, `10.67.N.0/26`.
+fn told(names: &[&str]) -> Seen {
+    let session = |name: &str| format!("node/{name}/ipv4");
+    Seen {
+        sessions: names
+            .iter()
+            .map(|name| (session(name), SessionSeen { is_up: true, is_told: true }))
+            .collect(),
+        routes: names.iter().map(|name| route(name, &format!("10.67.{}.0/26", &name[1..]))).collect(),
+    }
+}
+
+fn route(name: &str, prefix: &str) -> Learned {
+    let neighbour = format!("10.64.0.2{}", &name[1..]).parse().unwrap();
+    let (prefix, session) = (prefix.parse().unwrap(), format!("node/{name}/ipv4"));
+    Learned { prefix, next_hop: neighbour, session, neighbour }
+}
+
+/// What the kernel is to have, in words.
+fn fib(world: &World) -> Option<Vec<String>> {
+    let words = |(prefix, route): (&Prefix, &FibRoute)| format!("{prefix} {}", route.next_hop);
+    world.fib.as_ref().map(|routes| routes.iter().map(words).collect())
+}
+
+fn left(routes: &[(&str, &str)]) -> Event {
+    let route =
+        |(prefix, hop): &(&str, &str)| (prefix.parse().unwrap(), FibRoute { next_hop: hop.parse().unwrap() });
+    Event::FibSynced(Report { left: routes.iter().map(route).collect(), ..Report::default() })
+}
+
+fn connected() -> Event {
+    Event::ConnectedSeen(["10.64.0.0/24".parse().unwrap()].into())
+}
+
+fn sessions(world: &World) -> Vec<String> {
+    world.node_peers.iter().flat_map(|peers| peers.sessions.keys().cloned()).collect()
+}
+
+#[test]
+fn a_session_is_kept_with_each_node_and_family_and_its_routes_reach_the_kernel() {
+    let mut world = World::with(NODES);
+    assert_eq!(
+        sessions(&world),
+        ["node/n1/ipv4", "node/n1/ipv6", "node/n2/ipv4", "node/n2/ipv6", "node/n3/ipv4"]
+    );
+    let peers = world.node_peers.clone().unwrap().sessions;
+    assert_eq!((peers["node/n1/ipv4"].asn, peers["node/n3/ipv4"].asn), (64_512, 64_513));
+    world.event(Event::NodesSeen(told(&["n1", "n2"])));
+    assert_eq!(fib(&world), None, "nothing is written before it is known which networks are our own");
+    world.event(connected());
+    world.event(left(&[]));
+    assert_eq!(fib(&world).unwrap(), ["10.67.1.0/26 10.64.0.21", "10.67.2.0/26 10.64.0.22"]);
+    // The block moves: one write, never a gap.
+    let mut seen = told(&["n1", "n2"]);
+    seen.routes[0] = route("n2", "10.67.1.0/26");
+    world.event(Event::NodesSeen(seen));
+    assert_eq!(fib(&world).unwrap(), ["10.67.1.0/26 10.64.0.22", "10.67.2.0/26 10.64.0.22"]);
+}
+
+#[test]
+fn discovery_drives_the_sessions_and_a_source_that_fails_or_says_nothing_changes_nothing() {
+    let mut world = World::with(&discovered());
+    assert_eq!(world.cluster_file.as_deref(), Some(std::path::Path::new("/c.json")));
+    assert_eq!(world.node_peers, None, "nobody knows yet whose sessions are to end");
+    world.event(connected());
+    world.event(left(&[]));
+    world.event(Event::ClusterRead(Ok(cluster(&["n1", "n2"]))));
+    assert_eq!(sessions(&world), ["node/n1/ipv4", "node/n2/ipv4"]);
+    world.event(Event::NodesSeen(told(&["n1", "n2"])));
+    let before = fib(&world).unwrap();
+    assert_eq!(before.len(), 2);
+    for lost in [Err("connection refused".to_owned()), Ok(cluster(&[]))] {
+        world.event(Event::ClusterRead(lost));
+        assert_eq!(sessions(&world).len(), 2);
+        assert_eq!(fib(&world).unwrap(), before);
+    }
+    assert!(world.notices.iter().any(|notice| notice.reason.contains("connection refused")));
+    assert!(world.notices.iter().any(|notice| notice.reason.contains("no node any more")));
+    world.event(Event::ClusterRead(Ok(cluster(&["n2", "n3"]))));
+    assert_eq!(sessions(&world), ["node/n2/ipv4", "node/n3/ipv4"]);
+}
+
+#[test]
+fn after_a_start_the_kernel_keeps_what_it_has_until_every_node_has_told_its_routes() {
+    let mut world = World::with(&discovered());
+    world.event(connected());
+    world.event(left(&[("10.67.1.0/26", "10.64.0.21"), ("10.67.7.0/26", "10.64.0.21")]));
+    world.pass(RETURN_GRACE * 3);
+    assert_eq!(fib(&world), None, "the API server is away: nothing is written");
+    world.event(Event::ClusterRead(Ok(cluster(&["n1", "n2"]))));
+    let mut seen = told(&["n2"]);
+    world.event(Event::NodesSeen(seen.clone()));
+    let all = ["10.67.1.0/26 10.64.0.21", "10.67.2.0/26 10.64.0.22", "10.67.7.0/26 10.64.0.21"];
+    assert_eq!(fib(&world).unwrap(), all, "n1 has not told its routes yet");
+    seen = told(&["n1", "n2"]);
+    seen.sessions.get_mut("node/n1/ipv4").unwrap().is_told = false;
+    world.event(Event::NodesSeen(seen));
+    assert_eq!(fib(&world).unwrap(), all);
+    world.event(Event::NodesSeen(told(&["n1", "n2"])));
+    assert_eq!(fib(&world).unwrap(), all[..2], "n1 does not have the third any more");
+}
+
+#[test]
+fn a_node_that_does_not_come_back_after_a_start_loses_its_routes_when_its_time_is_over() {
+    let mut world = World::with(&discovered());
+    world.event(connected());
+    world.event(left(&[("10.67.1.0/26", "10.64.0.21")]));
+    world.event(Event::ClusterRead(Ok(cluster(&["n1", "n2"]))));
+    world.event(Event::NodesSeen(told(&["n2"])));
+    assert_eq!(fib(&world).unwrap().len(), 2);
+    world.pass(RETURN_GRACE);
+    assert_eq!(fib(&world).unwrap(), ["10.67.2.0/26 10.64.0.22"]);
+}
+
+#[test]
+fn a_stop_leaves_the_kernels_routes_and_without_nodes_they_go() {
+    let mut world = World::with(NODES);
+    world.event(connected());
+    world.event(left(&[]));
+    world.event(Event::NodesSeen(told(&["n1"])));
+    let before = fib(&world);
+    let without =
+        NODES[..NODES.find("[nodes]").unwrap()].to_owned() + &NODES[NODES.find("[service.web]").unwrap()..];
+    let mut other = World::with(NODES);
+    other.event(connected());
+    other.event(left(&[]));
+    other.event(Event::NodesSeen(told(&["n1"])));
+    other.configure(&without);
+    assert_eq!((fib(&other), sessions(&other).len()), (Some(Vec::new()), 0));
+    world.event(Event::Stop);
+    world.event(Event::NodesSeen(Seen::default()));
+    assert_eq!(fib(&world), before);
+}
+
+#[test]
+fn a_refused_route_and_an_alarm_are_said_once_and_what_the_kernel_refuses_is_shown() {
+    let mut world = World::with(NODES);
+    world.event(connected());
+    world.event(left(&[]));
+    let mut seen = told(&["n1"]);
+    seen.routes.push(route("n1", "10.96.0.0/12"));
+    seen.routes.push(route("n1", "192.0.2.10/32"));
+    world.event(Event::NodesSeen(seen.clone()));
+    seen.routes.push(route("n1", "10.67.1.64/26"));
+    world.event(Event::NodesSeen(seen));
+    let refused = [("10.67.1.0/26".parse().unwrap(), "no way there".to_owned())].into();
+    world.event(Event::FibSynced(Report { refused, ..Report::default() }));
+    let routes = view::routes(&world.state, None).unwrap();
+    assert_eq!(routes[0].not_installed.as_deref(), Some("no way there"));
+    assert_eq!(routes.iter().filter(|route| !route.taken).count(), 2, "{routes:?}");
+    for words in ["of the services' addresses", "offers 192.0.2.10/32"] {
+        let found = world.notices.iter().filter(|notice| notice.to_string().contains(words)).count();
+        assert_eq!(found, 1, "{words}: {:#?}", world.notices);
+    }
+}

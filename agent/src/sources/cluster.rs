@@ -1,0 +1,124 @@
+//! What is in a cluster, from wherever it is written down.
+//!
+//! A source gives whole snapshots: the first as soon as it can, another whenever something has changed. What it cannot
+//! read is an error in words, after which it goes on; the core keeps what it knew.
+
+use crate::core::Event;
+use crate::core::nodes::{Cluster, objects};
+use crate::engine::Inbox;
+use std::future::Future;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::io::AsyncReadExt;
+use tokio::sync::watch;
+
+/// A source of snapshots.
+pub trait ClusterSource: Send + 'static {
+    /// The next snapshot, or why there is none; waits until there is something new to say. Dropping the future loses
+    /// nothing: the next call says it.
+    fn next(&mut self) -> impl Future<Output = Result<Cluster, String>> + Send;
+}
+
+/// How often a file is looked at: its metadata only, which costs next to nothing.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// The largest file that is read: a thousand nodes with all that Kubernetes says of them take 20 MB.
+const MAX_BYTES: u64 = 256 << 20;
+
+/// A file with a list of objects, as `kubectl get … -o json` prints it, read again whenever it changes.
+#[derive(Debug)]
+pub struct File {
+    path: PathBuf,
+    /// What was last read: device, inode, size, and times in nanoseconds; none when there was no such file.
+    seen: Option<Option<(u64, u64, u64, i64, i64)>>,
+}
+
+impl File {
+    /// A file that was not read yet.
+    pub fn new(path: PathBuf) -> Self {
+        Self { path, seen: None }
+    }
+}
+
+impl ClusterSource for File {
+    async fn next(&mut self) -> Result<Cluster, String> {
+        loop {
+            let stamp = stamp(&self.path);
+            if self.seen != Some(stamp) {
+                let outcome = read(&self.path).await;
+                self.seen = Some(stamp);
+                return outcome.map_err(|error| format!("{}: {error}", self.path.display()));
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+}
+
+fn stamp(file: &Path) -> Option<(u64, u64, u64, i64, i64)> {
+    let metadata = std::fs::metadata(file).ok()?;
+    let changed = metadata.ctime().wrapping_mul(1_000_000_000).wrapping_add(metadata.ctime_nsec());
+    let modified = metadata.mtime().wrapping_mul(1_000_000_000).wrapping_add(metadata.mtime_nsec());
+    Some((metadata.dev(), metadata.ino(), metadata.size(), modified, changed))
+}
+
+async fn read(file: &Path) -> Result<Cluster, String> {
+    let error = |error: std::io::Error| error.to_string();
+    let mut text = Vec::new();
+    let opened = tokio::fs::File::open(file).await.map_err(error)?;
+    opened.take(MAX_BYTES + 1).read_to_end(&mut text).await.map_err(error)?;
+    if text.len() as u64 > MAX_BYTES {
+        return Err(format!("it is larger than {MAX_BYTES} bytes"));
+    }
+    objects::cluster(&text).map_err(|error| error.to_string())
+}
+
+/// The source that is watched.
+#[derive(Debug)]
+pub struct Handle {
+    wanted: watch::Sender<Option<PathBuf>>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Handle {
+    /// Starts with none.
+    pub fn spawn(inbox: Inbox) -> Self {
+        let (wanted, receiver) = watch::channel(None);
+        Self { wanted, task: tokio::spawn(run(receiver, inbox)) }
+    }
+
+    /// Watches this one.
+    pub fn set(&self, file: Option<PathBuf>) {
+        self.wanted.send_replace(file);
+    }
+
+    /// Ends the watch.
+    pub fn stop(&self) {
+        self.task.abort();
+    }
+}
+
+async fn run(mut wanted: watch::Receiver<Option<PathBuf>>, inbox: Inbox) {
+    loop {
+        let file = wanted.borrow_and_update().clone();
+        let following = async {
+            match file {
+                Some(file) => follow(File::new(file), &inbox).await,
+                None => std::future::pending().await,
+            }
+        };
+        // Another source is read from its beginning: what a dropped one did not say does not matter any more.
+        tokio::select! {
+            changed = wanted.changed() => if changed.is_err() { return },
+            () = following => {}
+        }
+    }
+}
+
+/// Reports what a source says, for ever.
+async fn follow(mut source: impl ClusterSource, inbox: &Inbox) {
+    loop {
+        let outcome = source.next().await;
+        inbox.event(Event::ClusterRead(outcome)).await;
+    }
+}
