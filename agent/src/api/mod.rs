@@ -122,7 +122,7 @@ fn bfd(path: &::bgp::bfd::Status) -> BfdView {
         since: path.since.into(),
         remote_state: path.remote_state.to_string(),
         diagnostic: path.diagnostic.to_string(),
-        detection_ms: path.detection_time.map(|time| time.as_millis()),
+        detection_ms: path.detection_time.and_then(|time| u64::try_from(time.as_millis()).ok()),
         failures: path.failures,
         last_error: path.last_error.clone(),
     }

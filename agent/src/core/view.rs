@@ -236,7 +236,7 @@ pub struct BfdView {
     /// Why our end last left Up.
     pub diagnostic: String,
     /// Milliseconds of silence after which the path counts as broken, once agreed on.
-    pub detection_ms: Option<u128>,
+    pub detection_ms: Option<u64>,
     /// How often the path broke since start.
     pub failures: u64,
     /// Why packets cannot be sent or are not taken.
