@@ -1,7 +1,7 @@
 //! What a service costs the core, on any Linux: no kernel table, no privilege, no socket is needed.
 //!
-//! `core_at_scale flaps SERVICES BACKENDS` lets one backend after the other fail and return, and tells what a step
-//! takes. `core_at_scale memory SERVICES BACKENDS` tells what the process holds once the table is programmed, without
+//! `core_at_scale flaps SERVICES BACKENDS [TIMES]` lets one backend after the other fail and return, 2000 times unless
+//! told otherwise, and tells what a step takes. `core_at_scale memory SERVICES BACKENDS` tells what the process holds once the table is programmed, without
 //! checks. Both print one JSON object; the benchmark of IPVS puts them beside what it measures on a kernel.
 
 use std::fmt::Write as _;
@@ -19,15 +19,16 @@ use lvsd::core::saved::Saved;
 use lvsd::core::{Action, Event, State, Timestamp, step};
 
 /// Failures, and as many returns.
-const FLAPS: usize = 2000;
+const FLAPS: u32 = 2000;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let numbers = arguments.iter().skip(1).map(|text| text.parse().ok()).collect::<Option<Vec<u32>>>();
     let report = match (arguments.first().map(String::as_str), numbers.as_deref()) {
-        (Some("flaps"), Some(&[services, backends])) => flaps(services, backends),
+        (Some("flaps"), Some(&[services, backends])) => flaps(services, backends, FLAPS),
+        (Some("flaps"), Some(&[services, backends, times])) => flaps(services, backends, times),
         (Some("memory"), Some(&[services, backends])) => memory(services, backends),
-        _ => Err("usage: core_at_scale flaps|memory SERVICES BACKENDS".into()),
+        _ => Err("usage: core_at_scale flaps|memory SERVICES BACKENDS [TIMES]".into()),
     };
     match report {
         Ok(report) => {
@@ -146,7 +147,7 @@ fn address(base: [u8; 4], number: u32) -> IpAddr {
     Ipv4Addr::from(u32::from(Ipv4Addr::from(base)) + number).into()
 }
 
-fn flaps(services: u32, backends: u32) -> Result<String, String> {
+fn flaps(services: u32, backends: u32, times: u32) -> Result<String, String> {
     let mut core = Core::start(&configuration(services, backends, true))?;
     for check in core.checks.clone() {
         core.take(Event::Checked { check, verdict: Verdict::Up, failure: None, advice: Default::default() });
@@ -155,8 +156,9 @@ fn flaps(services: u32, backends: u32) -> Result<String, String> {
         return Err("the core is not ready".into());
     }
     // A prime stride: neighbours in time are no neighbours in memory.
-    let checks: Vec<_> = (0..FLAPS).map(|n| Arc::clone(&core.checks[n * 7919 % core.checks.len()])).collect();
-    let mut times: Vec<f64> = Vec::with_capacity(2 * FLAPS);
+    let flaps = times as usize;
+    let checks: Vec<_> = (0..flaps).map(|n| Arc::clone(&core.checks[n * 7919 % core.checks.len()])).collect();
+    let mut times: Vec<f64> = Vec::with_capacity(2 * flaps);
     for check in &checks {
         for verdict in [Verdict::Down, Verdict::Up] {
             times.push(core.report(check, verdict).as_secs_f64() * 1e6);

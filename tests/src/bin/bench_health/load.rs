@@ -29,7 +29,7 @@ const WINDOW: Duration = Duration::from_secs(20);
 const WARM_UP: Duration = Duration::from_secs(12);
 
 /// TCP checks every second, up to what this kernel's one processor can do.
-const LADDER: [u32; 4] = [100, 300, 1_000, 3_000];
+const LADDER: [u32; 4] = [100, 300, 1_000, 2_000];
 
 /// HTTP checks every ten seconds, and what of keepalived's processor time lvsd may take for them.
 const HTTP: u32 = 1_000;
