@@ -1,6 +1,7 @@
 //! Every scenario of the lab, each on a kernel of its own. `cargo test -p lab NAME` runs those whose names match.
 
 mod announcements;
+mod bad_networks;
 mod checks;
 mod doctor;
 mod evidence_of_failure;
@@ -61,6 +62,9 @@ const SCENARIOS: &[Scenario] = &named![
     servers::a_server_that_calls_itself_unhealthy_leaves_without_a_failed_request,
     servers::a_vip_is_withdrawn_when_no_server_can_serve_and_announced_when_one_can,
     checks::agents_weigh_certificates_expire_and_any_of_two_checks_is_enough,
+    bad_networks::a_link_that_delays_and_loses_packets_takes_no_server_out_until_it_is_as_good_as_cut,
+    bad_networks::a_server_that_is_stopped_is_found_by_what_it_is_asked_and_not_by_its_port,
+    bad_networks::checks_come_from_the_source_that_they_are_given_in_both_families,
     operator::depool_and_pool_fail_no_request,
     operator::a_depool_is_kept_over_a_restart_with_its_reason,
     operator::a_depool_that_would_break_the_threshold_is_refused,

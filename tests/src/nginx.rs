@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use nix::sys::signal::Signal;
 
 use crate::host::{Host, Process};
 use crate::wait::wait_until;
@@ -48,6 +49,12 @@ impl Nginx {
     /// `kill -9`: connections break, new ones are refused.
     pub fn kill(&mut self) -> Result<()> {
         self.process.take().context("nginx does not run")?.kill()
+    }
+
+    /// SIGSTOP and SIGCONT: while it is stopped the kernel goes on accepting connections for it, and nothing is answered.
+    pub fn set_stopped(&self, stopped: bool) -> Result<()> {
+        let signal = if stopped { Signal::SIGSTOP } else { Signal::SIGCONT };
+        self.process.as_ref().context("nginx does not run")?.signal(signal)
     }
 
     /// Switches the health page between 200 and 503; all other pages go on answering.
