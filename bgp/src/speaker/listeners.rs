@@ -7,7 +7,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Outlet, SpeakerEvent};
+use super::{Outlet, Refusal, SpeakerEvent};
 use crate::{
     Password, Prefix,
     session::{listen, set_key},
@@ -42,7 +42,7 @@ pub(super) struct Listeners {
 }
 
 impl Listeners {
-    /// Opens a socket at each address.
+    /// Sockets that are opened once it is known who has to sign.
     pub(super) fn new(addresses: &[SocketAddr], outlet: Outlet) -> Self {
         let listener = |address: &SocketAddr| Listener {
             address: *address,
@@ -51,17 +51,13 @@ impl Listeners {
             failure: None,
         };
         let listeners = addresses.iter().map(listener).collect();
-        let mut all = Self { listeners, keys: Keys::new(), again: None, turn: 0, outlet };
-        all.open();
-        all
+        Self { listeners, keys: Keys::new(), again: None, turn: 0, outlet }
     }
 
     /// Connections from these prefixes must be signed with these keys from now on, those from other addresses not at all.
     pub(super) fn set_keys(&mut self, keys: Keys) {
         self.keys = keys;
-        for listener in &mut self.listeners {
-            listener.take_keys(&self.keys, &self.outlet, &mut self.again);
-        }
+        self.open();
     }
 
     /// When something is to be tried again.
@@ -95,8 +91,9 @@ impl Listeners {
         }
     }
 
-    /// The next connection, or nothing when a socket failed. Cancel-safe.
-    pub(super) async fn accept(&mut self) -> Option<(TcpStream, SocketAddr)> {
+    /// The next connection and where it comes from, or nothing when a socket failed. One that had to be signed, and that the
+    /// kernel could not be told to check, is refused. Cancel-safe.
+    pub(super) async fn accept(&mut self) -> Option<(Result<TcpStream, Refusal>, SocketAddr)> {
         let (index, accepted) = poll_fn(|context| {
             let count = self.listeners.len();
             for index in (0..count).map(|offset| (self.turn + offset) % count) {
@@ -111,7 +108,10 @@ impl Listeners {
         .await;
         self.turn = index + 1;
         match accepted {
-            Ok(accepted) => Some(accepted),
+            Ok((stream, from)) => {
+                let is_checked = self.listeners[index].has_key_for(from, &self.keys);
+                Some((is_checked.then_some(stream).ok_or(Refusal::Unsigned), from))
+            }
             Err(error) => {
                 // Out of descriptors, or it is broken: leave it alone for a while instead of spinning.
                 tracing::warn!(%error, "cannot accept a BGP connection");
@@ -124,6 +124,16 @@ impl Listeners {
 }
 
 impl Listener {
+    /// Whether the kernel checks the signature of who dials from there, if there is to be one.
+    fn has_key_for(&self, from: SocketAddr, keys: &Keys) -> bool {
+        let host = Prefix::host(from.ip().to_canonical());
+        let wanted = keys.iter().filter(|(prefix, _)| prefix.contains(host));
+        match wanted.max_by_key(|(prefix, _)| prefix.len()) {
+            Some((prefix, key)) => self.keys.get(prefix) == Some(key),
+            None => true,
+        }
+    }
+
     /// Brings the kernel's keys to what they are to be.
     fn take_keys(&mut self, keys: &Keys, outlet: &Outlet, again: &mut Option<Instant>) {
         let Some(socket) = &self.socket else { return };
@@ -159,5 +169,36 @@ impl Listener {
             outlet.event(SpeakerEvent::ListenFailed { address, error: error.clone() });
             self.failure = Some(error);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use super::*;
+
+    /// Far more than one socket has room for (`net.core.optmem_max`), in the order in which they are set.
+    fn too_many() -> Keys {
+        let host = |number: u32| Prefix::host(IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + number)));
+        (0..50_000).map(|number| (host(number), Password::new("x").unwrap())).collect()
+    }
+
+    #[tokio::test]
+    async fn nobody_is_taken_unsigned_whose_key_the_kernel_does_not_have() {
+        let (outlet, _events) = Outlet::new(8);
+        let anywhere: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        let mut listeners = Listeners::new(&[anywhere], outlet);
+        let mut keys = too_many();
+        listeners.set_keys(keys.clone());
+        let address = listeners.listeners[0].socket.as_ref().unwrap().local_addr().unwrap();
+        let _stranger = TcpStream::connect(address).await.unwrap();
+        assert!(matches!(listeners.accept().await, Some((Ok(_), _))), "no key is wanted for it");
+
+        keys.insert("127.0.0.0/8".parse().unwrap(), Password::new("y").unwrap());
+        listeners.set_keys(keys);
+        assert!(listeners.listeners[0].failure.as_ref().is_some_and(|said| said.contains("TCP-MD5 with")));
+        let _unsigned = TcpStream::connect(address).await.unwrap();
+        assert!(matches!(listeners.accept().await, Some((Err(Refusal::Unsigned), _))));
     }
 }

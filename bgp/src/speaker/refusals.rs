@@ -18,11 +18,14 @@ pub enum Refusal {
     TooMany,
     /// The speaker, or the group, is being stopped.
     Stopping,
+    /// It had to be signed, and the kernel could not be told to check that.
+    Unsigned,
 }
 
 impl Refusal {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::UnknownAddress, Self::GroupFull, Self::TooMany, Self::Stopping];
+    pub const ALL: [Self; 5] =
+        [Self::UnknownAddress, Self::GroupFull, Self::TooMany, Self::Stopping, Self::Unsigned];
 
     /// The reason as a label.
     pub const fn as_str(self) -> &'static str {
@@ -31,6 +34,7 @@ impl Refusal {
             Self::GroupFull => "group_full",
             Self::TooMany => "too_many",
             Self::Stopping => "stopping",
+            Self::Unsigned => "unsigned",
         }
     }
 }
@@ -44,6 +48,7 @@ impl fmt::Display for Refusal {
             }
             Self::TooMany => "the peer has not yet looked at those that came before",
             Self::Stopping => "its peer is being stopped",
+            Self::Unsigned => "it has to be signed, and the kernel could not be told to check that",
         })
     }
 }

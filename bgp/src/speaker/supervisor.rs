@@ -102,7 +102,7 @@ pub(super) struct Supervisor {
 enum Wake {
     Control(bool),
     Ended(Option<Result<(Id, ()), JoinError>>),
-    Accepted(Option<(TcpStream, SocketAddr)>),
+    Accepted(Option<(Result<TcpStream, Refusal>, SocketAddr)>),
     Asked(String, Question),
     Timer,
 }
@@ -291,8 +291,8 @@ impl Supervisor {
 
     /// Hands a connection to the peer whose address it comes from, or to a new neighbour of the group that covers it;
     /// closes any other.
-    fn accepted(&mut self, stream: TcpStream, from: SocketAddr) {
-        if let Err(reason) = self.hand_over(stream, from.ip().to_canonical()) {
+    fn accepted(&mut self, stream: Result<TcpStream, Refusal>, from: SocketAddr) {
+        if let Err(reason) = stream.and_then(|stream| self.hand_over(stream, from.ip().to_canonical())) {
             self.refusals.note(reason, from, Instant::now().into_std());
         }
     }
