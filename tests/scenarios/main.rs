@@ -24,6 +24,7 @@ mod service_manager;
 mod small_buffer;
 mod the_lab_itself;
 mod the_line;
+mod through_ipvs;
 mod vip_checks;
 mod vip_tunnels;
 
@@ -94,6 +95,7 @@ const SCENARIOS: &[Scenario] = &named![
     vip_checks::a_server_that_lost_the_vip_passes_direct_checks_and_leaves_by_those_to_the_vip,
     vip_checks::while_the_probe_namespace_is_not_served_verdicts_stay_and_then_go_on,
     vip_checks::a_server_that_answers_arp_or_nd_for_a_vip_is_named_by_doctor,
+    through_ipvs::checks_and_canaries_through_ipvs_tell_servers_and_the_balancer_apart,
     vip_tunnels::checks_by_vip_go_through_tunnels_in_both_families,
     doctor::doctor_names_what_is_wrong_and_its_command_mends_it,
 ];

@@ -20,19 +20,23 @@ const MODULES: [&str; 4] = ["ipip", "ip_gre", "ip6_tunnel", "ip6_gre"];
 /// The addresses of the service in GUE.
 const THIRD: [&str; 2] = ["192.0.2.12", "2001:db8::12"];
 
-/// One service for each encapsulation, checked by VIP only.
+/// One service for each encapsulation, checked by VIP only; that in IPIP through IPVS as well.
 fn services() -> String {
-    let service = |name: &str, vips: [String; 2], tunnel: &str| {
+    let check = |path: &str| {
+        format!("{{ type = \"tcp\", path = \"{path}\", interval = \"200ms\", timeout = \"2s\", fall = 2 }}")
+    };
+    let (by_vip, by_both) = (check("vip"), check("vip") + ", " + &check("ipvs"));
+    let service = |name: &str, vips: [String; 2], tunnel: &str, checks: &str| {
         format!(
             "\n[service.{name}]\nvips = {vips:?}\nport = 80\ndepool_threshold = 0.0\nforwarding = \"tunnel\"\ntunnel = {tunnel}\n\
              backends = [{{ host = \"rs1\", addresses = [\"10.64.0.11\", \"fd00:64::11\"] }}]\n\
-             checks = [{{ type = \"tcp\", path = \"vip\", interval = \"200ms\", timeout = \"2s\", fall = 2 }}]\n"
+             checks = [{checks}]\n"
         )
     };
     let words = |vips: [IpAddr; 2]| vips.map(|vip| vip.to_string());
-    service("ipip", words(FIRST), "{ type = \"ipip\" }")
-        + &service("gre", words(SECOND), "{ type = \"gre\" }")
-        + &service("gue", THIRD.map(ToOwned::to_owned), "{ type = \"gue\", port = 5555 }")
+    service("ipip", words(FIRST), "{ type = \"ipip\" }", &by_both)
+        + &service("gre", words(SECOND), "{ type = \"gre\" }", &by_vip)
+        + &service("gue", THIRD.map(ToOwned::to_owned), "{ type = \"gue\", port = 5555 }", &by_vip)
 }
 
 /// Lets a server unwrap what is not in GUE, in both families.
@@ -64,6 +68,7 @@ pub(crate) fn checks_by_vip_go_through_tunnels_in_both_families(world: &World) -
     unwrap_on(server)?;
     let mut running = lab.start_servers()?;
     let _probes = Probes::start(balancer)?;
+    balancer.sysctl(&[("net.ipv4.conf.eth0.accept_local", "1")])?;
     let configuration = Configuration {
         routers: Routers::None,
         probes: true,

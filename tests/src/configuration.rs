@@ -53,6 +53,10 @@ pub struct Service {
     pub check: Check,
     /// Whether a connection to each VIP is asked for as well, handed to each server.
     pub by_vip: bool,
+    /// The same through IPVS.
+    pub by_ipvs: bool,
+    /// Whether it has a canary, which asks for the page that names its server.
+    pub canary: bool,
     /// How often, and when an answer counts.
     pub timing: &'static str,
     /// Its backends, by name and addresses.
@@ -167,6 +171,8 @@ impl Service {
             max_change: 0.5,
             check: Check::Http,
             by_vip: false,
+            by_ipvs: false,
+            canary: false,
             timing: FAST,
             servers: servers.map(|(host, last)| (host, [v4(last).into(), v6(last).into()])).into(),
             pool_file: None,
@@ -192,6 +198,14 @@ impl Service {
         if self.by_vip {
             let path = "type = \"tcp\"\npath = \"vip\"";
             let _ = write!(text, "\n[[service.{name}.checks]]\n{path}\n{}\n", self.timing);
+        }
+        if self.by_ipvs {
+            let path = "type = \"tcp\"\npath = \"ipvs\"";
+            let _ = write!(text, "\n[[service.{name}.checks]]\n{path}\n{}\n", self.timing);
+        }
+        if self.canary {
+            let _ =
+                write!(text, "\n[service.{name}.canary]\ntype = \"http\"\nurl = \"/\"\n{}\n", self.timing);
         }
         if self.pool_file.is_some() {
             let _ = writeln!(text, "\n[service.{name}.addresses]");

@@ -90,8 +90,8 @@ pub fn parse(text: &str) -> Result<Table> {
         let first = words.next().context("an empty line in the IPVS table")?;
         if first != "->" {
             let key = words.next().and_then(|word| Some((first.to_owned(), address(word)?)));
-            // A firewall mark has no address; the lab has none.
-            current = key.map(|key| table.entry(key).or_default());
+            // A firewall mark has no address, and its service is passed over.
+            current = Some(key.map(|key| table.entry(key).or_default()));
             continue;
         }
         let fields = || -> Option<(SocketAddr, Destination)> {
@@ -102,7 +102,9 @@ pub fn parse(text: &str) -> Result<Table> {
         };
         let (address, destination) = { fields }().with_context(|| format!("not a destination: {line}"))?;
         let service = current.as_mut().ok_or_else(|| anyhow!("a destination without a service: {line}"))?;
-        service.insert(address, destination);
+        if let Some(service) = service {
+            service.insert(address, destination);
+        }
     }
     Ok(table)
 }
@@ -131,6 +133,8 @@ TCP  C000020A:0050 mh (mh-fallback,mh-port)
   -> 0A40000B:0050      Route   10     3          14
 TCP  [2001:0db8:0000:0000:0000:0000:0000:0010]:0050 mh (mh-fallback,mh-port)
   -> [fd00:0064:0000:0000:0000:0000:0000:0011]:0050      Route   10     0          0
+FWM  6C770000 rr ops
+  -> 0A40000B:0000      Route   1      0          0
 ";
 
     #[test]
