@@ -44,8 +44,10 @@ bench-health: deps ## measure what checks cost and how soon a dead server is out
 	$(CARGO) build --quiet --release -p lvsd -p lab --bin lvsd --bin lvsctl --bin bench_health
 	@chrt --rr 1 "$${CARGO_TARGET_DIR:-target}"/release/bench_health
 
-bench-bgp: ## measure how fast BGP messages are read and written, beside other codecs; leaves target/bench/bgp.json
+bench-bgp: deps ## measure BGP: messages beside other codecs, routes beside BIRD, FRR and GoBGP (root); leaves target/bench/bgp*
 	$(CARGO) bench --quiet -p lvsd-bgp --bench codec
+	$(CARGO) bench --quiet -p lvsd-bgp --bench speakers --no-run
+	@chrt --rr 1 $(CARGO) bench --quiet -p lvsd-bgp --bench speakers
 
 bench-fib: deps ## measure how fast routes get into the kernel, beside BIRD and iproute2 (root); leaves target/bench/fib.json
 	$(CARGO) build --quiet --release -p lvsd --example fib_beside_bird

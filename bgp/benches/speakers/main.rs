@@ -1,0 +1,102 @@
+//! This speaker beside BIRD 2, FRR's bgpd and GoBGP: a large table taken in and given back, one VIP told and taken back,
+//! and a thousand neighbours at once.
+//!
+//! `cargo bench -p lvsd-bgp --bench speakers`, as root, with Debian's packages bird2, frr, gobgpd and iproute2. It runs
+//! in a network namespace of its own. Prints tables; adds to `target/bench/bgp.json` and draws `bgp-speakers.svg`.
+
+mod child;
+mod daemons;
+mod neighbour;
+mod peers;
+mod picture;
+mod table;
+mod vip;
+
+use std::{
+    env, fs,
+    net::Ipv4Addr,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use nix::sched::{CloneFlags, unshare};
+use serde_json::{Value, json};
+
+/// Where the daemons listen: each has an address of its own.
+const PORT: u16 = 1790;
+
+/// Who feeds a daemon, and who hears what it passes on.
+const FEEDER: Ipv4Addr = Ipv4Addr::new(10, 99, 1, 1);
+const RECEIVER: Ipv4Addr = Ipv4Addr::new(10, 99, 1, 2);
+const FEEDER_ASN: u32 = 65_010;
+const RECEIVER_ASN: u32 = 65_020;
+const DAEMON_ASN: u32 = 65_001;
+
+/// Of a network namespace of our own: every address of these ranges is this machine's.
+fn make_network() {
+    unshare(CloneFlags::CLONE_NEWNET).expect("run as root: this benchmark makes a network namespace");
+    for arguments in ["link set lo up", "addr add 10.99.0.0/16 dev lo", "addr add 10.97.0.0/16 dev lo"] {
+        let status = Command::new("ip").args(arguments.split(' ')).status().expect("ip of iproute2");
+        assert!(status.success(), "ip {arguments}");
+    }
+}
+
+/// The nearest rank of a share of the samples, which are sorted.
+fn quantile(sorted: &[f64], share: f64) -> f64 {
+    let rank = (sorted.len() as f64 * share).ceil().max(1.0);
+    sorted[(rank as usize).min(sorted.len()) - 1]
+}
+
+fn median(mut samples: Vec<f64>) -> f64 {
+    samples.sort_by(f64::total_cmp);
+    quantile(&samples, 0.5)
+}
+
+/// Load, processors and kernel, as they are when it begins.
+fn machine() -> Value {
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let model = read("/proc/cpuinfo");
+    let model = model.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
+    json!({
+        "kernel": read("/proc/sys/kernel/osrelease").trim(),
+        "processor": model.trim_start_matches(['\t', ' ', ':']),
+        "processors": std::thread::available_parallelism().map_or(0, usize::from),
+        "load": read("/proc/loadavg").trim(),
+    })
+}
+
+/// Adds to what the other benchmark has written.
+fn write(directory: &Path, report: Value) {
+    let path = directory.join("bgp.json");
+    let known = fs::read_to_string(&path).ok().and_then(|text| serde_json::from_str::<Value>(&text).ok());
+    let mut whole = known.unwrap_or_else(|| json!({}));
+    whole["speakers"] = report;
+    fs::write(&path, format!("{whole:#}\n")).expect("the report is written");
+    println!("\nleft in {}", path.display());
+}
+
+fn main() {
+    // Cargo hands `--bench` on.
+    let arguments: Vec<_> = env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["speaker", number] => return child::speaker(number.parse().expect("a number")),
+        ["neighbours", number] => return peers::neighbours(number.parse().expect("a number")),
+        _ => {}
+    }
+    make_network();
+    let machine = machine();
+    println!("{machine:#}");
+    let daemons = daemons::start_all();
+    let (tables, feeders) = table::compare(&daemons);
+    let vip = vip::compare(&daemons, feeders);
+    let versions: Vec<_> = daemons.iter().map(|daemon| daemon.version()).collect();
+    drop(daemons);
+    let many = peers::many();
+    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("../target"), PathBuf::from);
+    let directory = target.join("bench");
+    fs::create_dir_all(&directory).expect("target/bench");
+    picture::write(&directory.join("bgp-speakers.svg"), &tables);
+    let report =
+        json!({ "machine": machine, "versions": versions, "tables": tables, "vip": vip, "neighbours": many });
+    write(&directory, report);
+}
