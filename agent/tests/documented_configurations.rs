@@ -115,7 +115,8 @@ fn a_configuration_that_is_wrong_is_found_at_its_place_in_the_page() {
 
 #[test]
 fn every_metric_is_documented_and_every_documented_metric_exists() {
-    let made = metrics(&(read("src/metrics.rs") + &read("src/metrics/gauges.rs")), '"');
+    let sources = ["src/metrics.rs", "src/metrics/fib.rs", "src/metrics/gauges.rs", "src/metrics/page.rs"];
+    let made = metrics(&sources.map(read).concat(), '"');
     assert!(made.len() > 20, "{made:?}");
     assert_eq!(made, metrics(&read("../docs/metrics.md"), '`'));
 }
@@ -127,6 +128,8 @@ fn every_setting_is_documented() {
         "[lvsd]\nx = 1\n",
         "[bgp]\nx = 1\n",
         "[bgp]\n[[bgp.peer]]\nx = 1\n",
+        "[bgp]\n[[bgp.group]]\nx = 1\n",
+        "[service.a.canary]\nx = 1\n",
         "[nodes]\nx = 1\n",
         "[nodes.fib]\nx = 1\n",
         "[[nodes.node]]\nx = 1\n",
@@ -169,7 +172,7 @@ fn every_setting_is_documented() {
         for key in keys
             .expect("the known keys")
             .iter()
-            .filter(|key| !["peer", "segment", "node", "pool", "listen", "fib"].contains(key))
+            .filter(|key| !["peer", "group", "segment", "node", "pool", "listen", "fib"].contains(key))
         {
             known += 1;
             assert!(documented.contains(key), "{probe:?}: {key} has no row in docs/configuration.md");

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::IpAddr;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -18,6 +18,9 @@ use crate::wait::wait_until;
 
 /// Where Debian's package frr has its daemons.
 const DAEMONS: &str = "/usr/lib/frr";
+
+/// The user that the package makes for them.
+const USER: &str = "frr:frr";
 
 /// How long an answer may take.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -32,11 +35,12 @@ pub struct Frr {
 impl Frr {
     /// Starts zebra and bgpd and waits until bgpd can be asked.
     pub fn start(host: &Host, settings: &Settings) -> Result<Self> {
-        let files = host.files();
+        fs::create_dir_all(files(host))?;
+        host.run(&["chown", USER, &files(host).to_string_lossy()])?;
         let zebra = daemon(host, "zebra", "ip nht resolve-via-default\n", &[])?;
-        let socket = files.join("zserv.api");
+        let socket = files(host).join("zserv.api");
         wait_until("zebra takes clients", Duration::from_secs(20), || UnixStream::connect(&socket).is_ok())?;
-        let bgpd = daemon(host, "bgpd", &configuration(settings), &["-p", "179"])?;
+        let bgpd = daemon(host, "bgpd", &configuration(settings), &["--bgp_port", "179"])?;
         let frr = Self { host: host.clone(), _daemons: [zebra, bgpd] };
         let what = format!("bgpd runs on {}", host.name());
         wait_until(&what, Duration::from_secs(20), || frr.ask("show bgp summary json").is_ok())?;
@@ -45,7 +49,7 @@ impl Frr {
 
     /// Asks bgpd what vtysh would ask, on the same socket.
     pub fn ask(&self, question: &str) -> Result<String> {
-        ask(&self.host.files().join("bgpd.vty"), question)
+        ask(&files(&self.host).join("bgpd.vty"), question)
     }
 
     /// How many paths to these VIPs are kept of sessions that are down, for the other end is expected back.
@@ -65,13 +69,18 @@ impl Frr {
     }
 }
 
+/// FRR's sockets and configurations on this host, which its daemons, running as their own user, must be able to make.
+fn files(host: &Host) -> PathBuf {
+    host.files().join("frr")
+}
+
 fn daemon(host: &Host, name: &str, configuration: &str, arguments: &[&str]) -> Result<Process> {
-    let files = host.files();
+    let files = files(host);
     let file = files.join(format!("{name}.conf"));
     fs::write(&file, format!("log stdout\n{configuration}"))
         .with_context(|| format!("write {}", file.display()))?;
     let mut command = Command::new(Path::new(DAEMONS).join(name));
-    command.args(["-S", "-P", "0", "-f"]).arg(&file).arg("-i").arg(files.join(format!("{name}.pid")));
+    command.args(["-P", "0", "-f"]).arg(&file).arg("-i").arg(files.join(format!("{name}.pid")));
     command.arg("-z").arg(files.join("zserv.api")).arg("--vty_socket").arg(&files).args(arguments);
     host.spawn(name, command)
 }

@@ -96,9 +96,10 @@ fn sysctls(text: &str) -> Result<BTreeMap<String, i64>, String> {
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with(['#', ';'])) {
         let (key, value) = line.split_once('=').ok_or_else(|| format!("{line}: no assignment"))?;
         let (key, value) = (key.trim(), value.trim());
-        let is_known_kind = key.starts_with("net.ipv4.vs.") || key.starts_with("net.ipv4.conf.");
+        let kinds = ["net.ipv4.vs.", "net.ipv4.conf.", "net.ipv4.neigh.", "net.ipv6.neigh."];
+        let is_known_kind = kinds.iter().any(|kind| key.starts_with(kind));
         if !is_known_kind || key.split('.').any(str::is_empty) {
-            return Err(format!("{line}: not a parameter of IPVS or of an interface"));
+            return Err(format!("{line}: not a parameter of IPVS, of an interface or of neighbours"));
         }
         let value = value.parse().map_err(|error| format!("{line}: {error}"))?;
         if settings.insert(key.to_owned(), value).is_some() {

@@ -177,7 +177,7 @@ fn peer(
     let families = families(&section, peer_address);
     let overrides = Overrides { med: attributes::med(&section), prepend: attributes::prepend(&section) };
     let (import, export) = (policy::import(&section), policy::export(&section));
-    let password = transport::password(&section);
+    let (distance, password) = (transport::distance(&section), transport::password(&section));
     let passive = section.get("passive").and_then(|node| {
         boolean(&node).filter(|passive| *passive).inspect(|_| check_listens(&node, listens))
     });
@@ -194,7 +194,7 @@ fn peer(
         import,
         export,
         overrides,
-        distance: transport::distance(&section),
+        distance,
         passive: passive.unwrap_or(false),
         password: password?,
         bfd,

@@ -76,8 +76,8 @@ pub(super) fn read(node: &Entry<'_>) -> Option<Nodes> {
     let prefixes = "a number of routes 1-100000";
     let max_prefixes = section.get("max_prefixes").and_then(|node| node.integer(prefixes, 1..=MOST_PREFIXES));
     let multihop = section.get("multihop").and_then(|node| node.integer("a TTL 1-255", 1..=255));
-    let nodes = Nodes {
-        mode: mode?,
+    let mut nodes = Nodes {
+        mode: mode.unwrap_or(NodeMode::Static),
         routes: routes.unwrap_or(NodeRoutes::Bgp),
         blocks: blocks.unwrap_or(BlockCheck::Warn),
         asn: section.get("asn").and_then(|node| asn(&node)),
@@ -95,6 +95,8 @@ pub(super) fn read(node: &Entry<'_>) -> Option<Nodes> {
         fib: section.get("fib").and_then(|node| fib::read(&node)).unwrap_or_default(),
         listen: section.get("listen").map(|node| listens(&node)).unwrap_or_default(),
     };
+    // Everything was looked at, so that every mistake is told at once.
+    nodes.mode = mode?;
     check(&section, &nodes);
     Some(nodes)
 }
