@@ -34,6 +34,10 @@ const MAX_LINE: u64 = 256 * 1024 * 1024;
 /// One line of a recording.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "every other line is an event; a box for each would save nothing"
+)]
 pub enum Line {
     /// A process begins; what follows are its events.
     Begin {

@@ -174,12 +174,15 @@ fn unusable(listed: &[Listed<'_>]) -> BTreeMap<String, String> {
         .collect()
 }
 
+/// Gives the mark that checks through IPVS are to bear.
+type GiveMark<'a> = &'a mut dyn FnMut(&Bearer) -> Option<NonZeroU32>;
+
 /// Brings a pool's members to what is listed. Gives the addresses that members have left.
 fn relist_pool(
     pool: &mut Pool,
     service: &Service,
     listed: &[Listed<'_>],
-    (saved, mark): (&Saved, &mut dyn FnMut(&Bearer) -> Option<NonZeroU32>),
+    (saved, mark): (&Saved, GiveMark<'_>),
     (family, adopted): (Family, &BTreeMap<DestinationKey, Weight>),
     now: Timestamp,
 ) -> Vec<IpAddr> {

@@ -26,12 +26,15 @@ const LOOK: Duration = Duration::from_secs(1);
 /// The largest file that is read: a thousand nodes with all that Kubernetes says of them take 20 MB.
 const MAX_BYTES: u64 = 256 << 20;
 
+/// What tells one content of a file from another: device, inode, size, and times in nanoseconds.
+type Stamp = (u64, u64, u64, i64, i64);
+
 /// A file with a list of objects, as `kubectl get … -o json` prints it, read again whenever it changes.
 #[derive(Debug)]
 pub struct File {
     path: PathBuf,
-    /// What was last read: device, inode, size, and times in nanoseconds; none when there was no such file.
-    seen: Option<Option<(u64, u64, u64, i64, i64)>>,
+    /// What was last read; the inner none when there was no such file.
+    seen: Option<Option<Stamp>>,
 }
 
 impl File {
@@ -55,7 +58,7 @@ impl ClusterSource for File {
     }
 }
 
-fn stamp(file: &Path) -> Option<(u64, u64, u64, i64, i64)> {
+fn stamp(file: &Path) -> Option<Stamp> {
     let metadata = std::fs::metadata(file).ok()?;
     let changed = metadata.ctime().wrapping_mul(1_000_000_000).wrapping_add(metadata.ctime_nsec());
     let modified = metadata.mtime().wrapping_mul(1_000_000_000).wrapping_add(metadata.mtime_nsec());

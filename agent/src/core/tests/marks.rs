@@ -288,7 +288,7 @@ fn servers_of_several_services_are_asked_by_one_mark() {
     all_up(&mut world);
     assert_eq!((marked(&world).len(), world.saved.marks.len()), (7, 6));
     // It stays for the one when the other leaves.
-    world.configure(&second.to_owned());
+    world.configure(second);
     world.pass(Duration::from_secs(3));
     assert_eq!(marked(&world).len(), 1);
     assert_eq!(world.saved.marks.len(), 1);
