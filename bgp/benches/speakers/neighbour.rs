@@ -99,12 +99,11 @@ impl Neighbour {
         self.stream.write_all(octets).expect("the daemon reads");
     }
 
-    /// The next UPDATE that announces or withdraws something.
-    pub(crate) fn hear(&mut self) -> Heard {
+    /// The next UPDATE that announces or withdraws something; `None` when the session is over.
+    pub(crate) fn hear(&mut self) -> Option<Heard> {
         loop {
-            let heard = self.next(|message| heard(&message)).expect("the session stays");
-            if let Some(heard) = heard {
-                return heard;
+            if let Some(heard) = self.next(|message| heard(&message))? {
+                return Some(heard);
             }
         }
     }

@@ -60,25 +60,29 @@ impl Latency {
         latency
     }
 
-    /// Has `act` announce (true) and withdraw so often, and `hear` wait for it.
+    /// Has `act` announce (true) and withdraw so often, and `hear` wait for it. `None`, which is told, when the session
+    /// does not last as long.
     fn measured(
         name: String,
         times: usize,
         mut act: impl FnMut(bool),
-        mut hear: impl FnMut() -> Heard,
-    ) -> Self {
+        mut hear: impl FnMut() -> Option<Heard>,
+    ) -> Option<Self> {
         let (mut announce, mut withdraw) = (Vec::new(), Vec::new());
         for _ in 0..times {
             for up in [true, false] {
                 let start = Instant::now();
                 act(up);
-                let heard = hear();
+                let Some(heard) = hear() else {
+                    println!("{name:<44} it closed the session");
+                    return None;
+                };
                 assert_eq!((heard.announced, heard.withdrawn), if up { (1, 0) } else { (0, 1) }, "{name}");
                 let milliseconds = (heard.at - start).as_secs_f64() * 1000.0;
                 if up { announce.push(milliseconds) } else { withdraw.push(milliseconds) }
             }
         }
-        Self::of(name, announce, withdraw)
+        Some(Self::of(name, announce, withdraw))
     }
 }
 
@@ -95,16 +99,19 @@ pub(crate) fn compare(daemons: &[Daemon], feeders: Vec<Neighbour>) -> impl Seria
         match daemon.kind {
             Kind::Bird => {
                 let act = |up: bool| daemon.tell_bird(if up { "enable vip" } else { "disable vip" });
-                rows.push(Latency::measured(format!("{name}, a command on its socket"), OFTEN, act, || {
-                    receiver.hear()
-                }));
+                rows.extend(Latency::measured(
+                    format!("{name}, a command on its socket"),
+                    OFTEN,
+                    act,
+                    || receiver.hear(),
+                ));
             }
             Kind::Gobgp => {
                 let act = |up: bool| {
                     let word = if up { "add" } else { "del" };
                     gobgp(&["global", "rib", word, "198.51.100.1/32"]).expect("gobgp runs");
                 };
-                rows.push(Latency::measured(format!("{name}, its command line"), SELDOM, act, || {
+                rows.extend(Latency::measured(format!("{name}, its command line"), SELDOM, act, || {
                     receiver.hear()
                 }));
             }
@@ -113,7 +120,7 @@ pub(crate) fn compare(daemons: &[Daemon], feeders: Vec<Neighbour>) -> impl Seria
         let times = if daemon.kind == Kind::Frr { SELDOM } else { OFTEN };
         let [announce, withdraw] = passed_on();
         let act = |up: bool| feeder.say(if up { &announce } else { &withdraw });
-        rows.push(Latency::measured(format!("{name}, passed on from a neighbour"), times, act, || {
+        rows.extend(Latency::measured(format!("{name}, passed on from a neighbour"), times, act, || {
             receiver.hear()
         }));
     }
@@ -158,18 +165,18 @@ fn own(vips: u32) -> Latency {
     let mut receiver = Neighbour::over(stream, &open(RECEIVER_ASN, RECEIVER, 0)).expect("a session");
     let mut known = 0;
     while known < usize::try_from(vips - 1).expect("it fits") {
-        known += receiver.hear().announced;
+        known += receiver.hear().expect("the session stays").announced;
     }
     let (send, heard) = mpsc::channel();
     // It waits in read(2) when the message comes, as a router does.
     let listening = thread::spawn(move || {
         for _ in 0..2 * OFTEN {
-            send.send(receiver.hear()).expect("somebody waits");
+            send.send(receiver.hear().expect("the session stays")).expect("somebody waits");
         }
     });
     let act = |up: bool| speaker.set_routes(if up { all.clone() } else { others.clone() });
     let name = format!("lvsd-bgp, one of {vips}, set_routes called");
-    let latency = Latency::measured(name, OFTEN, act, || heard.recv().expect("it is heard"));
+    let latency = Latency::measured(name, OFTEN, act, || heard.recv().ok());
     listening.join().expect("its end");
-    latency
+    latency.expect("the session stays")
 }
