@@ -54,9 +54,11 @@ pub(super) fn replace(path: &Path, content: &impl Serialize) -> Result<(), State
     let directory = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(directory).map_err(io)?;
     let beside = path.with_extension("json.new");
+    // Made whole first: a write for each brace and number would keep a processor from the kernel for milliseconds.
+    let mut text = serde_json::to_vec_pretty(content).map_err(wrong)?;
+    text.push(b'\n');
     let mut file = File::create(&beside).map_err(io)?;
-    serde_json::to_writer_pretty(&mut file, content).map_err(wrong)?;
-    file.write_all(b"\n").and_then(|()| file.sync_all()).map_err(io)?;
+    file.write_all(&text).and_then(|()| file.sync_all()).map_err(io)?;
     std::fs::rename(&beside, path).map_err(io)?;
     File::open(directory).and_then(|directory| directory.sync_all()).map_err(io)
 }
