@@ -50,19 +50,10 @@ impl Bird {
 
     /// The same, and it announces these static routes, with a next hop of its own.
     pub(crate) fn announcing(asn: u32, extra: &str, routes: &str) -> Self {
-        assert!(
-            fs::exists(BIRD).unwrap_or(false),
-            "{BIRD} is missing; install Debian's package bird2 to run this test"
-        );
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let port = free_port();
-        let path = |name: &str| directory.path().join(name);
-        let config = format!(
-            r#"
-log "{log}" all;
-router id 192.0.2.254;
+        Self::configured(|port| {
+            format!(
+                r#"
 debug protocols {{ states, events }};
-protocol device {{ scan time 3600; }}
 protocol static {{ ipv4; {routes} }}
 protocol bgp lb {{
     local 127.0.0.1 port {port} as {REMOTE_ASN};
@@ -77,8 +68,24 @@ protocol bgp lb {{
     ipv4 {{ import all; export where source = RTS_STATIC; next hop address 192.0.2.254; }};
     ipv6 {{ import all; export none; }};
 }}
-"#,
-            log = path("log").display()
+"#
+            )
+        })
+    }
+
+    /// Starts a router with these protocols, which it is to listen at this port for.
+    pub(crate) fn configured(protocols: impl FnOnce(u16) -> String) -> Self {
+        assert!(
+            fs::exists(BIRD).unwrap_or(false),
+            "{BIRD} is missing; install Debian's package bird2 to run this test"
+        );
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let port = free_port();
+        let path = |name: &str| directory.path().join(name);
+        let config = format!(
+            "log \"{}\" all;\nrouter id 192.0.2.254;\nprotocol device {{ scan time 3600; }}\n{}",
+            path("log").display(),
+            protocols(port)
         );
         fs::write(path("bird.conf"), config).expect("the configuration is written");
         let process = launch(directory.path());
