@@ -11,7 +11,7 @@ use crate::metrics::Metrics;
 use crate::notify;
 use crate::record::recorder::Recorder;
 use crate::reload::Reloader;
-use crate::sources::{cluster, files, names};
+use crate::sources::{cluster, names, pools};
 use ::ipvs::Ipvs;
 use anyhow::Context as _;
 use std::path::Path;
@@ -54,7 +54,7 @@ pub async fn run(path: &Path, config: Config, recording: Option<&Path>) -> anyho
             config.probes.clone().map(probes::Handle::spawn),
         ),
         paths: paths::Handle::spawn(inbox.clone()),
-        files: files::Handle::spawn(inbox.clone())?,
+        pools: pools::Handle::spawn(inbox.clone())?,
         names: names::Handle::spawn(config.daemon.resolve_interval, inbox.clone()),
         cluster: cluster::Handle::spawn(inbox.clone()),
         fib: config

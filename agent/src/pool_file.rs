@@ -181,7 +181,7 @@ impl<'t> Reader<'t> {
         }
         // The range was checked, and the kernel's is wider.
         let weight = Weight::new(weight).unwrap_or(Weight::ZERO);
-        Ok(Backend { host: host.into(), weight, pooled, limits })
+        Ok(Backend { host: host.into(), weight, pooled, limits, addresses: None })
     }
 
     fn connections(&self, name: &str, value: &RawValue) -> Result<u32, PoolFileError> {

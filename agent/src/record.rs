@@ -25,7 +25,7 @@ use std::io::{self, BufRead, Read};
 use std::path::{Path, PathBuf};
 
 /// The format that is written, and the only one that is read.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// The longest line that is read, in bytes: a kernel's table of some hundred thousand services. What is longer is no
 /// recording, and must not fill the memory.

@@ -123,8 +123,8 @@ fn doctor_is_of_use_while_lvsd_does_not_run_and_exits_with_8() {
     assert_eq!(findings[0]["severity"], "error");
 }
 
-const RECORDING: &str = r#"{"begin":{"format":1,"lvsd":"0.1.0"}}
-{"event":{"number":1,"at":1700000000000000,"what":{"restored":{"saved":{},"snapshots":{}}}}}
+const RECORDING: &str = r#"{"begin":{"format":2,"lvsd":"0.1.0"}}
+{"event":{"number":1,"at":1700000000000000,"what":{"restored":{"saved":{},"snapshots":[]}}}}
 {"event":{"number":2,"at":1700000000000001,"what":"stop"}}
 "#;
 

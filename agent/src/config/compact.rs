@@ -56,7 +56,7 @@ mod tests {
         assert!(Arc::ptr_eq(&a["rs1"], &b["rs1"]));
         let host = |service: &str| match &config.services[service].pool {
             Pool::Inline(backends) => Arc::clone(&backends[0].host),
-            Pool::File(path) => panic!("{}", path.display()),
+            Pool::Sources(pools) => panic!("{pools:?}"),
         };
         assert!(Arc::ptr_eq(&host("a"), &host("b")));
         assert!(Arc::ptr_eq(&host("a"), a.first_key_value().unwrap().0));

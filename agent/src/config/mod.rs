@@ -6,7 +6,7 @@
 //! files ─▶ pieces    each service's part by itself, the whole where something is wrong
 //!       ─▶ document  TOML with places, syntax errors, keys given twice
 //!       ─▶ walk      a cursor over it that collects errors, names unknown keys
-//!       ─▶ daemon, bgp, nodes, probes, service (backends, checks, canary), each from its table; value, host: single settings
+//!       ─▶ daemon, bgp, nodes, probes, source, service (backends, checks, canary), each from its table; value, host: single settings
 //!       ─▶ across    what only all files together show
 //!       ─▶ compact   what is equal is there once
 //!       ─▶ Config
@@ -37,6 +37,7 @@ mod probes;
 mod scheduling;
 mod secret;
 mod service;
+mod source;
 mod threshold;
 mod twice;
 pub(crate) mod value;
@@ -49,12 +50,13 @@ pub use error::{ConfigError, Place, Problem};
 pub use load::load;
 pub use model::{
     Admin, Backend, Bgp, CheckPath, CheckTemplate, Config, ConnectionLimits, Daemon, Distance, Family, Group,
-    HostAddresses, Network, Peer, Pool, Probes, Require, Segment, Service,
+    HostAddresses, Network, Peer, Pool, PoolId, Probes, Query, Require, Segment, Service,
 };
 pub use nodes::{BlockCheck, IpPool, Node, NodeListen, NodeMode, NodeRoutes, Nodes};
 pub use parse::{parse, parse_from, parse_with};
 pub use probes::MARKS;
 pub use secret::Secret;
+pub use source::{HttpSettings, SourceSettings, TlsFiles};
 pub use threshold::{Threshold, ThresholdError};
 pub use value::read_duration as duration;
 pub use vip::{Announce, Vip};

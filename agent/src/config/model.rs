@@ -1,6 +1,8 @@
 //! The validated configuration: plain data, every rule of the format already held.
 
-use super::{Attributes, Canary, Place, Route, Secret, Threshold, Vip};
+mod pool;
+
+use super::{Attributes, Canary, Place, Route, Secret, SourceSettings, Threshold, Vip};
 use bgp::policy::{ExportFilter, Import, Overrides};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,6 +12,8 @@ use std::num::{NonZeroU16, NonZeroU32};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+
+pub use pool::{Admin, Backend, ConnectionLimits, HostAddresses, Pool, PoolId, Query};
 
 /// A whole configuration, as one or several files gave it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,6 +26,9 @@ pub struct Config {
     pub bgp: Option<Bgp>,
     /// The balanced services by name, `[service.NAME]`.
     pub services: BTreeMap<String, Arc<Service>>,
+    /// What pools are read from beside files, by name, `[source.NAME]`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sources: BTreeMap<Arc<str>, SourceSettings>,
     /// How VIPs are announced, `[vip."ADDRESS"]`; those that are not here have [`Vip::default`].
     pub vips: BTreeMap<IpAddr, Vip>,
     /// Where checks come from that go to a server by a VIP, `[probes]`; without it there are none.
@@ -346,89 +353,6 @@ impl Service {
             Some(mark) => ipvs::ServiceKey::FwMark { family: ipvs::Family::of(vip), mark },
             None => ipvs::ServiceKey::Address { protocol: self.protocol, address: vip, port: self.port },
         }
-    }
-}
-
-/// Where a service's backends come from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Pool {
-    /// From the configuration itself, sorted by host; never empty.
-    Inline(Vec<Backend>),
-    /// From a pool file, see [`crate::pool_file`].
-    File(PathBuf),
-}
-
-/// Addresses of hosts, at least one each. Services that have a host in common share them.
-pub type HostAddresses = BTreeMap<Arc<str>, Arc<[IpAddr]>>;
-
-/// One backend of a pool.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Backend {
-    /// Host name in lower case, or an IP address in its canonical form.
-    pub host: Arc<str>,
-    /// Its share of new connections, 0 to 65535.
-    pub weight: ipvs::Weight,
-    /// What its source says of it.
-    pub pooled: Admin,
-    /// When it has enough connections.
-    #[serde(default)]
-    pub limits: ConnectionLimits,
-}
-
-/// When a backend gets no more connections, and when some again. The kernel counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ConnectionLimits {
-    /// With so many connections it gets no more; 0: no limit.
-    pub upper: u32,
-    /// Below so many it gets some again; at most `upper`, 0: three quarters of it.
-    pub lower: u32,
-}
-
-/// The administrative state of a backend, from the least strict to the strictest.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Admin {
-    /// It is to serve: `true` or `"yes"`.
-    #[default]
-    Pooled,
-    /// It is to get no new connections; those that it has finish. An operator's word only.
-    Drained,
-    /// It is to get no new connections: `false` or `"no"`.
-    Depooled,
-    /// It is no part of the pool: `"inactive"`.
-    Inactive,
-}
-
-impl Admin {
-    /// The state in a word.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Pooled => "pooled",
-            Self::Drained => "drained",
-            Self::Depooled => "depooled",
-            Self::Inactive => "inactive",
-        }
-    }
-
-    /// The states as sources spell them.
-    pub(crate) const WORDS: &str = "true, false, \"yes\", \"no\" or \"inactive\"";
-
-    /// The state that a word stands for.
-    pub(crate) fn from_word(word: &str) -> Option<Self> {
-        match word {
-            "yes" => Some(Self::Pooled),
-            "no" => Some(Self::Depooled),
-            "inactive" => Some(Self::Inactive),
-            _ => None,
-        }
-    }
-}
-
-impl From<bool> for Admin {
-    /// `true` is to serve, `false` is not to.
-    fn from(pooled: bool) -> Self {
-        if pooled { Self::Pooled } else { Self::Depooled }
     }
 }
 

@@ -7,14 +7,14 @@ use super::pieces::split;
 use super::service::Listeners;
 use super::twice::Seen;
 use super::walk::{Files, Node, ReadFile, Run, root};
-use super::{ConfigError, attributes, bgp, canary, daemon, kernel, nodes, probes, service, vip};
+use super::{ConfigError, attributes, bgp, canary, daemon, kernel, nodes, probes, service, source, vip};
 use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use toml::de::DeValue;
 
-const KEYS: &[&str] = &["lvsd", "ipvs", "bgp", "nodes", "probes", "service", "vip"];
+const KEYS: &[&str] = &["lvsd", "ipvs", "bgp", "nodes", "probes", "source", "service", "vip"];
 
 /// Parses and validates the files' text as one configuration. Each file is given with the name that errors and
 /// relative paths are to have; the first is the main one, which only the order of errors shows. Files that settings name
@@ -81,6 +81,7 @@ pub(super) fn in_pieces(files: &[(PathBuf, String)], named: Files<'_>) -> Option
     probes::check_missing(&reader.config, &run);
     attributes::check_contradictions(&reader.config, &run);
     canary::check_marks(&reader.config, &run);
+    source::check_strangers(&reader.config, &run);
     node_tables.iter().for_each(|node| nodes::check_speaker(&reader.config, node));
     drop((vips, node_tables));
     run.into_errors().is_empty().then_some(reader.config)
@@ -102,6 +103,7 @@ pub(super) fn whole(files: &[(PathBuf, String)], named: Files<'_>) -> Result<Con
     probes::check_missing(&reader.config, &run);
     attributes::check_contradictions(&reader.config, &run);
     canary::check_marks(&reader.config, &run);
+    source::check_strangers(&reader.config, &run);
     node_tables.iter().for_each(|node| nodes::check_speaker(&reader.config, node));
     drop((vips, node_tables));
     let mut errors = run.into_errors();
@@ -130,6 +132,7 @@ struct Reader {
     config: Config,
     tables: Seen<&'static str>,
     services: Seen<String>,
+    sources: Seen<String>,
     listeners: Listeners,
     vips: Seen<IpAddr>,
     shared: Shared,
@@ -146,10 +149,12 @@ impl Default for Reader {
                 first_mark: canary::default_first_mark(),
                 nodes: None,
                 services: Default::default(),
+                sources: Default::default(),
                 vips: Default::default(),
             },
             tables: Seen::default(),
             services: Seen::default(),
+            sources: Seen::default(),
             listeners: Seen::default(),
             vips: Seen::default(),
             shared: Shared::default(),
@@ -177,6 +182,11 @@ impl Reader {
         }
         if let Some(node) = section.get("probes").filter(|node| self.alone(node, "probes")) {
             self.config.probes = probes::read(&node);
+        }
+        for (name, node) in section.get("source").and_then(|node| node.entries()).unwrap_or_default() {
+            if self.sources.first_key(&node, &name.to_owned(), || format!("source {name}")) {
+                self.config.sources.extend(source::read(&node, name));
+            }
         }
         for (name, node) in section.get("service").and_then(|node| node.entries()).unwrap_or_default() {
             self.service(name, &node);

@@ -1,7 +1,9 @@
-//! A service's pool: `[[service.NAME.backends]]` or `pool_file`, and `[service.NAME.addresses]`.
+//! A service's pool: `[[service.NAME.backends]]`, `pool` or `pool_file`, and `[service.NAME.addresses]`.
+
+mod reference;
 
 use super::Problem;
-use super::model::{Admin, Backend, ConnectionLimits, HostAddresses, Pool};
+use super::model::{Admin, Backend, ConnectionLimits, HostAddresses, Pool, PoolId};
 use super::twice::Seen;
 use super::value::{CONNECTIONS, LOWER_ABOVE_UPPER, MAX_WEIGHT, WEIGHT, address, host};
 use super::walk::{Node, Section};
@@ -79,21 +81,32 @@ pub(super) fn read(
     scheduler: Option<&ipvs::Service>,
     mut addresses: Addresses<'_>,
 ) -> Option<(Pool, HostAddresses)> {
-    let pool = match (section.get("pool_file"), section.get("backends")) {
-        (Some(file), None) => file.path(POOL_FILE).map(Pool::File),
-        (None, Some(node)) => backends(&node, scheduler, &mut addresses).map(Pool::Inline),
-        (Some(file), Some(node)) => {
-            let reason =
-                format!("pool_file and backends exclude each other; backends are at {}", node.place());
-            file.report_key(Problem::Conflict(reason));
-            file.path(POOL_FILE);
-            backends(&node, scheduler, &mut addresses);
+    let inline = section.get("backends");
+    let backends = inline.as_ref().map(|node| backends(node, scheduler, &mut addresses).map(Pool::Inline));
+    let file = section.get("pool_file");
+    let in_file =
+        file.as_ref().map(|node| node.path(POOL_FILE).map(|file| Pool::Sources(vec![PoolId::File(file)])));
+    let elsewhere = section.get("pool");
+    let in_sources = elsewhere.as_ref().map(|node| reference::read(node).map(Pool::Sources));
+    let given: Vec<_> = [("backends", inline), ("pool_file", file), ("pool", elsewhere)]
+        .into_iter()
+        .filter_map(|(key, node)| Some((key, node?)))
+        .collect();
+    let pool = match &given[..] {
+        [] => {
+            let node = section.node();
+            let expected =
+                format!("pool, pool_file, or one or more backends as [[{}.backends]]", node.name());
+            node.report_key(Problem::Missing { expected });
             None
         }
-        (None, None) => {
-            let node = section.node();
-            let expected = format!("pool_file, or one or more backends as [[{}.backends]]", node.name());
-            node.report_key(Problem::Missing { expected });
+        [_] => backends.or(in_file).or(in_sources).flatten(),
+        [(first, place), others @ ..] => {
+            for (key, node) in others {
+                let reason =
+                    format!("{key} and {first} exclude each other; the other is at {}", place.place());
+                node.report_key(Problem::Conflict(reason));
+            }
             None
         }
     };
@@ -143,7 +156,13 @@ fn backend(node: &Node<'_>, hosts: &mut Seen<String>, addresses: &mut Addresses<
     let weight = section.get("weight").map_or(Some(1), |node| node.integer(WEIGHT, 0..=MAX_WEIGHT));
     let pooled = section.get("pooled").map_or(Some(Admin::Pooled), |node| pooled(&node));
     let limits = limits(&section);
-    Some(Backend { host: host?.into(), weight: Weight::new(weight?).ok()?, pooled: pooled?, limits: limits? })
+    Some(Backend {
+        host: host?.into(),
+        weight: Weight::new(weight?).ok()?,
+        pooled: pooled?,
+        limits: limits?,
+        addresses: None,
+    })
 }
 
 fn limits(section: &Section<'_>) -> Option<ConnectionLimits> {

@@ -32,6 +32,7 @@ const KEYS: &[&str] = &[
     "slow_start",
     "require_on_link",
     "require",
+    "pool",
     "pool_file",
     "backends",
     "checks",

@@ -4,13 +4,13 @@ use super::inventory::Snapshots;
 use super::nodes::NodePeers;
 use super::saved::Saved;
 use super::settings::WantedSettings;
-use crate::config::Bgp;
+use crate::config::{Bgp, PoolId, SourceSettings};
 use crate::fib;
 use bgp::RouteSet;
 use health::Check;
 use ipvs::{ServiceKey, Table};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -26,7 +26,7 @@ pub enum Action {
     /// Write the state file, and wait until it is written before anything else: the kernel must not hold an entry
     /// that a crash would leave without an owner.
     SaveFirst(Saved),
-    /// Keep exactly these contents of pool files for a later process.
+    /// Keep exactly these contents of pools for a later process.
     KeepSnapshots(Snapshots),
     /// Bring our part of the kernel's IPVS table to this.
     SyncIpvs(WantedTable),
@@ -50,8 +50,8 @@ pub enum Action {
     Hasten(BTreeSet<Arc<Check>>),
     /// Watch the ways to exactly these addresses.
     WatchPaths(BTreeSet<IpAddr>),
-    /// Watch exactly these pool files.
-    WatchFiles(BTreeSet<PathBuf>),
+    /// Follow exactly these pools.
+    WatchPools(WantedPools),
     /// Look exactly these names up, now and periodically.
     ResolveHosts(BTreeSet<String>),
     /// Answer an operator's request.
@@ -86,10 +86,19 @@ impl Action {
             | Self::SetChecks(_)
             | Self::Hasten(_)
             | Self::WatchPaths(_)
-            | Self::WatchFiles(_)
+            | Self::WatchPools(_)
             | Self::ResolveHosts(_) => false,
         }
     }
+}
+
+/// Which pools are wanted that are kept elsewhere, and how their sources are reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct WantedPools {
+    /// The pools.
+    pub pools: BTreeSet<PoolId>,
+    /// The sources, also those that no pool is wanted of.
+    pub sources: BTreeMap<Arc<str>, SourceSettings>,
 }
 
 /// What the kernel's table is to hold of ours.

@@ -4,7 +4,7 @@ use super::inventory::Snapshots;
 use super::nodes::{Cluster, Seen};
 use super::path::PathSeen;
 use super::saved::{Saved, SetWeight, VipWord};
-use crate::config::{Admin, Backend, Config};
+use crate::config::{Admin, Backend, Config, PoolId};
 use crate::fib;
 use bgp::Prefix;
 use health::{Advice, Check, Verdict};
@@ -12,7 +12,6 @@ use ipvs::{DaemonRole, DestinationKey, ServiceKey, Table};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,17 +23,24 @@ pub enum Event {
     Restored {
         /// What the state file holds.
         saved: Saved,
-        /// The last good content of each pool file.
+        /// The last good content of each pool that is kept elsewhere.
         snapshots: Snapshots,
     },
     /// A validated configuration, whole: at start, and for each reload that was accepted.
     Configured(Arc<Config>),
-    /// A pool file was read, whole, or could not be: then the message, which names file and place.
+    /// A pool was read, whole, or could not be: then the message, which names it and the place.
     PoolRead {
-        /// The file.
-        path: PathBuf,
+        /// The pool.
+        pool: PoolId,
         /// Its backends, or why there are none.
         outcome: Result<Vec<Backend>, String>,
+    },
+    /// A source of several pools can be read and has said all that is wanted of it; or it cannot, and why.
+    SourceSaid {
+        /// Its name.
+        source: Arc<str>,
+        /// How it is.
+        outcome: Result<(), String>,
     },
     /// A host name was looked up.
     Resolved {

@@ -38,6 +38,7 @@ mod tests {
                 weight,
                 pooled: Admin::Pooled,
                 limits: Default::default(),
+                addresses: None,
             })
             .collect()
     }

@@ -1,42 +1,50 @@
 //! What the sources say: which backends each service has, and at which addresses.
 
+mod listing;
+mod snapshots;
+
+pub use listing::{Addresses, Listed, Listing};
+pub use snapshots::Snapshots;
+
+use super::uses::Users;
 use super::{Timestamp, guard};
-use crate::config::{Backend, Config, Pool as PoolSource, Service, Threshold};
+use crate::config::{Backend, PoolId, Service, Threshold};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The last word of each source.
 #[derive(Clone, Debug, Default)]
 pub struct Inventory {
-    files: BTreeMap<PathBuf, PoolFile>,
+    pools: BTreeMap<PoolId, KnownPool>,
+    sources: BTreeMap<Arc<str>, KnownSource>,
     names: BTreeMap<String, Name>,
-    /// What an earlier process had read of files that were not read yet.
-    earlier: Snapshots,
+    /// Which services have backends of these names to be looked up.
+    name_users: BTreeMap<Arc<str>, Users>,
+    /// The names of each service that has any.
+    names_of: BTreeMap<Arc<str>, BTreeSet<Arc<str>>>,
+    /// What each pool is obeyed with, and what an earlier process had read of those that were not read yet.
+    kept: Snapshots,
 }
 
-/// The last good content of pool files.
-pub type Snapshots = BTreeMap<PathBuf, Arc<Vec<Backend>>>;
-
-/// A pool file: its last good content and, if the last read failed or was held back, why.
+/// A pool that is kept elsewhere: its last good content and, if the last reading failed or was held back, why.
 #[derive(Clone, Debug, Default)]
-pub struct PoolFile {
+pub struct KnownPool {
     /// The last good content; none until the first.
     pub backends: Option<Arc<Vec<Backend>>>,
-    /// What the file says but is not obeyed yet, because it takes too much out at once.
+    /// What the source says but is not obeyed yet, because it takes too much out at once.
     pub held: Option<Arc<Vec<Backend>>>,
-    /// Why the last read failed or was held back; the last good content goes on.
+    /// Why the last reading failed or was held back; the last good content goes on.
     pub error: Option<String>,
-    /// Whether the content is that of an earlier process, because the file could not be read since.
+    /// Whether the content is that of an earlier process, because the pool could not be read since.
     pub is_stale: bool,
-    /// Reads that failed or were held back, since start.
+    /// Readings that failed or were held back, since start.
     pub errors: u64,
     /// When the content last changed.
     pub since: Timestamp,
 }
 
-impl PoolFile {
+impl KnownPool {
     fn obey(&mut self, backends: Arc<Vec<Backend>>, now: Timestamp) {
         (self.error, self.held, self.is_stale) = (None, None, false);
         if self.backends.as_ref() != Some(&backends) {
@@ -44,6 +52,28 @@ impl PoolFile {
             self.since = now;
         }
     }
+
+    /// Goes on with what an earlier process had read, if nothing else is known. True when that changed something.
+    fn fall_back(&mut self, earlier: Option<Arc<Vec<Backend>>>, now: Timestamp) -> bool {
+        let is_used = self.backends.is_none() && earlier.is_some();
+        if is_used {
+            self.backends = earlier;
+            self.is_stale = true;
+            self.since = now;
+        }
+        is_used
+    }
+}
+
+/// A source of several pools.
+#[derive(Clone, Debug, Default)]
+pub struct KnownSource {
+    /// Why it cannot be read, if so; what it said goes on.
+    pub error: Option<String>,
+    /// How often it could not be read, since start.
+    pub outages: u64,
+    /// Since when it is live, or cannot be read.
+    pub since: Timestamp,
 }
 
 /// A host name: its last good addresses and, if the last look-up failed, why.
@@ -55,111 +85,109 @@ pub struct Name {
     pub error: Option<String>,
 }
 
-/// What a service's sources say about it.
-#[derive(Debug)]
-pub enum Listing<'a> {
-    /// Some source has not answered yet; nothing may be concluded.
-    Waiting(String),
-    /// Every source has answered.
-    Known(Vec<Listed<'a>>),
-}
-
-/// A backend of a service and its addresses.
-#[derive(Clone, Debug)]
-pub struct Listed<'a> {
-    /// As the source has it.
-    pub backend: Backend,
-    /// Its addresses, or why there are none.
-    pub addresses: Result<Addresses<'a>, String>,
-}
-
-/// The addresses of a host.
-#[derive(Clone, Copy, Debug)]
-pub enum Addresses<'a> {
-    /// As they are configured.
-    Given(&'a [IpAddr]),
-    /// The host is an address itself.
-    Itself(IpAddr),
-    /// As the name was looked up.
-    Found(&'a BTreeSet<IpAddr>),
-}
-
-impl Addresses<'_> {
-    /// All of them, in no order.
-    pub fn iter(&self) -> impl Iterator<Item = IpAddr> + '_ {
-        let (given, itself, found) = match self {
-            Self::Given(given) => (Some(given.iter()), None, None),
-            Self::Itself(address) => (None, Some(*address), None),
-            Self::Found(found) => (None, None, Some(found.iter())),
-        };
-        given.into_iter().flatten().chain(found.into_iter().flatten()).copied().chain(itself)
-    }
+/// How the sources of a service are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trouble {
+    /// Why one of them could not be read last, or is held back.
+    pub error: Option<String>,
+    /// Whether something is as an earlier process had read it.
+    pub is_stale: bool,
+    /// Whether a large change is held back.
+    pub is_held: bool,
+    /// Readings that failed or were held back, since start.
+    pub errors: u64,
 }
 
 impl Inventory {
     /// Begins with what an earlier process had read. It is used when the source fails, and is what its first
     /// content is held against.
     pub fn restore(&mut self, snapshots: Snapshots) {
-        for (path, backends) in snapshots {
-            self.earlier.insert(path, backends);
-        }
+        self.kept = snapshots;
     }
 
-    /// Takes a pool file's content or failure. Content that takes out more than `max_change` of the pool is held
-    /// back.
+    /// Takes a pool's content or failure. Content that takes out more than `max_change` of the pool is held back.
     pub fn pool_read(
         &mut self,
-        path: &Path,
+        id: &PoolId,
         outcome: Result<Vec<Backend>, String>,
         max_change: Threshold,
         now: Timestamp,
     ) {
-        let earlier = self.earlier.remove(path);
-        let file = self.files.entry(path.into()).or_default();
+        let pool = self.pools.entry(id.clone()).or_default();
         let outcome = outcome.and_then(|backends| {
-            let before = file.backends.as_ref().or(earlier.as_ref());
+            let before = pool.backends.as_ref().or_else(|| self.kept.get(id));
             match before.and_then(|before| guard::too_much(before, &backends, max_change)) {
                 None => Ok(Arc::new(backends)),
                 Some(numbers) => {
-                    file.held = Some(Arc::new(backends));
-                    Err(format!("{}: held back: {numbers}", path.display()))
+                    pool.held = Some(Arc::new(backends));
+                    Err(format!("{id}: held back: {numbers}"))
                 }
             }
         });
         match outcome {
-            Ok(backends) => file.obey(backends, now),
+            Ok(backends) => {
+                pool.obey(Arc::clone(&backends), now);
+                self.kept.keep(id, backends);
+            }
             Err(error) => {
-                file.errors += 1;
-                file.error = Some(error);
-                if let (None, Some(earlier)) = (&file.backends, earlier) {
-                    file.backends = Some(earlier);
-                    file.is_stale = true;
-                    file.since = now;
-                }
+                pool.errors += 1;
+                pool.error = Some(error);
+                pool.fall_back(self.kept.get(id).cloned(), now);
             }
         }
     }
 
-    /// Obeys what is held back of a pool file if `max_change` lets it through; true when it does.
-    pub fn judge_held(&mut self, path: &Path, max_change: Threshold, now: Timestamp) -> bool {
-        let Some(file) = self.files.get(path) else { return false };
-        let (Some(before), Some(held)) = (&file.backends, &file.held) else { return false };
-        guard::too_much(before, held, max_change).is_none() && self.confirm(path, now)
+    /// Takes a source's word on how it is. Gives those of `pools`, which are its, that go on with what an earlier process had
+    /// read.
+    pub fn source_said<'a>(
+        &mut self,
+        source: &Arc<str>,
+        outcome: Result<(), String>,
+        pools: impl Iterator<Item = &'a PoolId>,
+        now: Timestamp,
+    ) -> Vec<PoolId> {
+        let known = self
+            .sources
+            .entry(Arc::clone(source))
+            .or_insert_with(|| KnownSource { since: now, ..KnownSource::default() });
+        let was_away = known.error.is_some();
+        known.outages += u64::from(outcome.is_err() && !was_away);
+        if was_away != outcome.is_err() {
+            known.since = now;
+        }
+        known.error = outcome.err();
+        if known.error.is_none() {
+            return Vec::new();
+        }
+        let mut fallen_back = Vec::new();
+        for id in pools {
+            let pool = self.pools.entry(id.clone()).or_default();
+            if pool.fall_back(self.kept.get(id).cloned(), now) {
+                fallen_back.push(id.clone());
+            }
+        }
+        fallen_back
     }
 
-    /// Lets what is held back of a pool file through. False when nothing is.
-    pub fn confirm(&mut self, path: &Path, now: Timestamp) -> bool {
-        let Some(file) = self.files.get_mut(path) else { return false };
-        let Some(held) = file.held.take() else { return false };
-        file.obey(held, now);
+    /// Obeys what is held back of a pool if `max_change` lets it through; true when it does.
+    pub fn judge_held(&mut self, id: &PoolId, max_change: Threshold, now: Timestamp) -> bool {
+        let Some(pool) = self.pools.get(id) else { return false };
+        let (Some(before), Some(held)) = (&pool.backends, &pool.held) else { return false };
+        guard::too_much(before, held, max_change).is_none() && self.confirm(id, now)
+    }
+
+    /// Lets what is held back of a pool through. False when nothing is.
+    pub fn confirm(&mut self, id: &PoolId, now: Timestamp) -> bool {
+        let Some(pool) = self.pools.get_mut(id) else { return false };
+        let Some(held) = pool.held.take() else { return false };
+        pool.obey(Arc::clone(&held), now);
+        self.kept.keep(id, held);
         true
     }
 
-    /// The content that each pool file is obeyed with, for a later process.
-    pub fn snapshots(&self) -> Snapshots {
-        let files = self.files.iter().filter_map(|(path, file)| Some((path.clone(), file.backends.clone()?)));
-        let unread = self.earlier.iter().map(|(path, backends)| (path.clone(), Arc::clone(backends)));
-        unread.chain(files).collect()
+    /// The content that each pool is obeyed with, for a later process, if it is not what was last given so.
+    pub fn unkept(&mut self) -> Option<Snapshots> {
+        self.kept.changed()
     }
 
     /// Takes a name's addresses or failure. True when something a service may wait for or use changed.
@@ -181,9 +209,14 @@ impl Inventory {
         }
     }
 
-    /// A pool file's state, if it was ever read.
-    pub fn file(&self, path: &Path) -> Option<&PoolFile> {
-        self.files.get(path)
+    /// What is known of a pool, if it was ever read.
+    pub fn pool(&self, id: &PoolId) -> Option<&KnownPool> {
+        self.pools.get(id)
+    }
+
+    /// What is known of a source, if it ever said how it is.
+    pub fn source(&self, name: &str) -> Option<&KnownSource> {
+        self.sources.get(name)
     }
 
     /// A name's state, if it was ever looked up.
@@ -191,84 +224,48 @@ impl Inventory {
         self.names.get(host)
     }
 
-    /// Whether a service has a backend whose name has to be looked up.
-    pub fn uses(&self, service: &Service, host: &str) -> bool {
-        fixed_addresses(service, host).is_none()
-            && self.backends(service).unwrap_or_default().iter().any(|backend| *backend.host == *host)
+    /// The services that have a backend whose name is looked up.
+    pub fn users_of_name(&self, host: &str) -> impl Iterator<Item = &Arc<str>> {
+        self.name_users.get(host).into_iter().flatten()
     }
 
-    /// Whether a service's pool file could not be read, so that waiting for it is over.
+    /// How a service's sources are.
+    pub fn trouble(&self, service: &Service) -> Trouble {
+        let mut trouble = Trouble::default();
+        for id in service.pool.sources() {
+            if let Some(pool) = self.pools.get(id) {
+                trouble.error = trouble.error.or_else(|| pool.error.clone());
+                trouble.is_stale |= pool.is_stale;
+                trouble.is_held |= pool.held.is_some();
+                trouble.errors += pool.errors;
+            }
+            trouble.error = trouble.error.or_else(|| self.outage(id));
+        }
+        trouble
+    }
+
+    /// Whether a pool of a service could not be read, so that waiting for it is over.
     pub fn has_failed(&self, service: &Service) -> bool {
-        match &service.pool {
-            PoolSource::File(path) => self.files.get(path).is_some_and(|file| file.error.is_some()),
-            PoolSource::Inline(_) => false,
-        }
+        service.pool.sources().iter().any(|id| {
+            self.pools.get(id).is_some_and(|pool| pool.error.is_some()) || self.outage(id).is_some()
+        })
     }
 
-    /// What is known about a service's backends.
-    pub fn listing<'a>(&'a self, service: &'a Service) -> Listing<'a> {
-        let Some(backends) = self.backends(service) else {
-            return Listing::Waiting("its pool file has not been read yet".into());
-        };
-        let mut listed = Vec::with_capacity(backends.len());
-        for backend in backends {
-            let addresses = match fixed_addresses(service, &backend.host) {
-                Some(fixed) => Ok(fixed),
-                None => match self.names.get(&*backend.host) {
-                    None => return Listing::Waiting(format!("{} has not been looked up yet", backend.host)),
-                    Some(Name { addresses: Some(addresses), .. }) => Ok(Addresses::Found(addresses)),
-                    Some(Name { error, .. }) => Err(error.clone().unwrap_or_default()),
-                },
-            };
-            listed.push(Listed { backend: backend.clone(), addresses });
-        }
-        Listing::Known(listed)
+    /// Why the source of a pool cannot be read, if it cannot.
+    fn outage(&self, id: &PoolId) -> Option<String> {
+        let PoolId::Remote { source, .. } = id else { return None };
+        self.sources.get(source)?.error.as_ref().map(|error| format!("{source}: {error}"))
     }
 
-    /// The pool files that the configuration names.
-    pub fn wanted_files(config: &Config) -> BTreeSet<PathBuf> {
-        config
-            .services
-            .values()
-            .filter_map(|service| match &service.pool {
-                PoolSource::File(path) => Some(path.clone()),
-                PoolSource::Inline(_) => None,
-            })
-            .collect()
+    /// Forgets pools and sources that nobody wants any more.
+    pub fn forget_others<V, W>(&mut self, pools: &BTreeMap<PoolId, V>, sources: &BTreeMap<Arc<str>, W>) {
+        self.pools.retain(|id, _| pools.contains_key(id));
+        self.sources.retain(|name, _| sources.contains_key(name));
+        self.kept.forget_others(pools);
     }
 
     /// The names that have to be looked up.
-    pub fn wanted_names(&self, config: &Config) -> BTreeSet<String> {
-        let mut names = BTreeSet::new();
-        for service in config.services.values() {
-            for backend in self.backends(service).unwrap_or_default() {
-                if fixed_addresses(service, &backend.host).is_none() {
-                    names.insert(backend.host.to_string());
-                }
-            }
-        }
-        names
-    }
-
-    /// Forgets files and names that nobody wants any more.
-    pub fn forget_others(&mut self, files: &BTreeSet<PathBuf>, names: &BTreeSet<String>) {
-        self.files.retain(|path, _| files.contains(path));
-        self.earlier.retain(|path, _| files.contains(path));
-        self.names.retain(|name, _| names.contains(name));
-    }
-
-    fn backends<'a>(&'a self, service: &'a Service) -> Option<&'a [Backend]> {
-        match &service.pool {
-            PoolSource::Inline(backends) => Some(backends),
-            PoolSource::File(path) => self.files.get(path)?.backends.as_deref().map(Vec::as_slice),
-        }
-    }
-}
-
-/// Addresses that need no look-up: configured ones, or a host that is an address itself.
-fn fixed_addresses<'a>(service: &'a Service, host: &str) -> Option<Addresses<'a>> {
-    match service.addresses.get(host) {
-        Some(addresses) => Some(Addresses::Given(addresses)),
-        None => host.parse().ok().map(Addresses::Itself),
+    pub fn wanted_names(&self) -> BTreeSet<String> {
+        self.name_users.keys().map(ToString::to_string).collect()
     }
 }

@@ -39,8 +39,9 @@ pub mod pool;
 pub mod ramp;
 pub mod saved;
 pub mod settings;
+pub mod sources;
 pub mod state;
-pub mod step;
+mod step;
 #[cfg(test)]
 mod tests;
 pub mod time;

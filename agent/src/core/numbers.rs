@@ -4,7 +4,6 @@
 use super::canary::{Canary, Song};
 use super::member::{Counts, Pool};
 use super::nodes::{self, view::NodesNumbers};
-use super::outcome::pool_file;
 use super::pool::Health;
 use super::state::{ServiceState, State};
 use crate::config::Family;
@@ -101,14 +100,14 @@ pub fn numbers(state: &State) -> Numbers {
 }
 
 fn of_service(state: &State, service: &ServiceState) -> ServiceNumbers {
-    let file = pool_file(&service.config).and_then(|path| state.inventory.file(path));
+    let trouble = state.inventory.trouble(&service.config);
     let pools = service.pools.iter();
     ServiceNumbers {
         name: Arc::clone(&service.config.name),
-        source_failed: file.is_some_and(|file| file.error.is_some()) || service.refused.is_some(),
-        source_held: file.is_some_and(|file| file.held.is_some()),
-        source_stale: file.is_some_and(|file| file.is_stale),
-        source_errors: file.map_or(0, |file| file.errors),
+        source_failed: trouble.error.is_some() || service.refused.is_some(),
+        source_held: trouble.is_held,
+        source_stale: trouble.is_stale,
+        source_errors: trouble.errors,
         pools: pools.map(|(family, pool)| of_pool(service, (*family).into(), pool)).collect(),
         secured: secured(service),
         certificate_expires: None,

@@ -7,7 +7,7 @@ use super::member::Pool;
 use super::orders;
 use super::saved::{Change, SetWeight, VipWord};
 use super::state::{ServiceState, State};
-use crate::config::{Admin, Family, Pool as PoolSource, Service, Threshold};
+use crate::config::{Admin, Family, Pool as PoolSource, PoolId, Service, Threshold};
 use crate::suggest::suggest;
 use ipvs::Weight;
 use std::collections::BTreeSet;
@@ -149,18 +149,19 @@ fn confirm(state: &mut State, name: &str, now: Timestamp) -> Answer {
         let near = near.into_iter().map(Into::into).collect();
         return Err(Refusal::UnknownService { service: name.into(), near });
     };
-    let PoolSource::File(path) = service.config.pool.clone() else {
+    let PoolSource::Sources(pools) = service.config.pool.clone() else {
         return Err(Refusal::Nothing {
             message: format!("{name} has its backends in the configuration itself"),
         });
     };
-    if !state.inventory.confirm(&path, now) {
-        return Err(Refusal::Nothing { message: format!("nothing of {} is held back", path.display()) });
+    let confirmed: Vec<&PoolId> = pools.iter().filter(|id| state.inventory.confirm(id, now)).collect();
+    if confirmed.is_empty() {
+        return Err(Refusal::Nothing { message: format!("nothing of {} is held back", in_words(&pools)) });
     }
-    let shares = |other: &&String| state.services[*other].config.pool == PoolSource::File(path.clone());
-    let services = state.services.keys().filter(shares).cloned().collect();
-    let message = format!("what {} says is obeyed now", path.display());
-    Ok(Done { host: name.into(), services, message })
+    let users = confirmed.iter().filter_map(|id| state.pool_users.get(*id)).flatten();
+    let services: BTreeSet<String> = users.map(ToString::to_string).collect();
+    let message = format!("what {} says is obeyed now", in_words(confirmed));
+    Ok(Done { host: name.into(), services: services.into_iter().collect(), message })
 }
 
 /// Refuses what would leave a pool with fewer serving backends than its threshold asks for.
@@ -244,7 +245,12 @@ fn out_by_source(state: &State, host: &str, services: &[String]) -> Option<Strin
 /// Where a service's backends are written down.
 pub fn source_of(service: &Service) -> String {
     match &service.pool {
-        PoolSource::File(path) => path.display().to_string(),
+        PoolSource::Sources(pools) => in_words(pools),
         PoolSource::Inline(_) => service.origin.to_string(),
     }
+}
+
+/// Pools in one line, in their order.
+fn in_words<'a>(pools: impl IntoIterator<Item = &'a PoolId>) -> String {
+    pools.into_iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }

@@ -10,13 +10,12 @@ use super::pool::Standing;
 use super::state::{Phase, START_GRACE, ServiceState, State, service_keys};
 use super::uses::{self, Changed, Uses};
 use super::vip::{Holds, Vip};
-use super::{Timestamp, canary, marks, nodes, orders, why};
-use crate::config::{Bgp, Pool as PoolSource, Service};
+use super::{Timestamp, canary, marks, nodes, orders, sources, why};
+use crate::config::Bgp;
 use bgp::{Prefix, RouteSet};
 use ipvs::{Family, ServiceKey};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,8 +35,10 @@ pub(super) struct Dirty {
     pub(super) vips: BTreeSet<IpAddr>,
     /// All of them.
     pub(super) every_vip: bool,
-    /// Files and names that are wanted.
+    /// All that is wanted of sources: another configuration.
     pub(super) sources: bool,
+    /// Services of which a pool has other backends.
+    pub(super) listed: BTreeSet<String>,
     /// Whether a service's sources have spoken.
     pub(super) spoken: bool,
     /// What services use that have left, or were listed anew.
@@ -59,18 +60,10 @@ pub(super) struct Dirty {
     pub(super) nodes: bool,
 }
 
-/// The pool file of a service, if it has one.
-pub(super) fn pool_file(service: &Service) -> Option<&PathBuf> {
-    match &service.pool {
-        PoolSource::File(path) => Some(path),
-        PoolSource::Inline(_) => None,
-    }
-}
-
 /// Works off what is dirty and gives the states that changed, in the order in which they are safe.
 pub(super) fn conclude(state: &mut State, mut dirty: Dirty, now: Timestamp) -> Vec<Action> {
     let mut actions = Vec::new();
-    sources(state, &dirty, &mut actions);
+    sources::want(state, &dirty, &mut actions);
     if state.kernel.is_read {
         marks::adopt(state);
         relist(state, &mut dirty, now);
@@ -105,31 +98,6 @@ pub(super) fn conclude(state: &mut State, mut dirty: Dirty, now: Timestamp) -> V
         actions.push(Action::Save(state.saved.clone()));
     }
     actions
-}
-
-/// Which files and names are to be watched.
-fn sources(state: &mut State, dirty: &Dirty, actions: &mut Vec<Action>) {
-    let Some(config) = state.config.as_ref().filter(|_| dirty.sources) else { return };
-    let files = Inventory::wanted_files(config);
-    let names = state.inventory.wanted_names(config);
-    state.inventory.forget_others(&files, &names);
-    if state.emitted.files.as_ref() != Some(&files) {
-        actions.push(Action::WatchFiles(files.clone()));
-        state.emitted.files = Some(files);
-    }
-    if state.emitted.names.as_ref() != Some(&names) {
-        actions.push(Action::ResolveHosts(names.clone()));
-        state.emitted.names = Some(names);
-    }
-    let snapshots = state.inventory.snapshots();
-    if state.emitted.snapshots != snapshots {
-        actions.push(Action::KeepSnapshots(snapshots.clone()));
-        state.emitted.snapshots = snapshots;
-    }
-    if state.emitted.bgp != config.bgp {
-        state.emitted.bgp.clone_from(&config.bgp);
-        actions.extend(config.bgp.clone().map(Action::SetPeers));
-    }
 }
 
 fn relist(state: &mut State, dirty: &mut Dirty, now: Timestamp) {

@@ -1,7 +1,7 @@
 //! The core's state. The engine owns the only one; [`super::step`] changes it.
 
 use super::Timestamp;
-use super::action::{Notice, WantedTable};
+use super::action::{Notice, WantedPools, WantedTable};
 use super::canary::Canary;
 use super::families::PerFamily;
 use super::inventory::Inventory;
@@ -14,7 +14,7 @@ use super::saved::Saved;
 use super::uses::{ByCheck, Users};
 use super::verdicts::Verdicts;
 use super::vip::Vip;
-use crate::config::{Attributes, Config, Service};
+use crate::config::{Attributes, Config, PoolId, Service};
 use health::Check;
 use ipvs::{DaemonRole, Protocol, ServiceKey, Table};
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,6 +49,8 @@ pub struct State {
     /// Which services are on a VIP.
     pub(super) vip_users: BTreeMap<IpAddr, Users>,
     pub(super) vips: BTreeMap<IpAddr, Vip>,
+    /// Which services have their backends in a pool that is kept elsewhere.
+    pub(super) pool_users: BTreeMap<PoolId, Users>,
     /// What is said of announcements of single VIPs.
     pub(super) said: BTreeMap<IpAddr, Attributes>,
     /// VIPs that keep their state for now, and until when.
@@ -177,11 +179,10 @@ pub struct Emitted {
     pub(super) is_table_late: bool,
     pub(super) checks: Option<BTreeSet<Arc<Check>>>,
     pub(super) paths: Option<BTreeSet<IpAddr>>,
-    pub(super) files: Option<BTreeSet<std::path::PathBuf>>,
+    pub(super) pools: Option<WantedPools>,
     pub(super) names: Option<BTreeSet<String>>,
     pub(super) routes: Option<bgp::RouteSet>,
     pub(super) bgp: Option<crate::config::Bgp>,
-    pub(super) snapshots: super::inventory::Snapshots,
 }
 
 impl State {

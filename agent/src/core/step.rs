@@ -3,17 +3,15 @@
 use super::action::{Action, Level, Notice};
 use super::event::{Command, ConnectionCount, Event, Request};
 use super::families::PerFamily;
-use super::inventory::Inventory;
 use super::outcome::{self, Dirty};
 use super::saved::Expired;
 use super::state::{DRAIN_POLL, Phase, START_GRACE, ServiceState, State, service_keys};
 use super::uses::{self, Users, Uses};
-use super::{Timestamp, canary, desired, marks, operator, orders, path};
-use crate::config::{Backend, Config, Service, Threshold};
+use super::{Timestamp, canary, desired, marks, operator, orders, path, sources};
+use crate::config::{Config, PoolId, Service};
 use ipvs::{DestinationKey, ServiceKey, Table};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,8 +29,11 @@ pub fn step(state: &mut State, event: Event, now: Timestamp) -> Vec<Action> {
             state.inventory.restore(snapshots);
         }
         Event::Configured(config) => configure(state, config, &mut dirty, now),
-        Event::PoolRead { path, outcome } => pool_read(state, path, outcome, &mut dirty, now),
-        Event::Resolved { host, outcome } => resolved(state, host, outcome, &mut dirty),
+        Event::PoolRead { pool, outcome } => sources::pool_read(state, &pool, outcome, &mut dirty, now),
+        Event::SourceSaid { source, outcome } => {
+            sources::source_said(state, &source, outcome, &mut dirty, now)
+        }
+        Event::Resolved { host, outcome } => sources::resolved(state, host, outcome, &mut dirty),
         Event::Checked { check, verdict, failure, advice } => {
             canary::hear(state, &check, (verdict, failure.as_deref()), now);
             last.extend(marks::doubt(state, &check, verdict, now));
@@ -140,7 +141,8 @@ fn configure(state: &mut State, config: Arc<Config>, dirty: &mut Dirty, now: Tim
         state.leaving_vips.entry(vip).or_insert(now + delay);
     }
     state.leaving_vips.retain(|vip, _| !state.vip_users.contains_key(vip));
-    judge_held_anew(state, &config, now);
+    state.pool_users = pool_users(&config);
+    sources::judge_held_anew(state, now);
     if state.wanted.settings.settings != config.ipvs {
         Arc::make_mut(&mut state.wanted.settings).settings = config.ipvs.clone();
         dirty.table = true;
@@ -160,29 +162,14 @@ fn acquired(before: &Service, after: &Service, table: &Table) -> Vec<ServiceKey>
     has.filter(|key| !had.contains(key) && table.contains_key(key)).collect()
 }
 
-/// A reload may let more go at once than before: then what is held back is obeyed.
-fn judge_held_anew(state: &mut State, config: &Config, now: Timestamp) {
-    let is_held = |path: &PathBuf| state.inventory.file(path).is_some_and(|file| file.held.is_some());
-    for path in Inventory::wanted_files(config).into_iter().filter(is_held).collect::<Vec<_>>() {
-        if state.inventory.judge_held(&path, max_change(state, &path), now) {
-            state.notices.push(Notice {
-                level: Level::Info,
-                service: None,
-                subject: Some(path.display().to_string()),
-                what: "what was held back is obeyed now".into(),
-                reason: "max_change lets it through since the configuration was reloaded".into(),
-            });
+fn pool_users(config: &Config) -> BTreeMap<PoolId, Users> {
+    let mut users: BTreeMap<PoolId, Users> = BTreeMap::new();
+    for service in config.services.values() {
+        for pool in service.pool.sources() {
+            users.entry(pool.clone()).or_default().insert(Arc::clone(&service.name));
         }
     }
-}
-
-/// How much of a pool file may go at once. Services that share a file share its content: the strictest guards it.
-fn max_change(state: &State, path: &Path) -> Threshold {
-    let users = state
-        .services
-        .values()
-        .filter(|s| outcome::pool_file(&s.config).is_some_and(|file| file.as_os_str() == path.as_os_str()));
-    users.map(|service| service.config.max_change).min().unwrap_or(Threshold::HALF)
+    users
 }
 
 fn vip_users(config: &Config) -> BTreeMap<IpAddr, Users> {
@@ -193,57 +180,6 @@ fn vip_users(config: &Config) -> BTreeMap<IpAddr, Users> {
         }
     }
     users
-}
-
-fn pool_read(
-    state: &mut State,
-    path: PathBuf,
-    outcome: Result<Vec<Backend>, String>,
-    dirty: &mut Dirty,
-    now: Timestamp,
-) {
-    if let Err(error) = &outcome {
-        let is_new = state.inventory.file(&path).and_then(|file| file.error.as_ref()) != Some(error);
-        if is_new {
-            complain(state, "a pool file was refused; its last good content stays", error);
-        }
-    }
-    let max_change = max_change(state, &path);
-    let held = state.inventory.file(&path).and_then(|file| file.held.clone());
-    // Also after a failure: a service that waited for this file may now be told why.
-    state.inventory.pool_read(&path, outcome, max_change, now);
-    if let Some(file) = state.inventory.file(&path).filter(|file| file.held.is_some() && file.held != held) {
-        let reason = file.error.clone().unwrap_or_default();
-        complain(state, "a large change is held back; the pool goes on as it is", &reason);
-    }
-    source_changed(state, &path, dirty);
-}
-
-/// The services of a pool file have to be listed anew.
-fn source_changed(state: &State, path: &Path, dirty: &mut Dirty) {
-    let users = state
-        .services
-        .values()
-        .filter(|s| outcome::pool_file(&s.config).is_some_and(|file| file.as_os_str() == path.as_os_str()));
-    dirty.relist.extend(users.map(|service| service.config.name.to_string()));
-    dirty.sources = true;
-}
-
-fn resolved(state: &mut State, host: String, outcome: Result<Vec<IpAddr>, String>, dirty: &mut Dirty) {
-    // A look-up that ends too late: kept, its answer would be an old one for the next who wants the name.
-    if !state.emitted.names.as_ref().is_some_and(|names| names.contains(&host)) {
-        return;
-    }
-    if let Err(error) = &outcome {
-        let is_new = state.inventory.name(&host).and_then(|name| name.error.as_ref()) != Some(error);
-        if is_new {
-            complain(state, &format!("{host} could not be looked up; its last addresses stay"), error);
-        }
-    }
-    if state.inventory.resolved(host.clone(), outcome) {
-        let users = state.services.values().filter(|service| state.inventory.uses(&service.config, &host));
-        dirty.relist.extend(users.map(|service| service.config.name.to_string()));
-    }
 }
 
 fn kernel_read(
@@ -302,7 +238,9 @@ fn operate(state: &mut State, request: &Request, dirty: &mut Dirty, now: Timesta
     match &answer {
         Ok(done) => {
             dirty.relist.extend(done.services.iter().cloned());
-            dirty.sources |= matches!(request.command, Command::Confirm { .. });
+            if matches!(request.command, Command::Confirm { .. }) {
+                dirty.listed.extend(done.services.iter().cloned());
+            }
             dirty.operators = true;
             dirty.vips.extend(vip_of(&request.command));
             state.notices.push(Notice {
@@ -443,7 +381,7 @@ fn stop(state: &mut State, now: Timestamp) {
     });
 }
 
-fn complain(state: &mut State, what: &str, reason: &str) {
+pub(super) fn complain(state: &mut State, what: &str, reason: &str) {
     state.notices.push(Notice {
         level: Level::Error,
         service: None,

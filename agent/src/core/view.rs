@@ -364,7 +364,7 @@ pub fn why(state: &State, host: &str) -> Result<Why, Refusal> {
 }
 
 fn service_view(state: &State, name: &str, service: &ServiceState) -> ServiceView {
-    let file = super::outcome::pool_file(&service.config).and_then(|path| state.inventory.file(path));
+    let trouble = state.inventory.trouble(&service.config);
     ServiceView {
         name: name.into(),
         protocol: service.config.protocol.to_string(),
@@ -376,10 +376,10 @@ fn service_view(state: &State, name: &str, service: &ServiceState) -> ServiceVie
         forwarding: service.config.forward.to_string(),
         backend_port: service.config.backend_port,
         source: source_of(&service.config),
-        source_error: file.and_then(|file| file.error.clone()).or_else(|| service.refused.clone()),
-        source_stale: file.is_some_and(|file| file.is_stale),
-        source_held: file.is_some_and(|file| file.held.is_some()),
-        source_errors: file.map_or(0, |file| file.errors),
+        source_error: trouble.error.or_else(|| service.refused.clone()),
+        source_stale: trouble.is_stale,
+        source_held: trouble.is_held,
+        source_errors: trouble.errors,
         waiting: service.waiting.clone(),
         pools: service
             .pools

@@ -21,7 +21,7 @@ use crate::core::{Action, Event, State, nodes, plan, step, view};
 use crate::exec::{addresses, checks, fib, ipvs, paths, routes, saver, snapshots};
 use crate::metrics::Metrics;
 use crate::record::recorder::Recorder;
-use crate::sources::{cluster, files, names};
+use crate::sources::{cluster, names, pools};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -41,8 +41,8 @@ pub struct Executors {
     pub checks: checks::Handle,
     /// The ways to the backends.
     pub paths: paths::Handle,
-    /// The pool files.
-    pub files: files::Handle,
+    /// The pools that are kept elsewhere.
+    pub pools: pools::Handle,
     /// The host names.
     pub names: names::Handle,
     /// What is in the cluster.
@@ -120,7 +120,7 @@ impl Engine {
             routes,
             checks,
             paths,
-            files,
+            pools,
             names,
             cluster,
             saver,
@@ -128,7 +128,7 @@ impl Engine {
         } = self.executors;
         checks.stop();
         paths.stop();
-        files.stop();
+        pools.stop();
         names.stop();
         cluster.stop();
         if let Some(routes) = routes {
@@ -226,7 +226,7 @@ impl Engine {
             Action::SetChecks(checks) => self.executors.checks.set(checks),
             Action::Hasten(checks) => self.executors.checks.hasten(checks),
             Action::WatchPaths(addresses) => self.executors.paths.set(addresses),
-            Action::WatchFiles(files) => self.executors.files.set(files),
+            Action::WatchPools(wanted) => self.executors.pools.set(wanted),
             Action::ResolveHosts(names) => self.executors.names.set(names),
             Action::Reply { id, answer } => self.replies.answer(id, answer),
             Action::Notice(notice) => self.teller.tell(notice).await,

@@ -1,11 +1,12 @@
-//! The last good content of each pool file, one file each, for the next process.
+//! The last good content of each pool that is kept elsewhere, one file each, for the next process.
 
-use crate::config::Backend;
+use crate::config::{Backend, PoolId};
 use crate::core::inventory::Snapshots;
 use crate::ctl::escape;
 use crate::exec::state_file::{StateFileError, replace};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -16,7 +17,7 @@ const NAME_MAX: usize = 255;
 /// One snapshot's file.
 #[derive(Debug, Serialize, Deserialize)]
 struct Snapshot {
-    source: PathBuf,
+    source: PoolId,
     backends: Arc<Vec<Backend>>,
 }
 
@@ -34,7 +35,7 @@ pub fn load(directory: &Path) -> Snapshots {
         .filter_map(|file| match read(&file) {
             Ok(Snapshot { source, backends }) => Some((source, backends)),
             Err(error) => {
-                tracing::warn!(%error, "a snapshot of a pool file cannot be used");
+                tracing::warn!(%error, "a snapshot of a pool cannot be used");
                 None
             }
         })
@@ -75,75 +76,105 @@ impl Handle {
 }
 
 async fn run(directory: PathBuf, mut wanted: watch::Receiver<Snapshots>) {
-    let mut written = Snapshots::new();
+    let mut written = None;
     // When the sender is gone, what it set last is still seen as a change first.
     while wanted.changed().await.is_ok() {
-        let snapshots = wanted.borrow_and_update().clone();
-        let (directory, before) = (directory.clone(), std::mem::take(&mut written));
-        let now = snapshots.clone();
-        let done = tokio::task::spawn_blocking(move || write(&directory, &before, &now)).await;
-        match done {
+        let now = wanted.borrow_and_update().clone();
+        let (directory, before) = (directory.clone(), written.replace(now.clone()));
+        let done = tokio::task::spawn_blocking(move || match before {
+            Some(before) => write_changed(&directory, &before, &now),
+            None => write_all(&directory, &now),
+        });
+        match done.await {
             Ok(errors) => {
                 errors.iter().for_each(|error| tracing::warn!(%error, "a snapshot could not be kept"))
             }
             Err(error) => tracing::error!(%error, "the writer of snapshots has failed"),
         }
-        written = snapshots;
     }
 }
 
-/// Writes the snapshots that changed and removes all others. Goes on after errors, and gives them.
-fn write(directory: &Path, before: &Snapshots, now: &Snapshots) -> Vec<StateFileError> {
-    let mut errors = Vec::new();
-    let mut names = BTreeSet::new();
-    for (source, backends) in now {
-        let name = format!("{}.json", escape(&source.to_string_lossy()));
-        let file = directory.join(&name);
-        if name.len() > NAME_MAX {
-            let error = std::io::Error::other("its path is too long to be a file's name");
-            errors.push(StateFileError::Io { path: source.clone(), source: error });
-            continue;
-        }
-        names.insert(file.clone());
-        if before.get(source) != Some(backends) {
-            let snapshot = Snapshot { source: source.clone(), backends: Arc::clone(backends) };
-            errors.extend(replace(&file, &snapshot).err());
-        }
-    }
+/// Writes all snapshots and removes whatever else is there. Goes on after errors, and gives them.
+fn write_all(directory: &Path, now: &Snapshots) -> Vec<StateFileError> {
+    let mut errors = write_changed(directory, &Snapshots::new(), now);
+    let names: BTreeSet<PathBuf> = now.iter().map(|(id, _)| directory.join(file_name(id))).collect();
     let entries = std::fs::read_dir(directory).into_iter().flatten();
-    for file in entries.filter_map(|entry| entry.ok().map(|entry| entry.path())) {
-        if !names.contains(&file) {
-            errors.extend(
-                std::fs::remove_file(&file).err().map(|source| StateFileError::Io { path: file, source }),
-            );
+    let others = entries.filter_map(|entry| entry.ok().map(|entry| entry.path()));
+    errors.extend(others.filter(|file| !names.contains(file)).filter_map(|file| remove(&file)));
+    errors
+}
+
+/// Writes those that changed and removes those that are gone.
+fn write_changed(directory: &Path, before: &Snapshots, now: &Snapshots) -> Vec<StateFileError> {
+    let changed = now.changed_since(before).filter_map(|(id, backends)| {
+        let file = directory.join(file_name(id));
+        match backends {
+            Some(backends) => write(&file, id, backends),
+            None => remove(&file),
+        }
+    });
+    changed.collect()
+}
+
+fn write(file: &Path, id: &PoolId, backends: &Arc<Vec<Backend>>) -> Option<StateFileError> {
+    if file.file_name().is_some_and(|name| name.len() > NAME_MAX) {
+        let error = std::io::Error::other("its name is too long to be a file's");
+        return Some(StateFileError::Io { path: id.to_string().into(), source: error });
+    }
+    replace(file, &Snapshot { source: id.clone(), backends: Arc::clone(backends) }).err()
+}
+
+fn remove(file: &Path) -> Option<StateFileError> {
+    let error = std::fs::remove_file(file).err().filter(|error| error.kind() != ErrorKind::NotFound);
+    error.map(|source| StateFileError::Io { path: file.into(), source })
+}
+
+/// The file of a pool's snapshot. Two pools never share one: what a name may not have is escaped, `=` among it.
+fn file_name(id: &PoolId) -> String {
+    match id {
+        PoolId::File(path) => format!("{}.json", escape(&path.to_string_lossy())),
+        PoolId::Remote { source, query } => {
+            format!("{}={}.json", escape(source), escape(&query.to_string()))
         }
     }
-    errors
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Admin;
+    use crate::config::{Admin, Query};
+    use std::time::Duration;
 
     fn pool(weight: u32) -> Arc<Vec<Backend>> {
         let weight = ipvs::Weight::new(weight).unwrap();
-        Arc::new(vec![Backend {
-            host: "rs1".into(),
-            weight,
-            pooled: Admin::Pooled,
-            limits: Default::default(),
-        }])
+        let (pooled, limits) = (Admin::Pooled, Default::default());
+        Arc::new(vec![Backend { host: "rs1".into(), weight, pooled, limits, addresses: None }])
+    }
+
+    fn snapshots(pools: &[(PoolId, u32)]) -> Snapshots {
+        pools.iter().map(|(id, weight)| (id.clone(), pool(*weight))).collect()
+    }
+
+    fn file(path: &str) -> PoolId {
+        PoolId::File(path.into())
     }
 
     #[tokio::test]
     async fn exactly_what_is_wanted_is_kept_also_when_it_was_wanted_last() {
         let place = tempfile::tempdir().unwrap();
         let directory = directory(place.path());
-        let first = Snapshots::from([("/pools/a.json".into(), pool(1)), ("/pools/b.json".into(), pool(2))]);
-        let second = Snapshots::from([("/pools/b.json".into(), pool(3))]);
+        let etcd =
+            PoolId::Remote { source: "conftool".into(), query: Query::Path("eqiad/cache/text".into()) };
         let handle = Handle::spawn(directory.clone());
-        handle.set(first);
+        handle.set(snapshots(&[(file("/pools/a.json"), 1), (file("/pools/b.json"), 2), (etcd.clone(), 4)]));
+        tokio::time::timeout(Duration::from_secs(30), async {
+            while load(&directory).iter().count() < 3 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await
+        .expect("three are written");
+        let second = snapshots(&[(file("/pools/b.json"), 3), (etcd, 4)]);
         handle.set(second.clone());
         handle.finish().await;
         assert_eq!(load(&directory), second);
@@ -156,9 +187,17 @@ mod tests {
     #[test]
     fn a_broken_snapshot_costs_only_itself() {
         let place = tempfile::tempdir().unwrap();
-        let good = Snapshots::from([("/pools/a.json".into(), pool(1))]);
-        assert!(write(place.path(), &Snapshots::new(), &good).is_empty());
+        let good = snapshots(&[(file("/pools/a.json"), 1)]);
+        assert!(write_all(place.path(), &good).is_empty());
         std::fs::write(place.path().join("broken.json"), "{").unwrap();
         assert_eq!(load(place.path()), good);
+    }
+
+    #[test]
+    fn a_file_and_a_sources_pool_of_the_same_name_do_not_share_a_snapshot() {
+        let query = Query::Path("text".into());
+        let remote = PoolId::Remote { source: "conftool".into(), query };
+        assert_ne!(file_name(&remote), file_name(&file("conftool=text")));
+        assert_ne!(file_name(&remote), file_name(&file("conftool:text")));
     }
 }

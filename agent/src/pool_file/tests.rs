@@ -17,6 +17,7 @@ fn backend(host: &str, weight: u32, pooled: Admin) -> Backend {
         weight: ipvs::Weight::new(weight).expect("a valid weight"),
         pooled,
         limits: Default::default(),
+        addresses: None,
     }
 }
 

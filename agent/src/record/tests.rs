@@ -9,7 +9,7 @@ use health::{Advice, Verdict};
 use std::path::Path;
 use std::sync::Arc;
 
-const BEGIN: &str = "{\"begin\":{\"format\":1,\"lvsd\":\"0.1.0\"}}\n";
+const BEGIN: &str = "{\"begin\":{\"format\":2,\"lvsd\":\"0.1.0\"}}\n";
 
 fn tick(number: u64) -> String {
     format!("{{\"event\":{{\"number\":{number},\"at\":7,\"what\":\"tick\"}}}}\n")
@@ -67,9 +67,9 @@ fn what_is_no_recording_is_refused() {
     assert!(problem("").starts_with("lvsd.rec:0:1: no recording"), "{}", problem(""));
     assert!(problem(&tick(1)).starts_with("lvsd.rec:1:1: no recording"), "{}", problem(&tick(1)));
     assert!(problem("[service.web]\n").starts_with("lvsd.rec:1:"), "{}", problem("[service.web]\n"));
-    let later = BEGIN.replace("\"format\":1", "\"format\":2");
+    let later = BEGIN.replace("\"format\":2", "\"format\":3");
     assert!(
-        problem(&later).contains("format 2 by lvsd 0.1.0; this lvsd reads format 1"),
+        problem(&later).contains("format 3 by lvsd 0.1.0; this lvsd reads format 2"),
         "{}",
         problem(&later)
     );

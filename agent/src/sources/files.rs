@@ -5,6 +5,7 @@
 //! it or it was put in place, so one that is being written is not seen half. What inotify cannot see (a network file
 //! system, a directory that appears later) is found by looking at the files' metadata now and then.
 
+use crate::config::PoolId;
 use crate::core::Event;
 use crate::engine::Inbox;
 use crate::pool_file;
@@ -100,7 +101,7 @@ impl Watcher {
         }
         let outcome = read(file).await;
         self.seen.insert(file.into(), stamp);
-        self.inbox.event(Event::PoolRead { path: file.into(), outcome }).await;
+        self.inbox.event(Event::PoolRead { pool: PoolId::File(file.into()), outcome }).await;
     }
 }
 

@@ -1,6 +1,43 @@
-//! Where services' backends and a cluster's nodes come from: each source gives whole snapshots, and says when it cannot.
+//! Where services' backends and a cluster's nodes come from.
+//!
+//! Each source gives whole contents first, what changed afterwards, and says when it cannot be read and when it can again.
+//! What it said stays known to the core meanwhile. A new kind of source is a [`Source`] in a file of its own, its settings in
+//! [`SourceSettings`](crate::config::SourceSettings), and a line in [`pools`].
+//!
+//! Reading order: this file, [`pools`], then any source: [`files`], [`http`]; [`names`] and [`cluster`] are apart.
 
 pub mod cluster;
 pub mod files;
+pub mod http;
 mod inotify;
 pub mod names;
+pub mod pools;
+mod tls;
+mod web;
+
+use crate::config::{Backend, Query};
+use std::future::Future;
+
+/// A source of pools.
+pub trait Source: Send + 'static {
+    /// Waits until there is something new to say, and says it. Goes on for ever: a source that is away tries again by
+    /// itself. Cancel-safe: what a dropped future has not said, the next call says.
+    fn next(&mut self) -> impl Future<Output = Said> + Send;
+}
+
+/// What a source says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// What is in a pool, whole and sorted by host; or why that is refused, with the place and what to do. Then what was
+    /// known of the pool stays.
+    Pool {
+        /// Which.
+        query: Query,
+        /// Its backends.
+        outcome: Result<Vec<Backend>, String>,
+    },
+    /// It can be read, and all that is wanted of it was said.
+    Live,
+    /// It cannot be read, and why. Said once for each reason; everything that it said stays.
+    Stale(String),
+}

@@ -1,7 +1,7 @@
 //! Several files, and files on a disk.
 
 use super::{SERVICE, read};
-use crate::config::{Pool, load};
+use crate::config::{Pool, PoolId, load};
 use std::fs;
 use std::path::Path;
 
@@ -70,7 +70,7 @@ fn a_relative_pool_file_starts_where_the_file_is_that_names_it() {
         ("three", "three.json"),
         ("four", "/srv/four.json"),
     ] {
-        assert_eq!(config.services[name].pool, Pool::File(path.into()));
+        assert_eq!(config.services[name].pool, Pool::Sources(vec![PoolId::File(path.into())]));
     }
 }
 

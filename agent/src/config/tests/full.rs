@@ -2,7 +2,7 @@
 
 use super::{errors, good};
 use crate::config::{
-    Admin, Announce, CheckPath, Config, Distance, Family, Group, Network, Pool, Require, Secret, Vip,
+    Admin, Announce, CheckPath, Config, Distance, Family, Group, Network, Pool, PoolId, Require, Secret, Vip,
 };
 use health::{
     AgentParts, DnsParts, Idle, Kind, Pattern, Pick, Question, Rcode, Records, Recursion, Reply, TlsVersion,
@@ -201,7 +201,7 @@ fn checks_are_read_in_full() {
     assert_eq!(asked.parts().expect, Some(expected));
     let dns = &config.services["dns"];
     assert!(dns.checks.is_empty());
-    assert_eq!(dns.pool, Pool::File(PathBuf::from("pools/dns.json")));
+    assert_eq!(dns.pool, Pool::Sources(vec![PoolId::File(PathBuf::from("pools/dns.json"))]));
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod nodes;
 mod policy;
 mod probes;
 mod service;
+mod sources;
 
 use super::{Config, parse_with};
 use std::io;

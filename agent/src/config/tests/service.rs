@@ -50,7 +50,7 @@ fn a_service_needs_vips_a_port_a_pool_and_checks() {
             "1:10: service.web.port: missing: expected a port 1-65535",
             "1:10: service.web.vips: missing: expected an array of one or more addresses, such as \
              [\"192.0.2.10\", \"2001:db8::10\"]",
-            "1:10: service.web: missing: expected pool_file, or one or more backends as [[service.web.backends]]",
+            "1:10: service.web: missing: expected pool, pool_file, or one or more backends as [[service.web.backends]]",
             "1:10: service.web.checks: missing: expected one or more checks as [[service.web.checks]], or \
              `checks = []` to take every backend for up",
         ]
@@ -261,7 +261,7 @@ fn addresses_belong_to_a_backend_and_are_given_once() {
 fn a_pool_is_inline_or_a_file_and_not_both() {
     assert_eq!(
         error(&with("pool_file = \"web.json\"")),
-        "6:1: service.web.pool_file: pool_file and backends exclude each other; backends are at lvsd.toml:5:12"
+        "6:1: service.web.pool_file: pool_file and backends exclude each other; the other is at lvsd.toml:5:12"
     );
     assert_eq!(
         error(&instead(5, "pool_file = \"\"")),

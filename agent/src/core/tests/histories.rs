@@ -2,6 +2,7 @@
 
 use super::world::World;
 use super::{V4, WEB, running, with_pool_file};
+use crate::config::PoolId;
 use crate::core::Event;
 use crate::core::event::{Command, Note, TakenOut};
 use crate::pool_file;
@@ -27,7 +28,7 @@ fn a_backend_that_is_inactive_from_the_start_never_gets_into_the_kernel() {
     let mut world = World::with(&with_pool_file());
     let pool = |world: &mut World, text: &str| {
         let outcome = Ok(pool_file::parse(Path::new("/pools/web.json"), text.as_bytes()).unwrap());
-        world.event(Event::PoolRead { path: "/pools/web.json".into(), outcome });
+        world.event(Event::PoolRead { pool: PoolId::File("/pools/web.json".into()), outcome });
     };
     pool(&mut world, r#"{"10.64.0.11": {}, "10.64.0.12": {}, "10.64.0.13": {"pooled": "inactive"}}"#);
     pool(
@@ -148,7 +149,7 @@ fn a_pool_file_with_another_port_is_awaited_and_nobody_is_sent_there_unasked() {
     assert_eq!(world.weight(V4, "10.64.0.11:80"), None);
     let text = r#"{"10.64.0.11": {}, "10.64.0.12": {}}"#;
     let outcome = Ok(pool_file::parse(Path::new("/pools/web.json"), text.as_bytes()).unwrap());
-    world.event(Event::PoolRead { path: "/pools/web.json".into(), outcome });
+    world.event(Event::PoolRead { pool: PoolId::File("/pools/web.json".into()), outcome });
     assert_eq!(world.weight("tcp 192.0.2.10:81", "10.64.0.11:81"), Some(0), "its check has not spoken");
     assert!(world.checks.iter().all(|check| check.target.port() == 81), "{:?}", world.checks);
 }

@@ -2,6 +2,7 @@
 
 use super::world::World;
 use super::{ALL, V4, V6, WEB, running, with_pool_file};
+use crate::config::PoolId;
 use crate::core::Event;
 use crate::core::action::Refusal;
 use crate::core::event::{Command, Note, TakenOut};
@@ -82,7 +83,7 @@ fn a_backend_that_its_source_depooled_is_not_pooled_by_an_operator() {
     let mut world = World::with(&with_pool_file());
     let text = br#"{"10.64.0.11": {"pooled": "no"}, "10.64.0.12": {}, "10.64.0.13": {}}"#;
     let outcome = Ok(pool_file::parse(Path::new("/pools/web.json"), text).unwrap());
-    world.event(Event::PoolRead { path: "/pools/web.json".into(), outcome });
+    world.event(Event::PoolRead { pool: PoolId::File("/pools/web.json".into()), outcome });
     let refusal = world.pool("10.64.0.11").unwrap_err().to_string();
     assert_eq!(refusal, "10.64.0.11 is depooled in /pools/web.json: change it there");
 }

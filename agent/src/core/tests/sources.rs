@@ -2,6 +2,7 @@
 
 use super::world::World;
 use super::{V4, WEB, running, with_pool_file};
+use crate::config::{Backend, PoolId, Query};
 use crate::core::Event;
 use crate::core::event::{Command, ConnectionCount};
 use crate::pool_file;
@@ -15,7 +16,7 @@ const THREE: &str =
 impl World {
     fn pool_file(&mut self, text: &str) {
         let outcome = pool_file::parse(Path::new(FILE), text.as_bytes()).map_err(|error| error.to_string());
-        self.event(Event::PoolRead { path: FILE.into(), outcome });
+        self.event(Event::PoolRead { pool: PoolId::File(FILE.into()), outcome });
     }
 }
 
@@ -31,7 +32,7 @@ fn from_file() -> World {
 #[test]
 fn nothing_is_written_before_the_source_has_spoken() {
     let mut world = World::with(&with_pool_file());
-    assert_eq!(world.files.iter().collect::<Vec<_>>(), [Path::new(FILE)]);
+    assert_eq!(world.pools.pools.iter().collect::<Vec<_>>(), [&PoolId::File(FILE.into())]);
     assert!(world.kernel.is_empty() && world.addresses.is_empty() && world.routes.is_none());
     world.pass(Duration::from_secs(60));
     assert!(world.kernel.is_empty() && world.addresses.is_empty());
@@ -183,9 +184,9 @@ fn udp_backends_are_deleted_at_once() {
 #[test]
 fn the_sources_of_a_world_are_left_alone_by_health() {
     let mut world = running();
-    let (files, names, checks) = (world.files.clone(), world.names.clone(), world.checks.clone());
+    let (pools, names, checks) = (world.pools.clone(), world.names.clone(), world.checks.clone());
     world.down(&["10.64.0.11"]);
-    assert_eq!((world.files, world.names, world.checks), (files, names, checks));
+    assert_eq!((world.pools, world.names, world.checks), (pools, names, checks));
 }
 
 #[test]
@@ -276,4 +277,114 @@ fn a_reload_that_lets_more_go_at_once_lets_through_what_was_held_back() {
     assert!(!world.status().services[0].source_held);
     assert_eq!(world.weight(V4, "10.64.0.12:80"), Some(0));
     assert!(world.notices.iter().any(|notice| notice.what == "what was held back is obeyed now"));
+}
+
+/// `WEB` with its backends in two pools of a source, the first before the second.
+fn with_source() -> String {
+    with_pool_file().replace(
+        "pool_file = \"/pools/web.json\"",
+        "pool = [{ source = \"master\", path = \"a\" }, { source = \"master\", path = \"b\" }]",
+    ) + "\n[source.master]\ntype = \"http\"\nurl = \"http://192.0.2.99/pools\"\n"
+}
+
+fn remote(path: &str) -> PoolId {
+    PoolId::Remote { source: "master".into(), query: Query::Path(path.into()) }
+}
+
+impl World {
+    fn remote_pool(&mut self, path: &str, text: &str) {
+        let outcome = pool_file::parse(Path::new(path), text.as_bytes()).map_err(|error| error.to_string());
+        self.event(Event::PoolRead { pool: remote(path), outcome });
+    }
+
+    fn source(&mut self, outcome: Result<(), &str>) {
+        let outcome = outcome.map_err(str::to_owned);
+        self.event(Event::SourceSaid { source: "master".into(), outcome });
+    }
+}
+
+#[test]
+fn of_a_host_that_several_pools_list_the_first_ones_word_counts_and_all_have_to_speak_first() {
+    let mut world = World::with(&with_source());
+    assert_eq!(world.pools.pools.iter().cloned().collect::<Vec<_>>(), [remote("a"), remote("b")]);
+    world.remote_pool("b", r#"{"10.64.0.11": {"weight": 1}, "10.64.0.12": {"weight": 2}}"#);
+    assert!(world.kernel.is_empty(), "the other pool has not spoken");
+    let waiting = world.status().services[0].waiting.clone().unwrap();
+    assert_eq!(waiting, "its pool master:a has not been read yet");
+    world.remote_pool("a", r#"{"10.64.0.11": {"weight": 7}}"#);
+    world.up(&["10.64.0.11", "10.64.0.12"]);
+    assert_eq!(world.weight(V4, "10.64.0.11:80"), Some(7));
+    assert_eq!(world.weight(V4, "10.64.0.12:80"), Some(2));
+}
+
+#[test]
+fn a_source_that_is_away_changes_nothing_and_is_said_until_it_is_back() {
+    let mut world = World::with(&with_source());
+    world.remote_pool("a", r#"{"10.64.0.11": {"weight": 7}}"#);
+    world.remote_pool("b", r#"{"10.64.0.12": {"weight": 7}}"#);
+    world.source(Ok(()));
+    world.up(&["10.64.0.11", "10.64.0.12"]);
+    world.writes.clear();
+    world.source(Err("connection refused"));
+    let service = world.status().services[0].clone();
+    assert_eq!(service.source_error.as_deref(), Some("master: connection refused"));
+    assert_eq!((service.pools[0].pooled, world.writes.len()), (2, 0));
+    world.source(Ok(()));
+    assert_eq!(world.status().services[0].source_error, None);
+    let said: Vec<_> =
+        world.notices.iter().map(ToString::to_string).filter(|n| n.contains("master")).collect();
+    assert_eq!(
+        said,
+        [
+            "source master cannot be read; what it said stays: connection refused",
+            "master: the source can be read again: everything that is wanted of it was said"
+        ]
+    );
+}
+
+#[test]
+fn what_an_earlier_process_had_read_serves_while_the_source_is_away_at_the_start() {
+    let mut world = World::with(&with_source());
+    world.remote_pool("a", r#"{"10.64.0.11": {"weight": 7}}"#);
+    world.remote_pool("b", r#"{"10.64.0.12": {"weight": 7}}"#);
+    world.up(&["10.64.0.11", "10.64.0.12"]);
+    let text = with_source();
+    world.restart(&text);
+    assert!(world.status().services[0].waiting.is_some());
+    world.source(Err("no route to host"));
+    let service = world.status().services[0].clone();
+    assert_eq!((service.waiting, service.source_stale), (None, true));
+    world.up(&["10.64.0.11", "10.64.0.12"]);
+    assert_eq!(world.weight(V4, "10.64.0.12:80"), Some(7));
+    world.remote_pool("a", r#"{"10.64.0.11": {"weight": 7}}"#);
+    world.remote_pool("b", r#"{"10.64.0.12": {"weight": 8}}"#);
+    world.source(Ok(()));
+    let service = world.status().services[0].clone();
+    assert_eq!((service.source_stale, service.source_error), (false, None));
+    assert_eq!(world.weight(V4, "10.64.0.12:80"), Some(8));
+}
+
+#[test]
+fn addresses_that_the_source_knows_are_not_looked_up() {
+    let mut world = World::with(&with_source());
+    let backend = |host: &str, address: Option<&str>| Backend {
+        host: host.into(),
+        weight: ipvs::Weight::new(3).unwrap(),
+        pooled: Default::default(),
+        limits: Default::default(),
+        addresses: address.map(|address| [address.parse().unwrap()].into()),
+    };
+    let outcome = Ok(vec![backend("node1", Some("10.64.0.11")), backend("node2", None)]);
+    world.event(Event::PoolRead { pool: remote("a"), outcome });
+    let outcome = Ok(vec![backend("node3", Some("10.64.0.13"))]);
+    world.event(Event::PoolRead { pool: remote("b"), outcome });
+    assert_eq!(world.names.iter().collect::<Vec<_>>(), ["node2"]);
+    world.event(Event::Resolved { host: "node2".into(), outcome: Ok(vec!["10.64.0.12".parse().unwrap()]) });
+    world.up(&["10.64.0.11", "10.64.0.12", "10.64.0.13"]);
+    assert_eq!(world.weight(V4, "10.64.0.11:80"), Some(3));
+    assert_eq!(world.weight(V4, "10.64.0.12:80"), Some(3));
+    assert_eq!(world.weight(V4, "10.64.0.13:80"), Some(3));
+    let outcome = Ok(vec![backend("node1", Some("10.64.0.11"))]);
+    world.event(Event::PoolRead { pool: remote("a"), outcome });
+    assert!(world.names.is_empty(), "{:?}", world.names);
 }

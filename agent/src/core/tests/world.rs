@@ -1,7 +1,7 @@
 //! A small world around the core: a kernel that obeys, checks whose results a test decides, and a clock.
 
 use crate::config::{self, Config};
-use crate::core::action::{Answer, Notice, WantedTable};
+use crate::core::action::{Answer, Notice, WantedPools, WantedTable};
 use crate::core::event::{Command, ConnectionCount, Note, Request, TakenOut};
 use crate::core::inventory::Snapshots;
 use crate::core::nodes::NodePeers;
@@ -44,7 +44,7 @@ pub(in crate::core) struct World {
     pub(in crate::core) paths: BTreeMap<IpAddr, Path>,
     /// While true nobody looks at ways.
     pub(in crate::core) is_blind: bool,
-    pub(in crate::core) files: BTreeSet<PathBuf>,
+    pub(in crate::core) pools: WantedPools,
     pub(in crate::core) names: BTreeSet<String>,
     pub(in crate::core) saved: Saved,
     pub(in crate::core) saves: usize,
@@ -83,7 +83,7 @@ impl World {
             watched: BTreeSet::new(),
             paths: BTreeMap::new(),
             is_blind: false,
-            files: BTreeSet::new(),
+            pools: WantedPools::default(),
             names: BTreeSet::new(),
             saved: Saved::default(),
             saves: 0,
@@ -121,7 +121,7 @@ impl World {
     pub(in crate::core) fn restart(&mut self, text: &str) {
         self.state = State::new();
         (self.routes, self.has_exited) = (None, false);
-        (self.checks, self.files, self.names) = Default::default();
+        (self.checks, self.pools, self.names) = Default::default();
         (self.node_peers, self.cluster_file, self.fib) = Default::default();
         self.start(text);
     }
@@ -177,7 +177,7 @@ impl World {
                 self.watched = addresses;
                 self.look();
             }
-            Action::WatchFiles(files) => self.files = files,
+            Action::WatchPools(wanted) => self.pools = wanted,
             Action::ResolveHosts(names) => self.names = names,
             Action::Reply { answer, .. } => self.answers.push(answer),
             Action::Notice(notice) => self.notices.push(notice),

@@ -9,6 +9,7 @@ use super::incident::{FileIs, Incident};
 use super::kernel::{Device, Kernel};
 use super::links::{Links, asked};
 use super::rules::{Checks, Rules, Said, Seen};
+use crate::config::PoolId;
 use crate::core::event::{Command, Note, Request};
 use crate::core::inventory::Snapshots;
 use crate::core::saved::Saved;
@@ -23,6 +24,14 @@ use std::time::Duration;
 
 /// Events that one incident may lead to. Each executor answers an action with one or two.
 const MAX_EVENTS: usize = 400;
+
+/// The file of a pool, if it is in one.
+fn path_of(pool: PoolId) -> Option<PathBuf> {
+    match pool {
+        PoolId::File(path) => Some(path),
+        PoolId::Remote { .. } => None,
+    }
+}
 
 pub(super) struct Host {
     pub(super) state: State,
@@ -285,7 +294,7 @@ impl Host {
             Some(FileIs::Broken) | None => Err(format!("{}: not JSON", path.display())),
             Some(FileIs::Silent) => return,
         };
-        self.pending.push_back(Event::PoolRead { path: path.clone(), outcome });
+        self.pending.push_back(Event::PoolRead { pool: PoolId::File(path.clone()), outcome });
     }
 
     fn look_up(&mut self, host: &str) {
@@ -372,7 +381,8 @@ impl Host {
                 self.pending.extend(self.device.round(self.now));
             }
             Action::SetRoutes(routes) => self.routes = Some(routes),
-            Action::WatchFiles(files) => {
+            Action::WatchPools(wanted) => {
+                let files: BTreeSet<PathBuf> = wanted.pools.into_iter().filter_map(path_of).collect();
                 let new: Vec<PathBuf> = files.difference(&self.watched).cloned().collect();
                 self.watched = files;
                 new.iter().for_each(|path| self.read_file(path));

@@ -201,7 +201,13 @@ fn pool(random: &mut Random) -> Vec<Backend> {
         let pooled =
             random.of(&[Admin::Pooled, Admin::Pooled, Admin::Pooled, Admin::Depooled, Admin::Inactive]);
         let pooled = if random.one_in(2) { Admin::Pooled } else { pooled };
-        backends.push(Backend { host: host.into(), weight, pooled, limits: Default::default() });
+        backends.push(Backend {
+            host: host.into(),
+            weight,
+            pooled,
+            limits: Default::default(),
+            addresses: None,
+        });
     }
     if backends.is_empty() {
         backends.push(Backend {
@@ -209,6 +215,7 @@ fn pool(random: &mut Random) -> Vec<Backend> {
             weight: weight(10),
             pooled: Admin::Pooled,
             limits: Default::default(),
+            addresses: None,
         });
     }
     backends

@@ -5,7 +5,7 @@ use super::links::asked;
 use super::pools::pool_is_right;
 use super::reasons::everything_has_a_reason;
 use super::{Broken, ensure};
-use crate::config::{Admin, Config, Pool as PoolSource, Threshold};
+use crate::config::{Admin, Config, PoolId, Threshold};
 use crate::core::event::Command;
 use crate::core::guard;
 use crate::core::inventory::Listing;
@@ -150,8 +150,8 @@ pub(super) fn may_serve(service: &ServiceState, vip: IpAddr) -> bool {
 
 /// What a source says is obeyed unless it takes out too much at once; a source that fails changes nothing.
 fn large_changes_are_held_back(seen: &Seen<'_>) -> Outcome {
-    let Event::PoolRead { path, outcome } = seen.event else { return Ok(()) };
-    let obeyed = |state: &State| state.inventory.file(path).and_then(|file| file.backends.clone());
+    let Event::PoolRead { pool: id, outcome } = seen.event else { return Ok(()) };
+    let obeyed = |state: &State| state.inventory.pool(id).and_then(|pool| pool.backends.clone());
     let (Some(before), after) = (obeyed(seen.before), obeyed(seen.after)) else { return Ok(()) };
     let serves =
         |backend: &&crate::config::Backend| backend.pooled == Admin::Pooled && backend.weight > Weight::ZERO;
@@ -161,26 +161,26 @@ fn large_changes_are_held_back(seen: &Seen<'_>) -> Outcome {
             let serving: Vec<_> = before.iter().filter(serves).collect();
             let staying = |host: &str| new.iter().filter(serves).any(|backend| *backend.host == *host);
             let lost = serving.iter().filter(|backend| !staying(&backend.host)).count();
-            let users =
-                seen.after.services.values().filter(|s| s.config.pool == PoolSource::File(path.clone()));
+            let users = seen.after.services.values().filter(|s| s.config.pool.sources().contains(id));
             let share = users.map(|s| s.config.max_change.permille()).min().unwrap_or(500);
             lost <= 1 || lost * 1000 <= serving.len() * usize::from(share)
         }
     };
     let expected = if is_obeyed { outcome.clone().ok() } else { Some((*before).clone()) };
-    ensure!(after.as_deref() == expected.as_ref(), "2 sources", "{}: obeyed is {after:?}", path.display());
+    ensure!(after.as_deref() == expected.as_ref(), "2 sources", "{id}: obeyed is {after:?}");
     Ok(())
 }
 
 /// What is held back takes out too much, by the settings of now.
 fn only_large_changes_are_held_back(state: &State) -> Outcome {
     for path in super::incident::FILES {
-        let file = state.inventory.file(path.as_ref());
+        let id = PoolId::File(path.into());
+        let file = state.inventory.pool(&id);
         let Some((before, held)) = file.and_then(|file| file.backends.as_ref().zip(file.held.as_ref()))
         else {
             continue;
         };
-        let users = state.services.values().filter(|s| s.config.pool == PoolSource::File(path.into()));
+        let users = state.services.values().filter(|s| s.config.pool.sources().contains(&id));
         let most = users.map(|service| service.config.max_change).min().unwrap_or(Threshold::HALF);
         let is_large = guard::too_much(before, held, most).is_some();
         ensure!(is_large, "2 sources", "{path} is held back, and {} may go", most.permille());
@@ -358,9 +358,9 @@ fn nothing_is_left_over(seen: &Seen<'_>, config: &Config) -> Outcome {
         after.saved.withdrawn
     );
     for path in super::incident::FILES {
-        let is_wanted =
-            after.emitted.files.as_ref().is_none_or(|files| files.contains(std::path::Path::new(path)));
-        ensure!(is_wanted || after.inventory.file(path.as_ref()).is_none(), rule, "{path} is still known");
+        let id = PoolId::File(path.into());
+        let is_wanted = after.emitted.pools.as_ref().is_none_or(|wanted| wanted.pools.contains(&id));
+        ensure!(is_wanted || after.inventory.pool(&id).is_none(), rule, "{path} is still known");
     }
     for host in super::incident::NAMES {
         let is_wanted = after.emitted.names.as_ref().is_none_or(|names| names.contains(host));

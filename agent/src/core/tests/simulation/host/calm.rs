@@ -65,6 +65,7 @@ fn good_pool() -> Vec<Backend> {
         weight,
         pooled: crate::config::Admin::Pooled,
         limits: Default::default(),
+        addresses: None,
     };
     ["10.64.0.11", "10.64.0.12", "10.64.0.13"].map(backend).into()
 }

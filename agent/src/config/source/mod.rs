@@ -1,0 +1,109 @@
+//! `[source.NAME]`: where pools are read from beside files. The type decides the other settings.
+
+mod http;
+mod tls;
+
+pub use http::HttpSettings;
+pub use tls::TlsFiles;
+
+use super::model::{Config, PoolId, Query};
+use super::value::is_name;
+use super::walk::{Node, Run, Section, shortened};
+use super::{ConfigError, Problem};
+use crate::suggest::suggest;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+const NAME: &str = "a name of 1 to 64 of a-z, 0-9, \"_\", \".\" and \"-\", the first a letter or digit";
+
+/// The types of sources as the configuration spells them.
+const TYPES: &str = "\"http\"";
+
+/// The settings of a source.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SourceSettings {
+    /// Pool files on a web server.
+    Http(HttpSettings),
+}
+
+impl SourceSettings {
+    /// The type as the configuration spells it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Http(_) => "http",
+        }
+    }
+
+    /// Whether it can be asked this.
+    pub fn takes(&self, query: &Query) -> bool {
+        match self {
+            Self::Http(_) => matches!(query, Query::Path(_)),
+        }
+    }
+}
+
+/// Reads a table; `None` when a part without a default is wrong, which is then reported.
+pub(super) fn read(node: &Node<'_>, name: &str) -> Option<(Arc<str>, SourceSettings)> {
+    if !is_name(name, false) {
+        let (expected, found) = (NAME.to_owned(), format!("{:?}", shortened(name)));
+        node.report_key(Problem::Expected { expected, found });
+    }
+    // Its keys are known once its type is.
+    let Some(kind) = node.peek("type") else {
+        node.report_key(Problem::Missing { expected: format!("type = {TYPES}") });
+        return None;
+    };
+    let settings = match kind.string(TYPES)? {
+        "http" => http::read(node).map(SourceSettings::Http),
+        _ => {
+            kind.unexpected(TYPES);
+            None
+        }
+    };
+    Some((name.into(), settings?))
+}
+
+/// Reports services whose pools are in sources that are not there, or that do not have such pools.
+pub(super) fn check_strangers(config: &Config, run: &Run<'_>) {
+    let broken: Vec<String> = run.errors().iter().map(|error| error.key.clone()).collect();
+    let is_wrong = |source: &str| {
+        let its = |key: &String| {
+            key.strip_prefix("source.").is_some_and(|key| key.split('.').next() == Some(source))
+        };
+        broken.iter().any(its)
+    };
+    for service in config.services.values() {
+        for pool in service.pool.sources() {
+            let PoolId::Remote { source, query } = pool else { continue };
+            let problem = match config.sources.get(source) {
+                // It is there, and what is wrong with it was said.
+                None if is_wrong(source) => continue,
+                None => {
+                    let names = config.sources.keys().map(|name| &**name);
+                    let hint = suggest(source, names).first().map(|near| format!("; did you mean {near}?"));
+                    format!("there is no [source.{source}]{}", hint.unwrap_or_default())
+                }
+                Some(settings) if !settings.takes(query) => {
+                    format!("[source.{source}] is of type {:?} and has no {query}", settings.kind())
+                }
+                Some(_) => continue,
+            };
+            run.errors().push(ConfigError {
+                place: service.origin.clone(),
+                key: format!("service.{}.pool", service.name),
+                problem: Problem::Conflict(problem),
+            });
+        }
+    }
+}
+
+/// The setting at `key` as `read` has it, or its default; the inner `None` is an error that was reported.
+fn given<T>(
+    section: &Section<'_>,
+    key: &str,
+    default: T,
+    read: impl FnOnce(&Node<'_>) -> Option<T>,
+) -> Option<T> {
+    section.get(key).map_or(Some(default), |node| read(&node))
+}

@@ -1,0 +1,96 @@
+//! Runs the sources that are wanted, and reports what they say.
+
+use super::http::Http;
+use super::{Said, Source, files};
+use crate::config::{PoolId, Query, SourceSettings};
+use crate::core::Event;
+use crate::core::action::WantedPools;
+use crate::engine::Inbox;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// The sources that run.
+#[derive(Debug)]
+pub struct Handle {
+    inbox: Inbox,
+    files: files::Handle,
+    running: BTreeMap<Arc<str>, Running>,
+}
+
+/// A source at work.
+#[derive(Debug)]
+struct Running {
+    settings: SourceSettings,
+    wanted: watch::Sender<BTreeSet<Query>>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Handle {
+    /// Starts with no sources.
+    ///
+    /// # Errors
+    /// When the kernel gives no inotify instance.
+    pub fn spawn(inbox: Inbox) -> std::io::Result<Self> {
+        let files = files::Handle::spawn(inbox.clone())?;
+        Ok(Self { inbox, files, running: BTreeMap::new() })
+    }
+
+    /// Follows exactly these pools. A source whose settings are others begins anew.
+    pub fn set(&mut self, wanted: WantedPools) {
+        let mut files = BTreeSet::new();
+        let mut queries: BTreeMap<Arc<str>, BTreeSet<Query>> = BTreeMap::new();
+        for pool in wanted.pools {
+            match pool {
+                PoolId::File(path) => drop(files.insert(path)),
+                PoolId::Remote { source, query } => drop(queries.entry(source).or_default().insert(query)),
+            }
+        }
+        self.files.set(files);
+        self.running.retain(|name, running| wanted.sources.get(name) == Some(&running.settings));
+        for (name, settings) in wanted.sources {
+            let queries = queries.remove(&name).unwrap_or_default();
+            match self.running.get(&name) {
+                Some(running) => drop(running.wanted.send_replace(queries)),
+                None => {
+                    let running = start(Arc::clone(&name), settings, queries, self.inbox.clone());
+                    self.running.insert(name, running);
+                }
+            }
+        }
+    }
+
+    /// Ends all of them.
+    pub fn stop(self) {
+        self.files.stop();
+    }
+}
+
+fn start(name: Arc<str>, settings: SourceSettings, queries: BTreeSet<Query>, inbox: Inbox) -> Running {
+    let (wanted, receiver) = watch::channel(queries);
+    let task = match settings.clone() {
+        SourceSettings::Http(settings) => tokio::spawn(report(Http::new(settings, receiver), name, inbox)),
+    };
+    Running { settings, wanted, task }
+}
+
+/// Reports what a source says, for ever.
+async fn report(mut source: impl Source, name: Arc<str>, inbox: Inbox) {
+    loop {
+        let event = match source.next().await {
+            Said::Pool { query, outcome } => {
+                Event::PoolRead { pool: PoolId::Remote { source: Arc::clone(&name), query }, outcome }
+            }
+            Said::Live => Event::SourceSaid { source: Arc::clone(&name), outcome: Ok(()) },
+            Said::Stale(why) => Event::SourceSaid { source: Arc::clone(&name), outcome: Err(why) },
+        };
+        inbox.event(event).await;
+    }
+}

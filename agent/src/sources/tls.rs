@@ -1,0 +1,64 @@
+//! What a source's connections are secured with, read from its files.
+
+use crate::config::TlsFiles;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What tells one content of the files from another without reading them: inode, size and time of the last change.
+pub(super) type Stamps = Vec<Option<(u64, u64, i64, i64)>>;
+
+/// The stamps of the files that are there.
+pub(super) fn stamps(files: &TlsFiles) -> Stamps {
+    let identity = files.identity.iter().flat_map(|(certificate, key)| [certificate, key]);
+    let stamp = |file: &PathBuf| {
+        let metadata = std::fs::metadata(file).ok()?;
+        Some((metadata.ino(), metadata.size(), metadata.mtime(), metadata.mtime_nsec()))
+    };
+    files.ca_file.iter().chain(identity).map(stamp).collect()
+}
+
+/// The settings of connections. Servers' certificates are always verified.
+///
+/// # Errors
+/// What is wrong with a file, with its path.
+pub(super) fn settings(files: &TlsFiles) -> Result<ClientConfig, String> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let settings = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .with_root_certificates(roots(files.ca_file.as_deref())?);
+    let Some((certificate, key)) = &files.identity else { return Ok(settings.with_no_client_auth()) };
+    let chain = certificates(certificate)?;
+    let private = PrivateKeyDer::from_pem_file(key).map_err(|error| format!("{}: {error}", key.display()))?;
+    settings.with_client_auth_cert(chain, private).map_err(|error| {
+        format!("{} and {} do not go together: {error}", certificate.display(), key.display())
+    })
+}
+
+fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    match ca_file {
+        Some(file) => {
+            for certificate in certificates(file)? {
+                roots.add(certificate).map_err(|error| format!("{}: {error}", file.display()))?;
+            }
+        }
+        None => drop(roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs)),
+    }
+    if roots.is_empty() {
+        return Err("the system has no authorities to hold a certificate against: set ca_file".to_owned());
+    }
+    Ok(roots)
+}
+
+fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let said = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
+    let found: Result<Vec<_>, _> =
+        CertificateDer::pem_file_iter(file).map_err(|error| said(&error))?.collect();
+    let found = found.map_err(|error| said(&error))?;
+    if found.is_empty() { Err(said(&"there is no certificate in it")) } else { Ok(found) }
+}
