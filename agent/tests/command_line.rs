@@ -50,7 +50,10 @@ fn every_error_of_a_configuration_is_printed_with_its_line_and_the_exit_is_1() {
     let output = run(LVSD, &["check-config", &file]);
     assert_eq!(output.status.code(), Some(1));
     let said = text(&output.stderr);
-    assert!(said.contains(&format!("{file}:4:")) && said.contains("did you mean `port` or `pool`?"), "{said}");
+    assert!(
+        said.contains(&format!("{file}:4:")) && said.contains("did you mean `port` or `pool`?"),
+        "{said}"
+    );
     assert!(said.contains(&format!("{file}:6:")) && said.contains("tpc"), "{said}");
     assert!(said.ends_with("errors\n"), "{said}");
 }
