@@ -6,6 +6,7 @@
 mod fib;
 mod gauges;
 mod page;
+mod sources;
 
 use crate::core::action::{Level, Notice};
 use crate::core::numbers::Numbers;

@@ -127,7 +127,7 @@ fn doctor_is_of_use_while_lvsd_does_not_run_and_exits_with_8() {
 }
 
 const RECORDING: &str = r#"{"begin":{"format":2,"lvsd":"0.1.0"}}
-{"event":{"number":1,"at":1700000000000000,"what":{"restored":{"saved":{},"snapshots":[]}}}}
+{"event":{"number":1,"at":1700000000000000,"what":{"restored":{"saved":{},"snapshots":{"pools":[]}}}}}
 {"event":{"number":2,"at":1700000000000001,"what":"stop"}}
 "#;
 

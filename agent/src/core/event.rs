@@ -1,5 +1,6 @@
 //! What can happen: plain data, everything that the core ever learns.
 
+use super::found::FoundService;
 use super::inventory::Snapshots;
 use super::nodes::{Cluster, Seen};
 use super::path::PathSeen;
@@ -41,6 +42,15 @@ pub enum Event {
         source: Arc<str>,
         /// How it is.
         outcome: Result<(), String>,
+    },
+    /// What a source has of services by itself.
+    ServicesSaid {
+        /// The source's name.
+        source: Arc<str>,
+        /// What it says of some of them, or of all.
+        services: Vec<FoundService>,
+        /// Whether it has no others.
+        whole: bool,
     },
     /// A host name was looked up.
     Resolved {

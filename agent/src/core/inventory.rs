@@ -185,6 +185,11 @@ impl Inventory {
         true
     }
 
+    /// Keeps these services of sources for a later process.
+    pub fn keep_services<'a>(&mut self, services: impl Iterator<Item = (&'a Arc<str>, &'a Arc<Service>)>) {
+        self.kept.keep_services(services);
+    }
+
     /// The content that each pool is obeyed with, for a later process, if it is not what was last given so.
     pub fn unkept(&mut self) -> Option<Snapshots> {
         self.kept.changed()
@@ -253,7 +258,7 @@ impl Inventory {
 
     /// Why the source of a pool cannot be read, if it cannot.
     fn outage(&self, id: &PoolId) -> Option<String> {
-        let PoolId::Remote { source, .. } = id else { return None };
+        let source = id.source()?;
         self.sources.get(source)?.error.as_ref().map(|error| format!("{source}: {error}"))
     }
 

@@ -24,6 +24,7 @@ pub mod canary;
 pub mod desired;
 pub mod event;
 pub mod families;
+pub mod found;
 pub mod guard;
 pub mod inventory;
 pub mod marks;
@@ -39,7 +40,7 @@ pub mod pool;
 pub mod ramp;
 pub mod saved;
 pub mod settings;
-pub mod sources;
+mod sources;
 pub mod state;
 mod step;
 #[cfg(test)]

@@ -6,6 +6,7 @@ use super::member::{Counts, Pool};
 use super::nodes::{self, view::NodesNumbers};
 use super::pool::Health;
 use super::state::{ServiceState, State};
+use super::view::{self, SourceView};
 use crate::config::Family;
 use health::{Check, Mode};
 use std::net::IpAddr;
@@ -26,6 +27,8 @@ pub struct Numbers {
     pub refused_operations: usize,
     /// The nodes of a cluster, where they are talked to.
     pub nodes: Option<NodesNumbers>,
+    /// Every source, by name.
+    pub sources: Vec<SourceView>,
     /// Every service, by name.
     pub services: Vec<ServiceNumbers>,
     /// Every VIP, and whether it is announced.
@@ -94,6 +97,7 @@ pub fn numbers(state: &State) -> Numbers {
         foreign_services: ipvs::foreign(&state.kernel.table, &state.wanted.table, &state.wanted.owned),
         refused_operations: state.kernel.failures.len(),
         nodes: nodes::view::numbers(state),
+        sources: view::sources(state),
         services: state.services.values().map(|service| of_service(state, service)).collect(),
         vips: state.vips.iter().map(|(address, vip)| (*address, vip.announced)).collect(),
     }

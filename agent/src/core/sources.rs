@@ -1,9 +1,10 @@
 //! What sources say, and what is wanted of them.
 
 use super::action::{Action, Level, Notice, WantedPools};
+use super::found::FoundService;
 use super::outcome::Dirty;
 use super::state::State;
-use super::step::complain;
+use super::step::{complain, configure};
 use super::{Timestamp, uses::Users};
 use crate::config::{Backend, PoolId, Threshold};
 use std::net::IpAddr;
@@ -64,7 +65,7 @@ pub(super) fn source_said(
         Ok(()) | Err(_) => {}
     }
     let is_news = before.is_some() != outcome.is_err();
-    let its = |id: &&PoolId| matches!(id, PoolId::Remote { source: of, .. } if of == source);
+    let its = |id: &&PoolId| id.source() == Some(source);
     let pools: Vec<PoolId> = state.pool_users.keys().filter(its).cloned().collect();
     let fallen_back = state.inventory.source_said(source, outcome, pools.iter(), now);
     fallen_back.iter().for_each(|id| changed(state, id, dirty));
@@ -75,6 +76,34 @@ pub(super) fn source_said(
             waiting.filter(|name| state.services.get(&***name).is_some_and(|s| s.waiting.is_some()));
         dirty.relist.extend(waiting.map(ToString::to_string));
     }
+}
+
+/// A source says what it has of services by itself.
+pub(super) fn services_said(
+    state: &mut State,
+    source: &Arc<str>,
+    services: Vec<FoundService>,
+    whole: bool,
+    dirty: &mut Dirty,
+    now: Timestamp,
+) {
+    if !state.configured.as_ref().is_some_and(|config| config.sources.contains_key(source)) {
+        return;
+    }
+    state.found.said(source, services, whole);
+    merge(state, dirty, now);
+}
+
+/// Puts together what files say and what sources have of services.
+pub(super) fn merge(state: &mut State, dirty: &mut Dirty, now: Timestamp) {
+    let Some(configured) = state.configured.clone() else { return };
+    state.found.forget_others(&configured.sources);
+    let (config, conflicts) = state.found.merge(&configured);
+    for (source, name, why) in conflicts {
+        complain(state, &format!("{name} of source {source} is not served"), &why);
+    }
+    state.inventory.keep_services(state.found.services());
+    configure(state, config, dirty, now);
 }
 
 /// A host name was looked up.

@@ -4,6 +4,7 @@ use super::Timestamp;
 use super::action::{Notice, WantedPools, WantedTable};
 use super::canary::Canary;
 use super::families::PerFamily;
+use super::found::Found;
 use super::inventory::Inventory;
 use super::marks::Marks;
 use super::member::Pool;
@@ -34,6 +35,11 @@ pub const DRAIN_POLL: Duration = Duration::from_secs(1);
 /// Everything that the core knows and wants.
 #[derive(Clone, Debug, Default)]
 pub struct State {
+    /// What files say.
+    pub(super) configured: Option<Arc<Config>>,
+    /// What sources have of services by themselves.
+    pub(super) found: Found,
+    /// What holds: what files say, and the services of sources.
     pub(super) config: Option<Arc<Config>>,
     pub(super) configured_at: Timestamp,
     pub(super) saved: Saved,

@@ -26,9 +26,17 @@ pub fn step(state: &mut State, event: Event, now: Timestamp) -> Vec<Action> {
             Arc::make_mut(&mut state.wanted.settings).owned.clone_from(&saved.sync_daemons);
             state.marks.restore(&saved.marks);
             state.saved = saved;
+            state.found.restore(&snapshots);
             state.inventory.restore(snapshots);
         }
-        Event::Configured(config) => configure(state, config, &mut dirty, now),
+        Event::Configured(config) => {
+            state.configured = Some(config);
+            sources::merge(state, &mut dirty, now);
+            dirty.relist.extend(state.services.keys().cloned());
+        }
+        Event::ServicesSaid { source, services, whole } => {
+            sources::services_said(state, &source, services, whole, &mut dirty, now);
+        }
         Event::PoolRead { pool, outcome } => sources::pool_read(state, &pool, outcome, &mut dirty, now),
         Event::SourceSaid { source, outcome } => {
             sources::source_said(state, &source, outcome, &mut dirty, now)
@@ -90,8 +98,8 @@ pub fn step(state: &mut State, event: Event, now: Timestamp) -> Vec<Action> {
     actions
 }
 
-/// Takes a configuration over: what did not change stays as it is.
-fn configure(state: &mut State, config: Arc<Config>, dirty: &mut Dirty, now: Timestamp) {
+/// Takes over what holds from now on: what did not change stays as it is.
+pub(super) fn configure(state: &mut State, config: Arc<Config>, dirty: &mut Dirty, now: Timestamp) {
     state.marks.set_range(config.first_mark);
     state.nodes.configured(state.config.is_none(), now);
     if state.config.is_none() {
@@ -103,6 +111,10 @@ fn configure(state: &mut State, config: Arc<Config>, dirty: &mut Dirty, now: Tim
     let mut old = std::mem::take(&mut state.services);
     for (name, service) in &config.services {
         let kept = old.remove(name).map(|known| {
+            if Arc::ptr_eq(&known.config, service) {
+                return known;
+            }
+            dirty.relist.insert(name.clone());
             dirty.acquired.extend(acquired(&known.config, service, &state.wanted.table));
             ServiceState { config: Arc::clone(service), ..known }
         });
@@ -117,8 +129,10 @@ fn configure(state: &mut State, config: Arc<Config>, dirty: &mut Dirty, now: Tim
             canary_mark: None,
             canaries: BTreeMap::new(),
         };
+        if kept.is_none() {
+            dirty.relist.insert(name.clone());
+        }
         state.services.insert(name.clone(), kept.unwrap_or_else(fresh));
-        dirty.relist.insert(name.clone());
     }
     old.values().for_each(|gone| canary::forget(state, gone, dirty));
     dirty.uses.extend(old.into_values().map(|gone| uses::Change {

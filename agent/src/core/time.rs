@@ -28,6 +28,11 @@ impl Timestamp {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
     }
 
+    /// Seconds since the Unix epoch.
+    pub fn as_seconds(self) -> f64 {
+        self.0 as f64 / 1e6
+    }
+
     /// The same point on the system's clock.
     pub fn system_time(self) -> SystemTime {
         UNIX_EPOCH + Duration::from_micros(self.0)

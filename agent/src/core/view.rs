@@ -2,6 +2,7 @@
 
 mod canary;
 mod check;
+mod source;
 
 use super::operator::{absent, canonical, services_of, source_of};
 use super::orders::{self, Drain};
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 pub use canary::CanaryView;
 pub use check::{CheckView, TransitionView};
+pub use source::{RefusedView, SourceView, sources};
 use std::collections::BTreeMap;
 
 /// The whole daemon.
@@ -25,6 +27,9 @@ pub struct Status {
     pub phase: String,
     /// Since when a configuration is in use.
     pub since: Timestamp,
+    /// Every source, by name.
+    #[serde(default)]
+    pub sources: Vec<SourceView>,
     /// Every service, by name.
     pub services: Vec<ServiceView>,
     /// Every VIP, by address.
@@ -289,6 +294,7 @@ pub fn status(state: &State, only: Option<&str>) -> Result<Status, String> {
         }
         .into(),
         since: state.configured_at,
+        sources: sources(state),
         services: services.map(|(name, service)| service_view(state, name, service)).collect(),
         vips: vips
             .map(|(address, vip)| VipView {

@@ -4,6 +4,7 @@ pub mod bgp;
 mod canary;
 mod check;
 mod nodes;
+mod source;
 mod table;
 
 use crate::core::Timestamp;
@@ -69,6 +70,7 @@ pub fn status(status: &Status, paint: Paint) -> String {
     for service in &status.services {
         service_text(&mut text, service, paint);
     }
+    text.push_str(&source::table(&status.sources, paint));
     vips(&mut text, &status.vips, paint);
     for vip in &status.absent_vips {
         line(&mut text, format_args!("an operator's word is kept of {vip}, which no service has"));

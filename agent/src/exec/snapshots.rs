@@ -1,6 +1,7 @@
-//! The last good content of each pool that is kept elsewhere, one file each, for the next process.
+//! The last good content of each pool that is kept elsewhere, and each service that a source has, one file each, for the
+//! next process.
 
-use crate::config::{Backend, PoolId};
+use crate::config::{Backend, PoolId, Service};
 use crate::core::inventory::Snapshots;
 use crate::ctl::escape;
 use crate::exec::state_file::{StateFileError, replace};
@@ -16,9 +17,10 @@ const NAME_MAX: usize = 255;
 
 /// One snapshot's file.
 #[derive(Debug, Serialize, Deserialize)]
-struct Snapshot {
-    source: PoolId,
-    backends: Arc<Vec<Backend>>,
+#[serde(untagged)]
+enum Snapshot {
+    Pool { source: PoolId, backends: Arc<Vec<Backend>> },
+    Service { source: Arc<str>, service: Arc<Service> },
 }
 
 /// Where the snapshots of a state directory are.
@@ -30,16 +32,18 @@ pub fn directory(state_dir: &Path) -> PathBuf {
 pub fn load(directory: &Path) -> Snapshots {
     let Ok(entries) = std::fs::read_dir(directory) else { return Snapshots::new() };
     let files = entries.filter_map(|entry| entry.ok().map(|entry| entry.path()));
-    files
-        .filter(|file| file.extension().is_some_and(|extension| extension == "json"))
-        .filter_map(|file| match read(&file) {
-            Ok(Snapshot { source, backends }) => Some((source, backends)),
-            Err(error) => {
-                tracing::warn!(%error, "a snapshot of a pool cannot be used");
-                None
-            }
-        })
-        .collect()
+    let files = files.filter(|file| file.extension().is_some_and(|extension| extension == "json"));
+    let (mut pools, mut services) = (Vec::new(), Vec::new());
+    for file in files {
+        match read(&file) {
+            Ok(Snapshot::Pool { source, backends }) => pools.push((source, backends)),
+            Ok(Snapshot::Service { source, service }) => services.push((source, service)),
+            Err(error) => tracing::warn!(%error, "a snapshot cannot be used"),
+        }
+    }
+    let mut snapshots: Snapshots = pools.into_iter().collect();
+    snapshots.add_services(services);
+    snapshots
 }
 
 fn read(file: &Path) -> Result<Snapshot, StateFileError> {
@@ -97,7 +101,9 @@ async fn run(directory: PathBuf, mut wanted: watch::Receiver<Snapshots>) {
 /// Writes all snapshots and removes whatever else is there. Goes on after errors, and gives them.
 fn write_all(directory: &Path, now: &Snapshots) -> Vec<StateFileError> {
     let mut errors = write_changed(directory, &Snapshots::new(), now);
-    let names: BTreeSet<PathBuf> = now.iter().map(|(id, _)| directory.join(file_name(id))).collect();
+    let pools = now.iter().map(|(id, _)| pool_file(id));
+    let services = now.services().map(|(source, service)| service_file(source, &service.name));
+    let names: BTreeSet<PathBuf> = pools.chain(services).map(|name| directory.join(name)).collect();
     let entries = std::fs::read_dir(directory).into_iter().flatten();
     let others = entries.filter_map(|entry| entry.ok().map(|entry| entry.path()));
     errors.extend(others.filter(|file| !names.contains(file)).filter_map(|file| remove(&file)));
@@ -106,22 +112,30 @@ fn write_all(directory: &Path, now: &Snapshots) -> Vec<StateFileError> {
 
 /// Writes those that changed and removes those that are gone.
 fn write_changed(directory: &Path, before: &Snapshots, now: &Snapshots) -> Vec<StateFileError> {
-    let changed = now.changed_since(before).filter_map(|(id, backends)| {
-        let file = directory.join(file_name(id));
-        match backends {
-            Some(backends) => write(&file, id, backends),
-            None => remove(&file),
-        }
+    let pools = now.changed_since(before).filter_map(|(id, backends)| {
+        let content =
+            backends.map(|backends| Snapshot::Pool { source: id.clone(), backends: Arc::clone(backends) });
+        write(&directory.join(pool_file(id)), content)
     });
-    changed.collect()
+    let mut errors: Vec<StateFileError> = pools.collect();
+    errors.extend(now.services_changed_since(before).filter_map(|(source, name, service)| {
+        let (source, service) = (Arc::clone(source), service.map(Arc::clone));
+        let file = directory.join(service_file(&source, name));
+        write(&file, service.map(|service| Snapshot::Service { source, service }))
+    }));
+    errors
 }
 
-fn write(file: &Path, id: &PoolId, backends: &Arc<Vec<Backend>>) -> Option<StateFileError> {
+/// Writes a file, or removes it when there is nothing to be kept.
+fn write(file: &Path, content: Option<Snapshot>) -> Option<StateFileError> {
     if file.file_name().is_some_and(|name| name.len() > NAME_MAX) {
-        let error = std::io::Error::other("its name is too long to be a file's");
-        return Some(StateFileError::Io { path: id.to_string().into(), source: error });
+        let error = std::io::Error::other("the name is too long to be a file's");
+        return Some(StateFileError::Io { path: file.into(), source: error });
     }
-    replace(file, &Snapshot { source: id.clone(), backends: Arc::clone(backends) }).err()
+    match content {
+        Some(content) => replace(file, &content).err(),
+        None => remove(file),
+    }
 }
 
 fn remove(file: &Path) -> Option<StateFileError> {
@@ -129,8 +143,13 @@ fn remove(file: &Path) -> Option<StateFileError> {
     error.map(|source| StateFileError::Io { path: file.into(), source })
 }
 
-/// The file of a pool's snapshot. Two pools never share one: what a name may not have is escaped, `=` among it.
-fn file_name(id: &PoolId) -> String {
+/// The file of a service's snapshot.
+fn service_file(source: &str, name: &str) -> String {
+    format!("{}=={}.json", escape(source), escape(name))
+}
+
+/// The file of a pool's snapshot. No two share one: what a name may not have is escaped, `=` among it.
+fn pool_file(id: &PoolId) -> String {
     match id {
         PoolId::File(path) => format!("{}.json", escape(&path.to_string_lossy())),
         PoolId::Remote { source, query } => {
@@ -197,7 +216,7 @@ mod tests {
     fn a_file_and_a_sources_pool_of_the_same_name_do_not_share_a_snapshot() {
         let query = Query::Path("text".into());
         let remote = PoolId::Remote { source: "conftool".into(), query };
-        assert_ne!(file_name(&remote), file_name(&file("conftool=text")));
-        assert_ne!(file_name(&remote), file_name(&file("conftool:text")));
+        assert_ne!(pool_file(&remote), pool_file(&file("conftool=text")));
+        assert_ne!(pool_file(&remote), pool_file(&file("conftool:text")));
     }
 }

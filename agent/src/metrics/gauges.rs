@@ -128,6 +128,7 @@ pub(super) fn registry(numbers: &Numbers, sources: &Sources<'_>) -> Result<Regis
     if let Some(numbers) = &numbers.nodes {
         nodes(&make, numbers)?;
     }
+    super::sources::register(&make, &numbers.sources)?;
     peers(&make, sources.peers)?;
     refused(&make, sources.refused)?;
     paths(&make, sources.peers)?;
@@ -140,7 +141,7 @@ pub(super) fn registry(numbers: &Numbers, sources: &Sources<'_>) -> Result<Regis
     Ok(make.0)
 }
 
-struct Make(Registry);
+pub(super) struct Make(Registry);
 
 impl Make {
     fn one(&self, name: &str, help: &str, value: f64) -> Result<(), Error> {
@@ -149,20 +150,20 @@ impl Make {
         self.0.register(Box::new(gauge))
     }
 
-    fn many(&self, name: &str, help: &str, labels: &[&str]) -> Result<GaugeVec, Error> {
+    pub(super) fn many(&self, name: &str, help: &str, labels: &[&str]) -> Result<GaugeVec, Error> {
         let gauges = GaugeVec::new(Opts::new(name, help), labels)?;
         self.0.register(Box::new(gauges.clone()))?;
         Ok(gauges)
     }
 
-    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> Result<CounterVec, Error> {
+    pub(super) fn counters(&self, name: &str, help: &str, labels: &[&str]) -> Result<CounterVec, Error> {
         let counters = CounterVec::new(Opts::new(name, help), labels)?;
         self.0.register(Box::new(counters.clone()))?;
         Ok(counters)
     }
 }
 
-fn count(counters: &CounterVec, labels: &[&str], value: u64) {
+pub(super) fn count(counters: &CounterVec, labels: &[&str], value: u64) {
     counters.with_label_values(labels).inc_by(value as f64);
 }
 

@@ -16,6 +16,7 @@ mod tls;
 mod web;
 
 use crate::config::{Backend, Query};
+use crate::core::found::FoundService;
 use std::future::Future;
 
 /// A source of pools.
@@ -26,7 +27,7 @@ pub trait Source: Send + 'static {
 }
 
 /// What a source says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Said {
     /// What is in a pool, whole and sorted by host; or why that is refused, with the place and what to do. Then what was
     /// known of the pool stays.
@@ -35,6 +36,13 @@ pub enum Said {
         query: Query,
         /// Its backends.
         outcome: Result<Vec<Backend>, String>,
+    },
+    /// What it has of services by itself.
+    Services {
+        /// Of some of them, or of all.
+        services: Vec<FoundService>,
+        /// Whether it has no others.
+        whole: bool,
     },
     /// It can be read, and all that is wanted of it was said.
     Live,

@@ -88,6 +88,9 @@ async fn report(mut source: impl Source, name: Arc<str>, inbox: Inbox) {
             Said::Pool { query, outcome } => {
                 Event::PoolRead { pool: PoolId::Remote { source: Arc::clone(&name), query }, outcome }
             }
+            Said::Services { services, whole } => {
+                Event::ServicesSaid { source: Arc::clone(&name), services, whole }
+            }
             Said::Live => Event::SourceSaid { source: Arc::clone(&name), outcome: Ok(()) },
             Said::Stale(why) => Event::SourceSaid { source: Arc::clone(&name), outcome: Err(why) },
         };

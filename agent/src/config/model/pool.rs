@@ -43,6 +43,16 @@ pub enum PoolId {
     },
 }
 
+impl PoolId {
+    /// The source that it is in, if it is in one.
+    pub fn source(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::File(_) => None,
+            Self::Remote { source, .. } => Some(source),
+        }
+    }
+}
+
 impl From<PathBuf> for PoolId {
     fn from(file: PathBuf) -> Self {
         Self::File(file)

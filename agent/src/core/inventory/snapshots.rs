@@ -1,6 +1,6 @@
-//! The last good content of each pool, for a later process.
+//! The last good content of each pool, and the services that sources have, for a later process.
 
-use crate::config::{Backend, PoolId};
+use crate::config::{Backend, PoolId, Service};
 use imbl::OrdMap;
 use imbl::ordmap::DiffItem;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -11,6 +11,8 @@ use std::sync::Arc;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Snapshots {
     pools: OrdMap<PoolId, Arc<Vec<Backend>>>,
+    /// By source and name.
+    services: OrdMap<(Arc<str>, Arc<str>), Arc<Service>>,
     /// Whether something changed since it was last asked.
     is_changed: bool,
 }
@@ -42,6 +44,45 @@ impl Snapshots {
         })
     }
 
+    /// The services that sources have, each with its source.
+    pub fn services(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<Service>)> {
+        self.services.iter().map(|((source, _), service)| (source, service))
+    }
+
+    /// Services that are others here than in `before`, by source and name, with what they are now, if they are there.
+    pub fn services_changed_since<'a>(
+        &'a self,
+        before: &'a Self,
+    ) -> impl Iterator<Item = (&'a Arc<str>, &'a Arc<str>, Option<&'a Arc<Service>>)> {
+        before.services.diff(&self.services).map(|change| match change {
+            DiffItem::Add((source, name), now) | DiffItem::Update { new: ((source, name), now), .. } => {
+                (source, name, Some(now))
+            }
+            DiffItem::Remove((source, name), _) => (source, name, None),
+        })
+    }
+
+    /// Adds services that were read from where an earlier process had written them.
+    pub fn add_services(&mut self, services: impl IntoIterator<Item = (Arc<str>, Arc<Service>)>) {
+        let keyed = services.into_iter().map(|(source, of)| ((source, Arc::clone(&of.name)), of));
+        self.services.extend(keyed);
+    }
+
+    /// Keeps exactly these services.
+    pub(super) fn keep_services<'a>(
+        &mut self,
+        services: impl Iterator<Item = (&'a Arc<str>, &'a Arc<Service>)>,
+    ) {
+        let of = |(source, service): (&Arc<str>, &Arc<Service>)| {
+            ((Arc::clone(source), Arc::clone(&service.name)), Arc::clone(service))
+        };
+        let services: OrdMap<_, _> = services.map(of).collect();
+        if self.services != services {
+            self.services = services;
+            self.is_changed = true;
+        }
+    }
+
     /// Keeps this content of a pool.
     pub(super) fn keep(&mut self, id: &PoolId, backends: Arc<Vec<Backend>>) {
         if self.pools.get(id) != Some(&backends) {
@@ -67,20 +108,31 @@ impl Snapshots {
 
 impl FromIterator<(PoolId, Arc<Vec<Backend>>)> for Snapshots {
     fn from_iter<I: IntoIterator<Item = (PoolId, Arc<Vec<Backend>>)>>(pools: I) -> Self {
-        Self { pools: pools.into_iter().collect(), is_changed: false }
+        Self { pools: pools.into_iter().collect(), ..Self::default() }
     }
 }
 
-/// A list of pools with their contents.
+/// How they are written down.
+#[derive(Serialize, Deserialize)]
+struct Written {
+    pools: Vec<(PoolId, Arc<Vec<Backend>>)>,
+    #[serde(default)]
+    services: Vec<(Arc<str>, Arc<Service>)>,
+}
+
 impl Serialize for Snapshots {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.pools.iter())
+        let pools = self.iter().map(|(id, backends)| (id.clone(), Arc::clone(backends))).collect();
+        let services = self.services().map(|(source, of)| (Arc::clone(source), Arc::clone(of))).collect();
+        Written { pools, services }.serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Snapshots {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let pools: Vec<(PoolId, Arc<Vec<Backend>>)> = Vec::deserialize(deserializer)?;
-        Ok(pools.into_iter().collect())
+        let Written { pools, services } = Written::deserialize(deserializer)?;
+        let mut snapshots: Self = pools.into_iter().collect();
+        snapshots.add_services(services);
+        Ok(snapshots)
     }
 }

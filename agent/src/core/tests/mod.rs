@@ -3,6 +3,7 @@
 mod agents;
 mod announcements;
 mod forwarding;
+mod found;
 mod histories;
 mod lifecycle;
 mod marks;

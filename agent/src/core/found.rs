@@ -1,0 +1,123 @@
+//! Services that sources have by themselves, beside those of the configuration.
+//!
+//! The configuration goes first: what it names or listens on no source takes from it. Among sources the first by name wins,
+//! and within one the first service by name. What is refused is told with the reason, and tried again with every change.
+
+use super::inventory::Snapshots;
+use crate::config::{Config, Service, SourceSettings};
+use ipvs::ServiceKey;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What a source says of one service: how it is to be balanced, or why it is not; none when it is gone.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FoundService {
+    /// Its name, unlike that of any other service: by custom `SOURCE.NAMESPACE.NAME.PORT`.
+    pub name: String,
+    /// The service, or why it cannot be served.
+    pub service: Option<Result<Arc<Service>, String>>,
+}
+
+/// What the sources have.
+#[derive(Clone, Debug, Default)]
+pub struct Found {
+    /// By source and name.
+    sources: BTreeMap<Arc<str>, BTreeMap<String, Result<Arc<Service>, String>>>,
+    /// What is in the way of a service that a source has, by source and name.
+    conflicts: BTreeMap<(Arc<str>, String), String>,
+}
+
+impl Found {
+    /// Begins with what an earlier process had found.
+    pub(super) fn restore(&mut self, snapshots: &Snapshots) {
+        for (source, service) in snapshots.services() {
+            let its = self.sources.entry(Arc::clone(source)).or_default();
+            its.insert(service.name.to_string(), Ok(Arc::clone(service)));
+        }
+    }
+
+    /// Takes what a source says; `whole`: whatever it does not name is gone.
+    pub(super) fn said(&mut self, source: &Arc<str>, services: Vec<FoundService>, whole: bool) {
+        let its = self.sources.entry(Arc::clone(source)).or_default();
+        if whole {
+            its.clear();
+        }
+        for FoundService { name, service } in services {
+            match service {
+                Some(service) => drop(its.insert(name, service)),
+                None => drop(its.remove(&name)),
+            }
+        }
+    }
+
+    /// Forgets sources that are not there any more.
+    pub(super) fn forget_others(&mut self, wanted: &BTreeMap<Arc<str>, SourceSettings>) {
+        self.sources.retain(|source, _| wanted.contains_key(source));
+    }
+
+    /// The services that are to be served, by source.
+    pub(super) fn services(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<Service>)> {
+        self.sources.iter().flat_map(|(source, services)| {
+            services.values().filter_map(move |service| Some((source, service.as_ref().ok()?)))
+        })
+    }
+
+    /// How many services of a source are in conflict with others.
+    pub fn conflicts_of(&self, source: &str) -> usize {
+        self.conflicts.keys().filter(|(of, _)| **of == *source).count()
+    }
+
+    /// The services that are not served, with source, name and reason.
+    pub fn refused(&self) -> impl Iterator<Item = (&str, &str, &str)> {
+        let by_source = self.sources.iter().flat_map(|(source, services)| {
+            services.iter().filter_map(move |(name, service)| {
+                Some((&**source, name.as_str(), service.as_ref().err()?.as_str()))
+            })
+        });
+        let by_us = self.conflicts.iter();
+        by_source.chain(by_us.map(|((source, name), why)| (&**source, name.as_str(), why.as_str())))
+    }
+
+    /// The configuration with the services of the sources. Gives those that are in conflict now and were not before.
+    pub(super) fn merge(
+        &mut self,
+        configured: &Arc<Config>,
+    ) -> (Arc<Config>, Vec<(Arc<str>, String, String)>) {
+        let before = std::mem::take(&mut self.conflicts);
+        if self.services().next().is_none() {
+            return (Arc::clone(configured), Vec::new());
+        }
+        let mut merged = Config::clone(configured);
+        let mut listeners: BTreeMap<ServiceKey, Arc<str>> = BTreeMap::new();
+        for service in configured.services.values() {
+            listeners.extend(keys(service).map(|key| (key, Arc::clone(&service.name))));
+        }
+        let mut conflicts = BTreeMap::new();
+        for (source, service) in self.services() {
+            let taken = keys(service).find_map(|key| Some((key, listeners.get(&key)?)));
+            let conflict = match taken {
+                _ if merged.services.contains_key(&*service.name) => {
+                    Some(format!("there is a service {} already", service.name))
+                }
+                Some((key, other)) => Some(format!("{key} is the service {other}'s")),
+                None => None,
+            };
+            if let Some(why) = conflict {
+                conflicts.insert((Arc::clone(source), service.name.to_string()), why);
+                continue;
+            }
+            listeners.extend(keys(service).map(|key| (key, Arc::clone(&service.name))));
+            merged.services.insert(service.name.to_string(), Arc::clone(service));
+        }
+        self.conflicts = conflicts;
+        let is_new = |(of, why): &(&(Arc<str>, String), &String)| before.get(*of) != Some(*why);
+        let new = self.conflicts.iter().filter(is_new);
+        let new = new.map(|((source, name), why)| (Arc::clone(source), name.clone(), why.clone())).collect();
+        (Arc::new(merged), new)
+    }
+}
+
+fn keys(service: &Service) -> impl Iterator<Item = ServiceKey> + '_ {
+    service.vips.iter().map(|vip| service.key(*vip))
+}

@@ -1,0 +1,129 @@
+//! Services that a source has by itself: they come, change and go as those of the configuration do, and take nothing from it.
+
+use super::world::World;
+use super::{ALL, WEB};
+use crate::config::{self, Service};
+use crate::core::Event;
+use crate::core::found::FoundService;
+use std::sync::Arc;
+use std::time::Duration;
+
+const SOURCE: &str = "\n[source.k8s]\ntype = \"http\"\nurl = \"http://192.0.2.99\"\n";
+
+/// A service of one backend, as a source would make it.
+fn service(name: &str, vip: &str, backend: &str) -> Arc<Service> {
+    let text = format!(
+        "[service.\"{name}\"]\nvips = [\"{vip}\"]\nport = 80\nchecks = []\nbackends = [{{ host = \"{backend}\" }}]\n"
+    );
+    let config = config::parse(&[("k8s".into(), text)]).unwrap();
+    Arc::clone(&config.services[name])
+}
+
+impl World {
+    fn found(&mut self, services: &[(&str, Option<Result<Arc<Service>, &str>>)], whole: bool) {
+        let services = services.iter().map(|(name, service)| FoundService {
+            name: (*name).to_owned(),
+            service: service.clone().map(|service| service.map_err(str::to_owned)),
+        });
+        let services = services.collect();
+        self.event(Event::ServicesSaid { source: "k8s".into(), services, whole });
+    }
+
+    fn refusals(&self) -> Vec<String> {
+        let sources = self.status().sources;
+        sources[0].refused.iter().map(|refused| format!("{}: {}", refused.name, refused.reason)).collect()
+    }
+}
+
+fn running() -> World {
+    let mut world = World::with(&format!("{WEB}{SOURCE}"));
+    world.up(&ALL);
+    world.writes.clear();
+    world
+}
+
+const SHOP: &str = "tcp 192.0.2.20:80";
+
+#[test]
+fn a_service_of_a_source_is_served_and_announced_and_goes_as_one_of_the_configuration_does() {
+    let mut world = running();
+    world.found(&[("k8s.prod.shop", Some(Ok(service("k8s.prod.shop", "192.0.2.20", "10.64.0.21"))))], true);
+    assert_eq!(world.weight(SHOP, "10.64.0.21:80"), Some(1));
+    assert!(world.is_announced("192.0.2.20") && world.is_announced("192.0.2.10"));
+    assert_eq!(world.status().sources[0].services, 1);
+    let writes = world.writes.len();
+    world.found(&[("k8s.prod.shop", Some(Ok(service("k8s.prod.shop", "192.0.2.20", "10.64.0.21"))))], true);
+    assert_eq!(world.writes.len(), writes, "the same said again changes nothing");
+    world.found(&[("k8s.prod.shop", None)], false);
+    assert!(!world.is_announced("192.0.2.20"), "it is withdrawn at once");
+    assert_eq!(world.weight(SHOP, "10.64.0.21:80"), Some(1), "and serves until routers have moved");
+    world.pass(Duration::from_secs(3));
+    assert_eq!(world.weight(SHOP, "10.64.0.21:80"), None);
+    assert!(world.is_announced("192.0.2.10"));
+}
+
+#[test]
+fn a_change_of_one_service_leaves_the_others_alone() {
+    let mut world = running();
+    let first = service("k8s.a", "192.0.2.20", "10.64.0.21");
+    let second = service("k8s.b", "192.0.2.21", "10.64.0.22");
+    world.found(&[("k8s.a", Some(Ok(first))), ("k8s.b", Some(Ok(second)))], true);
+    world.writes.clear();
+    world.found(&[("k8s.b", Some(Ok(service("k8s.b", "192.0.2.21", "10.64.0.23"))))], false);
+    assert_eq!(world.weight("tcp 192.0.2.21:80", "10.64.0.23:80"), Some(1));
+    let of_others = world.writes.iter().filter(|op| !op.to_string().contains("192.0.2.21"));
+    assert_eq!(of_others.count(), 0, "{:?}", world.writes);
+}
+
+#[test]
+fn the_configuration_goes_before_a_source_and_what_is_refused_is_served_once_there_is_room() {
+    let mut world = running();
+    world.found(&[("k8s.web", Some(Ok(service("k8s.web", "192.0.2.10", "10.64.0.21"))))], true);
+    assert_eq!(world.refusals(), ["k8s.web: tcp 192.0.2.10:80 is the service web's"]);
+    assert_eq!(world.writes, []);
+    world.found(&[("web", Some(Ok(service("web", "192.0.2.30", "10.64.0.21"))))], false);
+    assert!(world.refusals().contains(&"web: there is a service web already".to_owned()));
+    let said: Vec<_> =
+        world.notices.iter().map(ToString::to_string).filter(|n| n.contains("k8s.web")).collect();
+    assert_eq!(said, ["k8s.web of source k8s is not served: tcp 192.0.2.10:80 is the service web's"]);
+    // The configuration lets go of the VIP.
+    world.configure(&format!("{}{SOURCE}", WEB.replace("\"192.0.2.10\", ", "")));
+    assert_eq!(world.refusals(), ["web: there is a service web already"]);
+    assert_eq!(world.weight("tcp 192.0.2.10:80", "10.64.0.21:80"), Some(1));
+    assert!(world.is_announced("192.0.2.10"));
+}
+
+#[test]
+fn what_the_source_itself_refuses_is_told_and_does_not_reach_the_kernel() {
+    let mut world = running();
+    world.found(&[("k8s.prod.x", Some(Err("a ClusterIP only is not reachable by direct routing")))], true);
+    assert_eq!(world.refusals(), ["k8s.prod.x: a ClusterIP only is not reachable by direct routing"]);
+    assert_eq!(world.writes, []);
+}
+
+#[test]
+fn a_restart_without_the_source_goes_on_with_the_services_that_it_had() {
+    let mut world = running();
+    world.found(&[("k8s.prod.shop", Some(Ok(service("k8s.prod.shop", "192.0.2.20", "10.64.0.21"))))], true);
+    assert!(world.is_announced("192.0.2.20"));
+    world.writes.clear();
+    world.restart(&format!("{WEB}{SOURCE}"));
+    world.event(Event::SourceSaid { source: "k8s".into(), outcome: Err("connection refused".into()) });
+    world.up(&ALL);
+    assert_eq!(world.writes, [], "the kernel's entry stays");
+    assert!(world.is_announced("192.0.2.20"));
+    world.found(&[], true);
+    world.pass(Duration::from_secs(3));
+    assert_eq!(world.weight(SHOP, "10.64.0.21:80"), None, "once it says that there are none, they go");
+}
+
+#[test]
+fn a_source_that_the_configuration_loses_takes_its_services_along() {
+    let mut world = running();
+    world.found(&[("k8s.prod.shop", Some(Ok(service("k8s.prod.shop", "192.0.2.20", "10.64.0.21"))))], true);
+    world.configure(WEB);
+    assert!(!world.is_announced("192.0.2.20"));
+    world.pass(Duration::from_secs(3));
+    assert_eq!(world.weight(SHOP, "10.64.0.21:80"), None);
+    assert_eq!(world.snapshots.services().count(), 0);
+}
