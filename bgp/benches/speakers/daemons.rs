@@ -14,6 +14,7 @@ use std::{
 use crate::{
     DAEMON_ASN, FEEDER, FEEDER_ASN, PORT, RECEIVER, RECEIVER_ASN,
     child::{self, Process},
+    neighbour::HOLD_TIME,
 };
 
 /// Which.
@@ -299,8 +300,10 @@ fn gobgpd(own: &str) -> String {
         text += &format!(
             "[[neighbors]]\n[neighbors.config]\nneighbor-address = \"{address}\"\npeer-as = {asn}\n\
              [neighbors.transport.config]\npassive-mode = true\nlocal-address = \"{own}\"\n\
+             [neighbors.timers.config]\nhold-time = {HOLD_TIME}\nkeepalive-interval = {}\n\
              [neighbors.ebgp-multihop.config]\nenabled = true\nmultihop-ttl = 2\n\
-             [[neighbors.afi-safis]]\n[neighbors.afi-safis.config]\nafi-safi-name = \"ipv4-unicast\"\n"
+             [[neighbors.afi-safis]]\n[neighbors.afi-safis.config]\nafi-safi-name = \"ipv4-unicast\"\n",
+            HOLD_TIME / 3
         );
     }
     text

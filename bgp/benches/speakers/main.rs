@@ -2,7 +2,8 @@
 //! and a thousand neighbours at once.
 //!
 //! `cargo bench -p lvsd-bgp --bench speakers`, as root, with Debian's packages bird2, frr, gobgpd and iproute2. It runs
-//! in a network namespace of its own. Prints tables; adds to `target/bench/bgp.json` and draws `bgp-speakers.svg`.
+//! in a network namespace of its own. Prints tables; adds to `target/bench/bgp.json` and draws `bgp-speakers.svg`. With
+//! `-- vip` it does the part of one VIP alone, and prints.
 
 mod child;
 mod daemons;
@@ -84,6 +85,12 @@ fn main() {
         _ => {}
     }
     make_network();
+    if arguments == ["vip"] {
+        let daemons = daemons::start_all();
+        let feeders = table::feeders(&daemons);
+        drop(vip::compare(&daemons, feeders));
+        return;
+    }
     let machine = machine();
     println!("{machine:#}");
     let daemons = daemons::start_all();

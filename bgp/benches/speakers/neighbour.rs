@@ -12,12 +12,16 @@ use bgp::{
 };
 use socket2::{Domain, Socket, Type};
 
+/// The hold time that is offered to daemons: longer than any of them is measured. All have 0 configured, which is then the
+/// session's, but GoBGP: it takes the hold time as the time that a write may take, and fails to send anything at all at 0.
+pub(crate) const HOLD_TIME: u16 = 3600;
+
 /// How long a daemon may take to accept a session.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) const CONTEXT: Context = Context::new(true, false);
 
-/// An OPEN without KEEPALIVEs to follow: nothing but what is measured is on the wire.
+/// An OPEN after which no KEEPALIVEs follow: nothing but what is measured is on the wire.
 pub(crate) fn open(asn: u32, router_id: Ipv4Addr, hold_time: u16) -> Open {
     Open {
         my_as: u16::try_from(asn).unwrap_or(23_456),
@@ -59,7 +63,7 @@ impl Neighbour {
         socket.connect(&daemon.into()).ok()?;
         socket.set_tcp_nodelay(true).ok()?;
         socket.set_read_timeout(Some(PATIENCE)).ok()?;
-        Self::over(socket.into(), &open(asn, local, 0))
+        Self::over(socket.into(), &open(asn, local, HOLD_TIME))
     }
 
     /// A session over a connection that is there.

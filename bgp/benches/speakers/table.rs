@@ -47,12 +47,16 @@ fn streams() -> [Vec<u8>; 2] {
     [announce, withdraw]
 }
 
+/// A session with each.
+pub(crate) fn feeders(daemons: &[Daemon]) -> Vec<Neighbour> {
+    daemons.iter().map(|daemon| Neighbour::establish(FEEDER, FEEDER_ASN, daemon.address())).collect()
+}
+
 /// Measures all daemons; also their feeders, whose sessions are up.
 pub(crate) fn compare(daemons: &[Daemon]) -> (Vec<Table>, Vec<Neighbour>) {
     let [announce, withdraw] = streams();
     let count = usize::try_from(ROUTES).expect("it fits");
-    let mut feeders: Vec<_> =
-        daemons.iter().map(|daemon| Neighbour::establish(FEEDER, FEEDER_ASN, daemon.address())).collect();
+    let mut feeders = feeders(daemons);
     let before: Vec<_> = daemons.iter().map(Daemon::resident).collect();
     let mut memory = vec![0.0; daemons.len()];
     let mut rates = vec![(Vec::new(), Vec::new()); daemons.len()];
