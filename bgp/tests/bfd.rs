@@ -3,14 +3,14 @@
 mod chain;
 
 use std::{
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     time::{Duration, Instant},
 };
 
 use bgp::{
-    Asn, BfdConfig, Family, PeerConfig, PeerStatus, Prefix, Speaker, SpeakerConfig, StateName,
+    Asn, BfdConfig, Family, PeerConfig, PeerGroup, PeerStatus, Prefix, Speaker, SpeakerConfig, StateName,
     bfd::{PathConfig, Service, State, Status, Statuses, Timing, Wanted},
-    policy::{Import, Rule, Verdict},
+    policy::{ExportFilter, ExportRule, Import, Overrides, Rule, Verdict},
 };
 use chain::{Bird, Chain, PATIENCE};
 use tokio::sync::watch;
@@ -167,12 +167,16 @@ fn peer(timing: Timing, strict: bool) -> PeerConfig {
 }
 
 async fn status(speaker: &Speaker, what: impl Fn(&PeerStatus) -> bool) -> PeerStatus {
+    status_of(speaker, "r1", what).await
+}
+
+async fn status_of(speaker: &Speaker, peer: &str, what: impl Fn(&PeerStatus) -> bool) -> PeerStatus {
     let mut status = speaker.status();
-    let found = status.wait_for(|all| all.get("r1").is_some_and(&what));
-    let found = tokio::time::timeout(PATIENCE, found).await.map(|found| found.map(|all| all["r1"].clone()));
+    let found = status.wait_for(|all| all.get(peer).is_some_and(&what));
+    let found = tokio::time::timeout(PATIENCE, found).await.map(|found| found.map(|all| all[peer].clone()));
     match found {
         Ok(Ok(status)) => status,
-        _ => panic!("the status does not come; it is {:?}", speaker.status().borrow().get("r1")),
+        _ => panic!("the status does not come; it is {:?}", speaker.status().borrow().get(peer)),
     }
 }
 
@@ -223,5 +227,57 @@ fn a_session_ends_when_its_router_falls_silent_and_its_routes_are_gone_and_it_co
         speaker.shutdown("rack 4 moves").await;
         near.wait_until("the router reads why", || near.log().contains("rack 4 moves"));
         assert!(!near.ask("show route for 198.51.100.1").contains("10.90.0.1"));
+    });
+}
+
+/// Routers of 10.90.0.0/24, which dial.
+fn group(timing: Timing) -> PeerGroup {
+    let asn = Asn::new(65_001).expect("a private AS");
+    let mut group = PeerGroup::new("routers", "10.90.0.0/24".parse().expect("a prefix"), asn);
+    group.template = peer(timing, false);
+    let host = "198.51.100.0/24 ge 32".parse().expect("a range");
+    let told = ExportRule { prefixes: vec![host], accept: true, ..ExportRule::default() };
+    group.template.export = ExportFilter::Rules(vec![told]);
+    group.template.overrides = Overrides { med: Some(50), prepend: Some(1) };
+    group
+}
+
+#[test]
+fn a_router_of_a_group_is_told_and_watched_as_the_group_says() {
+    let chain = Chain::build();
+    let near = chain.bird("near", &near_bgp());
+    chain.run_in("lb", async || {
+        let asn = Asn::new(64_600).expect("a private AS");
+        let config = SpeakerConfig::new(asn, Ipv4Addr::new(192, 0, 2, 1));
+        let listen = vec![SocketAddr::new(address("10.90.0.1"), 179)];
+        let (speaker, _events) =
+            Speaker::spawn(SpeakerConfig { listen, groups: vec![group(Timing::DEFAULT)], ..config });
+        let hosts = ["198.51.100.1/32", "203.0.113.1/32"];
+        let route = |host: &str| bgp::Route::new(host.parse::<Prefix>().expect("a prefix"));
+        speaker.set_routes(hosts.into_iter().map(route).collect());
+        let name = "routers/10.90.0.2";
+        let is_up = |status: &PeerStatus| bfd_is_up(status) && status.learned.get(&Family::Ipv4) == Some(&1);
+        status_of(&speaker, name, is_up).await;
+        near.wait_until("the router is told what the group says", || {
+            let shown = near.ask("show route all for 198.51.100.1");
+            shown.contains("BGP.med: 50") && shown.contains("BGP.as_path: 64600 64600")
+        });
+        assert!(
+            !near.ask("show route for 203.0.113.1").contains("10.90.0.1"),
+            "that is not for these routers"
+        );
+
+        let patient = Timing::new(Duration::from_millis(400), 3).expect("a legal timing");
+        speaker.set_groups(vec![group(patient)]);
+        near.wait_until("BIRD has agreed", || {
+            near.bfd("10.90.0.1").is_some_and(|(_, timeout)| timeout > 1.1)
+        });
+        speaker.set_groups(vec![group(Timing::DEFAULT)]);
+        let before = status_of(&speaker, name, is_up).await;
+        assert_eq!(before.counters.established, 1, "another timing resets nothing");
+
+        chain.inside("near", "ip link set lb down");
+        let down = status_of(&speaker, name, |status| status.state != StateName::Established).await;
+        assert!(down.last_error.as_ref().is_some_and(|error| error.contains("Cease/BFD Down")), "{down:?}");
     });
 }

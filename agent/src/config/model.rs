@@ -285,10 +285,22 @@ pub struct Group {
     pub next_hop_ipv4: Option<Ipv4Addr>,
     /// As of a peer.
     pub next_hop_ipv6: Option<Ipv6Addr>,
+    /// What is taken of the routes of each; nothing without rules.
+    #[serde(default)]
+    pub import: Option<Import>,
+    /// Which of our routes they are told.
+    #[serde(default)]
+    pub export: ExportFilter,
+    /// Attributes that they are told in place of the routes' own.
+    #[serde(default)]
+    pub overrides: Overrides,
     /// How far away they are.
     pub distance: Distance,
     /// What both ends sign with (RFC 2385).
     pub password: Option<Secret>,
+    /// How the path to each is watched, beyond the hold time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bfd: Option<bgp::BfdConfig>,
 }
 
 /// One balanced service: the same port of one or several VIPs, served by one pool.

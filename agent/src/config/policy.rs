@@ -1,4 +1,4 @@
-//! `[[bgp.peer.import]]` and `[[bgp.peer.export]]`: what is taken from a router, and what it is told.
+//! `[[bgp.peer.import]]` and `[[bgp.peer.export]]`, and those of a group: what is taken from a router, and what it is told.
 
 use super::Problem;
 use super::attributes::{self, communities, large_communities};
@@ -43,7 +43,7 @@ pub(super) fn import(section: &Section<'_>) -> Option<Import> {
             .iter()
             .filter_map(|key| section.get(key))
         {
-            node.report_key(Problem::Conflict("without [[bgp.peer.import]] nothing is taken".into()));
+            node.report_key(Problem::Conflict("without import rules nothing is taken".into()));
         }
         return None;
     };

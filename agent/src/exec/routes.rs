@@ -154,6 +154,10 @@ fn peer_group(group: &Group, bgp: &Bgp) -> anyhow::Result<PeerGroup> {
     template.families = group.families.iter().map(|family| family_of(*family)).collect();
     template.next_hop_v4 = group.next_hop_ipv4;
     template.next_hop_v6 = group.next_hop_ipv6;
+    template.import.clone_from(&group.import);
+    template.export.clone_from(&group.export);
+    template.overrides = group.overrides;
+    template.bfd = group.bfd;
     set_distance(template, group.distance);
     template.password = password(group.password.as_ref())?;
     Ok(config)
@@ -232,5 +236,49 @@ fn family_of(family: Family) -> bgp::Family {
     match family {
         Family::Ipv4 => bgp::Family::Ipv4,
         Family::Ipv6 => bgp::Family::Ipv6,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    const GROUP: &str = r#"
+[bgp]
+local_asn = 64600
+router_id = "10.64.0.1"
+listen = ["10.64.0.1"]
+
+[[bgp.group]]
+name = "routers"
+prefixes = ["10.64.0.248/29"]
+asns = [65001]
+med = 50
+prepend = 1
+max_prefixes = 40
+bfd = { interval = "100ms", multiplier = 5 }
+
+[[bgp.group.import]]
+action = "accept"
+
+[[bgp.group.export]]
+action = "reject"
+"#;
+
+    #[test]
+    fn each_neighbour_of_a_group_is_dealt_with_as_the_group_says() {
+        let config = crate::config::parse(&[(PathBuf::from("lvsd.toml"), GROUP.to_owned())]);
+        let section = config.expect("a configuration").bgp.expect("there is a [bgp]");
+        let template = peer_group(&section.groups[0], &section).unwrap().template;
+        assert_eq!(template.overrides, bgp::policy::Overrides { med: Some(50), prepend: Some(1) });
+        assert_eq!(
+            template.import.map(|import| (import.rules.len(), import.max_prefixes.limit)),
+            Some((1, 40))
+        );
+        let told_nothing = bgp::policy::ExportRule::default();
+        assert_eq!(template.export, ExportFilter::Rules(vec![told_nothing]));
+        let interval = template.bfd.map(|bfd| bfd.timing);
+        assert_eq!(interval, bgp::bfd::Timing::new(std::time::Duration::from_millis(100), 5).ok());
     }
 }

@@ -7,6 +7,8 @@ use crate::config::model::{Group, Peer};
 use crate::config::twice::Seen;
 use crate::config::value::{duration_or, is_name};
 use crate::config::walk::Node;
+use crate::config::{attributes, bfd, policy};
+use bgp::policy::Overrides;
 use bgp::speaker::{DEFAULT_GROUP_LIMIT, DEFAULT_LINGER};
 use bgp::{Asn, AsnSet, Prefix};
 use std::ops::RangeInclusive;
@@ -24,6 +26,14 @@ const KEYS: &[&str] = &[
     "next_hop_ipv6",
     "multihop",
     "ttl_security",
+    "med",
+    "prepend",
+    "import",
+    "export",
+    "max_prefixes",
+    "max_prefixes_warn",
+    "max_prefixes_hold_off",
+    "bfd",
 ];
 
 const GROUPS: &str = "groups of neighbours as [[bgp.group]]";
@@ -79,7 +89,11 @@ fn group(node: &Node<'_>, names: &mut Seen<String>, prefixes: &mut Seen<Prefix>)
         linger: duration_or(&section, "linger", Duration::from_secs(1)..=MOST_LINGER, DEFAULT_LINGER),
         next_hop_ipv4: section.get("next_hop_ipv4").and_then(|node| next_hop_ipv4(&node)),
         next_hop_ipv6: section.get("next_hop_ipv6").and_then(|node| next_hop_ipv6(&node)),
+        import: policy::import(&section),
+        export: policy::export(&section),
+        overrides: Overrides { med: attributes::med(&section), prepend: attributes::prepend(&section) },
         distance: distance(&section),
+        bfd: section.get("bfd").and_then(|node| bfd::read(&node)),
         name: name?,
         prefixes: prefixes?,
         asns: asns?.into_iter().collect::<AsnSet>(),

@@ -95,6 +95,15 @@ fn groups_of_neighbours_are_read_in_full() {
         nodes.password.as_ref().and_then(Secret::password),
         ::bgp::Password::new("xyzzy").ok().as_ref()
     );
+    assert_eq!((nodes.overrides.med, nodes.overrides.prepend), (Some(50), Some(2)));
+    let import = nodes.import.as_ref().expect("there are rules");
+    let limits =
+        (import.max_prefixes.warn, import.max_prefixes.limit, import.max_prefixes.hold_off.as_secs());
+    assert_eq!((import.rules.len(), limits), (1, (30, 40, 60)));
+    let ::bgp::policy::ExportFilter::Rules(export) = &nodes.export else { panic!("there are rules") };
+    assert_eq!(export.iter().map(|rule| rule.accept).collect::<Vec<_>>(), [false, true]);
+    assert_eq!(nodes.bfd, Some(::bgp::BfdConfig::default()));
+    assert_eq!((others.import.clone(), others.bfd), (None, None));
     assert_eq!((others.limit, others.families.clone()), (256, BTreeSet::from([Family::Ipv6])));
     assert_eq!(others.password, None);
 }

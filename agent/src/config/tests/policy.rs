@@ -63,7 +63,7 @@ fn a_router_without_rules_is_told_everything_and_nothing_is_taken_of_it() {
     let peer = good(&router("")).bgp.unwrap().peers.remove(0);
     assert_eq!((peer.import, peer.export, peer.overrides), (None, ExportFilter::All, Overrides::default()));
     let error = error(&router("max_prefixes = 5\n"));
-    assert_eq!(error, "8:1: bgp.peer[0].max_prefixes: without [[bgp.peer.import]] nothing is taken");
+    assert_eq!(error, "8:1: bgp.peer[0].max_prefixes: without import rules nothing is taken");
 }
 
 #[test]
