@@ -56,7 +56,7 @@ pub use nodes::{BlockCheck, IpPool, Node, NodeListen, NodeMode, NodeRoutes, Node
 pub use parse::{parse, parse_from, parse_with};
 pub use probes::MARKS;
 pub use secret::Secret;
-pub use source::{HttpSettings, SourceSettings, TlsFiles};
+pub use source::{Endpoint, EtcdSettings, EtcdVersion, HttpSettings, Login, SourceSettings, TlsFiles};
 pub use threshold::{Threshold, ThresholdError};
 pub use value::read_duration as duration;
 pub use vip::{Announce, Vip};

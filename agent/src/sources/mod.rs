@@ -4,9 +4,10 @@
 //! What it said stays known to the core meanwhile. A new kind of source is a [`Source`] in a file of its own, its settings in
 //! [`SourceSettings`](crate::config::SourceSettings), and a line in [`pools`].
 //!
-//! Reading order: this file, [`pools`], then any source: [`files`], [`http`]; [`names`] and [`cluster`] are apart.
+//! Reading order: this file, [`pools`], then any source: [`files`], [`http`], [`etcd`]; [`names`] and [`cluster`] are apart.
 
 pub mod cluster;
+pub mod etcd;
 pub mod files;
 pub mod http;
 mod inotify;

@@ -1,5 +1,6 @@
 //! Runs the sources that are wanted, and reports what they say.
 
+use super::etcd::Etcd;
 use super::http::Http;
 use super::{Said, Source, files};
 use crate::config::{PoolId, Query, SourceSettings};
@@ -76,6 +77,10 @@ impl Handle {
 fn start(name: Arc<str>, settings: SourceSettings, queries: BTreeSet<Query>, inbox: Inbox) -> Running {
     let (wanted, receiver) = watch::channel(queries);
     let task = match settings.clone() {
+        SourceSettings::Etcd(settings) => {
+            let etcd = Etcd::new(Arc::clone(&name), settings, receiver);
+            tokio::spawn(report(etcd, name, inbox))
+        }
         SourceSettings::Http(settings) => tokio::spawn(report(Http::new(settings, receiver), name, inbox)),
     };
     Running { settings, wanted, task }

@@ -39,7 +39,11 @@ pub(super) fn settings(files: &TlsFiles) -> Result<ClientConfig, String> {
     })
 }
 
-fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, String> {
+/// Whom servers' certificates must be from.
+///
+/// # Errors
+/// As [`settings`].
+pub(super) fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     match ca_file {
         Some(file) => {

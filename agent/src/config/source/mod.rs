@@ -1,8 +1,10 @@
 //! `[source.NAME]`: where pools are read from beside files. The type decides the other settings.
 
+mod etcd;
 mod http;
 mod tls;
 
+pub use etcd::{Endpoint, EtcdSettings, EtcdVersion, Login};
 pub use http::HttpSettings;
 pub use tls::TlsFiles;
 
@@ -17,12 +19,14 @@ use std::sync::Arc;
 const NAME: &str = "a name of 1 to 64 of a-z, 0-9, \"_\", \".\" and \"-\", the first a letter or digit";
 
 /// The types of sources as the configuration spells them.
-const TYPES: &str = "\"http\"";
+const TYPES: &str = "\"etcd\" or \"http\"";
 
 /// The settings of a source.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SourceSettings {
+    /// Pools in etcd, as conftool writes them.
+    Etcd(EtcdSettings),
     /// Pool files on a web server.
     Http(HttpSettings),
 }
@@ -31,6 +35,7 @@ impl SourceSettings {
     /// The type as the configuration spells it.
     pub fn kind(&self) -> &'static str {
         match self {
+            Self::Etcd(_) => "etcd",
             Self::Http(_) => "http",
         }
     }
@@ -38,7 +43,7 @@ impl SourceSettings {
     /// Whether it can be asked this.
     pub fn takes(&self, query: &Query) -> bool {
         match self {
-            Self::Http(_) => matches!(query, Query::Path(_)),
+            Self::Etcd(_) | Self::Http(_) => matches!(query, Query::Path(_)),
         }
     }
 }
@@ -55,6 +60,7 @@ pub(super) fn read(node: &Node<'_>, name: &str) -> Option<(Arc<str>, SourceSetti
         return None;
     };
     let settings = match kind.string(TYPES)? {
+        "etcd" => etcd::read(node).map(SourceSettings::Etcd),
         "http" => http::read(node).map(SourceSettings::Http),
         _ => {
             kind.unexpected(TYPES);

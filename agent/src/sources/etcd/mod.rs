@@ -1,0 +1,282 @@
+//! Pools from etcd, as conftool writes them: `PREFIX/DC/CLUSTER/SERVICE/HOST` is `{"weight":10,"pooled":"yes"}`.
+//!
+//! ```text
+//!            ┌────────── another endpoint ◀────────── away (why) ◀───────────┐
+//!            ▼                                                               │
+//!   connect ───▶ list the directory ───▶ Pool … Live ───▶ watch it ──change──▶ Pool …
+//!                    ▲                                       │
+//!                    └── compacted, index cleared, ──────────┘
+//!                        history went back, others wanted
+//! ```
+//!
+//! There is one listing and one watch for all pools ([`book::Book::directory`]). What is read is said only where it
+//! differs from what was said before, so that to list again costs a few megabytes and nothing else: it is what is done
+//! after every doubt. While no server answers, everything stays as it is.
+//!
+//! Reading order: [`value`], [`book`] (both pure), [`store`], [`v3`], [`v2`] on [`http`], and the loop here.
+
+mod book;
+mod http;
+mod store;
+mod tls;
+mod v2;
+mod v3;
+mod value;
+
+use self::book::Book;
+use self::store::{Change, Store, Trouble};
+use self::v2::V2;
+use self::v3::V3;
+use super::{Said, Source};
+use crate::config::{EtcdSettings, EtcdVersion, Query};
+use std::collections::BTreeSet;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+/// Words that wait to be heard. Whoever hears slowly slows the reading down, and etcd keeps what was not read.
+const SAYINGS: usize = 64;
+
+/// The pause after a first failure, doubled for each that follows.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+
+/// The longest pause: an etcd that is back is read within so long.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// A connection that has lasted for so long was a good one: the next failure is a first one.
+const STEADY: Duration = Duration::from_secs(10);
+
+/// How a source has fared, in numbers.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Listings of everything.
+    pub listings: AtomicU64,
+    /// Servers that did not do what they are there for.
+    pub errors: AtomicU64,
+}
+
+/// The pools of an etcd.
+#[derive(Debug)]
+pub struct Etcd {
+    said: mpsc::Receiver<Said>,
+    task: JoinHandle<()>,
+    counters: Arc<Counters>,
+}
+
+impl Etcd {
+    /// Reads what is wanted, from now on until it is dropped.
+    pub fn new(
+        name: Arc<str>,
+        settings: EtcdSettings,
+        wanted: watch::Receiver<BTreeSet<Query>>,
+    ) -> Self {
+        let (sayings, said) = mpsc::channel(SAYINGS);
+        let counters = Arc::new(Counters::default());
+        let book = Book::new(Arc::clone(&settings.prefix));
+        let reader = Reader {
+            name,
+            wanted,
+            sayings,
+            book,
+            counters: Arc::clone(&counters),
+            standing: Standing::Unknown,
+            errors: Vec::new(),
+            failures: 0,
+        };
+        let task = match settings.version {
+            EtcdVersion::V2 => tokio::spawn(reader.run::<V2>(settings)),
+            EtcdVersion::V3 => tokio::spawn(reader.run::<V3>(settings)),
+        };
+        Self { said, task, counters }
+    }
+
+    /// How it has fared so far.
+    pub fn counters(&self) -> Arc<Counters> {
+        Arc::clone(&self.counters)
+    }
+}
+
+impl Source for Etcd {
+    async fn next(&mut self) -> Said {
+        match self.said.recv().await {
+            Some(said) => said,
+            // The task ends when nobody can want anything any more.
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl Drop for Etcd {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// What was said last of the source as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    Unknown,
+    Live,
+    Stale,
+}
+
+/// The task that reads.
+#[derive(Debug)]
+struct Reader {
+    name: Arc<str>,
+    wanted: watch::Receiver<BTreeSet<Query>>,
+    sayings: mpsc::Sender<Said>,
+    book: Book,
+    counters: Arc<Counters>,
+    standing: Standing,
+    /// What went wrong since the last listing, by endpoint.
+    errors: Vec<String>,
+    /// Failures one soon after another.
+    failures: u32,
+}
+
+/// Nobody listens any more.
+#[derive(Debug)]
+struct Over;
+
+impl Reader {
+    async fn run<S: Store>(mut self, settings: EtcdSettings) {
+        let mut endpoints = settings.endpoints.iter().cycle();
+        while let Some(endpoint) = endpoints.next() {
+            if self.until_wanted().await.is_err() {
+                return;
+            }
+            let begin = Instant::now();
+            let trouble = match S::connect(&settings, endpoint).await {
+                Ok(store) => match self.follow(store).await {
+                    Ok(Some(trouble)) => trouble,
+                    Ok(None) => continue,
+                    Err(Over) => return,
+                },
+                Err(trouble) => trouble,
+            };
+            if begin.elapsed() >= STEADY {
+                self.failures = 0;
+            }
+            self.counters.errors.fetch_add(1, Ordering::Relaxed);
+            tracing::warn!(source = %self.name, %endpoint, why = trouble.why(), "etcd cannot be read here");
+            self.errors.push(format!("{endpoint}: {}", trouble.why()));
+            if self.errors.len() >= settings.endpoints.len() && self.stale().await.is_err() {
+                return;
+            }
+            // Another server is asked at once, unless all of them were.
+            self.failures = self.failures.saturating_add(1);
+            if self.failures as usize >= settings.endpoints.len() {
+                tokio::time::sleep(pause(self.failures - settings.endpoints.len() as u32)).await;
+            }
+        }
+    }
+
+    /// Waits until something is wanted.
+    async fn until_wanted(&mut self) -> Result<(), Over> {
+        self.wanted.wait_for(|wanted| !wanted.is_empty()).await.map(drop).map_err(|_| Over)
+    }
+
+    /// Lists and watches until there is trouble with the server; none when nothing is wanted any more.
+    async fn follow(&mut self, mut store: impl Store) -> Result<Option<Trouble>, Over> {
+        loop {
+            let wanted = self.wanted.borrow_and_update().clone();
+            self.book.want(&wanted);
+            let Some(directory) = self.book.directory() else { return Ok(None) };
+            self.book.begin();
+            // A listing that is dropped is begun anew.
+            let listed = tokio::select! {
+                listed = store.list(&directory, &mut self.book) => listed,
+                changed = self.wanted.changed() => { changed.map_err(|_| Over)?; continue }
+            };
+            let lost = match listed {
+                Ok(()) => {
+                    self.book.end();
+                    self.counters.listings.fetch_add(1, Ordering::Relaxed);
+                    self.say().await?;
+                    self.live().await?;
+                    self.watch(&mut store).await?
+                }
+                Err(trouble) => Some(trouble),
+            };
+            match lost {
+                Some(Trouble::Lost(why)) => {
+                    tracing::info!(source = %self.name, why, "etcd is listed again");
+                    tokio::time::sleep(pause(0)).await;
+                }
+                Some(away) => return Ok(Some(away)),
+                None => {}
+            }
+        }
+    }
+
+    /// Says what changes, until that does not go on; none when something else is wanted.
+    async fn watch(&mut self, store: &mut impl Store) -> Result<Option<Trouble>, Over> {
+        loop {
+            // Changes that are dropped are found by the listing that follows.
+            let changes = tokio::select! {
+                changes = store.changes() => changes,
+                changed = self.wanted.changed() => { changed.map_err(|_| Over)?; return Ok(None) }
+            };
+            match changes {
+                Ok(changes) => changes.into_iter().for_each(|change| match change {
+                    Change::Put { key, value } => self.book.put(&key, &value),
+                    Change::Delete(key) => self.book.delete(&key),
+                    Change::DeleteBelow(directory) => self.book.delete_below(&directory),
+                }),
+                Err(trouble) => return Ok(Some(trouble)),
+            }
+            self.say().await?;
+        }
+    }
+
+    async fn say(&mut self) -> Result<(), Over> {
+        for said in self.book.say() {
+            self.sayings.send(said).await.map_err(|_| Over)?;
+        }
+        Ok(())
+    }
+
+    async fn live(&mut self) -> Result<(), Over> {
+        self.errors.clear();
+        if self.standing == Standing::Live {
+            return Ok(());
+        }
+        self.standing = Standing::Live;
+        self.sayings.send(Said::Live).await.map_err(|_| Over)
+    }
+
+    async fn stale(&mut self) -> Result<(), Over> {
+        let errors = std::mem::take(&mut self.errors);
+        if self.standing == Standing::Stale {
+            return Ok(());
+        }
+        self.standing = Standing::Stale;
+        self.sayings.send(Said::Stale(errors.join("; "))).await.map_err(|_| Over)
+    }
+}
+
+/// The pause after so many failures: doubled each time, up to a half shorter by chance, so that a fleet does not come
+/// back at once.
+fn pause(failures: u32) -> Duration {
+    let whole = FIRST_PAUSE.saturating_mul(1 << failures.min(16)).min(LONGEST_PAUSE);
+    let chance = RandomState::new().hash_one(failures) % 512;
+    whole - whole.mul_f64(chance as f64 / 1024.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_the_longest_and_differ() {
+        let pauses: Vec<_> = (0..20).map(pause).collect();
+        assert!(pauses[0] <= FIRST_PAUSE && pauses[0] > FIRST_PAUSE / 4, "{pauses:?}");
+        assert!(pauses[19] <= LONGEST_PAUSE && pauses[19] > LONGEST_PAUSE / 4, "{pauses:?}");
+        let again: Vec<_> = (0..20).map(|_| pause(5)).collect();
+        assert!(again.iter().any(|one| *one != again[0]), "{again:?}");
+    }
+}

@@ -1,0 +1,77 @@
+//! What both versions of etcd have in common: a directory that is listed, then watched.
+
+use super::book::Book;
+use crate::config::{Endpoint, EtcdSettings};
+use std::future::Future;
+
+/// The most keys that a listing may have: a fleet's have some ten thousand.
+pub(super) const MAX_KEYS: usize = 1_000_000;
+
+/// A connection to one etcd server.
+pub(super) trait Store: Sized + Send {
+    /// Connects.
+    fn connect(
+        settings: &EtcdSettings,
+        endpoint: &Endpoint,
+    ) -> impl Future<Output = Result<Self, Trouble>> + Send;
+
+    /// Puts all that is in a directory, which has a slash at its end, into the book, and remembers as of when. To be
+    /// dropped in its midst does no harm: the next listing begins anew.
+    fn list(
+        &mut self,
+        directory: &str,
+        book: &mut Book,
+    ) -> impl Future<Output = Result<(), Trouble>> + Send;
+
+    /// Waits for what changed in the directory since it was listed, or since the last changes. One that is dropped in
+    /// its midst may have taken changes with it: then everything has to be listed again.
+    fn changes(&mut self) -> impl Future<Output = Result<Vec<Change>, Trouble>> + Send;
+}
+
+/// What happened to a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// It has a value.
+    Put {
+        /// The key.
+        key: String,
+        /// The value.
+        value: Vec<u8>,
+    },
+    /// It is gone.
+    Delete(String),
+    /// A directory is gone, with all that was in it.
+    DeleteBelow(String),
+}
+
+/// Why it does not go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// What happened meanwhile is not to be had any more: everything has to be listed again.
+    Lost(String),
+    /// This server does not do what it is there for.
+    Away(String),
+}
+
+impl Trouble {
+    /// What happened.
+    pub(super) fn why(&self) -> &str {
+        match self {
+            Self::Lost(why) | Self::Away(why) => why,
+        }
+    }
+}
+
+/// An error and what it came from, in one line; what says the same as the one before is left out.
+pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut words = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !words.contains(&more) {
+            words = format!("{words}: {more}");
+        }
+        cause = error.source();
+    }
+    words
+}

@@ -1,0 +1,213 @@
+//! etcd's API of version 2: HTTP and JSON, which conftool wrote for ten years.
+//!
+//! A listing gives its index, and each long poll asks for what comes after the index that is known. etcd keeps the last
+//! thousand events of everything; who asks for an older one is told so (error 401) and lists again.
+
+use super::book::Book;
+use super::http::{Connection, body};
+use super::store::{Change, MAX_KEYS, Store, Trouble};
+use crate::config::{Endpoint, EtcdSettings};
+use crate::ctl::escape;
+use hyper::body::Incoming;
+use hyper::{Method, Response, StatusCode};
+use serde::Deserialize;
+
+/// What is asked for is not there.
+const KEY_NOT_FOUND: u32 = 100;
+/// What happened since that index is not kept any more.
+const INDEX_CLEARED: u32 = 401;
+
+/// What says as of when an answer is.
+const INDEX: &str = "x-etcd-index";
+
+/// A listing may take so many times as long as other answers: it has tens of megabytes.
+const LISTING: u32 = 10;
+
+/// A connection to one server.
+#[derive(Debug)]
+pub(super) struct V2 {
+    settings: EtcdSettings,
+    endpoint: Endpoint,
+    connection: Connection,
+    /// The path of the directory that is watched.
+    path: String,
+    /// The last index of which everything is known.
+    index: u64,
+}
+
+/// A key or a directory.
+#[derive(Debug, Default, Deserialize)]
+struct Node {
+    #[serde(default)]
+    key: String,
+    #[serde(default)]
+    dir: bool,
+    #[serde(default)]
+    value: String,
+    #[serde(default)]
+    nodes: Vec<Node>,
+    #[serde(default, rename = "modifiedIndex")]
+    modified: u64,
+}
+
+/// An answer.
+#[derive(Debug, Deserialize)]
+struct Answer {
+    action: String,
+    node: Node,
+}
+
+/// An answer that is none.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Refusal {
+    #[serde(rename = "errorCode")]
+    pub(super) code: u32,
+    pub(super) message: String,
+    cause: String,
+    index: u64,
+}
+
+impl Store for V2 {
+    async fn connect(settings: &EtcdSettings, endpoint: &Endpoint) -> Result<Self, Trouble> {
+        let connection = Connection::open(settings, endpoint).await.map_err(Trouble::Away)?;
+        let (settings, endpoint) = (settings.clone(), endpoint.clone());
+        Ok(Self { settings, endpoint, connection, path: String::new(), index: 0 })
+    }
+
+    async fn list(&mut self, directory: &str, book: &mut Book) -> Result<(), Trouble> {
+        // A long poll that was given up leaves its connection in the midst of an answer.
+        self.connect_again().await?;
+        self.path = keys_path(directory);
+        let asked = format!("{}?recursive=true&quorum=true", self.path);
+        let answer = self.connection.ask(Method::GET, &asked, None).await.map_err(Trouble::Away)?;
+        let (status, index) = (answer.status(), index(&answer));
+        let limit = self.settings.timeout * LISTING;
+        let whole = tokio::time::timeout(limit, body(answer)).await;
+        let whole = whole.unwrap_or_else(|_| Err(format!("the listing takes more than {limit:?}")));
+        let text = whole.map_err(Trouble::Away)?;
+        if status == StatusCode::OK {
+            let answer: Answer = understood(&text)?;
+            let mut keys = 0;
+            put(&answer.node, book, &mut keys);
+            if keys > MAX_KEYS {
+                return Err(Trouble::Away(format!("{directory} holds more than {MAX_KEYS} keys")));
+            }
+            self.index = index.ok_or_else(|| Trouble::Away("the answer has no X-Etcd-Index".to_owned()))?;
+            return Ok(());
+        }
+        let refusal: Refusal = serde_json::from_slice(&text).unwrap_or_default();
+        if refusal.code != KEY_NOT_FOUND {
+            return Err(refused(status, &refusal));
+        }
+        // A directory that is not there holds nothing.
+        self.index = index.unwrap_or(refusal.index);
+        Ok(())
+    }
+
+    async fn changes(&mut self) -> Result<Vec<Change>, Trouble> {
+        if self.connection.is_closed() {
+            self.connect_again().await?;
+        }
+        let asked = format!("{}?wait=true&recursive=true&waitIndex={}", self.path, self.index + 1);
+        let answer = self.connection.ask(Method::GET, &asked, None).await.map_err(Trouble::Away)?;
+        let (status, now) = (answer.status(), index(&answer));
+        if let Some(now) = now.filter(|now| *now < self.index) {
+            return Err(Trouble::Lost(format!("index {} became {now}", self.index)));
+        }
+        let text = self.last(answer).await?;
+        if status != StatusCode::OK {
+            let refusal: Refusal = serde_json::from_slice(&text).unwrap_or_default();
+            return Err(match refusal.code {
+                INDEX_CLEARED => Trouble::Lost(refusal.message),
+                _ => refused(status, &refusal),
+            });
+        }
+        if text.iter().all(u8::is_ascii_whitespace) {
+            // A proxy's patience is over. Up to the index that the answer began with there was nothing.
+            self.index = now.unwrap_or(self.index);
+            return Ok(Vec::new());
+        }
+        let answer: Answer = understood(&text)?;
+        self.index = self.index.max(answer.node.modified);
+        change(answer).map(|change| vec![change])
+    }
+}
+
+impl V2 {
+    async fn connect_again(&mut self) -> Result<(), Trouble> {
+        let connection = Connection::open(&self.settings, &self.endpoint).await;
+        self.connection = connection.map_err(Trouble::Away)?;
+        Ok(())
+    }
+
+    /// The body of a long poll, however long it takes. A member of a cluster that cannot reach the others is silent for
+    /// ever, and so is one that is frozen: now and then the cluster is asked for something that it has to agree on.
+    async fn last(&self, answer: Response<Incoming>) -> Result<hyper::body::Bytes, Trouble> {
+        let body = body(answer);
+        tokio::pin!(body);
+        loop {
+            // A body that is waited for again goes on where it was.
+            match tokio::time::timeout(self.settings.timeout, &mut body).await {
+                Ok(body) => return body.map_err(Trouble::Away),
+                Err(_) => self.look().await.map_err(Trouble::Away)?,
+            }
+        }
+    }
+
+    /// Asks for what the cluster agrees on.
+    async fn look(&self) -> Result<(), String> {
+        let mut connection = Connection::open(&self.settings, &self.endpoint).await?;
+        // Of the keys there is one at most: the directory itself is not listed.
+        let asked = format!("{}/lvsd-is-here?quorum=true", self.path);
+        let answer = connection.ask(Method::GET, &asked, None).await?;
+        match answer.status() {
+            status if status.is_server_error() => Err(format!("it answered {status}")),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The path of a directory or key: `/v2/keys/conftool/v1/pools`.
+pub(super) fn keys_path(key: &str) -> String {
+    let names = key.trim_matches('/').split('/').map(escape);
+    format!("/v2/keys/{}", names.collect::<Vec<_>>().join("/"))
+}
+
+pub(super) fn index(answer: &Response<Incoming>) -> Option<u64> {
+    answer.headers().get(INDEX)?.to_str().ok()?.parse().ok()
+}
+
+fn understood(text: &[u8]) -> Result<Answer, Trouble> {
+    serde_json::from_slice(text).map_err(|error| Trouble::Away(format!("an answer that is none: {error}")))
+}
+
+pub(super) fn refused(status: StatusCode, refusal: &Refusal) -> Trouble {
+    let Refusal { message, cause, .. } = refusal;
+    Trouble::Away(match (message.is_empty(), cause.is_empty()) {
+        (true, _) => format!("it answered {status}"),
+        (false, true) => format!("it answered {status}: {message}"),
+        (false, false) => format!("it answered {status}: {message}: {cause}"),
+    })
+}
+
+fn put(node: &Node, book: &mut Book, keys: &mut usize) {
+    if !node.dir {
+        *keys += 1;
+        book.put(&node.key, node.value.as_bytes());
+    }
+    node.nodes.iter().for_each(|node| put(node, book, keys));
+}
+
+/// What an event says.
+fn change(answer: Answer) -> Result<Change, Trouble> {
+    let Answer { action, node } = answer;
+    let is_gone = matches!(&*action, "delete" | "expire" | "compareAndDelete");
+    match (is_gone, node.dir) {
+        (true, true) => Ok(Change::DeleteBelow(node.key)),
+        (true, false) => Ok(Change::Delete(node.key)),
+        (false, false) => Ok(Change::Put { key: node.key, value: node.value.into_bytes() }),
+        // It may stand where a key was.
+        (false, true) => Err(Trouble::Lost(format!("{action} of the directory {}", node.key))),
+    }
+}

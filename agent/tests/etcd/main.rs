@@ -1,0 +1,10 @@
+//! Pools from real etcd servers, of both versions of its API.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod cluster;
+mod proxy;
+mod secured;
+mod server;
+mod single;
+mod watched;
