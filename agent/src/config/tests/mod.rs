@@ -6,6 +6,7 @@ mod bgp;
 mod canary;
 mod checks;
 mod daemon;
+mod etcd;
 mod files;
 mod full;
 mod golden;
