@@ -8,8 +8,7 @@ use nix::sys::signal::Signal;
 
 fn three() -> Vec<Server> {
     let plans = Plan::cluster(3).into_iter();
-    let servers: Vec<_> =
-        plans.map(|plan| Server::launch(plan, tempfile::tempdir().unwrap())).collect();
+    let servers: Vec<_> = plans.map(|plan| Server::launch(plan, tempfile::tempdir().unwrap())).collect();
     servers.iter().for_each(Server::wait);
     servers
 }
@@ -140,8 +139,17 @@ async fn a_backup_that_is_restored_is_believed_although_its_revision_goes_back()
     std::fs::remove_dir_all(directory.path().join("data")).unwrap();
     etcdctl(
         &[
-            "snapshot", "restore", "backup", "--data-dir", "data", "--name", &plan.name,
-            "--initial-cluster", &plan.cluster, "--initial-advertise-peer-urls", &plan.peer_url(),
+            "snapshot",
+            "restore",
+            "backup",
+            "--data-dir",
+            "data",
+            "--name",
+            &plan.name,
+            "--initial-cluster",
+            &plan.cluster,
+            "--initial-advertise-peer-urls",
+            &plan.peer_url(),
         ],
         directory.path(),
     );

@@ -28,7 +28,8 @@ impl Path {
                 let cut = Arc::clone(&cut);
                 connections.spawn(async move {
                     let Ok(other) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await else { return };
-                    let ((one_read, one_write), (other_read, other_write)) = (one.into_split(), other.into_split());
+                    let ((one_read, one_write), (other_read, other_write)) =
+                        (one.into_split(), other.into_split());
                     tokio::join!(carry(one_read, other_write, &cut), carry(other_read, one_write, &cut));
                 });
             }

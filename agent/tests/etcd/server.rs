@@ -59,12 +59,6 @@ impl Plan {
         self
     }
 
-    /// Another argument.
-    pub(crate) fn with(mut self, argument: &str) -> Self {
-        self.more.push(argument.into());
-        self
-    }
-
     pub(crate) fn url(&self) -> String {
         format!("{}://127.0.0.1:{}", self.scheme, self.client)
     }

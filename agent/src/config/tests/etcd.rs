@@ -121,6 +121,7 @@ fn what_is_wrong_is_said_with_its_place() {
 #[test]
 fn every_mistake_is_said_at_once() {
     let text = "[source.conftool]\ntype = \"etcd\"\nversion = 1\nprefix = \"\"\ntimeout = \"1h\"\nserver_name = \"a b\"\n";
-    let lines: Vec<_> = errors(text).iter().filter_map(|error| Some(error.split(':').next()?.to_owned())).collect();
+    let lines: Vec<_> =
+        errors(text).iter().filter_map(|error| Some(error.split(':').next()?.to_owned())).collect();
     assert_eq!(lines, ["1", "3", "4", "5", "6"]);
 }

@@ -184,7 +184,10 @@ impl Pool {
     /// The content that is to be used, if there is one, and what is wrong, if anything is.
     fn stand(&self, directory: &str) -> (Option<Vec<Backend>>, Option<String>) {
         if self.is_too_large {
-            return (None, Some(format!("{directory} holds more than {MAX_HOSTS} hosts, which no pool does")));
+            return (
+                None,
+                Some(format!("{directory} holds more than {MAX_HOSTS} hosts, which no pool does")),
+            );
         }
         if self.hosts.is_empty() {
             let advice = "an empty pool is refused; to take hosts out, set pooled to \"no\" on them";

@@ -1,8 +1,8 @@
 //! HTTP/1.1 to one etcd server, for version 2 of its API.
 
 use super::store::chain;
-use crate::sources::tls;
 use crate::config::{Endpoint, EtcdSettings};
+use crate::sources::tls;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
@@ -106,8 +106,7 @@ async fn handshake<S>(stream: S) -> Result<(http1::SendRequest<Full<Bytes>>, Joi
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
-    let (sender, connection) =
-        http1::handshake(TokioIo::new(stream)).await.map_err(|error| chain(&error))?;
+    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| chain(&error))?;
     // What ends the connection, the one who asks is told as well.
     Ok((sender, tokio::spawn(async move { drop(connection.await) })))
 }
@@ -128,7 +127,8 @@ fn base64(bytes: &[u8]) -> String {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for three in bytes.chunks(3) {
-        let whole = three.iter().chain(&[0, 0]).take(3).fold(0_usize, |all, byte| all << 8 | usize::from(*byte));
+        let whole =
+            three.iter().chain(&[0, 0]).take(3).fold(0_usize, |all, byte| all << 8 | usize::from(*byte));
         for place in 0..4 {
             let letter = char::from(LETTERS[whole >> (18 - 6 * place) & 63]);
             text.push(if place <= three.len() { letter } else { '=' });
@@ -143,7 +143,8 @@ mod tests {
 
     #[test]
     fn base64_is_that_of_the_rfc() {
-        for (text, coded) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")] {
+        for (text, coded) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")]
+        {
             assert_eq!(base64(text.as_bytes()), coded);
         }
         assert_eq!(base64(b"\xff\xfe\xfd"), "//79");

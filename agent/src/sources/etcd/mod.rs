@@ -68,11 +68,7 @@ pub struct Etcd {
 
 impl Etcd {
     /// Reads what is wanted, from now on until it is dropped.
-    pub fn new(
-        name: Arc<str>,
-        settings: EtcdSettings,
-        wanted: watch::Receiver<BTreeSet<Query>>,
-    ) -> Self {
+    pub fn new(name: Arc<str>, settings: EtcdSettings, wanted: watch::Receiver<BTreeSet<Query>>) -> Self {
         let (sayings, said) = mpsc::channel(SAYINGS);
         let counters = Arc::new(Counters::default());
         let book = Book::new(Arc::clone(&settings.prefix));

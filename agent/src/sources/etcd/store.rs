@@ -17,11 +17,7 @@ pub(super) trait Store: Sized + Send {
 
     /// Puts all that is in a directory, which has a slash at its end, into the book, and remembers as of when. To be
     /// dropped in its midst does no harm: the next listing begins anew.
-    fn list(
-        &mut self,
-        directory: &str,
-        book: &mut Book,
-    ) -> impl Future<Output = Result<(), Trouble>> + Send;
+    fn list(&mut self, directory: &str, book: &mut Book) -> impl Future<Output = Result<(), Trouble>> + Send;
 
     /// Waits for what changed in the directory since it was listed, or since the last changes. One that is dropped in
     /// its midst may have taken changes with it: then everything has to be listed again.

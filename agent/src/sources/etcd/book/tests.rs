@@ -36,7 +36,14 @@ fn said(book: &mut Book) -> Vec<String> {
         Said::Pool { query: Query::Path(path), outcome: Ok(backends) } => {
             let hosts: Vec<_> = backends
                 .iter()
-                .map(|b| format!("{}*{}{}", b.host, b.weight.get(), if b.pooled == Admin::Pooled { "" } else { "!" }))
+                .map(|b| {
+                    format!(
+                        "{}*{}{}",
+                        b.host,
+                        b.weight.get(),
+                        if b.pooled == Admin::Pooled { "" } else { "!" }
+                    )
+                })
                 .collect();
             format!("{path}: {}", hosts.join(" "))
         }
@@ -88,7 +95,10 @@ fn a_new_host_with_a_bad_value_waits_outside() {
     let (mut book, _) = listed(&[("cp1", &value(10, "yes"))]);
     book.put(&key("cp2"), br#"{"weight":-1,"pooled":"yes"}"#);
     let errors = said(&mut book);
-    assert_eq!(errors, ["/conftool/v1/pools/eqiad/cache/text/cp2: weight: expected a weight 0-65535, found -1"]);
+    assert_eq!(
+        errors,
+        ["/conftool/v1/pools/eqiad/cache/text/cp2: weight: expected a weight 0-65535, found -1"]
+    );
 }
 
 #[test]
@@ -141,7 +151,8 @@ fn one_directory_serves_all_and_is_as_narrow_as_can_be() {
 #[test]
 fn what_is_no_host_of_a_wanted_pool_is_passed_over() {
     let (mut book, _) = listed(&[("cp1", &value(1, "yes"))]);
-    for key in ["", "/", "/conftool/v1/pools", "/conftool/v1/poolsx/a", "/conftool/v1/pools/eqiad/cache/text"] {
+    for key in ["", "/", "/conftool/v1/pools", "/conftool/v1/poolsx/a", "/conftool/v1/pools/eqiad/cache/text"]
+    {
         book.put(key, b"rubbish");
         book.delete(key);
     }
