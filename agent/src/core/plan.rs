@@ -97,8 +97,12 @@ fn resets<'a>(before: &'a Bgp, after: &'a Bgp) -> impl Iterator<Item = &'a str> 
     let timers = |bgp: &Bgp| (bgp.hold_time, bgp.graceful_restart);
     let all = timers(before) != timers(after);
     let known = move |peer: &&Peer| {
-        // Of BFD the session knows nothing.
-        let same = |old: &Peer| Peer { bfd: peer.bfd, ..old.clone() } == **peer;
+        // Of BFD the session knows nothing, and rules change while it goes on.
+        let same = |old: &Peer| {
+            let (import, export) = (peer.import.clone(), peer.export.clone());
+            let (bfd, overrides) = (peer.bfd, peer.overrides);
+            Peer { bfd, import, export, overrides, ..old.clone() } == **peer
+        };
         before.peers.iter().find(|old| old.name == peer.name).is_some_and(|old| all || !same(old))
     };
     after.peers.iter().filter(known).map(|peer| peer.name.as_str())

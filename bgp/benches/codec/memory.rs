@@ -38,6 +38,7 @@ fn neighbourhood() -> Neighbourhood {
             extended_messages: false,
             graceful_restart: None,
             graceful_notification: false,
+            route_refresh: true,
             enhanced_refresh: false,
             add_path: AddPath::default(),
         },

@@ -61,6 +61,8 @@ pub struct Negotiated {
     pub graceful_restart: Option<GracefulRestart>,
     /// Both keep routes over a NOTIFICATION (RFC 8538).
     pub graceful_notification: bool,
+    /// The neighbour tells its routes once more when asked (RFC 2918).
+    pub route_refresh: bool,
     /// Both take markers around refreshed routes (RFC 7313).
     pub enhanced_refresh: bool,
     /// The families whose routes the neighbour sends with path identifiers.
@@ -152,6 +154,7 @@ impl Settings {
             extended_messages: open.capabilities.contains(&Capability::ExtendedMessage),
             graceful_restart: restart.cloned(),
             graceful_notification: self.graceful_notification && restart.is_some_and(|its| its.notification),
+            route_refresh: open.capabilities.contains(&Capability::RouteRefresh),
             enhanced_refresh: open.capabilities.contains(&Capability::EnhancedRefresh),
             add_path: self.negotiated_add_path(open),
         })

@@ -100,6 +100,28 @@ impl AdjRibIn {
         &self.import
     }
 
+    /// Judges everything that is kept by other rules, which hold from now on. What a rule has changed in a route, and no
+    /// rule changes now, is as it was when the neighbour tells it again.
+    pub fn set_import(&mut self, import: Import, neighbour: IpAddr) -> Vec<Change> {
+        self.import = import;
+        let kept: Vec<_> =
+            self.paths.iter().map(|(key, entry)| (*key, Arc::clone(&entry.attributes))).collect();
+        let mut changes = Vec::new();
+        for (key, route) in kept {
+            match self.accepted(key.0, &route, neighbour) {
+                None => self.remove(key, &mut changes),
+                Some(attributes) if attributes == route => {}
+                Some(attributes) => {
+                    if let Some(entry) = self.paths.get_mut(&key) {
+                        entry.attributes = Arc::clone(&attributes);
+                        changes.push((key, Some(attributes)));
+                    }
+                }
+            }
+        }
+        changes
+    }
+
     /// Takes an UPDATE: what changed, in its order, withdrawals first.
     pub fn update(&mut self, update: &Update<'_>, with: &Neighbourhood) -> Vec<Change> {
         let mut changes = Vec::new();
@@ -110,7 +132,7 @@ impl AdjRibIn {
             let verdict =
                 if update.treat_as_withdraw() { None } else { self.judged(update, nlri.family(), with) };
             for key in nlri.paths() {
-                match verdict.as_ref().and_then(|attributes| self.accepted(key.0, attributes, with)) {
+                match verdict.as_ref().and_then(|attributes| self.accepted(key.0, attributes, with.remote)) {
                     Some(attributes) => self.insert(key, attributes, &mut changes),
                     None => self.remove(key, &mut changes),
                 }
@@ -155,9 +177,9 @@ impl AdjRibIn {
         &mut self,
         prefix: Prefix,
         route: &Arc<Received>,
-        with: &Neighbourhood,
+        neighbour: IpAddr,
     ) -> Option<Arc<Received>> {
-        match self.import.judge(prefix, route, with.remote).1 {
+        match self.import.judge(prefix, route, neighbour).1 {
             Verdict::Reject => {
                 self.refuse(Refusal::Policy);
                 None

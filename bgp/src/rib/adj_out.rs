@@ -6,7 +6,11 @@ use std::{
 };
 
 use super::{Export, WithheldReason};
-use crate::{Family, Prefix, RouteAttributes, RouteSet, wire::RefreshKind};
+use crate::{
+    Family, Prefix, RouteAttributes, RouteSet,
+    policy::{ExportFilter, Overrides},
+    wire::RefreshKind,
+};
 
 /// Prefixes in a batch: as many /32 as one message holds.
 const BATCH: usize = 800;
@@ -92,6 +96,11 @@ impl AdjRibOut {
     /// The session's rules.
     pub const fn export(&self) -> &Export {
         &self.export
+    }
+
+    /// Other rules hold from the next [`set`](Self::set) on.
+    pub fn set_rules(&mut self, filter: ExportFilter, overrides: Overrides) {
+        self.export = self.export.clone().filtered(filter).overriding(overrides);
     }
 
     /// The neighbour shall hold exactly this set. Returns what is outstanding for that.

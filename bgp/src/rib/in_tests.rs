@@ -41,6 +41,7 @@ fn with(internal: bool) -> Neighbourhood {
             extended_messages: false,
             graceful_restart: None,
             graceful_notification: false,
+            route_refresh: true,
             enhanced_refresh: true,
             add_path: AddPath::default(),
         },
@@ -117,6 +118,28 @@ fn nothing_is_taken_without_a_rule_and_what_is_refused_later_is_withdrawn() {
     let good = Announcement { communities: &[Community::new(1, 1)], ..announcement(&[NEIGHBOUR]) };
     assert_eq!(apply(&mut rib, &announce(&good, &[prefix("10.67.1.0/26")]), &with).len(), 1);
     assert_eq!(apply(&mut rib, &message, &with), ["-10.67.1.0/26"]);
+}
+
+#[test]
+fn other_rules_judge_what_is_kept_and_keep_what_is_stale_so() {
+    let (mut rib, with) = (AdjRibIn::new(take_all()), with(false));
+    let both = [prefix("10.67.1.0/26"), prefix("10.67.2.0/26")];
+    apply(&mut rib, &announce(&announcement(&[NEIGHBOUR]), &both), &with);
+    rib.mark_stale(Family::Ipv4);
+    let rule = |range, local_pref| {
+        let verdict = Verdict::Accept { local_pref, med: None };
+        Import::new(vec![Rule { prefixes: vec![range], verdict, ..Rule::default() }])
+    };
+    let all = PrefixRange::inside(prefix("10.67.0.0/16"));
+    assert_eq!(rib.set_import(rule(all, None), with.remote), [], "nothing is different");
+    let preferred = rib.set_import(rule(all, Some(200)), with.remote);
+    let prefs =
+        |changes: &[Change]| changes.iter().map(|(_, route)| route.as_ref()?.local_pref).collect::<Vec<_>>();
+    assert_eq!((prefs(&preferred), rib.stale()), (vec![Some(200); 2], 2));
+    let one = PrefixRange::exactly(both[0]);
+    let changes = rib.set_import(rule(one, Some(200)), with.remote);
+    assert_eq!(changes, [((both[1], PathId::default()), None)]);
+    assert_eq!(rib.counts()[&Family::Ipv4], 1);
 }
 
 #[test]

@@ -22,6 +22,7 @@ fn negotiated(families: &[Family], internal: bool) -> Negotiated {
         extended_messages: false,
         graceful_restart: None,
         graceful_notification: false,
+        route_refresh: true,
         enhanced_refresh: false,
         add_path: AddPath::default(),
     }

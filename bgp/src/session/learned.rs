@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeSet,
+    net::Ipv4Addr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -12,7 +13,7 @@ use tokio::sync::watch;
 use crate::{
     Family,
     fsm::{EndReason, Negotiated},
-    policy::MaxPrefixes,
+    policy::{Import, MaxPrefixes},
     rib::{AdjRibIn, Change, LocRib, Neighbourhood, Source},
     speaker::PeerStatus,
     wire::{ErrorCode, Notification, PreservedFamily, RefreshKind, Update},
@@ -97,6 +98,14 @@ impl Learned {
         self.warned.clear();
         self.told.clear();
         self.stale_until = (!self.stale.is_empty()).then(|| now + STALE_AFTER_RETURN);
+    }
+
+    /// Other rules hold from now on, for what is kept as well.
+    pub(super) fn set_import(&mut self, import: Import) {
+        let neighbour = self.from.as_ref().map_or(Ipv4Addr::UNSPECIFIED.into(), |(_, with)| with.remote);
+        let changes = self.rib.set_import(import, neighbour);
+        self.pass_on(changes);
+        self.warned.clear();
     }
 
     /// An UPDATE came. Returns that it was one route too many.

@@ -14,10 +14,12 @@ mod inbound;
 mod learned;
 mod md5;
 mod min_ttl;
+mod neighbourhood;
 mod option;
 mod outbound;
 mod path;
 mod report;
+mod rules;
 mod socket;
 mod stop;
 mod task;
@@ -39,7 +41,7 @@ use task::Session;
 use crate::{
     Asn,
     rib::LocRib,
-    speaker::{Outlet, PeerConfig, Published, Question},
+    speaker::{Outlet, PeerConfig, Published, Question, Rules},
     wire::{ErrorCode, Notification},
 };
 
@@ -99,6 +101,8 @@ pub(crate) struct Wiring {
     pub(crate) routes: watch::Receiver<Option<Published>>,
     /// What to do.
     pub(crate) command: watch::Receiver<Command>,
+    /// What is taken from the neighbour, and what it is told.
+    pub(crate) rules: watch::Receiver<Rules>,
     /// What watches the path to the neighbour.
     pub(crate) path: Path,
     /// Connections that the neighbour dialled.

@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::{report::Report, transport::Transport};
 use crate::{
     Family, RouteSet,
+    policy::{ExportFilter, Overrides},
     rib::{AdjRibOut, Batch, ToldRoute},
     speaker::SpeakerEvent,
     wire::{EncodeError, RouteRefresh, encode_announce, encode_end_of_rib, encode_withdraw},
@@ -40,6 +41,11 @@ impl Outbound {
     pub(super) fn set(&mut self, whole: &RouteSet, at: Instant) {
         self.rib.set(whole);
         self.start(at);
+    }
+
+    /// Other rules hold from the next [`set`](Self::set) on.
+    pub(super) fn set_rules(&mut self, filter: ExportFilter, overrides: Overrides) {
+        self.rib.set_rules(filter, overrides);
     }
 
     /// What becomes of each route of this set.

@@ -3,6 +3,7 @@
 use std::{
     hash::{BuildHasher, RandomState},
     io,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -25,8 +26,8 @@ use super::{
 };
 use crate::{
     fsm::{Action, Event, Input, Jitter, Negotiated, Outgoing, Output, Peer, Settings, Side},
-    rib::{AdjRibIn, AdjRibOut, Export, Neighbourhood},
-    speaker::{PeerConfig, Published, Question, SessionStatus},
+    rib::{AdjRibIn, AdjRibOut, Export, LocRib},
+    speaker::{PeerConfig, Published, Question, Rules, SessionStatus},
     wire::{RefreshKind, encode_keepalive},
 };
 
@@ -40,7 +41,7 @@ const FILLS_A_TURN: usize = 8;
 /// See the parent module.
 pub(super) struct Session {
     pub(super) config: PeerConfig,
-    identity: Identity,
+    pub(super) identity: Identity,
     pub(super) fsm: Peer,
     pub(super) outgoing: Option<Transport>,
     pub(super) incoming: Option<Transport>,
@@ -50,11 +51,14 @@ pub(super) struct Session {
     pub(super) outbound: Option<Outbound>,
     /// What the neighbour tells, when any of it is taken.
     pub(super) learned: Option<Learned>,
+    /// Where that goes.
+    pub(super) table: Arc<watch::Sender<LocRib>>,
     /// It has just told more than it may.
     pub(super) too_many: Option<TooMany>,
     pub(super) timers: Timers,
     pub(super) routes: watch::Receiver<Option<Published>>,
     pub(super) command: watch::Receiver<Command>,
+    pub(super) rules: watch::Receiver<Rules>,
     arrivals: mpsc::Receiver<TcpStream>,
     questions: mpsc::Receiver<Question>,
     pub(super) path: Path,
@@ -77,6 +81,7 @@ enum Wake {
     Arrived(TcpStream),
     Routes,
     Command,
+    Rules,
     Asked(Question),
     Path,
     Timer,
@@ -98,10 +103,9 @@ impl Session {
             graceful_notification: config.graceful_notification,
             add_path: config.import.as_ref().is_some_and(|import| import.add_path),
         };
-        let learned = config
-            .import
-            .clone()
-            .map(|import| Learned::new(config.name.clone(), AdjRibIn::new(import), wiring.table));
+        let learned = config.import.clone().map(|import| {
+            Learned::new(config.name.clone(), AdjRibIn::new(import), Arc::clone(&wiring.table))
+        });
         let jitter = Jitter::seeded(RandomState::new().hash_one(&config.name));
         Self {
             fsm: Peer::new(settings, identity.restarting, jitter),
@@ -114,10 +118,12 @@ impl Session {
             arrived: None,
             outbound: None,
             learned,
+            table: wiring.table,
             too_many: None,
             timers: Timers::default(),
             routes: wiring.routes,
             command: wiring.command,
+            rules: wiring.rules,
             arrivals: wiring.incoming,
             questions: wiring.questions,
             path: wiring.path,
@@ -151,6 +157,7 @@ impl Session {
                 Wake::Arrived(stream) => self.arrived(stream),
                 Wake::Routes => self.set_routes(),
                 Wake::Command => self.commanded(),
+                Wake::Rules => self.set_rules(),
                 Wake::Asked(question) => self.asked(question),
                 Wake::Path => self.look_at_path(),
                 Wake::Timer => self.expire(),
@@ -168,6 +175,7 @@ impl Session {
         tokio::select! {
             Ok(()) = self.routes.changed() => Wake::Routes,
             Ok(()) = self.command.changed() => Wake::Command,
+            Ok(()) = self.rules.changed() => Wake::Rules,
             () = self.path.changed() => Wake::Path,
             () = ready(self.outgoing.as_ref()) => Wake::Ready(Side::Outgoing),
             () = ready(self.incoming.as_ref()) => Wake::Ready(Side::Incoming),
@@ -281,7 +289,7 @@ impl Session {
     }
 
     fn session_up(&mut self, side: Side, negotiated: &Negotiated) {
-        let Some(Ok((local, remote))) = self.slot(side).as_ref().map(Transport::addresses) else {
+        let Some((local, remote)) = self.ends(side) else {
             // The connection broke in this moment; the next read says so.
             return;
         };
@@ -289,14 +297,7 @@ impl Session {
         let export = Export::new(self.identity.asn, &self.config.families, negotiated, local.ip(), v4, v6)
             .filtered(self.config.export.clone())
             .overriding(self.config.overrides);
-        if let Some(learned) = &mut self.learned {
-            let with = Neighbourhood {
-                asn: self.identity.asn.get(),
-                router_id: self.identity.router_id,
-                local: local.ip().to_canonical(),
-                remote: remote.ip().to_canonical(),
-                negotiated: negotiated.clone(),
-            };
+        if let (Some(with), Some(learned)) = (self.neighbourhood(side, negotiated), &mut self.learned) {
             learned.up(with, now());
         }
         self.outbound = Some(Outbound::new(AdjRibOut::new(export), now()));
@@ -312,11 +313,17 @@ impl Session {
         self.set_routes();
     }
 
-    /// Takes the owner's latest set, unless everything is being withdrawn.
+    /// Takes the owner's latest set.
     fn set_routes(&mut self) {
+        let at = self.routes.borrow().as_ref().map(|published| published.at);
+        self.set_all(at.unwrap_or_else(now));
+    }
+
+    /// Takes everything that the neighbour is to be told, wanted since `at`, unless everything is being withdrawn.
+    pub(super) fn set_all(&mut self, at: Instant) {
         let published = self.routes.borrow_and_update().clone();
         if let (Some(outbound), Some(published), None) = (&mut self.outbound, published, &self.stop) {
-            outbound.set(&published.routes, published.at);
+            outbound.set(&published.routes, at);
         }
     }
 

@@ -22,9 +22,4 @@ impl PeerConfig {
         let multihop = self.multihop.is_some_and(|hops| hops > 1);
         self.bfd.map(|bfd| PathConfig { local: self.local_address, multihop, timing: bfd.timing })
     }
-
-    /// Whether a session with one of these configurations goes on with the other.
-    pub(super) fn keeps_session_of(&self, other: &Self) -> bool {
-        *self == Self { bfd: self.bfd, ..other.clone() }
-    }
 }

@@ -18,7 +18,8 @@ use tokio::{
 };
 
 use super::{
-    BfdConfig, Outlet, PeerConfig, PeerGroup, Published, QUESTIONS, Question, SpeakerConfig, SpeakerEvent,
+    BfdConfig, Outlet, PeerConfig, PeerGroup, Published, QUESTIONS, Question, Rules, SpeakerConfig,
+    SpeakerEvent,
     listeners::Listeners,
     refusals::{Refusal, Refusals},
     wanted::{NotRun, Wanted},
@@ -52,6 +53,7 @@ struct Running {
     task: Id,
     command: watch::Sender<Command>,
     bfd: watch::Sender<Option<BfdConfig>>,
+    rules: watch::Sender<Rules>,
     incoming: mpsc::Sender<TcpStream>,
     questions: mpsc::Sender<Question>,
     /// The group that it is a neighbour of.
@@ -59,12 +61,16 @@ struct Running {
 }
 
 impl Running {
-    /// Watches the path in another way from now on.
-    fn watch(&mut self, bfd: Option<BfdConfig>) {
-        if self.config.bfd != bfd {
-            self.config.bfd = bfd;
-            self.bfd.send_replace(bfd);
+    /// Takes what changes while the session goes on.
+    fn adapt(&mut self, config: PeerConfig) {
+        if self.config.bfd != config.bfd {
+            self.bfd.send_replace(config.bfd);
         }
+        let rules = config.rules();
+        if self.config.rules() != rules {
+            self.rules.send_replace(rules);
+        }
+        self.config = config;
     }
 }
 
@@ -195,7 +201,7 @@ impl Supervisor {
                 (None, None) => Stop::Deconfigured,
                 (None, Some(config)) if !config.keeps_session_of(&running.config) => Stop::Changed,
                 (None, Some(config)) => {
-                    running.watch(config.bfd);
+                    running.adapt(config);
                     continue;
                 }
             };
@@ -245,6 +251,7 @@ impl Supervisor {
         let (incoming, incoming_receiver) = mpsc::channel(INCOMING_QUEUE);
         let (questions, questions_receiver) = mpsc::channel(QUESTIONS);
         let (bfd, bfd_receiver) = watch::channel(config.bfd);
+        let (rules, rules_receiver) = watch::channel(config.rules());
         let identity = Identity {
             asn: self.config.asn,
             router_id: self.config.router_id,
@@ -255,6 +262,7 @@ impl Supervisor {
         let wiring = Wiring {
             routes: self.routes.clone(),
             command: command_receiver,
+            rules: rules_receiver,
             path: Path::new(config.address, bfd_receiver, self.bfd.statuses()),
             incoming: incoming_receiver,
             questions: questions_receiver,
@@ -265,7 +273,7 @@ impl Supervisor {
         let session = session::run(identity, config.clone(), wiring);
         let task = self.tasks.spawn(session).id();
         let (name, group) = (config.name.clone(), group.map(|group| group.name.clone()));
-        self.running.insert(name, Running { config, task, command, bfd, incoming, questions, group });
+        self.running.insert(name, Running { config, task, command, bfd, rules, incoming, questions, group });
     }
 
     fn ended(&mut self, ended: Option<Result<(Id, ()), JoinError>>) {

@@ -229,9 +229,13 @@ fn a_plan_tells_which_routes_get_other_attributes_and_which_sessions_are_reset()
     let plan = |text: &str| plan(&world.state, Arc::new(parse(text)), world.now);
     let changed = plan(&format!("{WEB}[vip.\"{VIP}\"]\nmed = 7\n"));
     assert_eq!((changed.routes_changed, changed.notes), (vec!["192.0.2.10/32".to_owned()], vec![]));
-    let changed = plan(&WEB.replace("name = \"r1\"", "name = \"r1\", med = 7"));
+    let of_r1 = |more: &str| plan(&WEB.replace("name = \"r1\"", &format!("name = \"r1\", {more}")));
+    let changed = of_r1("multihop = 2");
     assert_eq!(changed.routes_changed, [""; 0]);
     assert_eq!(changed.notes, ["the BGP session with r1 is reset"]);
-    let watched = plan(&WEB.replace("name = \"r1\"", "name = \"r1\", bfd = true"));
-    assert_eq!(watched.notes, [""; 0]);
+    for kept in
+        ["bfd = true", "med = 7", "export = [{ action = \"reject\" }]", "import = [{ action = \"accept\" }]"]
+    {
+        assert_eq!(of_r1(kept).notes, [""; 0], "{kept}");
+    }
 }
