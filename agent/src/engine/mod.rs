@@ -184,7 +184,9 @@ impl Engine {
         let mut has_yielded = false;
         for action in actions {
             if !has_yielded && action.can_wait() {
-                // On a busy processor the kernel and the routers come first, the disk and the log after them.
+                // On a busy processor the kernel and the routers come first, the disk and the log after them: its other
+                // threads, that of netlink among them, then the other tasks of this one.
+                std::thread::yield_now();
                 tokio::task::yield_now().await;
                 has_yielded = true;
             }

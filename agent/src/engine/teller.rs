@@ -3,6 +3,7 @@
 
 use crate::core::action::{Level, Notice};
 use crate::metrics::Metrics;
+use crate::privileges;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -41,6 +42,7 @@ impl Teller {
         let (notices, mut receiver) = mpsc::channel(QUEUE);
         let (done, finished) = oneshot::channel();
         thread::Builder::new().name("log".into()).spawn(move || {
+            privileges::give_way();
             while let Some(notice) = receiver.blocking_recv() {
                 tell(&notice);
             }

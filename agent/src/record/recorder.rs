@@ -3,6 +3,7 @@
 use super::Line;
 use super::digest::Digester;
 use crate::core::{Action, Event, Timestamp};
+use crate::privileges;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -43,6 +44,7 @@ impl Recorder {
         let (done, written) = oneshot::channel();
         let name = path.to_path_buf();
         std::thread::Builder::new().name("recorder".into()).spawn(move || {
+            privileges::give_way();
             match write(BufWriter::new(file), length, MAX_BYTES, &receiver) {
                 Ok(()) => {}
                 Err(error) => {
