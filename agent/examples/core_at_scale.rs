@@ -1,7 +1,8 @@
 //! What a service costs the core, on any Linux: no kernel table, no privilege, no socket is needed.
 //!
 //! `core_at_scale flaps SERVICES BACKENDS [TIMES]` lets one backend after the other fail and return, 2000 times unless
-//! told otherwise, and tells what a step takes. `core_at_scale memory SERVICES BACKENDS` tells what the process holds once the table is programmed, without
+//! told otherwise, and tells what a step takes. `core_at_scale pools SERVICES BACKENDS [TIMES]` has each service's backends from
+//! a pool of a source, and changes one backend's weight after the other. `core_at_scale memory SERVICES BACKENDS` tells what the process holds once the table is programmed, without
 //! checks. Both print one JSON object; the benchmark of IPVS puts them beside what it measures on a kernel.
 
 use std::fmt::Write as _;
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use health::{Check, Verdict};
 use ipvs::Table;
-use lvsd::config;
+use lvsd::config::{self, Backend, PoolId, Query};
 use lvsd::core::action::WantedTable;
 use lvsd::core::path::{Neighbour, Path as Way, PathSeen};
 use lvsd::core::saved::Saved;
@@ -27,8 +28,10 @@ fn main() -> ExitCode {
     let report = match (arguments.first().map(String::as_str), numbers.as_deref()) {
         (Some("flaps"), Some(&[services, backends])) => flaps(services, backends, FLAPS),
         (Some("flaps"), Some(&[services, backends, times])) => flaps(services, backends, times),
+        (Some("pools"), Some(&[services, backends])) => pools(services, backends, FLAPS),
+        (Some("pools"), Some(&[services, backends, times])) => pools(services, backends, times),
         (Some("memory"), Some(&[services, backends])) => memory(services, backends),
-        _ => Err("usage: core_at_scale flaps|memory SERVICES BACKENDS [TIMES]".into()),
+        _ => Err("usage: core_at_scale flaps|pools|memory SERVICES BACKENDS [TIMES]".into()),
     };
     match report {
         Ok(report) => {
@@ -164,15 +167,67 @@ fn flaps(services: u32, backends: u32, times: u32) -> Result<String, String> {
             times.push(core.report(check, verdict).as_secs_f64() * 1e6);
         }
     }
+    Ok(told(services, backends, times))
+}
+
+/// Services whose backends are in pools of a source.
+fn pools(services: u32, backends: u32, times: u32) -> Result<String, String> {
+    let mut text = "[source.etcd]\ntype = \"http\"\nurl = \"http://192.0.2.1\"\n".to_owned();
+    for service in 0..services {
+        let vip = address([198, 18, 0, 0], service);
+        let _ = write!(
+            text,
+            "[service.s{service:05}]\nvips = [\"{vip}\"]\nport = 80\nchecks = []\n\
+             pool = {{ source = \"etcd\", path = \"s{service:05}\" }}\n"
+        );
+    }
+    let mut core = Core::start(&text)?;
+    let read = |service: u32, weight: u32| Event::PoolRead {
+        pool: PoolId::Remote { source: "etcd".into(), query: Query::Path(format!("s{service:05}").into()) },
+        outcome: (0..backends).map(|backend| said(service * backends + backend, backend, weight)).collect(),
+    };
+    // As a source says them that has all of them ready.
+    let all: Vec<Event> = (0..services).map(|service| read(service, 10)).collect();
+    all.chunks(1024).for_each(|together| core.take(Event::Several(together.to_vec())));
+    core.take(Event::SourceSaid { source: "etcd".into(), outcome: Ok(()) });
+    if !core.state.is_ready() {
+        return Err("the core is not ready".into());
+    }
+    let mut steps = Vec::with_capacity(times as usize);
+    for change in 0..times {
+        let (actions, took) = core.step(read(change.wrapping_mul(7919) % services, 11 + change / services));
+        if !actions.iter().any(|action| matches!(action, Action::SyncIpvs(_))) {
+            return Err("a change that reaches no kernel".into());
+        }
+        steps.push(took.as_secs_f64() * 1e6);
+    }
+    Ok(told(services, backends, steps))
+}
+
+/// A backend as a source says it; the first of a pool has the weight.
+fn said(number: u32, backend: u32, weight: u32) -> Result<Backend, String> {
+    let weight =
+        ipvs::Weight::new(if backend == 0 { weight } else { 10 }).map_err(|error| error.to_string())?;
+    Ok(Backend {
+        host: format!("b{number}").into(),
+        weight,
+        pooled: Default::default(),
+        limits: Default::default(),
+        addresses: Some([address([10, 0, 0, 1], number)].into()),
+    })
+}
+
+/// Times of steps in microseconds, as one JSON object.
+fn told(services: u32, backends: u32, mut times: Vec<f64>) -> String {
     times.sort_by(f64::total_cmp);
     let (count, sum) = (times.len(), times.iter().sum::<f64>());
-    Ok(format!(
+    format!(
         "{{\"services\": {services}, \"backends\": {backends}, \"mean_us\": {:.2}, \"p50_us\": {:.2}, \"p99_us\": {:.2}, \"max_us\": {:.2}}}",
         sum / count as f64,
         times[count / 2],
         times[count * 99 / 100],
         times[count - 1],
-    ))
+    )
 }
 
 fn memory(services: u32, backends: u32) -> Result<String, String> {

@@ -109,6 +109,8 @@ pub enum Event {
     FibSynced(fib::Report),
     /// An operator asks for something.
     Operator(Request),
+    /// Several of these that were heard together: what follows from them is done once.
+    Several(Vec<Event>),
     /// Time has passed; sent when [`super::State::next_wakeup`] asked for it.
     Tick,
     /// The daemon was asked to stop.

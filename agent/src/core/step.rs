@@ -20,6 +20,20 @@ use std::time::Duration;
 pub fn step(state: &mut State, event: Event, now: Timestamp) -> Vec<Action> {
     let mut dirty = Dirty::default();
     let mut last = Vec::new();
+    take(state, event, &mut dirty, &mut last, now);
+    let mut actions = outcome::conclude(state, dirty, now);
+    actions.extend(last);
+    // Taken whole: what a start has to say would keep its room for good.
+    actions.extend(std::mem::take(&mut state.notices).into_iter().map(Action::Notice));
+    if matches!(state.phase, Phase::Stopping { until, .. } if until <= now) {
+        state.phase = Phase::Stopped;
+        actions.push(Action::Exit);
+    }
+    actions
+}
+
+/// Takes an event in: what it changes is noted in `dirty`, what is to be done after all else in `last`.
+fn take(state: &mut State, event: Event, dirty: &mut Dirty, last: &mut Vec<Action>, now: Timestamp) {
     match event {
         Event::Restored { saved, snapshots } => {
             state.wanted.owned = Arc::new(saved.owned.clone());
@@ -31,17 +45,15 @@ pub fn step(state: &mut State, event: Event, now: Timestamp) -> Vec<Action> {
         }
         Event::Configured(config) => {
             state.configured = Some(config);
-            sources::merge(state, &mut dirty, now);
+            sources::merge(state, dirty, now);
             dirty.relist.extend(state.services.keys().cloned());
         }
         Event::ServicesSaid { source, services, whole } => {
-            sources::services_said(state, &source, services, whole, &mut dirty, now);
+            sources::services_said(state, &source, services, whole, dirty, now);
         }
-        Event::PoolRead { pool, outcome } => sources::pool_read(state, &pool, outcome, &mut dirty, now),
-        Event::SourceSaid { source, outcome } => {
-            sources::source_said(state, &source, outcome, &mut dirty, now)
-        }
-        Event::Resolved { host, outcome } => sources::resolved(state, host, outcome, &mut dirty),
+        Event::PoolRead { pool, outcome } => sources::pool_read(state, &pool, outcome, dirty, now),
+        Event::SourceSaid { source, outcome } => sources::source_said(state, &source, outcome, dirty, now),
+        Event::Resolved { host, outcome } => sources::resolved(state, host, outcome, dirty),
         Event::Checked { check, verdict, failure, advice } => {
             canary::hear(state, &check, (verdict, failure.as_deref()), now);
             last.extend(marks::doubt(state, &check, verdict, now));
@@ -52,7 +64,7 @@ pub fn step(state: &mut State, event: Event, now: Timestamp) -> Vec<Action> {
                 state.verdicts.report(check, (verdict, failure, advice), now);
             }
         }
-        Event::KernelRead { table, connections } => kernel_read(state, table, &connections, &mut dirty, now),
+        Event::KernelRead { table, connections } => kernel_read(state, table, &connections, dirty, now),
         Event::KernelSynced { services, daemons, failures } => {
             state.kernel.daemons = daemons;
             dirty.every_vip |= state.kernel.services != services;
@@ -66,7 +78,7 @@ pub fn step(state: &mut State, event: Event, now: Timestamp) -> Vec<Action> {
             failures.iter().for_each(|failure| complain(state, "an address could not be set", failure));
             state.kernel.addresses = Some(present);
         }
-        Event::PathsSeen(paths) => path::seen(state, paths, &mut dirty),
+        Event::PathsSeen(paths) => path::seen(state, paths, dirty),
         Event::NeighboursFailed(addresses) => last.extend(path::neighbours_failed(state, &addresses)),
         Event::ClusterRead(outcome) => {
             state.notices.extend(state.nodes.cluster_read(outcome));
@@ -83,19 +95,11 @@ pub fn step(state: &mut State, event: Event, now: Timestamp) -> Vec<Action> {
         Event::FibSynced(report) => {
             dirty.nodes |= state.nodes.synced(report);
         }
-        Event::Operator(request) => last.push(operate(state, &request, &mut dirty, now)),
-        Event::Tick => last.extend(tick(state, &mut dirty, now)),
+        Event::Operator(request) => last.push(operate(state, &request, dirty, now)),
+        Event::Several(events) => events.into_iter().for_each(|event| take(state, event, dirty, last, now)),
+        Event::Tick => last.extend(tick(state, dirty, now)),
         Event::Stop => stop(state, now),
     }
-    let mut actions = outcome::conclude(state, dirty, now);
-    actions.extend(last);
-    // Taken whole: what a start has to say would keep its room for good.
-    actions.extend(std::mem::take(&mut state.notices).into_iter().map(Action::Notice));
-    if matches!(state.phase, Phase::Stopping { until, .. } if until <= now) {
-        state.phase = Phase::Stopped;
-        actions.push(Action::Exit);
-    }
-    actions
 }
 
 /// Takes over what holds from now on: what did not change stays as it is.

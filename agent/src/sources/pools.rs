@@ -7,6 +7,7 @@ use crate::config::{PoolId, Query, SourceSettings};
 use crate::core::Event;
 use crate::core::action::WantedPools;
 use crate::engine::Inbox;
+use futures_util::FutureExt;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -86,19 +87,32 @@ fn start(name: Arc<str>, settings: SourceSettings, queries: BTreeSet<Query>, inb
     Running { settings, wanted, task }
 }
 
-/// Reports what a source says, for ever.
+/// Words that are reported together at most: what follows from thousands of pools is done a few times, not once for each.
+const TOGETHER: usize = 1024;
+
+/// Reports what a source says, for ever. What it has ready is reported together.
 async fn report(mut source: impl Source, name: Arc<str>, inbox: Inbox) {
     loop {
-        let event = match source.next().await {
-            Said::Pool { query, outcome } => {
-                Event::PoolRead { pool: PoolId::Remote { source: Arc::clone(&name), query }, outcome }
-            }
-            Said::Services { services, whole } => {
-                Event::ServicesSaid { source: Arc::clone(&name), services, whole }
-            }
-            Said::Live => Event::SourceSaid { source: Arc::clone(&name), outcome: Ok(()) },
-            Said::Stale(why) => Event::SourceSaid { source: Arc::clone(&name), outcome: Err(why) },
+        let mut events = vec![event(source.next().await, &name)];
+        while events.len() < TOGETHER {
+            // A source that has nothing ready loses nothing.
+            let Some(said) = source.next().now_or_never() else { break };
+            events.push(event(said, &name));
+        }
+        let together = match events.pop() {
+            Some(only) if events.is_empty() => only,
+            last => Event::Several(events.into_iter().chain(last).collect()),
         };
-        inbox.event(event).await;
+        inbox.event(together).await;
+    }
+}
+
+fn event(said: Said, name: &Arc<str>) -> Event {
+    let source = Arc::clone(name);
+    match said {
+        Said::Pool { query, outcome } => Event::PoolRead { pool: PoolId::Remote { source, query }, outcome },
+        Said::Services { services, whole } => Event::ServicesSaid { source, services, whole },
+        Said::Live => Event::SourceSaid { source, outcome: Ok(()) },
+        Said::Stale(why) => Event::SourceSaid { source, outcome: Err(why) },
     }
 }

@@ -388,3 +388,27 @@ fn addresses_that_the_source_knows_are_not_looked_up() {
     world.event(Event::PoolRead { pool: remote("a"), outcome });
     assert!(world.names.is_empty(), "{:?}", world.names);
 }
+
+#[test]
+fn what_is_heard_together_has_its_consequences_once_and_the_same_as_apart() {
+    let read = |path: &str, host: &str| {
+        let text = format!("{{\"{host}\": {{\"weight\": 7}}}}");
+        let outcome = pool_file::parse(Path::new(path), text.as_bytes()).map_err(|error| error.to_string());
+        Event::PoolRead { pool: remote(path), outcome }
+    };
+    let (first, second) = (read("a", "10.64.0.11"), read("b", "10.64.0.12"));
+    let live = Event::SourceSaid { source: "master".into(), outcome: Ok(()) };
+    let mut together = World::with(&with_source());
+    let saves = together.saves;
+    together.event(Event::Several(vec![first.clone(), second.clone(), live.clone()]));
+    assert_eq!(together.saves, saves + 1, "the disk is waited for once");
+    let mut apart = World::with(&with_source());
+    for event in [first, second, live] {
+        apart.event(event);
+    }
+    for world in [&mut together, &mut apart] {
+        world.up(&["10.64.0.11", "10.64.0.12"]);
+    }
+    assert_eq!(together.kernel, apart.kernel);
+    assert_eq!(together.weight(V4, "10.64.0.12:80"), Some(7));
+}
