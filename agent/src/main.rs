@@ -4,11 +4,16 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use lvsd::probes::{namespace, serve};
 use lvsd::record::replay::{ReplayError, replay};
+use lvsd::sources::names;
 use lvsd::{daemon, logging, privileges};
 use std::fs::File;
 use std::io::{BufReader, BufWriter, ErrorKind};
 use std::path::PathBuf;
 use std::process::ExitCode;
+
+/// Threads for files (state, configuration, pools) beside those that look-ups of names may hold: a name server that does
+/// not answer must not keep the state file from the disk, which the engine waits for.
+const FILES: usize = 8;
 
 /// The control daemon of an LVS load balancer: health-checked pools, IPVS direct routing, BGP.
 #[derive(Debug, Parser)]
@@ -116,12 +121,11 @@ fn run(path: &std::path::Path, recording: Option<&std::path::Path>) -> anyhow::R
     privileges::keep_from_children().context("give up what commands would inherit")?;
     let config = daemon::load(path)?;
     logging::init()?;
-    // Two threads: one can decide while the other probes. With one processor they would only hand it to and fro. The
-    // blocking pool serves look-ups and the state file.
+    // Two threads: one can decide while the other probes. With one processor they would only hand it to and fro.
     let threads = std::thread::available_parallelism().map_or(1, |processors| processors.get().min(2));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads)
-        .max_blocking_threads(16)
+        .max_blocking_threads(names::CONCURRENT + FILES)
         .enable_all()
         .build()?;
     let result = runtime.block_on(daemon::run(path, config, recording));

@@ -11,6 +11,7 @@ mod kernel_table;
 mod kills;
 mod links;
 mod many_services;
+mod names;
 mod nodes;
 mod operator;
 mod other_routers;
@@ -94,6 +95,7 @@ const SCENARIOS: &[Scenario] = &named![
     kills::lvsd_killed_at_any_point_of_a_change_completes_it_at_its_next_start,
     small_buffer::a_table_becomes_right_though_answers_are_lost,
     service_manager::systemd_hears_ready_when_it_serves_then_watchdog_and_stopping,
+    names::names_that_hang_delay_no_check_and_nothing_that_an_operator_does,
     pool_files::a_pool_file_is_followed_and_a_broken_one_changes_nothing,
     vip_checks::a_server_that_lost_the_vip_passes_direct_checks_and_leaves_by_those_to_the_vip,
     vip_checks::while_the_probe_namespace_is_not_served_verdicts_stay_and_then_go_on,

@@ -234,6 +234,11 @@ impl Inventory {
         self.name_users.get(host).into_iter().flatten()
     }
 
+    /// Names that could not be looked up the last time.
+    pub fn failed_names(&self) -> usize {
+        self.names.values().filter(|name| name.error.is_some()).count()
+    }
+
     /// How a service's sources are.
     pub fn trouble(&self, service: &Service) -> Trouble {
         let mut trouble = Trouble::default();

@@ -21,6 +21,8 @@ pub struct Numbers {
     pub is_drained: bool,
     /// VIPs of which an operator has said something.
     pub vip_words: usize,
+    /// Names that could not be looked up the last time.
+    pub failed_names: usize,
     /// Services in the kernel that are not ours.
     pub foreign_services: usize,
     /// Operations that the kernel refused last.
@@ -94,6 +96,7 @@ pub fn numbers(state: &State) -> Numbers {
         is_ready: state.is_ready(),
         is_drained: state.saved.drained.is_some(),
         vip_words: state.saved.vips.len(),
+        failed_names: state.inventory.failed_names(),
         foreign_services: ipvs::foreign(&state.kernel.table, &state.wanted.table, &state.wanted.owned),
         refused_operations: state.kernel.failures.len(),
         nodes: nodes::view::numbers(state),

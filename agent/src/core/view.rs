@@ -2,6 +2,7 @@
 
 mod canary;
 mod check;
+mod names;
 mod source;
 
 use super::operator::{absent, canonical, services_of, source_of};
@@ -112,6 +113,9 @@ pub struct ServiceView {
     pub pools: Vec<PoolView>,
     /// Backends without a usable address.
     pub unusable: Vec<UnusableView>,
+    /// Backends that keep the last addresses of their names, which could not be looked up since.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stale_names: Vec<UnusableView>,
     /// Its canary on each VIP, if it has one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub canaries: Vec<CanaryView>,
@@ -164,7 +168,7 @@ pub struct BackendView {
     pub checks: Vec<CheckView>,
 }
 
-/// A backend without a usable address.
+/// A backend and what is wrong with its address.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UnusableView {
     /// Its host name.
@@ -397,6 +401,7 @@ fn service_view(state: &State, name: &str, service: &ServiceState) -> ServiceVie
             .iter()
             .map(|(host, reason)| UnusableView { host: host.clone(), reason: reason.clone() })
             .collect(),
+        stale_names: names::stale(state, service),
         canaries: canary::canaries(service),
     }
 }

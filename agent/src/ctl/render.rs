@@ -142,6 +142,9 @@ fn service_text(text: &mut String, service: &ServiceView, paint: Paint) {
     for unusable in &service.unusable {
         line(text, format_args!("  {} {}: {}", paint.bad("!"), unusable.host, unusable.reason));
     }
+    for stale in &service.stale_names {
+        line(text, format_args!("  {} {}; its last addresses stay", paint.odd("!"), stale.reason));
+    }
     for pool in &service.pools {
         pool_text(text, pool, paint);
     }

@@ -186,6 +186,11 @@ fn daemon(make: &Make, numbers: &Numbers) -> Result<(), Error> {
         numbers.vip_words as f64,
     )?;
     make.one(
+        "lvsd_names_failed",
+        "Host names that could not be looked up the last time.",
+        numbers.failed_names as f64,
+    )?;
+    make.one(
         "lvsd_ipvs_foreign_services",
         "IPVS services in the kernel that are not lvsd's.",
         numbers.foreign_services as f64,

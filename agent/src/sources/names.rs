@@ -1,21 +1,25 @@
 //! Host names, looked up at once when they are new and again periodically.
 //!
 //! The system's resolver is asked (`getaddrinfo`), so that /etc/hosts and nsswitch.conf hold as for every other
-//! program on the host.
+//! program on the host. It waits as long as it likes, each time on a thread that nothing ends: so only a few are given to
+//! it, and none of them is missing elsewhere.
 
 use crate::core::Event;
 use crate::engine::Inbox;
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, sleep_until, timeout};
 
-/// Look-ups at once. Each holds a thread of the blocking pool for as long as a silent name server lets it wait.
-const CONCURRENT: usize = 8;
+/// Look-ups at once. Each has a thread of the blocking pool until the resolver lets go of it, long after [`TIMEOUT`] if
+/// no name server answers; the pool needs threads for files beside these.
+pub const CONCURRENT: usize = 8;
 
-/// How long a look-up may take; the resolver's own limits are often longer (5 s × servers × attempts).
+/// How long a look-up may take, waiting for its turn included; the resolver's own limits are often longer (5 s × servers ×
+/// attempts).
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The set of names that is looked up.
@@ -49,41 +53,84 @@ impl Handle {
 }
 
 async fn run(mut wanted: watch::Receiver<(BTreeSet<String>, Duration)>, inbox: Inbox) {
-    let mut known: BTreeSet<String> = BTreeSet::new();
+    let mut lookups = Lookups::new(inbox);
+    let (mut names, mut interval) = wanted.borrow_and_update().clone();
+    lookups.begin(names.iter());
+    let mut begun = Instant::now();
     loop {
-        let (names, interval) = wanted.borrow_and_update().clone();
-        let new: BTreeSet<String> = names.difference(&known).cloned().collect();
-        known = names;
-        look_up(new, &inbox).await;
-        // Both branches can be dropped at any point: a watch and a timer lose nothing.
+        // Every branch can be dropped at any point: a watch, a timer and a set of tasks lose nothing.
         tokio::select! {
-            changed = wanted.changed() => if changed.is_err() { return },
-            () = tokio::time::sleep(interval) => known.clear(),
+            changed = wanted.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                let before = names;
+                (names, interval) = wanted.borrow_and_update().clone();
+                lookups.begin(names.difference(&before));
+            }
+            Some(ended) = lookups.tasks.join_next() => lookups.ended(ended),
+            () = sleep_until(begun + interval) => {
+                lookups.begin(names.iter());
+                begun = Instant::now();
+            }
         }
     }
 }
 
-/// Looks names up, a few at a time, and reports each.
-async fn look_up(names: BTreeSet<String>, inbox: &Inbox) {
-    let places = Arc::new(Semaphore::new(CONCURRENT));
-    let mut tasks = JoinSet::new();
-    for host in names {
-        let (inbox, places) = (inbox.clone(), Arc::clone(&places));
-        tasks.spawn(async move {
-            // The semaphore is never closed, so there is always a place to wait for.
-            let _place = places.acquire().await;
-            let outcome = addresses(&host).await;
-            inbox.event(Event::Resolved { host, outcome }).await;
-        });
-    }
-    while tasks.join_next().await.is_some() {}
+/// The look-ups under way. One that hangs holds no other up, but for the places that there are.
+struct Lookups {
+    inbox: Inbox,
+    places: Arc<Semaphore>,
+    tasks: JoinSet<String>,
+    asked: BTreeSet<String>,
 }
 
-async fn addresses(host: &str) -> Result<Vec<IpAddr>, String> {
-    let found = tokio::time::timeout(TIMEOUT, tokio::net::lookup_host((host, 0)))
+impl Lookups {
+    fn new(inbox: Inbox) -> Self {
+        let places = Arc::new(Semaphore::new(CONCURRENT));
+        Self { inbox, places, tasks: JoinSet::new(), asked: BTreeSet::new() }
+    }
+
+    /// Looks these up and reports each, but for those that are being looked up.
+    fn begin<'a>(&mut self, names: impl Iterator<Item = &'a String>) {
+        for host in names {
+            if self.asked.insert(host.clone()) {
+                let (host, places, inbox) = (host.clone(), Arc::clone(&self.places), self.inbox.clone());
+                self.tasks.spawn(async move {
+                    let outcome = addresses(&host, places).await;
+                    inbox.event(Event::Resolved { host: host.clone(), outcome }).await;
+                    host
+                });
+            }
+        }
+    }
+
+    fn ended(&mut self, ended: Result<String, JoinError>) {
+        match ended {
+            Ok(host) => drop(self.asked.remove(&host)),
+            // A panic does not say whose look-up it was; to look some up twice harms nobody.
+            Err(_) => self.asked.clear(),
+        }
+    }
+}
+
+async fn addresses(host: &str, places: Arc<Semaphore>) -> Result<Vec<IpAddr>, String> {
+    let name = host.to_owned();
+    let answer = async {
+        // The semaphore is never closed, so there is always a place to wait for.
+        let place = places.acquire_owned().await;
+        let look_up = move || {
+            let found = (name.as_str(), 0).to_socket_addrs();
+            // Given up by who holds the thread, not by who has stopped waiting for it.
+            drop(place);
+            found.map(|found| found.map(|address| address.ip()).collect::<BTreeSet<IpAddr>>())
+        };
+        tokio::task::spawn_blocking(look_up).await
+    };
+    let found = timeout(TIMEOUT, answer)
         .await
         .map_err(|_| format!("{host}: no answer from the resolver within {} s", TIMEOUT.as_secs()))?
+        .map_err(|error| format!("{host}: {error}"))?
         .map_err(|error| format!("{host}: {error}"))?;
-    let found: BTreeSet<IpAddr> = found.map(|address| address.ip()).collect();
     if found.is_empty() { Err(format!("{host}: it has no address")) } else { Ok(found.into_iter().collect()) }
 }

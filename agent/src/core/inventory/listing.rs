@@ -73,6 +73,14 @@ impl Inventory {
         Listing::Known(listed)
     }
 
+    /// Those of a service's names that could not be looked up the last time, and why, and that keep the addresses they had.
+    pub fn stale_names(&self, service: &str) -> impl Iterator<Item = (&str, &str)> {
+        self.names_of.get(service).into_iter().flatten().filter_map(|host| {
+            let name = self.names.get(&**host).filter(|name| name.addresses.is_some())?;
+            Some((&**host, name.error.as_deref()?))
+        })
+    }
+
     /// Notes which names of a service's backends have to be looked up. True when that changes which are in all.
     pub fn note_names(&mut self, service: &Service) -> bool {
         let backends = self.backends(service).unwrap_or_default();
