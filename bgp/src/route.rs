@@ -1,7 +1,8 @@
 //! What is announced.
 
-use std::{collections::BTreeMap, ops::Deref};
+use std::ops::Deref;
 
+use imbl::OrdMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{Community, LargeCommunity, Prefix};
@@ -51,20 +52,26 @@ impl Route {
     }
 }
 
-/// Everything that is to be announced: always the whole set, never a change to one.
+/// Everything that is to be announced: always the whole set, never a change to one. A clone costs nothing, and a set that is
+/// derived from another shares with it all but what differs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct RouteSet(BTreeMap<Prefix, RouteAttributes>);
+pub struct RouteSet(OrdMap<Prefix, RouteAttributes>);
 
 impl RouteSet {
     /// The set that announces nothing.
-    pub const fn new() -> Self {
-        Self(BTreeMap::new())
+    pub fn new() -> Self {
+        Self::default()
     }
 
     /// Adds a route; one with the same prefix is replaced and returned.
     pub fn insert(&mut self, prefix: Prefix, attributes: RouteAttributes) -> Option<RouteAttributes> {
         self.0.insert(prefix, attributes)
+    }
+
+    /// Takes the route of a prefix out, and returns its attributes.
+    pub fn remove(&mut self, prefix: &Prefix) -> Option<RouteAttributes> {
+        self.0.remove(prefix)
     }
 
     /// The same routes on their way out ([`RouteAttributes::leaving`]).
@@ -75,7 +82,7 @@ impl RouteSet {
 }
 
 impl Deref for RouteSet {
-    type Target = BTreeMap<Prefix, RouteAttributes>;
+    type Target = OrdMap<Prefix, RouteAttributes>;
 
     fn deref(&self) -> &Self::Target {
         &self.0

@@ -7,7 +7,7 @@
 //!                ├▶ path        whether direct routing gets there
 //!                ├▶ desired     the kernel entries that follow
 //!                ├▶ marks       those by which lvsd asks through IPVS itself; canary: what asks so for a service
-//!                ├▶ advertise   the VIPs that the routers are to hear of
+//!                ├▶ advertise   the VIPs that the routers are to hear of; announced: what they are told
 //!                ├▶ nodes       the routes of a cluster's nodes that the kernel is to have
 //!                └▶ outcome ─▶ Actions: whole states that changed, answers, notices
 //! ```
@@ -20,6 +20,7 @@
 pub mod action;
 pub mod advertise;
 pub mod advice;
+mod announced;
 pub mod canary;
 pub mod desired;
 pub mod event;

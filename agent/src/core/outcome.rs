@@ -1,7 +1,6 @@
 //! After an event: what has to be looked at again, and which states the executors get.
 
 use super::action::{Action, Level, Notice};
-use super::advertise::prospect;
 use super::desired::{self, Given, Serving};
 use super::inventory::Inventory;
 use super::member::Change;
@@ -9,15 +8,11 @@ use super::path;
 use super::pool::Standing;
 use super::state::{Phase, START_GRACE, ServiceState, State, service_keys};
 use super::uses::{self, Changed, Uses};
-use super::vip::{Holds, Vip};
-use super::{Timestamp, canary, marks, nodes, orders, sources, why};
-use crate::config::Bgp;
-use bgp::{Prefix, RouteSet};
+use super::{Timestamp, announced, canary, marks, nodes, orders, sources, why};
 use ipvs::{Family, ServiceKey};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Backends in one line of the log: it still fits a screen.
 const SUBJECTS: usize = 50;
@@ -86,15 +81,18 @@ pub(super) fn conclude(state: &mut State, mut dirty: Dirty, now: Timestamp) -> V
     }
     let drains = orders::advance(state, now);
     dirty.every_vip |= drains;
-    let is_news = vips(state, &dirty, drains, now) | start(state, now) | dirty.every_vip;
+    let mut judged = announced::judge(state, &dirty, drains, now);
+    if start(state, now) {
+        judged = judged.and_all_others();
+    }
     let is_stopping = matches!(state.phase, Phase::Stopping { .. });
-    if is_news || is_stopping {
-        routes(state, &mut actions, now);
+    if judged.is_news || is_stopping {
+        announced::routes(state, &judged, &mut actions, now);
     }
     if dirty.nodes {
         nodes::state::update(state, now, &mut actions);
     }
-    if (is_news && remember_withdrawn(state)) || save == Save::Last {
+    if announced::remember_withdrawn(state, &judged) || save == Save::Last {
         actions.push(Action::Save(state.saved.clone()));
     }
     actions
@@ -251,14 +249,14 @@ fn own(state: &mut State, dirty: &mut Dirty) -> Save {
         }
     }
     if let Some(marks) = state.marks.unsaved() {
-        state.saved.marks = marks;
+        state.saved.marks = Arc::new(marks);
         dirty.operators = true;
     }
     let daemons = &state.wanted.settings.owned;
     let is_new = (dirty.keys || dirty.ownership)
-        && (state.saved.owned != *state.wanted.owned || state.saved.sync_daemons != *daemons);
+        && (state.saved.owned != state.wanted.owned || state.saved.sync_daemons != *daemons);
     if is_new {
-        state.saved.owned.clone_from(state.wanted.owned.as_ref());
+        state.saved.owned = Arc::clone(&state.wanted.owned);
         state.saved.sync_daemons.clone_from(daemons);
     }
     match (has_grown, is_new || dirty.operators) {
@@ -293,49 +291,6 @@ fn addresses(state: &mut State, dirty: &Dirty, actions: &mut Vec<Action>) {
         actions.push(Action::SetAddresses(wanted.clone()));
         state.emitted.addresses = Some(wanted);
     }
-}
-
-/// Judges the VIPs that something has happened to. True when one is announced, withdrawn or confirmed by that.
-fn vips(state: &mut State, dirty: &Dirty, drains: bool, now: Timestamp) -> bool {
-    let Some(config) = state.config.as_ref().map(Arc::clone) else { return false };
-    let mut is_news = false;
-    let judged: Vec<IpAddr> = match dirty.every_vip {
-        true => state.vip_users.keys().copied().collect(),
-        false => dirty.vips.iter().copied().collect(),
-    };
-    for vip in judged {
-        let Some(users) = state.vip_users.get(&vip) else { continue };
-        let services: Vec<_> =
-            users.iter().filter_map(|name| Some((&**name, state.services.get(&**name)?))).collect();
-        let policy = config.vips.get(&vip).cloned().unwrap_or_default();
-        let order = orders::order(state, vip);
-        let mut holds = Holds::of(&policy, &config);
-        if order.announce.is_some() {
-            holds.announce = Duration::ZERO;
-        }
-        let announce = order.announce.unwrap_or(policy.announce);
-        let is_trusted = !state.saved.withdrawn.contains(&vip);
-        let prospect = prospect(vip, &services, &state.kernel, (announce, is_trusted));
-        let entry = state.vips.entry(vip).or_insert_with(|| Vip::new(now));
-        let was_unconfirmed = entry.is_unconfirmed;
-        let changed = entry.judge(prospect, order, &holds, now);
-        is_news |= changed || entry.is_unconfirmed != was_unconfirmed;
-        match entry.due {
-            Some(due) => state.held_vips.insert(vip, due),
-            None => state.held_vips.remove(&vip),
-        };
-        // A drain is told once, not for each VIP.
-        if changed && !drains {
-            state.notices.push(Notice {
-                level: if entry.announced || entry.is_able { Level::Info } else { Level::Error },
-                service: None,
-                subject: Some(vip.to_string()),
-                what: format!("VIP {}", if entry.announced { "can be announced" } else { "is withdrawn" }),
-                reason: entry.reason.clone(),
-            });
-        }
-    }
-    is_news
 }
 
 /// Whether waiting longer would tell nothing more of a service.
@@ -374,43 +329,4 @@ fn start(state: &mut State, now: Timestamp) -> bool {
         state.notices.push(Notice { level, service: None, subject: None, what: "ready".into(), reason });
     }
     is_settled || is_late
-}
-
-/// Records which VIPs nothing can serve, for the next process; true when that changed.
-fn remember_withdrawn(state: &mut State) -> bool {
-    if !state.is_ready() {
-        return false;
-    }
-    let is_withdrawn = |vip: &&Vip| !vip.is_able && !vip.is_unconfirmed;
-    let withdrawn =
-        state.vips.iter().filter(|(_, vip)| is_withdrawn(vip)).map(|(address, _)| *address).collect();
-    let changed = state.saved.withdrawn != withdrawn;
-    state.saved.withdrawn = withdrawn;
-    changed
-}
-
-/// What the routers are to hear.
-fn routes(state: &mut State, actions: &mut Vec<Action>, now: Timestamp) {
-    let Some(bgp) = state.config.as_ref().and_then(|config| config.bgp.as_ref()) else { return };
-    let routes = match state.phase {
-        Phase::Starting | Phase::Stopped => return,
-        Phase::Stopping { withdraw, .. } if withdraw <= now => RouteSet::new(),
-        Phase::Stopping { .. } => announced(state, bgp).leaving(),
-        Phase::Running { .. } if orders::is_leaving(state) => announced(state, bgp).leaving(),
-        Phase::Running { .. } => announced(state, bgp),
-    };
-    if state.emitted.routes.as_ref() != Some(&routes) {
-        actions.push(Action::SetRoutes(routes.clone()));
-        state.emitted.routes = Some(routes);
-    }
-}
-
-fn announced(state: &State, bgp: &Bgp) -> RouteSet {
-    let of_all = bgp.attributes.clone().of_route();
-    let attributes = |address: &IpAddr| match state.said.get(address) {
-        Some(said) => said.or(&bgp.attributes).of_route(),
-        None => of_all.clone(),
-    };
-    let vips = state.vips.iter().filter(|(_, vip)| vip.announced);
-    vips.map(|(address, _)| (Prefix::host(*address), attributes(address))).collect()
 }

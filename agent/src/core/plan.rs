@@ -80,7 +80,7 @@ impl Plan {
                 self.routes_withdrawn = missing(&before, &prefixes(routes));
                 let told = state.emitted.routes.clone().unwrap_or_default();
                 let changed =
-                    routes.iter().filter(|(prefix, new)| told.get(prefix).is_some_and(|old| old != *new));
+                    routes.iter().filter(|(prefix, new)| told.get(*prefix).is_some_and(|old| old != *new));
                 self.routes_changed = changed.map(|(prefix, _)| prefix.to_string()).collect();
             }
             Action::SetPeers(bgp) => {

@@ -4,14 +4,17 @@ use super::Timestamp;
 use super::marks::Bearer;
 use crate::config::Admin;
 use health::{Advice, Check, Mode};
+use imbl::OrdSet;
 use ipvs::{DaemonRole, ServiceKey, Weight};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
-/// The content of the state file.
+/// The content of the state file. It is handed on with each change: what grows with the services is shared with the one
+/// before.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Saved {
@@ -30,11 +33,11 @@ pub struct Saved {
     /// VIPs that were withdrawn because nothing could serve: what the kernel has for them is held for the threshold's
     /// sake, and is not to be announced before checks have spoken.
     #[serde(default)]
-    pub withdrawn: BTreeSet<IpAddr>,
+    pub withdrawn: OrdSet<IpAddr>,
     /// Services that we put, or were about to put, into the kernel: known before the kernel knows them, so that
     /// one that the configuration lost while lvsd was down is still ours to remove.
     #[serde(default)]
-    pub owned: BTreeSet<ServiceKey>,
+    pub owned: Arc<BTreeSet<ServiceKey>>,
     /// Sync daemons that we started, or were about to.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub sync_daemons: BTreeSet<DaemonRole>,
@@ -43,8 +46,12 @@ pub struct Saved {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub agents: BTreeMap<String, Mode>,
     /// Whose the marks are by which lvsd asks through IPVS.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub marks: BTreeMap<NonZeroU32, Bearer>,
+    #[serde(default, skip_serializing_if = "is_without")]
+    pub marks: Arc<BTreeMap<NonZeroU32, Bearer>>,
+}
+
+fn is_without<K, T>(map: &Arc<BTreeMap<K, T>>) -> bool {
+    map.is_empty()
 }
 
 impl Saved {

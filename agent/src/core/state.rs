@@ -2,6 +2,7 @@
 
 use super::Timestamp;
 use super::action::{Notice, WantedPools, WantedTable};
+use super::announced::Manner;
 use super::canary::Canary;
 use super::families::PerFamily;
 use super::found::Found;
@@ -188,6 +189,8 @@ pub struct Emitted {
     pub(super) pools: Option<WantedPools>,
     pub(super) names: Option<BTreeSet<String>>,
     pub(super) routes: Option<bgp::RouteSet>,
+    /// How they were told.
+    pub(super) manner: Option<Manner>,
     pub(super) bgp: Option<crate::config::Bgp>,
 }
 

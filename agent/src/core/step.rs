@@ -36,7 +36,7 @@ pub fn step(state: &mut State, event: Event, now: Timestamp) -> Vec<Action> {
 fn take(state: &mut State, event: Event, dirty: &mut Dirty, last: &mut Vec<Action>, now: Timestamp) {
     match event {
         Event::Restored { saved, snapshots } => {
-            state.wanted.owned = Arc::new(saved.owned.clone());
+            state.wanted.owned = Arc::clone(&saved.owned);
             Arc::make_mut(&mut state.wanted.settings).owned.clone_from(&saved.sync_daemons);
             state.marks.restore(&saved.marks);
             state.saved = saved;

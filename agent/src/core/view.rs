@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use canary::CanaryView;
 pub use check::{CheckView, TransitionView};
+pub use names::UnusableView;
 pub use source::{RefusedView, SourceView, sources};
 use std::collections::BTreeMap;
 
@@ -166,15 +167,6 @@ pub struct BackendView {
     /// Its checks, when they were asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<CheckView>,
-}
-
-/// A backend and what is wrong with its address.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct UnusableView {
-    /// Its host name.
-    pub host: String,
-    /// Why.
-    pub reason: String,
 }
 
 /// A VIP.

@@ -200,11 +200,11 @@ impl Engine {
     async fn act(&mut self, action: Action, since: Instant) -> Flow {
         match action {
             Action::Save(saved) => {
-                let number = self.executors.saver.save(saved).await;
+                let number = self.executors.saver.save(saved);
                 self.replies.hold(number);
             }
             Action::SaveFirst(saved) => {
-                let number = self.executors.saver.save(saved).await;
+                let number = self.executors.saver.save(saved);
                 self.executors.saver.wait(number).await;
             }
             Action::KeepSnapshots(snapshots) => self.executors.snapshots.set(snapshots),

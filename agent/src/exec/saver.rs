@@ -3,16 +3,12 @@
 use crate::core::saved::Saved;
 use crate::exec::state_file;
 use std::path::PathBuf;
-use tokio::sync::{mpsc, watch};
-
-/// States that may wait. Each is an operator's command or a reload, so a person or a script waits with it; beyond
-/// this many the engine waits for the disk.
-const QUEUE: usize = 64;
+use tokio::sync::watch;
 
 /// How far the writing is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Written {
-    /// The last state that was dealt with.
+    /// The last state that was dealt with; those before it are in it, or were overtaken by it.
     pub number: u64,
     /// Why it could not be written, if so.
     pub error: Option<String>,
@@ -21,7 +17,8 @@ pub struct Written {
 /// The task that writes.
 #[derive(Debug)]
 pub struct Handle {
-    states: mpsc::Sender<(u64, Saved)>,
+    /// The latest state, by its number: one that is overtaken while the disk is busy need not be written.
+    states: watch::Sender<(u64, Saved)>,
     written: watch::Receiver<Written>,
     asked: u64,
     task: tokio::task::JoinHandle<()>,
@@ -30,15 +27,15 @@ pub struct Handle {
 impl Handle {
     /// Starts a writer of this file.
     pub fn spawn(path: PathBuf) -> Self {
-        let (states, states_rx) = mpsc::channel(QUEUE);
+        let (states, states_rx) = watch::channel((0, Saved::default()));
         let (written_tx, written) = watch::channel(Written::default());
         Self { states, written, asked: 0, task: tokio::spawn(run(path, states_rx, written_tx)) }
     }
 
     /// Has a state written. Gives its number, by which [`Written`] tells that it is.
-    pub async fn save(&mut self, saved: Saved) -> u64 {
+    pub fn save(&mut self, saved: Saved) -> u64 {
         self.asked += 1;
-        if self.states.send((self.asked, saved)).await.is_err() {
+        if self.states.send((self.asked, saved)).is_err() {
             tracing::error!("the writer of the state file has ended");
         }
         self.asked
@@ -67,9 +64,10 @@ impl Handle {
     }
 }
 
-async fn run(path: PathBuf, mut states: mpsc::Receiver<(u64, Saved)>, written: watch::Sender<Written>) {
-    while let Some((number, saved)) = states.recv().await {
-        let path = path.clone();
+async fn run(path: PathBuf, mut states: watch::Receiver<(u64, Saved)>, written: watch::Sender<Written>) {
+    // A last state is seen also when who sent it has gone.
+    while states.changed().await.is_ok() {
+        let ((number, saved), path) = (states.borrow_and_update().clone(), path.clone());
         let result = match tokio::task::spawn_blocking(move || state_file::save(&path, &saved)).await {
             Ok(result) => result.map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),
@@ -79,5 +77,32 @@ async fn run(path: PathBuf, mut states: mpsc::Receiver<(u64, Saved)>, written: w
             tracing::error!(error, "the state file could not be written: a restart would forget this change");
         }
         written.send_replace(Written { number, error });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    fn owning(number: u16) -> Saved {
+        let key = format!("tcp 192.0.2.10:{number}").parse().unwrap();
+        Saved { owned: Arc::new([key].into()), ..Saved::default() }
+    }
+
+    #[tokio::test]
+    async fn what_is_overtaken_is_not_written_and_the_last_always_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = state_file::path(directory.path());
+        let mut saver = Handle::spawn(path.clone());
+        // The task that writes has not had its turn yet.
+        let numbers: Vec<u64> = (1..=1000).map(|number| saver.save(owning(number))).collect();
+        assert_eq!(numbers, (1..=1000).collect::<Vec<_>>());
+        assert_eq!(saver.progress().await, Written { number: 1000, error: None });
+        saver.wait(7).await;
+        assert_eq!(state_file::load(&path).unwrap(), owning(1000));
+        saver.save(owning(1001));
+        saver.finish().await;
+        assert_eq!(state_file::load(&path).unwrap(), owning(1001));
     }
 }

@@ -69,6 +69,7 @@ mod tests {
     use crate::config::Admin;
     use crate::core::Timestamp;
     use crate::core::saved::Change;
+    use std::sync::Arc;
 
     #[test]
     fn what_is_saved_is_loaded_again() {
@@ -78,7 +79,7 @@ mod tests {
         let reason = Some("disk".into());
         let (to, who, at) = (Admin::Depooled, "root".into(), Timestamp::from_micros(7));
         saved.admin.insert("rs1".into(), Change { to, who, at, reason, until: None });
-        saved.owned.insert("tcp 192.0.2.10:80".parse().unwrap());
+        saved.owned = Arc::new(["tcp 192.0.2.10:80".parse().unwrap()].into());
         save(&path, &saved).unwrap();
         assert_eq!(load(&path).unwrap(), saved);
         save(&path, &Saved::default()).unwrap();

@@ -271,7 +271,7 @@ proptest! {
         while let Some(batch) = rib.next_batch() {
             hear(batch);
         }
-        prop_assert_eq!(&neighbour, &*last);
+        prop_assert_eq!(neighbour.into_iter().collect::<RouteSet>(), last);
         prop_assert_eq!(ends, 2);
         prop_assert!(rib.is_in_sync());
     }

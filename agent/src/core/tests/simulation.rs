@@ -108,7 +108,7 @@ fn is_as_wanted(host: &Host) -> Result<(), Broken> {
         let leaving = format!("{leaving:?} {leaving_vips:?}");
         return broken(format!("draining {draining:?}, leaving {leaving}, rising {rising:?}"));
     }
-    if !wanted.table.keys().eq(wanted.owned.iter()) || host.saved.owned != *wanted.owned {
+    if !wanted.table.keys().eq(wanted.owned.iter()) || host.saved.owned != wanted.owned {
         return broken(format!("owned are {:?}, saved as owned {:?}", wanted.owned, host.saved.owned));
     }
     let wants = settings::running(&host.config().ipvs);

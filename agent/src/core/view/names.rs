@@ -1,7 +1,16 @@
 //! What became of the names of a service's backends.
 
-use super::UnusableView;
 use crate::core::state::{ServiceState, State};
+use serde::{Deserialize, Serialize};
+
+/// A backend and what is wrong with its address.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UnusableView {
+    /// Its host name.
+    pub host: String,
+    /// Why.
+    pub reason: String,
+}
 
 /// Backends that go on at the last addresses of their names.
 pub(super) fn stale(state: &State, service: &ServiceState) -> Vec<UnusableView> {

@@ -58,7 +58,7 @@ impl Rules {
 
     /// The state file is lost.
     pub(super) fn orphaned(&mut self, saved: &Saved) {
-        self.orphans.extend(&saved.owned);
+        self.orphans.extend(&*saved.owned);
         self.orphaned_daemons.extend(&saved.sync_daemons);
     }
 
