@@ -37,5 +37,6 @@ pub mod privileges;
 pub mod probes;
 pub mod record;
 pub mod reload;
+mod route_message;
 pub mod sources;
 pub mod suggest;

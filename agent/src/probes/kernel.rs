@@ -10,9 +10,10 @@ use super::Server;
 use super::slots::{Slots, assign};
 use super::way::way;
 use crate::config::{MARKS, Probes};
+use crate::route_message::{self, gateway, interface, source};
 use futures_util::TryStreamExt;
 use netlink_packet_route::AddressFamily;
-use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol};
+use netlink_packet_route::route::{RouteHeader, RouteMessage, RouteProtocol};
 use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
 use rtnetlink::{Handle, IpVersion, RouteMessageBuilder};
 use std::collections::{BTreeMap, BTreeSet};
@@ -57,7 +58,7 @@ impl Kernel {
     pub async fn adopt(rtnetlink: Handle, settings: Probes) -> Outcome<Self> {
         let mut kernel = Self { rtnetlink, settings, slots: Slots::new(), marks: BTreeMap::new() };
         let found = kernel.read().await?;
-        let server = |slot: &u32, route: &RouteMessage| match gateway(route) {
+        let server = |slot: &u32, route: &RouteMessage| match gateway(&route.attributes) {
             Some(address) => Some(Server { address, encapsulation: None }),
             None => found.tunnels.get(slot)?.1,
         };
@@ -209,37 +210,12 @@ fn rule_slot(rule: &RuleMessage, first_mark: u32) -> Option<u32> {
 /// The slot of a route of ours.
 fn route_slot(route: &RouteMessage, first_mark: u32) -> Option<u32> {
     let is_ours = route.header.protocol == PROTOCOL;
-    let table = route.attributes.iter().find_map(|attribute| match attribute {
-        RouteAttribute::Table(table) => Some(*table),
-        _ => None,
-    });
-    table.filter(|_| is_ours)?.checked_sub(first_mark).filter(|slot| *slot < MARKS)
+    let slot = route_message::table(route).checked_sub(first_mark)?;
+    (is_ours && slot < MARKS).then_some(slot)
 }
 
 /// The interface, the next hop and the source of a route.
 fn hop(route: &RouteMessage) -> (Option<u32>, Option<IpAddr>, Option<IpAddr>) {
-    let interface = route.attributes.iter().find_map(|attribute| match attribute {
-        RouteAttribute::Oif(index) => Some(*index),
-        _ => None,
-    });
-    let source = route.attributes.iter().find_map(|attribute| match attribute {
-        RouteAttribute::PrefSource(source) => ip(source),
-        _ => None,
-    });
-    (interface, gateway(route), source)
-}
-
-fn gateway(route: &RouteMessage) -> Option<IpAddr> {
-    route.attributes.iter().find_map(|attribute| match attribute {
-        RouteAttribute::Gateway(gateway) => ip(gateway),
-        _ => None,
-    })
-}
-
-fn ip(address: &RouteAddress) -> Option<IpAddr> {
-    match address {
-        RouteAddress::Inet(v4) => Some((*v4).into()),
-        RouteAddress::Inet6(v6) => Some((*v6).into()),
-        _ => None,
-    }
+    let attributes = &route.attributes;
+    (interface(attributes), gateway(attributes), source(attributes))
 }

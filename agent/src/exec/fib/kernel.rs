@@ -3,6 +3,7 @@
 use super::messages::{self, MAIN, Seen};
 use super::socket::{Error, Refused, Request, Socket};
 use crate::fib::{Op, Settings, Table, Ways};
+use crate::route_message;
 use bgp::Family;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::rule::RuleMessage;
@@ -64,7 +65,7 @@ impl Kernel {
             self.ask(RouteNetlinkMessage::GetRoute(own), |message| {
                 let RouteNetlinkMessage::NewRoute(route) = message else { return };
                 match messages::seen(&route, &settings) {
-                    _ if messages::table_of(&route) != settings.table.get() => {}
+                    _ if route_message::table(&route) != settings.table.get() => {}
                     Some(Seen::Ours(key, hop)) => drop(reading.table.ours.insert(key, hop)),
                     Some(Seen::Foreign(key)) => drop(reading.table.foreign.insert(key)),
                     None => {}

@@ -1,10 +1,11 @@
 //! Routes and rules as netlink's messages, both ways (pure).
 
 use crate::fib::{Hop, Key, Op, Settings, Way};
+use crate::route_message::{destination, gateway, interface, ip, metric, table};
 use bgp::{Family, Prefix};
 use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteNextHopFlags, RouteProtocol,
-    RouteScope, RouteType, RouteVia,
+    RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteNextHopFlags, RouteProtocol, RouteScope,
+    RouteType, RouteVia,
 };
 use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
@@ -84,22 +85,9 @@ fn address_family(family: Family) -> AddressFamily {
     }
 }
 
-/// The table that a route is in.
-pub(super) fn table_of(route: &RouteMessage) -> u32 {
-    let attribute = route.attributes.iter().find_map(|attribute| match attribute {
-        RouteAttribute::Table(table) => Some(*table),
-        _ => None,
-    });
-    attribute.unwrap_or_else(|| route.header.table.into())
-}
-
 /// What a route of our table is.
 pub(super) fn seen(route: &RouteMessage, settings: &Settings) -> Option<Seen> {
-    let metric = route.attributes.iter().find_map(|attribute| match attribute {
-        RouteAttribute::Priority(metric) => Some(*metric),
-        _ => None,
-    });
-    let key = Key { prefix: prefix(route)?, tos: route.header.tos, metric: metric.unwrap_or_default() };
+    let key = Key { prefix: prefix(route)?, tos: route.header.tos, metric: metric(&route.attributes) };
     let is_ours = u8::from(route.header.protocol) == settings.protocol.get();
     Some(if is_ours { Seen::Ours(key, hop(route)) } else { Seen::Foreign(key) })
 }
@@ -125,13 +113,9 @@ pub(super) fn way(route: &RouteMessage) -> Option<(Prefix, Way)> {
     let header = &route.header;
     let is_dead = header.flags.intersects(RouteFlags::Dead | RouteFlags::Cloned);
     let is_for_some = header.tos != 0 || header.source_prefix_length != 0;
-    if header.kind != RouteType::Unicast || is_dead || is_for_some || table_of(route) != MAIN {
+    if header.kind != RouteType::Unicast || is_dead || is_for_some || table(route) != MAIN {
         return None;
     }
-    let metric = route.attributes.iter().find_map(|attribute| match attribute {
-        RouteAttribute::Priority(metric) => Some(*metric),
-        _ => None,
-    });
     let several = route.attributes.iter().find_map(|attribute| match attribute {
         RouteAttribute::MultiPath(hops) => Some(hops),
         _ => None,
@@ -144,46 +128,17 @@ pub(super) fn way(route: &RouteMessage) -> Option<(Prefix, Way)> {
         }
         None => (gateway(&route.attributes), interface(&route.attributes)?),
     };
-    Some((prefix(route)?, Way { gateway, interface, metric: metric.unwrap_or_default() }))
+    Some((prefix(route)?, Way { gateway, interface, metric: metric(&route.attributes) }))
 }
 
 fn prefix(route: &RouteMessage) -> Option<Prefix> {
-    let destination = route.attributes.iter().find_map(|attribute| match attribute {
-        RouteAttribute::Destination(address) => Some(ip(address)),
-        _ => None,
-    });
-    // The default route has none.
-    let address = match (destination, route.header.address_family) {
-        (Some(address), _) => address?,
+    let address = match (destination(&route.attributes), route.header.address_family) {
+        (Some(address), _) => ip(address)?,
         (None, AddressFamily::Inet) => Ipv4Addr::UNSPECIFIED.into(),
         (None, AddressFamily::Inet6) => Ipv6Addr::UNSPECIFIED.into(),
         (None, _) => return None,
     };
     Prefix::new(address, route.header.destination_prefix_length).ok()
-}
-
-fn gateway(attributes: &[RouteAttribute]) -> Option<IpAddr> {
-    attributes.iter().find_map(|attribute| match attribute {
-        RouteAttribute::Gateway(gateway) => ip(gateway),
-        RouteAttribute::Via(RouteVia::Inet(gateway)) => Some((*gateway).into()),
-        RouteAttribute::Via(RouteVia::Inet6(gateway)) => Some((*gateway).into()),
-        _ => None,
-    })
-}
-
-fn interface(attributes: &[RouteAttribute]) -> Option<u32> {
-    attributes.iter().find_map(|attribute| match attribute {
-        RouteAttribute::Oif(index) => Some(*index),
-        _ => None,
-    })
-}
-
-fn ip(address: &RouteAddress) -> Option<IpAddr> {
-    match address {
-        RouteAddress::Inet(v4) => Some((*v4).into()),
-        RouteAddress::Inet6(v6) => Some((*v6).into()),
-        _ => None,
-    }
 }
 
 /// Asks for every rule of a family.

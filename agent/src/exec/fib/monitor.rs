@@ -1,8 +1,9 @@
 //! Listens to what the kernel tells of routes, rules and links, and says when something is to be looked at.
 
-use super::messages::{MAIN, table_of};
+use super::messages::MAIN;
 use crate::exec::Backoff;
 use crate::fib::Settings;
+use crate::route_message;
 use futures_util::StreamExt;
 use netlink_packet_route::RouteNetlinkMessage;
 use rtnetlink::MulticastGroup;
@@ -62,7 +63,7 @@ fn matters(message: &NetlinkMessage<RouteNetlinkMessage>, settings: &Settings, p
     let is_echo = port != 0 && message.header.port_number == port;
     match &message.payload {
         NetlinkPayload::InnerMessage(M::NewRoute(route) | M::DelRoute(route)) => {
-            !is_echo && [MAIN, settings.table.get()].contains(&table_of(route))
+            !is_echo && [MAIN, settings.table.get()].contains(&route_message::table(route))
         }
         NetlinkPayload::InnerMessage(M::NewRule(_) | M::DelRule(_)) => !is_echo,
         // Links, addresses, and an overrun, in which anything may have been.

@@ -1,13 +1,14 @@
 //! One round of looking: a route for each address, the names of interfaces, the neighbour table.
 
 use crate::core::path::{Neighbour, Path};
+use crate::route_message;
 use futures_util::TryStreamExt;
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::link::LinkAttribute;
 use netlink_packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState,
 };
-use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteType, RouteVia};
+use netlink_packet_route::route::{RouteAttribute, RouteMessage, RouteType};
 use nix::errno::Errno;
 use rtnetlink::Handle;
 use std::collections::{BTreeMap, BTreeSet};
@@ -104,10 +105,7 @@ impl Looker {
             }
             Err(error) => return Err(error.to_string()),
         };
-        let oif = route.attributes.iter().find_map(|attribute| match attribute {
-            RouteAttribute::Oif(index) => Some(*index),
-            _ => None,
-        });
+        let oif = route_message::interface(&route.attributes);
         let interface = match oif {
             Some(index) => self.name(index).await?,
             None => String::new(),
@@ -160,13 +158,7 @@ fn question(address: IpAddr) -> RouteMessage {
 
 /// What a route says of the way to an address.
 fn path(address: IpAddr, route: &RouteMessage, interface: String) -> Path {
-    let gateway = route.attributes.iter().find_map(|attribute| match attribute {
-        RouteAttribute::Gateway(RouteAddress::Inet(gateway)) => Some(IpAddr::V4(*gateway)),
-        RouteAttribute::Gateway(RouteAddress::Inet6(gateway)) => Some(IpAddr::V6(*gateway)),
-        RouteAttribute::Via(RouteVia::Inet(gateway)) => Some(IpAddr::V4(*gateway)),
-        RouteAttribute::Via(RouteVia::Inet6(gateway)) => Some(IpAddr::V6(*gateway)),
-        _ => None,
-    });
+    let gateway = route_message::gateway(&route.attributes);
     match (route.header.kind, gateway) {
         (RouteType::Local, _) => Path::Local,
         // A route by the address itself is one to its link.

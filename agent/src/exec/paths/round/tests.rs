@@ -1,4 +1,5 @@
 use super::*;
+use netlink_packet_route::route::RouteVia;
 
 fn route(kind: RouteType, attributes: Vec<RouteAttribute>) -> RouteMessage {
     let mut message = RouteMessage::default();
