@@ -15,8 +15,9 @@ use crate::exec::ipvs::Comparison;
 use anyhow::{Context as _, bail};
 use axum::extract::connect_info::{ConnectInfo, Connected};
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::extract::{DefaultBodyLimit, FromRequestParts, Path, Query, State};
 use axum::http::StatusCode;
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::serve::IncomingStream;
@@ -55,6 +56,29 @@ impl Peer {
                 ),
             }),
         }
+    }
+}
+
+/// Somebody who may change things, as the socket vouches.
+struct Operator {
+    who: String,
+    context: Context,
+}
+
+impl FromRequestParts<Context> for Operator {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, context: &Context) -> Result<Self, Problem> {
+        let peer = parts.extensions.get::<ConnectInfo<Peer>>().map_or(Peer(None), |info| info.0);
+        Ok(Self { who: peer.may_write()?, context: context.clone() })
+    }
+}
+
+impl Operator {
+    /// Has the core do it.
+    async fn order(self, command: Command) -> Result<Response, Problem> {
+        let answer: Answer = self.context.inbox.operate(self.who, command).await?;
+        Ok(Json(answer?).into_response())
     }
 }
 
@@ -103,9 +127,9 @@ pub async fn serve(listener: UnixListener, context: Context) -> std::io::Result<
         .route("/v1/why/{host}", get(why))
         .route("/v1/nodes", get(nodes))
         .route("/v1/routes", get(node_routes))
-        .route("/v1/depool", post(depool))
-        .route("/v1/drain", post(drain))
-        .route("/v1/inactive", post(inactive))
+        .route("/v1/depool", post(|who, what| take_out(who, what, TakenOut::Depooled)))
+        .route("/v1/drain", post(|who, what| take_out(who, what, TakenOut::Drained)))
+        .route("/v1/inactive", post(|who, what| take_out(who, what, TakenOut::Inactive)))
         .route("/v1/weight", post(weight))
         .route("/v1/pool", post(pool))
         .route("/v1/diff", get(diff))
@@ -205,78 +229,40 @@ async fn node_routes(
 
 type Body<T> = Result<Json<T>, JsonRejection>;
 
-async fn depool(
-    State(context): State<Context>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
-    request: Body<TakeOutRequest>,
-) -> Result<Response, Problem> {
-    take_out(&context, peer, request?.0, TakenOut::Depooled).await
-}
-
-async fn drain(
-    State(context): State<Context>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
-    request: Body<TakeOutRequest>,
-) -> Result<Response, Problem> {
-    take_out(&context, peer, request?.0, TakenOut::Drained).await
-}
-
-async fn inactive(
-    State(context): State<Context>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
-    request: Body<TakeOutRequest>,
-) -> Result<Response, Problem> {
-    take_out(&context, peer, request?.0, TakenOut::Inactive).await
+/// What a change is noted with.
+fn note(reason: Option<String>, force: bool, lasts: Option<u64>) -> Note {
+    Note { reason, force, lasts: lasts.map(Duration::from_secs) }
 }
 
 async fn take_out(
-    context: &Context,
-    peer: Peer,
-    request: TakeOutRequest,
+    operator: Operator,
+    request: Body<TakeOutRequest>,
     to: TakenOut,
 ) -> Result<Response, Problem> {
-    let TakeOutRequest { host, reason, force, lasts } = request;
-    let note = Note { reason, force, lasts: lasts.map(Duration::from_secs) };
-    operate(context, peer, Command::TakeOut { host, to, note }).await
+    let Json(TakeOutRequest { host, reason, force, lasts }) = request?;
+    operator.order(Command::TakeOut { host, to, note: note(reason, force, lasts) }).await
 }
 
-async fn weight(
-    State(context): State<Context>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
-    request: Body<WeightRequest>,
-) -> Result<Response, Problem> {
+async fn weight(operator: Operator, request: Body<WeightRequest>) -> Result<Response, Problem> {
     let Json(WeightRequest { host, weight, reason, force, lasts }) = request?;
-    let note = Note { reason, force, lasts: lasts.map(Duration::from_secs) };
-    operate(&context, peer, Command::Weigh { host, to: weight, note }).await
+    operator.order(Command::Weigh { host, to: weight, note: note(reason, force, lasts) }).await
 }
 
-async fn pool(
-    State(context): State<Context>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
-    request: Body<PoolRequest>,
-) -> Result<Response, Problem> {
+async fn pool(operator: Operator, request: Body<PoolRequest>) -> Result<Response, Problem> {
     let Json(PoolRequest { host }) = request?;
-    operate(&context, peer, Command::Pool { host }).await
+    operator.order(Command::Pool { host }).await
 }
 
-async fn confirm(
-    State(context): State<Context>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
-    request: Body<ConfirmRequest>,
-) -> Result<Response, Problem> {
+async fn confirm(operator: Operator, request: Body<ConfirmRequest>) -> Result<Response, Problem> {
     let Json(ConfirmRequest { service }) = request?;
-    operate(&context, peer, Command::Confirm { service }).await
+    operator.order(Command::Confirm { service }).await
 }
 
 async fn diff(State(context): State<Context>) -> Result<Response, Problem> {
     compared(context.inbox.kernel(false).await?)
 }
 
-async fn resync(
-    State(context): State<Context>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
-) -> Result<Response, Problem> {
-    let who = peer.may_write()?;
+async fn resync(Operator { who, context }: Operator) -> Result<Response, Problem> {
     tracing::info!(who, "resync asked for");
     compared(context.inbox.kernel(true).await?)
 }
@@ -299,17 +285,7 @@ async fn plan(State(context): State<Context>, request: Body<Config>) -> Result<R
     Ok(Json(context.inbox.plan(Arc::new(request?.0)).await?).into_response())
 }
 
-async fn operate(context: &Context, peer: Peer, command: Command) -> Result<Response, Problem> {
-    let who = peer.may_write()?;
-    let answer: Answer = context.inbox.operate(who, command).await?;
-    Ok(Json(answer?).into_response())
-}
-
-async fn reload(
-    State(context): State<Context>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
-) -> Result<Response, Problem> {
-    peer.may_write()?;
+async fn reload(Operator { context, .. }: Operator) -> Result<Response, Problem> {
     match context.reloader.reload().await {
         Ok(reloaded) => Ok(Json(reloaded).into_response()),
         Err(refused) => Err(Problem { kind: ProblemKind::BadConfiguration, message: refused.to_string() }),

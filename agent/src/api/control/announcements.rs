@@ -2,17 +2,15 @@
 
 use super::super::Context;
 use super::super::messages::{DrainRequest, Problem, VipRequest, WantedOfVip};
-use super::{Body, Peer, operate};
-use crate::core::event::{Command, Note};
+use super::{Body, Operator, note};
+use crate::core::event::Command;
 use crate::core::saved::VipWord;
 use axum::Json;
 use axum::Router;
-use axum::extract::connect_info::ConnectInfo;
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde::Deserialize;
-use std::time::Duration;
 
 /// The paths.
 pub(super) fn routes() -> Router<Context> {
@@ -25,35 +23,22 @@ pub(super) fn routes() -> Router<Context> {
         .route("/v1/bgp/rib/in", get(rib_in))
 }
 
-async fn vip(
-    State(context): State<Context>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
-    request: Body<VipRequest>,
-) -> Result<Response, Problem> {
-    let VipRequest { vip, to, reason, force, lasts } = request?.0;
+async fn vip(operator: Operator, request: Body<VipRequest>) -> Result<Response, Problem> {
+    let Json(VipRequest { vip, to, reason, force, lasts }) = request?;
     let to = to.map(|to| match to {
         WantedOfVip::Withdrawn => VipWord::Withdrawn,
         WantedOfVip::Announced => VipWord::Announced,
     });
-    let note = Note { reason, force, lasts: lasts.map(Duration::from_secs) };
-    operate(&context, peer, Command::Vip { vip, to, note }).await
+    operator.order(Command::Vip { vip, to, note: note(reason, force, lasts) }).await
 }
 
-async fn drain(
-    State(context): State<Context>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
-    request: Body<DrainRequest>,
-) -> Result<Response, Problem> {
-    let DrainRequest { reason, lasts } = request?.0;
-    let note = Note { reason, force: false, lasts: lasts.map(Duration::from_secs) };
-    operate(&context, peer, Command::DrainBalancer { note }).await
+async fn drain(operator: Operator, request: Body<DrainRequest>) -> Result<Response, Problem> {
+    let Json(DrainRequest { reason, lasts }) = request?;
+    operator.order(Command::DrainBalancer { note: note(reason, false, lasts) }).await
 }
 
-async fn undrain(
-    State(context): State<Context>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
-) -> Result<Response, Problem> {
-    operate(&context, peer, Command::UndrainBalancer).await
+async fn undrain(operator: Operator) -> Result<Response, Problem> {
+    operator.order(Command::UndrainBalancer).await
 }
 
 #[derive(Debug, Deserialize)]
