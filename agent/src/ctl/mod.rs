@@ -1,6 +1,7 @@
 //! What `lvsctl` is made of: a client of the control socket, and text for people.
 
 pub mod announcements;
+pub mod arguments;
 pub mod bgp;
 pub mod client;
 pub mod render;

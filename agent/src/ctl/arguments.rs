@@ -1,0 +1,241 @@
+//! What `lvsctl` can be told on its command line.
+
+use super::announcements::{self, Said};
+use super::bgp::Bgp;
+use crate::core::nodes::bgppeer;
+use crate::core::saved::SetWeight;
+use bgp::Prefix;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use ipvs::Weight;
+use std::path::PathBuf;
+
+/// Ask lvsd, the control daemon of this LVS load balancer, and tell it.
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXIT_CODES)]
+pub struct Arguments {
+    /// lvsd's control socket.
+    #[arg(long, global = true, value_name = "PATH", default_value = "/run/lvsd/control.sock")]
+    pub socket: PathBuf,
+    /// How to print the answer.
+    #[arg(short, long, global = true, value_enum, default_value = "table")]
+    pub output: Output,
+    /// What is asked for.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Exit codes are an interface: scripts rely on them.
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  lvsd answered with something unexpected
+  2  the command line is wrong
+  3  lvsd does not run, or its socket cannot be reached
+  4  there is no such host, service or VIP
+  5  refused: the depool threshold would be broken, nothing would serve, or the source says otherwise
+  6  permission denied
+  7  the configuration has errors, the old one goes on
+  8  something on this host is to be changed (lvsctl doctor)
+  9  the kernel is not as lvsd wants it (lvsctl diff)
+  10 packets still came when the wait was over (lvsctl drain --balancer --wait)";
+
+/// How an answer is printed.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+}
+
+/// What is asked for.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show services, backends, VIPs and BGP peers.
+    #[command(
+        after_help = "Examples:\n  lvsctl status\n  lvsctl status web\n  lvsctl status -o json | jq '.vips'"
+    )]
+    Status {
+        /// Only this service.
+        service: Option<String>,
+    },
+    /// Take a backend out of every pool: no new connections, those it has finish. Kept over restarts.
+    #[command(
+        after_help = "Examples:\n  lvsctl depool cp1075 --reason 'disk, T12345'\n  lvsctl depool cp1075 --for 2h\n  lvsctl depool cp1075 --force"
+    )]
+    Depool(TakeOut),
+    /// Drain a backend: weight 0, its connections finish; it stays in the kernel's table. Or the whole balancer.
+    #[command(
+        after_help = "Examples:\n  lvsctl drain cp1075 --reason 'kernel upgrade' --for 30m\n  lvsctl drain --balancer --reason 'kernel upgrade' --wait 5m"
+    )]
+    Drain(Drain),
+    /// Take a drain of the whole balancer back: its VIPs are announced again.
+    #[command(after_help = "Example:\n  lvsctl undrain")]
+    Undrain,
+    /// Announce or withdraw one VIP whatever its checks say, or leave it to them again.
+    #[command(subcommand)]
+    Vip(announcements::Vip),
+    /// Make a backend no part of its pools: it does not count for the depool threshold, and is deleted once drained.
+    #[command(after_help = "Example:\n  lvsctl inactive cp1075 --reason 'decommissioned'")]
+    Inactive(TakeOut),
+    /// Take a depool, drain or inactive back; the backend's checks decide from then on.
+    #[command(after_help = "Example:\n  lvsctl pool cp1075")]
+    Pool {
+        /// The backend's host name.
+        host: String,
+    },
+    /// Give a backend another weight than its source does, or its source's again.
+    #[command(
+        after_help = "Examples:\n  lvsctl weight cp1075 1 --reason canary\n  lvsctl weight cp1075 10% --for 1h\n  lvsctl weight cp1075 --reset"
+    )]
+    Weight {
+        /// The backend's host name.
+        host: String,
+        /// A weight of 0 to 65535, or a share of its source's weight like 10%.
+        #[arg(value_parser = set_weight, required_unless_present = "reset")]
+        weight: Option<SetWeight>,
+        /// The weight of its source again.
+        #[arg(long, conflicts_with = "weight")]
+        reset: bool,
+        /// What it is noted with.
+        #[command(flatten)]
+        note: Note,
+    },
+    /// Show the BGP peers; with a command one of them in full, or the routes.
+    #[command(
+        after_help = "Examples:\n  lvsctl bgp\n  lvsctl bgp neighbor r1\n  lvsctl bgp rib out 192.0.2.10\n  lvsctl bgp rib in"
+    )]
+    Bgp {
+        /// What of them.
+        #[command(subcommand)]
+        what: Option<Bgp>,
+    },
+    /// Let through a change of a service's source that was held back for taking out too much at once.
+    #[command(after_help = "Example:\n  lvsctl confirm web")]
+    Confirm {
+        /// The service.
+        service: String,
+    },
+    /// Say why a backend is in or out, and since when.
+    #[command(after_help = "Example:\n  lvsctl why cp1075")]
+    Why {
+        /// The backend's host name.
+        host: String,
+    },
+    /// Show the cluster's nodes: sessions, blocks, routes, and what is wrong.
+    #[command(after_help = "Examples:\n  lvsctl nodes\n  lvsctl nodes -o json | jq '.alarms'")]
+    Nodes,
+    /// Show the routes of the cluster's nodes: those in the kernel, and those refused with the reason.
+    #[command(
+        after_help = "Examples:\n  lvsctl routes\n  lvsctl routes 10.67.1.17\n  lvsctl routes 10.67.0.0/16"
+    )]
+    Routes {
+        /// Only those around and inside this prefix or address.
+        prefix: Option<Prefix>,
+    },
+    /// Print what Calico has to be told of this balancer.
+    #[command(subcommand)]
+    Calico(Calico),
+    /// Show what a new configuration would change in the kernel, addresses, routes and checks; nothing is done.
+    #[command(after_help = "Example:\n  lvsctl plan /etc/lvsd/lvsd.toml")]
+    Plan {
+        /// The configuration; conf.d/*.toml beside it belongs to it.
+        file: PathBuf,
+    },
+    /// Show what the pools would be if backends were down; nothing is done.
+    #[command(after_help = "Example:\n  lvsctl simulate --down cp1075,cp1076")]
+    Simulate {
+        /// Host names, separated by commas.
+        #[arg(long, value_name = "HOST,…", value_delimiter = ',', required = true)]
+        down: Vec<String>,
+    },
+    /// Compare the kernel's IPVS table with what lvsd wants; nothing is changed. Exits with 9 when they differ.
+    #[command(after_help = "Example:\n  lvsctl diff")]
+    Diff,
+    /// Have the kernel's IPVS table read and repaired now, rather than at the next resync interval.
+    #[command(after_help = "Example:\n  lvsctl resync")]
+    Resync,
+    /// Have lvsd read its configuration again; one with errors is refused and the old one goes on.
+    #[command(after_help = "Example:\n  lvsctl reload")]
+    Reload,
+    /// Check this host (modules, sysctls, addresses, other programs, lvsd) and say what to change and why.
+    #[command(
+        after_help = "Examples:\n  sudo lvsctl doctor\n  lvsctl doctor -v\n  lvsctl doctor -o json | jq -r '.[].run // empty'"
+    )]
+    Doctor {
+        /// Show what is as it should be, too.
+        #[arg(short, long)]
+        verbose: bool,
+        /// lvsd's configuration; the running lvsd's own, or /etc/lvsd/lvsd.toml, when not given.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+}
+
+/// `lvsctl calico …`.
+#[derive(Debug, Subcommand)]
+pub enum Calico {
+    /// Print the BGPPeer of each family and the BGPFilter, to be looked at and applied; nothing is done.
+    #[command(
+        after_help = "Examples:\n  lvsctl calico print-bgppeer\n  lvsctl calico print-bgppeer --selector 'rack == \"a\"' | kubectl apply -f -"
+    )]
+    PrintBgppeer {
+        /// The balancer's name in the objects' names; this host's own when not given.
+        #[arg(long)]
+        name: Option<String>,
+        /// Which nodes are to talk to this balancer.
+        #[arg(long, default_value = "all()")]
+        selector: String,
+        /// The objects' API: crd.projectcalico.org/v1, or projectcalico.org/v3 for calicoctl and the API server.
+        #[arg(long, value_name = "API", default_value = bgppeer::CRD)]
+        api: String,
+    },
+}
+
+/// A backend that is taken out.
+#[derive(Debug, Args)]
+pub struct TakeOut {
+    /// The backend's host name.
+    pub host: String,
+    /// What it is noted with.
+    #[command(flatten)]
+    pub note: Note,
+}
+
+/// What is drained.
+#[derive(Debug, Args)]
+pub struct Drain {
+    /// The backend's host name.
+    #[arg(required_unless_present = "balancer", conflicts_with = "balancer")]
+    pub host: Option<String>,
+    /// This balancer instead: routers are asked to prefer others, then all VIPs are withdrawn, until `lvsctl undrain`.
+    #[arg(long, conflicts_with = "force")]
+    pub balancer: bool,
+    /// With --balancer: watch the traffic go, at most for so long.
+    #[arg(long, value_name = "TIME", value_parser = announcements::seconds, requires = "balancer", conflicts_with = "host")]
+    pub wait: Option<u64>,
+    /// What it is noted with.
+    #[command(flatten)]
+    pub note: Note,
+}
+
+/// What a change of backends is noted with.
+#[derive(Debug, Args)]
+pub struct Note {
+    /// Why, for whoever asks later.
+    #[command(flatten)]
+    pub said: Said,
+    /// Also when a pool falls below its depool threshold.
+    #[arg(long)]
+    pub force: bool,
+}
+
+fn set_weight(text: &str) -> Result<SetWeight, String> {
+    let share = text.strip_suffix('%').map(|share| share.parse().ok().filter(|share| *share <= 100));
+    let weight = || text.parse::<u16>().ok().and_then(|weight| Weight::new(weight.into()).ok());
+    match share {
+        Some(share) => share.map(SetWeight::Percent),
+        None => weight().map(SetWeight::Absolute),
+    }
+    .ok_or_else(|| "expected a weight of 0 to 65535, or a share of 0% to 100%".into())
+}
