@@ -3,6 +3,7 @@
 //! Counters live here and grow; gauges are made from the state at each scrape, so that a service that is gone
 //! leaves no series behind. Label values are names from the configuration, a bounded set.
 
+mod bgp;
 mod fib;
 mod gauges;
 mod page;

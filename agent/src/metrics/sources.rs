@@ -1,6 +1,6 @@
 //! Metrics of the sources.
 
-use super::gauges::{Make, count};
+use super::gauges::{Make, count, flag};
 use crate::core::view::SourceView;
 use prometheus::Error;
 
@@ -34,7 +34,7 @@ pub(super) fn register(make: &Make, sources: &[SourceView]) -> Result<(), Error>
     )?;
     for source in sources {
         let labels = &[source.name.as_str(), source.kind.as_str()];
-        live.with_label_values(labels).set(f64::from(u8::from(source.state == "live")));
+        live.with_label_values(labels).set(flag(source.state == "live"));
         count(&outages, labels, source.outages);
         if let Some(at) = source.since {
             since.with_label_values(labels).set(at.as_seconds());
