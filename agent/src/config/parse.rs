@@ -50,16 +50,13 @@ pub(super) fn in_pieces(files: &[(PathBuf, String)], named: Files<'_>) -> Option
         files.iter().map(|(name, text)| Some((name, split(text)?))).collect::<Option<_>>()?;
     let documents: Vec<_> = pieces.iter().map(|(name, pieces)| Document::new(name, &pieces.rest)).collect();
     let tables = tables(&documents, &run);
-    let mut reader = Reader::default();
-    let (mut vips, mut node_tables) = (Vec::new(), Vec::new());
+    let (mut reader, mut across) = (Reader::default(), Across::default());
     for (document, table) in &tables {
         // A service that is not in a piece of its own could be in one as well.
         if table.get("service").is_some() {
             return None;
         }
-        let root = root(document, table, &run);
-        node_tables.extend(root.peek("nodes"));
-        vips.extend(reader.file(&root));
+        across.file(&mut reader, &root(document, table, &run));
     }
     for (name, piece) in
         pieces.iter().flat_map(|(name, pieces)| pieces.services.iter().map(move |p| (name, p)))
@@ -77,13 +74,7 @@ pub(super) fn in_pieces(files: &[(PathBuf, String)], named: Files<'_>) -> Option
             return None;
         }
     }
-    vip::check_strangers(&reader.config, &vips);
-    probes::check_missing(&reader.config, &run);
-    attributes::check_contradictions(&reader.config, &run);
-    canary::check_marks(&reader.config, &run);
-    source::check_strangers(&reader.config, &run);
-    node_tables.iter().for_each(|node| nodes::check_speaker(&reader.config, node));
-    drop((vips, node_tables));
+    across.check(&reader.config, &run);
     run.into_errors().is_empty().then_some(reader.config)
 }
 
@@ -92,20 +83,11 @@ pub(super) fn whole(files: &[(PathBuf, String)], named: Files<'_>) -> Result<Con
     let run = Run::new(named);
     let documents: Vec<_> = files.iter().map(|(name, text)| Document::new(name, text)).collect();
     let tables = tables(&documents, &run);
-    let mut reader = Reader::default();
-    let (mut vips, mut node_tables) = (Vec::new(), Vec::new());
+    let (mut reader, mut across) = (Reader::default(), Across::default());
     for (document, table) in &tables {
-        let root = root(document, table, &run);
-        node_tables.extend(root.peek("nodes"));
-        vips.extend(reader.file(&root));
+        across.file(&mut reader, &root(document, table, &run));
     }
-    vip::check_strangers(&reader.config, &vips);
-    probes::check_missing(&reader.config, &run);
-    attributes::check_contradictions(&reader.config, &run);
-    canary::check_marks(&reader.config, &run);
-    source::check_strangers(&reader.config, &run);
-    node_tables.iter().for_each(|node| nodes::check_speaker(&reader.config, node));
-    drop((vips, node_tables));
+    across.check(&reader.config, &run);
     let mut errors = run.into_errors();
     if errors.is_empty() {
         return Ok(reader.config);
@@ -115,6 +97,31 @@ pub(super) fn whole(files: &[(PathBuf, String)], named: Files<'_>) -> Result<Con
         (file, error.place.line, error.place.column)
     });
     Err(errors)
+}
+
+/// What of each file is held against the services of all files.
+#[derive(Default)]
+struct Across<'a> {
+    vips: Vec<(IpAddr, Node<'a>)>,
+    nodes: Vec<Node<'a>>,
+}
+
+impl<'a> Across<'a> {
+    /// Has a file read.
+    fn file(&mut self, reader: &mut Reader, root: &Node<'a>) {
+        self.nodes.extend(root.peek("nodes"));
+        self.vips.extend(reader.file(root));
+    }
+
+    /// Holds everything that was read against each other.
+    fn check(self, config: &Config, run: &Run<'_>) {
+        vip::check_strangers(config, &self.vips);
+        probes::check_missing(config, run);
+        attributes::check_contradictions(config, run);
+        canary::check_marks(config, run);
+        source::check_strangers(config, run);
+        self.nodes.iter().for_each(|node| nodes::check_speaker(config, node));
+    }
 }
 
 /// The documents that are TOML, with their tables.

@@ -12,6 +12,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 use tokio::sync::watch;
 
+/// How long after a failed connection the next is tried: a balancer without its routers serves nobody.
+const CONNECT_RETRY: Duration = Duration::from_secs(2);
+
+/// Nodes that connect from a prefix; a bound on them is one on tasks and memory, for a thousand nodes and some.
+const MAX_LISTENED: usize = 2_048;
+
 /// The speaker, and the task that takes what it tells.
 #[derive(Debug)]
 pub struct Handle {
@@ -192,9 +198,6 @@ fn everywhere() -> Vec<SocketAddr> {
     hosts.map(|host| SocketAddr::new(host, BGP_PORT)).into()
 }
 
-/// Nodes that connect from a prefix; a bound on them is one on tasks and memory, for a thousand nodes and some.
-const MAX_LISTENED: usize = 2_048;
-
 fn node_group(listen: &NodeListen, settings: &Nodes) -> anyhow::Result<PeerGroup> {
     let address = listen.prefix.address();
     let session = NodeSession { node: String::new(), address, asn: listen.asn, port: BGP_PORT };
@@ -228,9 +231,6 @@ fn node_config(name: &str, session: &NodeSession, settings: &Nodes) -> anyhow::R
     config.export = ExportFilter::Only(Vec::new());
     Ok(config)
 }
-
-/// How long after a failed connection the next is tried: a balancer without its routers serves nobody.
-const CONNECT_RETRY: Duration = Duration::from_secs(2);
 
 fn family_of(family: Family) -> bgp::Family {
     match family {
