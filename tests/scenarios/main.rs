@@ -101,7 +101,7 @@ const SCENARIOS: &[Scenario] = &named![
     vip_checks::while_the_probe_namespace_is_not_served_verdicts_stay_and_then_go_on,
     vip_checks::a_server_that_answers_arp_or_nd_for_a_vip_is_named_by_doctor,
     through_ipvs::checks_and_canaries_through_ipvs_tell_servers_and_the_balancer_apart,
-    vip_tunnels::checks_by_vip_go_through_tunnels_in_both_families,
+    vip_tunnels::clients_and_checks_go_through_the_same_tunnels_in_both_families,
     doctor::doctor_names_what_is_wrong_and_its_command_mends_it,
 ];
 
