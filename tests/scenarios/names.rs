@@ -43,7 +43,8 @@ fn names(moving: Ipv4Addr) -> Names {
 
 /// One service with a backend by address and one by name, one with many names, and what follows.
 fn configuration(host: &Host, more: &str) -> String {
-    let plain = Configuration { routers: Routers::None, services: Vec::new(), ..Configuration::with_web(64600) };
+    let plain =
+        Configuration { routers: Routers::None, services: Vec::new(), ..Configuration::with_web(64600) };
     let text = plain.render(host).replacen("[lvsd]\n", "[lvsd]\nresolve_interval = \"1s\"\n", 1);
     let mut text = text
         + &format!(
@@ -55,7 +56,8 @@ fn configuration(host: &Host, more: &str) -> String {
             FIRST[0],
             v4(SERVERS[0]),
         );
-    let _ = write!(text, "\n[service.many]\nvips = [\"{}\"]\nport = 80\nchecks = []\nbackends = [\n", SECOND[0]);
+    let _ =
+        write!(text, "\n[service.many]\nvips = [\"{}\"]\nport = 80\nchecks = []\nbackends = [\n", SECOND[0]);
     for number in 0..OTHERS {
         let _ = writeln!(text, "{{ host = \"{}\" }},", other(number));
     }

@@ -91,7 +91,8 @@ fn answer(question: &[u8], names: &Names) -> Option<Vec<u8>> {
     let is_for_v4 = rest.get(..4)? == [0, 1, 0, 1];
     let address = names.get(&labels.join(".")).filter(|_| is_for_v4);
     // The same identity; a response, recursion desired and there; one question, no more answers than one.
-    let mut answer = [&head[..2], &[0x81, 0x80, 0, 1, 0, u8::from(address.is_some()), 0, 0, 0, 0], asked].concat();
+    let mut answer =
+        [&head[..2], &[0x81, 0x80, 0, 1, 0, u8::from(address.is_some()), 0, 0, 0, 0], asked].concat();
     if let Some(address) = address {
         // The name as in the question, A, IN, a minute, four octets.
         answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4]);
@@ -106,7 +107,8 @@ mod tests {
 
     #[test]
     fn a_name_is_answered_with_its_address_and_another_with_none() {
-        let question = b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x01a\x07example\x00\x00\x01\x00\x01";
+        let question =
+            b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x01a\x07example\x00\x00\x01\x00\x01";
         let names = Names::from([("a.example".to_owned(), Ipv4Addr::new(10, 64, 0, 12))]);
         let said = answer(question, &names).unwrap_or_default();
         assert_eq!(said[..12], *b"\x12\x34\x81\x80\x00\x01\x00\x01\x00\x00\x00\x00");

@@ -50,11 +50,27 @@ pub fn here() -> Result<Table> {
 
 /// Reads the whole table of `host` over netlink, however long it is.
 pub fn whole(host: &Host) -> Result<ipvs::Table> {
-    host.enter(|| {
-        let ipvs = ipvs::Ipvs::open(ipvs::Options::default())?;
-        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-        Ok(runtime.block_on(ipvs.dump())?.table)
-    })?
+    Reader::open(host)?.whole()
+}
+
+/// Reads the whole table of a host over netlink, again and again: a request for each service, which is dear in the guest.
+#[derive(Debug)]
+pub struct Reader {
+    ipvs: ipvs::Ipvs,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Reader {
+    /// One for the table of `host`.
+    pub fn open(host: &Host) -> Result<Self> {
+        let ipvs = host.enter(|| ipvs::Ipvs::open(ipvs::Options::default()))??;
+        Ok(Self { ipvs, runtime: tokio::runtime::Builder::new_current_thread().build()? })
+    }
+
+    /// The table as it is now.
+    pub fn whole(&self) -> Result<ipvs::Table> {
+        Ok(self.runtime.block_on(self.ipvs.dump())?.table)
+    }
 }
 
 /// The weights of a TCP service's destinations by address; empty when there is no such service.
