@@ -37,6 +37,24 @@ impl Path {
         }
     }
 
+    /// One sequence of numbers, the nearest first; the empty path without any.
+    pub fn sequence(asns: Vec<u32>) -> Self {
+        match asns.is_empty() {
+            true => Self::default(),
+            false => Self(vec![PathSegment { kind: SegmentKind::Sequence, asns }]),
+        }
+    }
+
+    /// Whether it has a number that two octets do not hold.
+    pub fn is_wide(&self) -> bool {
+        self.asns().any(|asn| u16::try_from(asn).is_err())
+    }
+
+    /// Every number in it, the nearest first.
+    pub fn asns(&self) -> impl Iterator<Item = u32> {
+        self.0.iter().flat_map(|segment| segment.asns.iter().copied())
+    }
+
     /// Its leading hops, as many as `wide` is shorter, before `wide`.
     fn completed_by(mut self, wide: Self) -> Self {
         let mut missing = self.hops() - wide.hops();
@@ -75,7 +93,7 @@ impl Path {
 
     /// Whether the AS is anywhere in it.
     pub fn contains(&self, asn: u32) -> bool {
-        self.0.iter().any(|segment| segment.asns.contains(&asn))
+        self.asns().any(|other| other == asn)
     }
 }
 

@@ -191,7 +191,8 @@ proptest! {
             (prefix4, NextHop::V4(Ipv4Addr::new(192, 0, 2, 1)))
         };
         let announcement = Announcement {
-            as_path: path.clone(), next_hop, med, local_pref: None, communities: &communities, large_communities: &[],
+            as_path: bgp::Path::sequence(path.clone()), next_hop, med, local_pref: None, communities: &communities,
+            large_communities: &[], passed_on: Default::default(),
         };
         let mut bytes = Vec::new();
         encode_announce(&mut bytes, &announcement, &[prefix], true).expect("it fits");

@@ -10,11 +10,11 @@ use std::{
 };
 
 use bgp::{
-    Family, HoldTime, PeerConfig, Prefix, Speaker, StateName,
+    Family, HoldTime, Path, PeerConfig, Prefix, Speaker, StateName,
     policy::{Import, Rule, Verdict},
     speaker::Refusal,
     wire::{
-        Announcement, Capability, ErrorCode, Framer, NextHop, Notification, Open, encode_announce,
+        Announcement, Capability, ErrorCode, Framer, NextHop, Notification, Open, PassedOn, encode_announce,
         encode_end_of_rib, encode_keepalive,
     },
 };
@@ -190,12 +190,13 @@ async fn whole_messages_a_byte_at_a_time_are_as_good_as_others() {
 
 fn announce(out: &mut Vec<u8>, prefixes: &[Prefix]) {
     let announcement = Announcement {
-        as_path: vec![65_001],
+        as_path: Path::sequence(vec![65_001]),
         next_hop: NextHop::V4(Ipv4Addr::new(192, 0, 2, 254)),
         med: None,
         local_pref: None,
         communities: &[],
         large_communities: &[],
+        passed_on: PassedOn::default(),
     };
     encode_announce(out, &announcement, prefixes, true).expect("it fits");
 }

@@ -5,12 +5,12 @@ mod played;
 use std::net::{Ipv4Addr, TcpListener};
 
 use bgp::{
-    Family, PeerConfig, Prefix, Speaker,
+    Family, Path, PeerConfig, Prefix, Speaker,
     policy::{ExportFilter, Import, PrefixRange, Rule, Verdict},
     rib::LocRib,
     wire::{
-        Announcement, Capability, ErrorCode, GracefulRestart, NextHop, Open, PreservedFamily, RefreshKind,
-        RouteRefresh, encode_announce, encode_end_of_rib, encode_withdraw,
+        Announcement, Capability, ErrorCode, GracefulRestart, NextHop, Open, PassedOn, PreservedFamily,
+        RefreshKind, RouteRefresh, encode_announce, encode_end_of_rib, encode_withdraw,
     },
 };
 use played::*;
@@ -39,12 +39,13 @@ fn restarting(restart_time: u16, forwarding: bool) -> Open {
 impl Neighbour {
     fn announces(&mut self, texts: &[&str]) {
         let announcement = Announcement {
-            as_path: vec![65_001],
+            as_path: Path::sequence(vec![65_001]),
             next_hop: NextHop::V4(Ipv4Addr::new(192, 0, 2, 254)),
             med: None,
             local_pref: None,
             communities: &[],
             large_communities: &[],
+            passed_on: PassedOn::default(),
         };
         self.say(|out| assert_eq!(encode_announce(out, &announcement, &prefixes(texts), true), Ok(1)));
     }

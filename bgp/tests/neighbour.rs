@@ -169,12 +169,13 @@ async fn what_a_router_announces_is_counted_and_what_we_cannot_announce_is_expla
     neighbour.say(|out| {
         let next_hop = bgp::wire::NextHop::V4(Ipv4Addr::new(192, 0, 2, 254));
         let announcement = bgp::wire::Announcement {
-            as_path: vec![65_001],
+            as_path: bgp::Path::sequence(vec![65_001]),
             next_hop,
             med: None,
             local_pref: None,
             communities: &[],
             large_communities: &[],
+            passed_on: Default::default(),
         };
         let nlri = prefixes(&["0.0.0.0/0", "10.0.0.0/8"]);
         bgp::wire::encode_announce(out, &announcement, &nlri, true).expect("it fits");

@@ -7,8 +7,8 @@ mod oracles;
 use std::net::Ipv4Addr;
 
 use bgp::{
-    Community, LargeCommunity, Prefix,
-    wire::{Announcement, NextHop, encode_announce, encode_withdraw},
+    Community, LargeCommunity, Path, Prefix,
+    wire::{Announcement, NextHop, PassedOn, encode_announce, encode_withdraw},
 };
 use oracles::View;
 use proptest::{prelude::*, sample::Index};
@@ -28,7 +28,7 @@ fn announcement<'a>(
     six: bool,
 ) -> Announcement<'a> {
     Announcement {
-        as_path: path.to_vec(),
+        as_path: Path::sequence(path.to_vec()),
         next_hop: if six {
             NextHop::V6("2001:db8::1".parse().expect("an address"))
         } else {
@@ -38,6 +38,7 @@ fn announcement<'a>(
         local_pref: Some(100),
         communities,
         large_communities,
+        passed_on: PassedOn::default(),
     }
 }
 

@@ -18,6 +18,7 @@ mod other_routers;
 mod paths;
 mod pool_files;
 mod recordings;
+mod reflector;
 mod reloads;
 mod restarts;
 mod routers;
@@ -91,6 +92,7 @@ const SCENARIOS: &[Scenario] = &named![
     paths::a_balancer_that_is_unplugged_is_missed_within_a_second_with_bfd,
     kernel_table::what_was_changed_by_hand_is_named_by_diff_and_repaired_by_resync,
     nodes::pods_behind_calicos_bird_are_reached_and_followed,
+    reflector::nodes_without_a_mesh_reach_one_anothers_pods_by_what_lvsd_passes_on,
     many_services::a_restart_with_a_hundred_services_breaks_no_connection_and_writes_nothing,
     kills::lvsd_killed_at_any_point_of_a_change_completes_it_at_its_next_start,
     small_buffer::a_table_becomes_right_though_answers_are_lost,

@@ -48,7 +48,8 @@ fn settings(node: u16) -> Settings {
         _ => {}
     }
     let asn = ASNS[usize::from(node) - 1];
-    Settings { asn, last: 20 + node, balancer_asn: BALANCER_ASN, balancer: 1, announced: [v4, v6] }
+    let announced = [v4, v6];
+    Settings { asn, last: 20 + node, balancer_asn: BALANCER_ASN, balancer: 1, announced, is_client: false }
 }
 
 /// The cluster as kubectl prints it; `owner` has the first block.

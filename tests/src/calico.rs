@@ -27,6 +27,8 @@ pub struct Settings {
     pub balancer: u16,
     /// What it tells, IPv4 and IPv6.
     pub announced: [Vec<String>; 2],
+    /// It has no mesh with other nodes: the balancer is their route reflector, and it has its kernel know what it hears.
+    pub is_client: bool,
 }
 
 /// Both BIRDs of a node.
@@ -93,6 +95,12 @@ impl Node {
         Ok(sum)
     }
 
+    /// What it knows of a prefix, with all attributes.
+    pub fn route(&self, prefix: &str) -> Result<String> {
+        let family = FAMILIES[usize::from(prefix.contains(':'))];
+        self.ask(family, &format!("show route all {prefix}"))
+    }
+
     fn ask(&self, family: &str, query: &str) -> Result<String> {
         ask(&self.file(family, "ctl"), query)
     }
@@ -123,17 +131,22 @@ fn configure(host: &Host, settings: &Settings) -> Result<()> {
     Ok(())
 }
 
-/// What Calico's templates come to for a peer of all nodes: everything is imported, own blocks are exported.
+/// What Calico's templates come to for a peer of all nodes: everything is imported, own blocks are exported. Where the peer
+/// is their reflector, what others have told goes into the kernel, and into no other session.
 fn configuration(settings: &Settings, family: usize) -> String {
     let address = |last: u16| if family == 0 { IpAddr::from(v4(last)) } else { v6(last).into() };
     let (own, balancer) = (address(settings.last), address(settings.balancer));
+    let kernel = match settings.is_client {
+        false => "export none;",
+        true => "export filter { if source = RTS_BGP then accept; reject; };",
+    };
     let routes: String =
         settings.announced[family].iter().map(|prefix| format!("    route {prefix} blackhole;\n")).collect();
     format!(
         r#"log stderr all;
 router id {router_id};
 protocol device {{ scan time 2; }}
-protocol kernel {{ learn; persist; scan time 2; import all; export none; graceful restart; }}
+protocol kernel {{ learn; persist; scan time 2; import all; {kernel} graceful restart; }}
 protocol static blocks {{
 {routes}}}
 template bgp peers {{
@@ -149,7 +162,11 @@ protocol bgp balancer from peers {{
     neighbor {balancer} as {balancer_asn};
     source address {own};
     multihop;
-    import all;
+    import filter {{
+        if (defined(bgp_local_pref)&&(bgp_local_pref > 2147482623)) then
+            preference = 200;
+        accept;
+    }};
     export filter {{
         if (!defined(krt_metric)) then {{ krt_metric = 1024; }}
         bgp_local_pref = 2147483647 - krt_metric;

@@ -300,6 +300,7 @@ impl Context {
                 attributes: route.attributes,
                 reason: route
                     .reason
+                    .or_else(|| route.of.map(|of| format!("{of} told it, and we are their reflector")))
                     .or_else(|| reasons.get(&route.prefix).cloned())
                     .unwrap_or_else(|| "it is wanted".into()),
             });

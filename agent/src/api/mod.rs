@@ -93,6 +93,7 @@ impl Context {
                     session.since = Some(status.since.into());
                     session.last_error.clone_from(&status.last_error);
                     session.stale = status.stale;
+                    session.told = status.announced.values().sum();
                 }
             }
         }

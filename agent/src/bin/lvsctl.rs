@@ -130,7 +130,7 @@ async fn run(arguments: &Arguments) -> Result<Printed, ClientError> {
         Command::Calico(Calico::PrintBgppeer { name, selector, api }) => {
             let nodes = client.nodes().await?;
             let name = name.clone().unwrap_or_else(host_name);
-            let wanted = Wanted { name: &name, selector, api };
+            let wanted = Wanted { name: &name, selector, api, is_reflector: nodes.reflector.is_some() };
             let objects = bgppeer::objects(&wanted, nodes.local_asn, &nodes.local_addresses);
             show(output, &objects, |objects| bgppeer::yaml(objects))
         }

@@ -7,6 +7,7 @@ use super::settings::WantedSettings;
 use crate::config::{Bgp, PoolId, SourceSettings};
 use crate::fib;
 use bgp::RouteSet;
+use bgp::rib::Permits;
 use health::Check;
 use ipvs::{ServiceKey, Table};
 use serde::{Deserialize, Serialize};
@@ -40,6 +41,8 @@ pub enum Action {
     SetPeers(Bgp),
     /// Keep exactly these sessions with nodes, beside those with routers.
     SetNodePeers(Option<NodePeers>),
+    /// Tell nodes exactly this of one another's routes, where we are their route reflector.
+    SetPermits(Permits),
     /// Watch this source of a cluster, or none.
     WatchCluster(Option<PathBuf>),
     /// Have exactly these routes in the kernel's table of ours, each with its next hop.
@@ -81,6 +84,7 @@ impl Action {
             | Self::SetRoutes(_)
             | Self::SetPeers(_)
             | Self::SetNodePeers(_)
+            | Self::SetPermits(_)
             | Self::WatchCluster(_)
             | Self::SetFib(_)
             | Self::SetChecks(_)

@@ -175,7 +175,8 @@ pub enum Command {
 /// `lvsctl calico …`.
 #[derive(Debug, Subcommand)]
 pub enum Calico {
-    /// Print the BGPPeer of each family and the BGPFilter, to be looked at and applied; nothing is done.
+    /// Print the BGPPeer of each family and the BGPFilter (of a route reflector: the BGPConfiguration that ends the nodes'
+    /// mesh), to be looked at and applied; nothing is done.
     #[command(
         after_help = "Examples:\n  lvsctl calico print-bgppeer\n  lvsctl calico print-bgppeer --selector 'rack == \"a\"' | kubectl apply -f -"
     )]

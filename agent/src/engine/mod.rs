@@ -223,6 +223,9 @@ impl Engine {
             Action::SetNodePeers(peers) => {
                 self.executors.routes.iter_mut().for_each(|e| e.set_node_peers(peers.as_ref()))
             }
+            Action::SetPermits(permits) => {
+                self.executors.routes.iter().for_each(|e| e.set_permits(permits.clone()));
+            }
             Action::WatchCluster(file) => self.executors.cluster.set(file),
             Action::SetFib(routes) => self.executors.fib.iter().for_each(|e| e.set(routes.clone())),
             Action::SetChecks(checks) => self.executors.checks.set(checks),

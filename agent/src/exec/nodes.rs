@@ -50,7 +50,8 @@ fn sessions_of(statuses: &Statuses) -> std::collections::BTreeMap<String, Sessio
         .map(|(name, status)| {
             let families = status.session.as_ref().map(|session| &session.families);
             let is_told = families.is_some_and(|families| families.is_subset(&status.told));
-            (name.clone(), SessionSeen { is_up: families.is_some(), is_told })
+            let is_restarting = status.session.as_ref().is_some_and(|session| session.restarting);
+            (name.clone(), SessionSeen { is_up: families.is_some(), is_told, is_restarting })
         })
         .collect()
 }

@@ -1,4 +1,5 @@
-//! Announces the wanted routes to the configured routers, and keeps the sessions with nodes, which are told nothing.
+//! Announces the wanted routes to the configured routers, and keeps the sessions with nodes, which are told nothing of
+//! them: at most one another's routes.
 
 use crate::api::bgp::Looks;
 use crate::config::{Bgp, Distance, Family, Group, NodeListen, Nodes, Peer, Secret};
@@ -6,6 +7,7 @@ use crate::core::nodes::{NodePeers, NodeSession, sessions};
 use crate::engine::Inbox;
 use anyhow::Context;
 use bgp::policy::{ExportFilter, Import, MaxPrefixes, Rule, Verdict};
+use bgp::rib::Permits;
 use bgp::speaker::{BGP_PORT, Refused, Statuses};
 use bgp::{Asn, HoldTime, Password, PeerConfig, PeerGroup, RouteSet, Speaker, SpeakerConfig};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -72,12 +74,13 @@ impl Handle {
     /// Keeps exactly these sessions with nodes, beside those with routers.
     pub fn set_node_peers(&mut self, peers: Option<&NodePeers>) {
         let sessions = peers.iter().flat_map(|peers| peers.sessions.iter().map(|one| (one, &peers.settings)));
-        let configs =
-            sessions.filter_map(|((name, one), settings)| usable(name, node_config(name, one, settings)));
+        let own = self.router_id;
+        let configs = sessions
+            .filter_map(|((name, one), settings)| usable(name, node_config(name, one, settings, own)));
         let listened =
             peers.iter().flat_map(|peers| peers.settings.listen.iter().map(|one| (one, &peers.settings)));
-        let groups =
-            listened.filter_map(|(one, settings)| usable(&one.prefix.to_string(), node_group(one, settings)));
+        let groups = listened
+            .filter_map(|(one, settings)| usable(&one.prefix.to_string(), node_group(one, settings, own)));
         self.nodes = (configs.collect(), groups.collect());
         self.set();
     }
@@ -91,6 +94,11 @@ impl Handle {
     /// Announces exactly these.
     pub fn set_routes(&self, routes: RouteSet) {
         self.speaker.set_routes(routes);
+    }
+
+    /// Tells nodes exactly this of one another's routes.
+    pub fn set_permits(&self, permits: Permits) {
+        self.speaker.set_permits(permits);
     }
 
     /// Every peer's status.
@@ -198,18 +206,23 @@ fn everywhere() -> Vec<SocketAddr> {
     hosts.map(|host| SocketAddr::new(host, BGP_PORT)).into()
 }
 
-fn node_group(listen: &NodeListen, settings: &Nodes) -> anyhow::Result<PeerGroup> {
+fn node_group(listen: &NodeListen, settings: &Nodes, router_id: Ipv4Addr) -> anyhow::Result<PeerGroup> {
     let address = listen.prefix.address();
     let session = NodeSession { node: String::new(), address, asn: listen.asn, port: BGP_PORT };
     let name = format!("{}{}", sessions::PREFIX, listen.prefix);
-    let template = node_config(&name, &session, settings)?;
+    let template = node_config(&name, &session, settings, router_id)?;
     let asn = Asn::try_from(listen.asn).context("asn")?;
     Ok(PeerGroup { limit: MAX_LISTENED, template, ..PeerGroup::new(name, listen.prefix, asn) })
 }
 
-/// A node is told nothing but the end of it, and everything that it tells is heard: what is taken of it the core decides,
-/// which can say why, and whose rules change without a session's end.
-fn node_config(name: &str, session: &NodeSession, settings: &Nodes) -> anyhow::Result<PeerConfig> {
+/// A node is told nothing of ours but the end of it, and everything that it tells is heard: what is taken of it, and what
+/// other nodes are told of it, the core decides, which can say why, and whose rules change without a session's end.
+fn node_config(
+    name: &str,
+    session: &NodeSession,
+    settings: &Nodes,
+    router_id: Ipv4Addr,
+) -> anyhow::Result<PeerConfig> {
     let asn = Asn::try_from(session.asn).context("asn")?;
     let seconds = u16::try_from(settings.hold_time.as_secs()).context("nodes.hold_time")?;
     let mut config = PeerConfig::new(name, session.address, asn);
@@ -229,6 +242,7 @@ fn node_config(name: &str, session: &NodeSession, settings: &Nodes) -> anyhow::R
         ..Import::new(vec![Rule { verdict: Verdict::ACCEPT, ..Rule::default() }])
     });
     config.export = ExportFilter::Only(Vec::new());
+    config.cluster_id = settings.reflector.then(|| settings.cluster_id.unwrap_or(router_id));
     Ok(config)
 }
 

@@ -3,8 +3,10 @@
 use std::{collections::HashMap, time::Instant};
 
 use bgp::{
-    Community, Prefix,
-    wire::{Announcement, Context, Framer, Message, MpReach, NextHop, Nlri, Segment, encode_announce},
+    Community, Path, Prefix,
+    wire::{
+        Announcement, Context, Framer, Message, MpReach, NextHop, Nlri, PassedOn, Segment, encode_announce,
+    },
 };
 use netgauze_bgp_pkt::{
     BgpMessage,
@@ -172,12 +174,13 @@ pub(crate) fn written(messages: &[Vec<u8>]) -> Vec<(&'static str, f64)> {
     let ours = rate(said.len(), || {
         for one in &said {
             let announcement = Announcement {
-                as_path: one.path.clone(),
+                as_path: Path::sequence(one.path.clone()),
                 next_hop: one.next_hop,
                 med: one.med,
                 local_pref: None,
                 communities: &one.communities,
                 large_communities: &[],
+                passed_on: PassedOn::default(),
             };
             out.clear();
             encode_announce(&mut out, &announcement, &one.prefixes, true).expect("it was a message");

@@ -3,12 +3,13 @@
 use std::{fs, net::Ipv4Addr, sync::Arc};
 
 use bgp::{
-    Asn, Family, HoldTime, Prefix,
+    Asn, Family, HoldTime, Path, Prefix,
     fsm::Negotiated,
     policy::{Import, Rule, Verdict},
     rib::{AdjRibIn, LocRib, Neighbourhood, Source},
     wire::{
-        AddPath, Announcement, Context, Frame, HEADER_LEN, Message, MessageType, NextHop, encode_announce,
+        AddPath, Announcement, Context, Frame, HEADER_LEN, Message, MessageType, NextHop, PassedOn,
+        encode_announce,
     },
 };
 
@@ -26,6 +27,7 @@ fn neighbourhood() -> Neighbourhood {
     Neighbourhood {
         asn: 64_600,
         router_id: Ipv4Addr::new(192, 0, 2, 1),
+        cluster_id: Ipv4Addr::new(192, 0, 2, 1),
         local: Ipv4Addr::new(192, 0, 2, 1).into(),
         remote: Ipv4Addr::new(192, 0, 2, 2).into(),
         negotiated: Negotiated {
@@ -63,12 +65,13 @@ pub(crate) fn per_route(sharing: u32) -> (f64, (AdjRibIn, LocRib)) {
             .map(|n| Prefix::host(Ipv4Addr::from_bits(0x0a00_0000 + n).into()))
             .collect();
         let announcement = Announcement {
-            as_path: vec![65_001, 65_002, 70_000 + first],
+            as_path: Path::sequence(vec![65_001, 65_002, 70_000 + first]),
             next_hop: NextHop::V4(Ipv4Addr::new(192, 0, 2, 2)),
             med: None,
             local_pref: None,
             communities: &[],
             large_communities: &[],
+            passed_on: PassedOn::default(),
         };
         let mut message = Vec::new();
         encode_announce(&mut message, &announcement, &prefixes, true).expect("it fits");

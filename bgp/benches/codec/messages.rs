@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use bgp::{
-    Community, LargeCommunity, Prefix,
-    wire::{Announcement, NextHop, encode_announce, encode_withdraw},
+    Community, LargeCommunity, Path, Prefix,
+    wire::{Announcement, NextHop, PassedOn, encode_announce, encode_withdraw},
 };
 
 /// UPDATEs that are made up: as many as the codecs need some hundredths of a second for.
@@ -57,7 +57,7 @@ pub(crate) fn made_up() -> Vec<Vec<u8>> {
             }
             let hops = 2 + numbers.few(9);
             let announcement = Announcement {
-                as_path: (0..hops).map(|_| 1 + numbers.below(400_000)).collect(),
+                as_path: Path::sequence((0..hops).map(|_| 1 + numbers.below(400_000)).collect()),
                 next_hop: match prefixes[0].address() {
                     IpAddr::V4(_) => NextHop::V4(Ipv4Addr::new(192, 0, 2, 1)),
                     IpAddr::V6(_) => NextHop::V6("2001:db8::1".parse().expect("an address")),
@@ -74,6 +74,7 @@ pub(crate) fn made_up() -> Vec<Vec<u8>> {
                         local2: u32::try_from(local2).unwrap_or(0),
                     })
                     .collect::<Vec<_>>(),
+                passed_on: PassedOn::default(),
             };
             encode_announce(&mut out, &announcement, &prefixes, true).expect("it fits");
             out

@@ -11,8 +11,11 @@ use std::{
 };
 
 use bgp::{
-    Family, Prefix,
-    wire::{Announcement, Framer, Message, NextHop, encode_announce, encode_end_of_rib, encode_keepalive},
+    Family, Path, Prefix,
+    wire::{
+        Announcement, Framer, Message, NextHop, PassedOn, encode_announce, encode_end_of_rib,
+        encode_keepalive,
+    },
 };
 use serde::Serialize;
 use tokio::{
@@ -74,12 +77,13 @@ async fn neighbour(mut stream: TcpStream, known: Arc<AtomicUsize>) {
         Prefix::new(Ipv4Addr::from_bits(bits).into(), 26).expect("a prefix")
     };
     let announcement = Announcement {
-        as_path: vec![ASN],
+        as_path: Path::sequence(vec![ASN]),
         next_hop: NextHop::V4(own),
         med: None,
         local_pref: None,
         communities: &[],
         large_communities: &[],
+        passed_on: PassedOn::default(),
     };
     encode_announce(&mut out, &announcement, &(0..BLOCKS).map(block).collect::<Vec<_>>(), true)
         .expect("it fits");

@@ -3,8 +3,8 @@
 use std::{net::Ipv4Addr, time::Instant};
 
 use bgp::{
-    Family, Prefix,
-    wire::{Announcement, NextHop, encode_announce, encode_withdraw},
+    Family, Path, Prefix,
+    wire::{Announcement, NextHop, PassedOn, encode_announce, encode_withdraw},
 };
 use serde::Serialize;
 
@@ -33,13 +33,14 @@ fn streams() -> [Vec<u8>; 2] {
     };
     let prefixes: Vec<_> = (0..ROUTES).map(prefix).collect();
     let announcement = Announcement {
-        as_path: vec![FEEDER_ASN, 65_011, 65_012],
+        as_path: Path::sequence(vec![FEEDER_ASN, 65_011, 65_012]),
         // bgpd takes no next hop of 127/8, and none that is its own.
         next_hop: NextHop::V4(FEEDER),
         med: None,
         local_pref: None,
         communities: &[],
         large_communities: &[],
+        passed_on: PassedOn::default(),
     };
     let (mut announce, mut withdraw) = (Vec::new(), Vec::new());
     encode_announce(&mut announce, &announcement, &prefixes, true).expect("it fits");

@@ -9,8 +9,8 @@ use std::{
 };
 
 use bgp::{
-    Asn, Family, HoldTime, PeerConfig, Prefix, Route, RouteSet, Speaker, SpeakerConfig,
-    wire::{Announcement, NextHop, encode_announce, encode_withdraw},
+    Asn, Family, HoldTime, Path, PeerConfig, Prefix, Route, RouteSet, Speaker, SpeakerConfig,
+    wire::{Announcement, NextHop, PassedOn, encode_announce, encode_withdraw},
 };
 use serde::Serialize;
 
@@ -131,12 +131,13 @@ pub(crate) fn compare(daemons: &[Daemon], feeders: Vec<Neighbour>) -> impl Seria
 fn passed_on() -> [Vec<u8>; 2] {
     let prefixes = ["198.51.100.2/32".parse::<Prefix>().expect("a prefix")];
     let announcement = Announcement {
-        as_path: vec![FEEDER_ASN],
+        as_path: Path::sequence(vec![FEEDER_ASN]),
         next_hop: NextHop::V4(FEEDER),
         med: None,
         local_pref: None,
         communities: &[],
         large_communities: &[],
+        passed_on: PassedOn::default(),
     };
     let (mut announce, mut withdraw) = (Vec::new(), Vec::new());
     encode_announce(&mut announce, &announcement, &prefixes, true).expect("it fits");

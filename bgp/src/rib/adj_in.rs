@@ -30,8 +30,10 @@ pub enum Refusal {
     Policy,
     /// Our own AS is in the path: it is our own route.
     OwnAs,
-    /// Our identifier is its originator's, or in its list of clusters (RFC 4456 §8).
+    /// Our identifier is its originator's (RFC 4456 §8).
     Reflected,
+    /// Our cluster is in its list of clusters (RFC 4456 §8).
+    Cluster,
     /// The neighbour's AS is not the first in the path.
     FirstAs,
     /// Its next hop is our own address.
@@ -45,6 +47,7 @@ impl fmt::Display for Refusal {
             Self::Policy => "no import rule accepts it",
             Self::OwnAs => "our own AS is in its path",
             Self::Reflected => "it is our own, reflected",
+            Self::Cluster => "it has been through our own cluster",
             Self::FirstAs => "the neighbour's AS is not the first in its path",
             Self::NextHop => "its next hop is our own address",
         })
@@ -58,6 +61,8 @@ pub struct Neighbourhood {
     pub asn: u32,
     /// Our identifier.
     pub router_id: Ipv4Addr,
+    /// The cluster that we are a route reflector of; our identifier unless another is configured (RFC 4456 §7).
+    pub cluster_id: Ipv4Addr,
     /// Our end of the session.
     pub local: IpAddr,
     /// The neighbour's.
@@ -149,10 +154,10 @@ impl AdjRibIn {
             Some(Refusal::Family)
         } else if attributes.path.contains(with.asn) {
             Some(Refusal::OwnAs)
-        } else if attributes.originator_id == Some(with.router_id)
-            || attributes.cluster_list.contains(&with.router_id)
-        {
+        } else if attributes.originator_id == Some(with.router_id) {
             Some(Refusal::Reflected)
+        } else if attributes.cluster_list.contains(&with.cluster_id) {
+            Some(Refusal::Cluster)
         } else if !internal
             && self.import.first_as
             && attributes.path.neighbour() != Some(with.negotiated.remote_asn.get())

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Export, WithheldReason};
+use super::{Export, Reflected, Said, WithheldReason};
 use crate::{
     Family, Prefix, RouteAttributes, RouteSet,
     policy::{ExportFilter, Overrides},
@@ -21,7 +21,7 @@ pub struct AdjRibOut {
     export: Export,
     told: BTreeMap<Prefix, Told>,
     withdraw: BTreeSet<Prefix>,
-    announce: BTreeMap<(Family, Arc<RouteAttributes>), BTreeSet<Prefix>>,
+    announce: BTreeMap<(Family, Arc<Said>), BTreeSet<Prefix>>,
     withheld: BTreeMap<(Family, WithheldReason), usize>,
     /// Families whose End-of-RIB is due once everything outstanding is told.
     end_of_rib: BTreeSet<Family>,
@@ -30,13 +30,16 @@ pub struct AdjRibOut {
     /// Families whose repetition is about to begin, and those that it is to end of.
     refresh_begin: BTreeSet<Family>,
     refresh_end: BTreeSet<Family>,
-    /// The owner has said what it wants at least once.
+    /// The owner has said at least once what it wants, all of it.
     known: bool,
 }
 
+/// The owner's attributes of routes of a family, judged.
+type Verdicts<'a> = BTreeMap<(Family, &'a RouteAttributes), Result<Arc<Said>, WithheldReason>>;
+
 #[derive(Clone, Debug)]
 struct Told {
-    attributes: Arc<RouteAttributes>,
+    said: Arc<Said>,
     /// The neighbour asked for it once more.
     again: bool,
 }
@@ -64,8 +67,8 @@ pub enum Batch {
     Announce {
         /// The family of all of them.
         family: Family,
-        /// The attributes of all of them.
-        attributes: Arc<RouteAttributes>,
+        /// What is said of all of them.
+        said: Arc<Said>,
         /// The prefixes.
         prefixes: Vec<Prefix>,
     },
@@ -105,39 +108,72 @@ impl AdjRibOut {
 
     /// The neighbour shall hold exactly this set. Returns what is outstanding for that.
     pub fn set(&mut self, whole: &RouteSet) -> Pending {
-        self.known = true;
+        self.set_with(whole, &Reflected::default())
+    }
+
+    /// The neighbour shall hold exactly this set and, as a client, of this what is not its own. A route of the owner's set
+    /// goes before a client's to the same prefix. Returns what is outstanding for that.
+    pub fn set_with(&mut self, whole: &RouteSet, reflected: &Reflected) -> Pending {
+        self.known = self.known || self.export.is_complete(reflected);
         self.announce.clear();
         self.withheld.clear();
         self.withdraw = self.told.keys().copied().collect();
-        // Routes of a set mostly share their attributes: judge and keep each of those once.
-        let mut judged = BTreeMap::new();
+        let mut judged = Verdicts::new();
         for (prefix, attributes) in whole.iter() {
-            let family = prefix.family();
-            if !self.export.concerns(*prefix, attributes) {
-                continue;
+            if self.export.concerns(*prefix, attributes) {
+                self.want_own(*prefix, attributes, &mut judged);
             }
-            let key = (family, attributes);
-            let verdict = match judged.entry(key) {
-                Entry::Occupied(entry) => entry.into_mut(),
-                Entry::Vacant(entry) => {
-                    let told = self.export.overridden(attributes);
-                    let can = self.export.announcement(family, &told).map(drop);
-                    entry.insert(can.map(|()| Arc::new(told)))
-                }
-            };
-            match verdict {
-                Err(reason) => *self.withheld.entry((family, *reason)).or_default() += 1,
-                Ok(shared) => {
-                    self.withdraw.remove(prefix);
-                    let current =
-                        self.told.get(prefix).filter(|told| !told.again && told.attributes == *shared);
-                    if current.is_none() {
-                        self.announce.entry((family, Arc::clone(shared))).or_default().insert(*prefix);
-                    }
-                }
+        }
+        for (prefix, path) in reflected.routes() {
+            let is_own = whole.get(prefix).is_some_and(|own| self.export.concerns(*prefix, own));
+            if !is_own && self.export.passes_on(*prefix, path) {
+                self.want_reflected(*prefix, Said::reflected(path));
             }
         }
         self.pending()
+    }
+
+    /// Routes of a set mostly share their attributes: each of those is judged and kept once.
+    fn want_own<'a>(&mut self, prefix: Prefix, own: &'a RouteAttributes, judged: &mut Verdicts<'a>) {
+        let family = prefix.family();
+        let verdict = match judged.entry((family, own)) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => {
+                let said = Said::Own(self.export.overridden(own));
+                let can = self.export.announcement(family, &said).map(drop);
+                entry.insert(can.map(|()| Arc::new(said)))
+            }
+        };
+        match verdict {
+            Err(reason) => *self.withheld.entry((family, *reason)).or_default() += 1,
+            Ok(said) => {
+                self.withdraw.remove(&prefix);
+                if self.current(prefix).is_none_or(|current| *current != **said) {
+                    self.announce.entry((family, Arc::clone(said))).or_default().insert(prefix);
+                }
+            }
+        }
+    }
+
+    /// Paths that are told already share what they say with the table, and cost a look.
+    fn want_reflected(&mut self, prefix: Prefix, said: Said) {
+        let family = prefix.family();
+        if self.current(prefix).is_some_and(|current| *current == said) {
+            self.withdraw.remove(&prefix);
+            return;
+        }
+        match self.export.announcement(family, &said).map(drop) {
+            Err(reason) => *self.withheld.entry((family, reason)).or_default() += 1,
+            Ok(()) => {
+                self.withdraw.remove(&prefix);
+                self.announce.entry((family, Arc::new(said))).or_default().insert(prefix);
+            }
+        }
+    }
+
+    /// What the neighbour holds of a prefix, unless it has asked for it once more.
+    fn current(&self, prefix: Prefix) -> Option<&Said> {
+        self.told.get(&prefix).filter(|told| !told.again).map(|told| &*told.said)
     }
 
     /// The neighbour asked for a family's routes once more (RFC 2918 §4). Those that wait to be announced or withdrawn
@@ -156,7 +192,7 @@ impl AdjRibOut {
         for (prefix, told) in told.filter(|(prefix, _)| !self.withdraw.contains(prefix)) {
             told.again = true;
             if !waiting.contains(prefix) {
-                let key = (family, Arc::clone(&told.attributes));
+                let key = (family, Arc::clone(&told.said));
                 self.announce.entry(key).or_default().insert(*prefix);
             }
         }
@@ -210,16 +246,16 @@ impl AdjRibOut {
 
     fn next_announce(&mut self) -> Option<Batch> {
         let mut group = self.announce.first_entry()?;
-        let (family, attributes) = group.key().clone();
+        let (family, said) = group.key().clone();
         let prefixes: Vec<_> = group.get().iter().take(BATCH).copied().collect();
         for prefix in &prefixes {
             group.get_mut().remove(prefix);
-            self.told.insert(*prefix, Told { attributes: Arc::clone(&attributes), again: false });
+            self.told.insert(*prefix, Told { said: Arc::clone(&said), again: false });
         }
         if group.get().is_empty() {
             group.remove();
         }
-        Some(Batch::Announce { family, attributes, prefixes })
+        Some(Batch::Announce { family, said, prefixes })
     }
 
     /// How many prefixes the neighbour holds of us, by family.

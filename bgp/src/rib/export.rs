@@ -6,11 +6,12 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
+use super::{Candidate, Complete, Received, Reflected, Said};
 use crate::{
-    Asn, Family, Prefix, RouteAttributes,
+    Asn, Family, Path, Prefix, RouteAttributes,
     fsm::Negotiated,
     policy::{ExportFilter, Overrides},
-    wire::{Announcement, MAX_ATTRIBUTES, NextHop},
+    wire::{Announcement, MAX_ATTRIBUTES, NextHop, PassedOn},
 };
 
 /// `LOCAL_PREF` when a route says none: what every implementation takes as the default.
@@ -25,6 +26,8 @@ pub enum WithheldReason {
     NoNextHop(Family),
     /// The attributes do not fit into a message.
     AttributesTooLong,
+    /// It is a client's, and its next hop means something on that client's own link alone.
+    LinkLocal,
 }
 
 impl fmt::Display for WithheldReason {
@@ -45,6 +48,9 @@ impl fmt::Display for WithheldReason {
             Self::AttributesTooLong => {
                 f.write_str("the attributes do not fit into an UPDATE; use fewer communities")
             }
+            Self::LinkLocal => f.write_str(
+                "its next hop is link-local and cannot be passed on; have its node announce a global one",
+            ),
         }
     }
 }
@@ -62,6 +68,17 @@ pub struct Export {
     negotiated: BTreeSet<Family>,
     next_hop_v4: Option<Ipv4Addr>,
     next_hop_v6: Option<Ipv6Addr>,
+    client: Option<Client>,
+}
+
+/// A neighbour to whom we are a route reflector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Client {
+    cluster_id: Ipv4Addr,
+    router_id: Ipv4Addr,
+    address: IpAddr,
+    /// It has said that it restarts (RFC 4724 §3).
+    is_restarting: bool,
 }
 
 impl Export {
@@ -91,7 +108,33 @@ impl Export {
             negotiated: negotiated.families.clone(),
             next_hop_v4: next_hop_v4.or(local_v4),
             next_hop_v6: next_hop_v6.or(local_v6),
+            client: None,
         }
+    }
+
+    /// The same rules, and the neighbour at this address, if it is in the own AS, is our client in this cluster (RFC 4456):
+    /// it is told what other clients told.
+    pub fn reflecting(self, cluster_id: Ipv4Addr, negotiated: &Negotiated, address: IpAddr) -> Self {
+        let is_restarting = negotiated.graceful_restart.as_ref().is_some_and(|restart| restart.restarting);
+        let client = Client { cluster_id, router_id: negotiated.remote_router_id, address, is_restarting };
+        Self { client: negotiated.internal.then_some(client), ..self }
+    }
+
+    /// Whether nothing that the neighbour may have kept is yet to be told, as far as clients' routes go.
+    pub fn is_complete(&self, reflected: &Reflected) -> bool {
+        let enough =
+            |client: Client| if client.is_restarting { Complete::ToRestarting } else { Complete::ToAll };
+        self.client.is_none_or(|client| reflected.complete() >= enough(client))
+    }
+
+    /// Whether the neighbour is told of this path of a client's: not of one that it told or brought into the AS itself.
+    pub fn passes_on(&self, prefix: Prefix, path: &Candidate) -> bool {
+        self.client.is_some_and(|client| {
+            self.configured.contains(&prefix.family())
+                && path.source.address != client.address
+                && path.source.router_id != client.router_id
+                && path.originator_id() != client.router_id
+        })
     }
 
     /// The same rules, and the neighbour is told only what the filter permits.
@@ -145,24 +188,66 @@ impl Export {
     pub fn announcement<'a>(
         &self,
         family: Family,
-        attributes: &'a RouteAttributes,
+        said: &'a Said,
     ) -> Result<Announcement<'a>, WithheldReason> {
         if !self.negotiated.contains(&family) {
             return Err(WithheldReason::NotNegotiated(family));
         }
-        let next_hop = self.next_hop(family).ok_or(WithheldReason::NoNextHop(family))?;
-        let own = self.asn.get();
-        let announcement = Announcement {
-            as_path: if self.internal { Vec::new() } else { vec![own; 1 + usize::from(attributes.prepend)] },
-            next_hop,
-            med: attributes.med,
-            local_pref: self.internal.then(|| attributes.local_pref.unwrap_or(DEFAULT_LOCAL_PREF)),
-            communities: &attributes.communities,
-            large_communities: &attributes.large_communities,
+        let announcement = match said {
+            Said::Own(attributes) => self.own(family, attributes)?,
+            Said::Reflected { route, originator_id } => self.reflected(route, *originator_id)?,
         };
         if announcement.octets() > MAX_ATTRIBUTES {
             return Err(WithheldReason::AttributesTooLong);
         }
         Ok(announcement)
+    }
+
+    fn own<'a>(
+        &self,
+        family: Family,
+        attributes: &'a RouteAttributes,
+    ) -> Result<Announcement<'a>, WithheldReason> {
+        let hops = if self.internal { 0 } else { 1 + usize::from(attributes.prepend) };
+        Ok(Announcement {
+            as_path: Path::sequence(vec![self.asn.get(); hops]),
+            next_hop: self.next_hop(family).ok_or(WithheldReason::NoNextHop(family))?,
+            med: attributes.med,
+            local_pref: self.internal.then(|| attributes.local_pref.unwrap_or(DEFAULT_LOCAL_PREF)),
+            communities: &attributes.communities,
+            large_communities: &attributes.large_communities,
+            passed_on: PassedOn::default(),
+        })
+    }
+
+    /// A client's route as it came, with its originator and our cluster (RFC 4456 §8); the next hop above all stays (§10).
+    fn reflected<'a>(
+        &self,
+        route: &'a Received,
+        originator_id: Ipv4Addr,
+    ) -> Result<Announcement<'a>, WithheldReason> {
+        let next_hop = match route.next_hop {
+            IpAddr::V4(address) => NextHop::V4(address),
+            IpAddr::V6(address) if address.is_unicast_link_local() => return Err(WithheldReason::LinkLocal),
+            IpAddr::V6(address) => NextHop::V6(address),
+        };
+        let own = self.client.map(|client| client.cluster_id);
+        Ok(Announcement {
+            as_path: route.path.clone(),
+            next_hop,
+            med: route.med,
+            local_pref: Some(route.local_pref.unwrap_or(DEFAULT_LOCAL_PREF)),
+            communities: &route.communities,
+            large_communities: &route.large_communities,
+            passed_on: PassedOn {
+                origin: route.origin,
+                atomic_aggregate: route.atomic_aggregate,
+                aggregator: route.aggregator,
+                originator_id: Some(originator_id),
+                cluster_list: own.into_iter().chain(route.cluster_list.iter().copied()).collect(),
+                extended_communities: &route.extended_communities,
+                unknown: &route.unknown,
+            },
+        })
     }
 }

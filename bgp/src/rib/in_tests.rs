@@ -14,8 +14,8 @@ use crate::{
     fsm::Negotiated,
     policy::{Import, PrefixRange, Rule, Verdict},
     wire::{
-        AddPath, Announcement, Context, Frame, HEADER_LEN, Message, MessageType, NextHop, Origin, PathId,
-        Update, encode_announce, encode_withdraw,
+        AddPath, Announcement, Context, Frame, HEADER_LEN, Message, MessageType, NextHop, Origin, PassedOn,
+        PathId, Update, encode_announce, encode_withdraw,
     },
 };
 
@@ -29,6 +29,7 @@ fn with(internal: bool) -> Neighbourhood {
     Neighbourhood {
         asn: 64_600,
         router_id: Ipv4Addr::new(192, 0, 2, 1),
+        cluster_id: Ipv4Addr::new(192, 0, 2, 1),
         local: "192.0.2.1".parse().unwrap(),
         remote: "192.0.2.2".parse().unwrap(),
         negotiated: Negotiated {
@@ -54,12 +55,13 @@ fn take_all() -> Import {
 
 fn announcement(path: &[u32]) -> Announcement<'static> {
     Announcement {
-        as_path: path.to_vec(),
+        as_path: Path::sequence(path.to_vec()),
         next_hop: NextHop::V4(Ipv4Addr::new(192, 0, 2, 2)),
         med: None,
         local_pref: None,
         communities: &[],
         large_communities: &[],
+        passed_on: PassedOn::default(),
     }
 }
 
@@ -186,11 +188,14 @@ fn reflected(extra: &[u8]) -> Vec<u8> {
 fn a_route_of_ours_that_a_reflector_sends_back_is_refused() {
     let originator = reflected(&[0x80, 9, 4, 192, 0, 2, 1]);
     let cluster = reflected(&[0x80, 10, 8, 192, 0, 2, 7, 192, 0, 2, 1]);
-    for message in [originator, cluster] {
+    for (message, refusal) in [(originator, Refusal::Reflected), (cluster, Refusal::Cluster)] {
         let mut rib = AdjRibIn::new(take_all());
         assert_eq!(apply(&mut rib, &message, &with(true)), [""; 0]);
-        assert_eq!(rib.refused(), &[(Refusal::Reflected, 1)].into());
+        assert_eq!(rib.refused(), &[(refusal, 1)].into());
     }
+    let elsewhere = Neighbourhood { cluster_id: Ipv4Addr::new(192, 0, 2, 9), ..with(true) };
+    let cluster = reflected(&[0x80, 10, 8, 192, 0, 2, 7, 192, 0, 2, 1]);
+    assert_eq!(apply(&mut AdjRibIn::new(take_all()), &cluster, &elsewhere), ["+10.0.0.0/8 "]);
     let others = reflected(&[0x80, 9, 4, 192, 0, 2, 8]);
     assert_eq!(apply(&mut AdjRibIn::new(take_all()), &others, &with(true)), ["+10.0.0.0/8 "]);
 }

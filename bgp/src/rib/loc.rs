@@ -32,6 +32,13 @@ pub struct Candidate {
     pub route: Arc<Received>,
 }
 
+impl Candidate {
+    /// Who brought it into the AS (RFC 4456 §8); of an external neighbour's path that neighbour.
+    pub fn originator_id(&self) -> Ipv4Addr {
+        self.route.originator_id.unwrap_or(self.source.router_id)
+    }
+}
+
 /// The comparisons in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Step {
@@ -106,6 +113,14 @@ impl LocRib {
         self.routes.get(&prefix)?.first()
     }
 
+    /// The best path to a prefix of those that are wanted.
+    pub fn best_of(&self, prefix: Prefix, wanted: impl Fn(&Candidate) -> bool) -> Option<Candidate> {
+        let candidates = self.routes.get(&prefix)?.iter();
+        let mut wanted: Vec<_> = candidates.filter(|candidate| wanted(candidate)).cloned().collect();
+        promote_best(&mut wanted);
+        wanted.into_iter().next()
+    }
+
     /// Every prefix with its best path, in order.
     pub fn iter(&self) -> impl Iterator<Item = (Prefix, &Candidate)> {
         self.routes.iter().filter_map(|(prefix, candidates)| Some((*prefix, candidates.first()?)))
@@ -152,7 +167,7 @@ fn choose(candidates: &[Candidate]) -> (usize, Vec<Option<Step>>) {
     by_key(candidates, &mut lost, Step::Origin, |c| c.route.origin);
     lowest_med(candidates, &mut lost);
     by_key(candidates, &mut lost, Step::External, |c| c.source.internal);
-    by_key(candidates, &mut lost, Step::RouterId, |c| c.route.originator_id.unwrap_or(c.source.router_id));
+    by_key(candidates, &mut lost, Step::RouterId, Candidate::originator_id);
     by_key(candidates, &mut lost, Step::ClusterList, |c| c.route.cluster_list.len());
     by_key(candidates, &mut lost, Step::Address, |c| c.source.address);
     by_key(candidates, &mut lost, Step::PathId, |c| (c.path_id, &c.source.peer));

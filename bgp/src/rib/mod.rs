@@ -9,17 +9,22 @@
 //! [`Export`] says what a session can be told at all.
 //!
 //! [`AdjRibIn`] keeps what the import rules take of what a neighbour tells, and gives out what changed; [`LocRib`] has
-//! all neighbours' paths and the best to each prefix.
+//! all neighbours' paths and the best to each prefix. Where we are a route reflector, [`Reflected`] is what of that is
+//! told to clients beside the owner's routes.
 
 mod adj_in;
 mod adj_out;
 mod export;
 mod loc;
 mod received;
+mod reflect;
+mod said;
 mod told;
 
 #[cfg(test)]
 mod in_tests;
+#[cfg(test)]
+mod reflect_tests;
 #[cfg(test)]
 mod tests;
 
@@ -28,4 +33,6 @@ pub use adj_out::{AdjRibOut, Batch, Pending};
 pub use export::{Export, WithheldReason};
 pub use loc::{Candidate, LocRib, Source, Step};
 pub use received::Received;
+pub use reflect::{Complete, Permits, Reflected, Way};
+pub use said::Said;
 pub use told::{ToldAttributes, ToldRoute, nothing_told};

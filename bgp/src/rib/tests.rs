@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    Asn, Community, Family, HoldTime, Prefix, RouteAttributes, RouteSet,
+    Asn, Community, Family, HoldTime, Path, Prefix, RouteAttributes, RouteSet,
     fsm::Negotiated,
     wire::{AddPath, NextHop, encode_announce},
 };
@@ -57,6 +57,12 @@ fn set(routes: &[(&str, u32)]) -> RouteSet {
     routes.iter().map(|(prefix, value)| (prefix.parse().unwrap(), med(*value))).collect()
 }
 
+/// What is said of a route of the owner's.
+fn own(said: &Said) -> &RouteAttributes {
+    let Said::Own(attributes) = said else { panic!("nothing is passed on here: {said:?}") };
+    attributes
+}
+
 fn drain(rib: &mut AdjRibOut) -> Vec<String> {
     std::iter::from_fn(|| rib.next_batch())
         .map(|batch| {
@@ -65,8 +71,8 @@ fn drain(rib: &mut AdjRibOut) -> Vec<String> {
             };
             match batch {
                 Batch::Withdraw { prefixes, .. } => format!("-{}", list(prefixes)),
-                Batch::Announce { attributes, prefixes, .. } => {
-                    format!("+{} med {}", list(prefixes), attributes.med.unwrap())
+                Batch::Announce { said, prefixes, .. } => {
+                    format!("+{} med {}", list(prefixes), own(&said).med.unwrap())
                 }
                 Batch::EndOfRib(family) => format!("end of {family}"),
                 Batch::Refresh(kind, family) => format!("{kind:?} of {family}"),
@@ -176,7 +182,7 @@ fn routes_without_a_next_hop_are_withheld_and_the_reason_names_the_way_out() {
     assert_eq!(withheld, [(Family::Ipv6, WithheldReason::NoNextHop(Family::Ipv6), 2)]);
     assert!(withheld[0].1.to_string().contains("set this peer's ipv6 next hop"));
     let link_local = export(&Family::ALL, "fe80::1", false);
-    assert!(link_local.announcement(Family::Ipv6, &med(0)).is_err());
+    assert!(link_local.announcement(Family::Ipv6, &Said::Own(med(0))).is_err());
 }
 
 #[test]
@@ -212,18 +218,23 @@ fn attributes_that_do_not_fit_are_withheld_and_what_was_told_before_is_withdrawn
 
 #[test]
 fn external_and_internal_neighbours_get_what_is_theirs() {
-    let attributes =
-        RouteAttributes { med: Some(5), local_pref: Some(200), prepend: 2, ..RouteAttributes::default() };
+    let attributes = Said::Own(RouteAttributes {
+        med: Some(5),
+        local_pref: Some(200),
+        prepend: 2,
+        ..RouteAttributes::default()
+    });
     let external = export(&Family::ALL, "192.0.2.1", false);
     let said = external.announcement(Family::Ipv4, &attributes).unwrap();
-    assert_eq!((said.as_path, said.med, said.local_pref), (vec![64_600; 3], Some(5), None));
+    let path = Path::sequence(vec![64_600; 3]);
+    assert_eq!((said.as_path, said.med, said.local_pref), (path, Some(5), None));
     assert_eq!(said.next_hop, NextHop::V4(Ipv4Addr::new(192, 0, 2, 1)));
     let internal = export(&Family::ALL, "192.0.2.1", true);
     let said = internal.announcement(Family::Ipv4, &attributes).unwrap();
-    assert_eq!((said.as_path, said.local_pref), (vec![], Some(200)));
-    let plain = RouteAttributes::default();
+    assert_eq!((said.as_path, said.local_pref), (Path::default(), Some(200)));
+    let plain = Said::Own(RouteAttributes::default());
     assert_eq!(internal.announcement(Family::Ipv4, &plain).unwrap().local_pref, Some(100));
-    let longest = RouteAttributes { prepend: 255, ..RouteAttributes::default() };
+    let longest = Said::Own(RouteAttributes { prepend: 255, ..RouteAttributes::default() });
     let said = external.announcement(Family::Ipv4, &longest).unwrap();
     assert!(encode_announce(&mut Vec::new(), &said, &["10.0.0.1/32".parse().unwrap()], true).is_ok());
 }
@@ -253,8 +264,8 @@ proptest! {
                     assert!(neighbour.remove(&prefix).is_some(), "only what was told is withdrawn");
                 }
             }
-            Batch::Announce { attributes, prefixes, .. } => {
-                neighbour.extend(prefixes.into_iter().map(|prefix| (prefix, (*attributes).clone())));
+            Batch::Announce { said, prefixes, .. } => {
+                neighbour.extend(prefixes.into_iter().map(|prefix| (prefix, own(&said).clone())));
             }
             Batch::EndOfRib(_) => ends += 1,
             Batch::Refresh(_, _) => panic!("not agreed on"),

@@ -1,21 +1,26 @@
 //! What a neighbour is told of each route, in detail: for people who ask.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use serde::{Deserialize, Serialize};
 
-use super::{AdjRibOut, Export};
+use super::{AdjRibOut, Candidate, Reflected, Said};
 use crate::{
-    Community, Family, LargeCommunity, Prefix, RouteAttributes, RouteSet, policy::ExportFilter, wire::NextHop,
+    Community, LargeCommunity, Prefix, RouteAttributes, RouteSet,
+    policy::ExportFilter,
+    wire::{Announcement, NextHop},
 };
 
-/// A route that the owner wants announced, or that the neighbour still holds, and what becomes of it.
+/// A route that the owner wants announced or passed on, or that the neighbour still holds, and what becomes of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ToldRoute {
     /// The prefix.
     pub prefix: Prefix,
     /// With what it is told; none when it is not.
     pub attributes: Option<ToldAttributes>,
+    /// The peer whose route it is, when it is passed on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<String>,
     /// Why it is not told, or not yet.
     pub reason: Option<String>,
 }
@@ -35,53 +40,79 @@ pub struct ToldAttributes {
     pub communities: Vec<Community>,
     /// Large communities.
     pub large_communities: Vec<LargeCommunity>,
+    /// `ORIGINATOR_ID` of a route that is passed on (RFC 4456).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub originator_id: Option<Ipv4Addr>,
+    /// `CLUSTER_LIST` of a route that is passed on, the latest first (RFC 4456).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cluster_list: Vec<Ipv4Addr>,
 }
 
-impl ToldAttributes {
-    fn of(export: &Export, family: Family, attributes: &RouteAttributes) -> Result<Self, String> {
-        let announcement = export.announcement(family, attributes).map_err(|reason| reason.to_string())?;
-        Ok(Self {
+impl From<Announcement<'_>> for ToldAttributes {
+    fn from(announcement: Announcement<'_>) -> Self {
+        Self {
             next_hop: match announcement.next_hop {
                 NextHop::V4(hop) => hop.into(),
                 NextHop::V6(hop) => hop.into(),
             },
-            as_path: announcement.as_path,
+            as_path: announcement.as_path.asns().collect(),
             med: announcement.med,
             local_pref: announcement.local_pref,
             communities: announcement.communities.to_vec(),
             large_communities: announcement.large_communities.to_vec(),
-        })
+            originator_id: announcement.passed_on.originator_id,
+            cluster_list: announcement.passed_on.cluster_list,
+        }
     }
 }
 
 impl AdjRibOut {
-    /// What becomes of each route of this set towards the neighbour, and of those that it still holds beside them.
-    pub fn in_detail(&self, whole: &RouteSet) -> Vec<ToldRoute> {
+    /// What becomes of each route of this set and, towards a client, of what is passed on, and of those that the neighbour
+    /// still holds beside them.
+    pub fn in_detail(&self, whole: &RouteSet, reflected: &Reflected) -> Vec<ToldRoute> {
         let wanted = whole.iter().map(|(prefix, attributes)| self.detail(*prefix, attributes));
-        let left = self.prefixes_told().filter(|prefix| !whole.contains_key(prefix)).map(|prefix| {
-            ToldRoute { prefix, attributes: None, reason: Some("its withdrawal is not written yet".into()) }
+        let is_passed_on = |(prefix, path): &(&Prefix, &Candidate)| {
+            !whole.contains_key(*prefix) && self.export().passes_on(**prefix, path)
+        };
+        let passed_on = reflected.routes().iter().filter(is_passed_on);
+        let passed_on = passed_on.map(|(prefix, path)| ToldRoute {
+            of: Some(path.source.peer.clone()),
+            ..self.said(*prefix, &Said::reflected(path))
         });
-        wanted.chain(left).collect()
+        let is_left = |prefix: &Prefix| {
+            !whole.contains_key(prefix)
+                && reflected.routes().get_key_value(prefix).is_none_or(|it| !is_passed_on(&it))
+        };
+        let left = self.prefixes_told().filter(is_left);
+        let left = left.map(|prefix| not_told(prefix, "its withdrawal is not written yet".into()));
+        wanted.chain(passed_on).chain(left).collect()
     }
 
     fn detail(&self, prefix: Prefix, attributes: &RouteAttributes) -> ToldRoute {
-        let not = |reason: String| ToldRoute { prefix, attributes: None, reason: Some(reason) };
         let (export, family) = (self.export(), prefix.family());
         if !export.carries(family) {
-            return not(format!("{family} is not among this peer's families"));
+            return not_told(prefix, format!("{family} is not among this peer's families"));
         }
         if !export.concerns(prefix, attributes) {
-            return not("this peer's export rules do not let it through".into());
+            return not_told(prefix, "this peer's export rules do not let it through".into());
         }
-        match ToldAttributes::of(export, family, &export.overridden(attributes)) {
-            Err(reason) => not(reason),
+        self.said(prefix, &Said::Own(export.overridden(attributes)))
+    }
+
+    fn said(&self, prefix: Prefix, said: &Said) -> ToldRoute {
+        match self.export().announcement(prefix.family(), said) {
+            Err(reason) => not_told(prefix, reason.to_string()),
             Ok(told) => {
                 let is_waiting = !self.holds(prefix);
                 let reason = is_waiting.then(|| "it is not written yet".to_owned());
-                ToldRoute { prefix, attributes: Some(told), reason }
+                ToldRoute { prefix, attributes: Some(told.into()), of: None, reason }
             }
         }
     }
+}
+
+const fn not_told(prefix: Prefix, reason: String) -> ToldRoute {
+    ToldRoute { prefix, attributes: None, of: None, reason: Some(reason) }
 }
 
 /// The same of a set while there is no session: nothing is told.
@@ -90,10 +121,6 @@ pub fn nothing_told(whole: &RouteSet, filter: &ExportFilter) -> Vec<ToldRoute> {
         true => "there is no session",
         false => "this peer's export rules do not let it through",
     };
-    let routes = whole.iter().map(|(prefix, attributes)| ToldRoute {
-        prefix: *prefix,
-        attributes: None,
-        reason: Some(reason(*prefix, attributes).into()),
-    });
-    routes.collect()
+    let told = |(prefix, attributes): (&Prefix, _)| not_told(*prefix, reason(*prefix, attributes).into());
+    whole.iter().map(told).collect()
 }

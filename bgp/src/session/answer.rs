@@ -9,7 +9,7 @@ impl Session {
         let published = self.routes.borrow().clone();
         let whole = published.map(|published| published.routes).unwrap_or_default();
         let told = match &self.outbound {
-            Some(outbound) => outbound.in_detail(&whole),
+            Some(outbound) => outbound.in_detail(&whole, &self.reflected.borrow()),
             None => nothing_told(&whole, &self.config.export),
         };
         drop(question.send(told));

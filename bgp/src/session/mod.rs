@@ -40,7 +40,7 @@ use task::Session;
 
 use crate::{
     Asn,
-    rib::LocRib,
+    rib::{LocRib, Reflected},
     speaker::{Outlet, PeerConfig, Published, Question, Rules},
     wire::{ErrorCode, Notification},
 };
@@ -99,6 +99,8 @@ impl Stop {
 pub(crate) struct Wiring {
     /// What to announce.
     pub(crate) routes: watch::Receiver<Option<Published>>,
+    /// What of others' routes a client is told.
+    pub(crate) reflected: watch::Receiver<Arc<Reflected>>,
     /// What to do.
     pub(crate) command: watch::Receiver<Command>,
     /// What is taken from the neighbour, and what it is told.

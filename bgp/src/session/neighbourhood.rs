@@ -20,6 +20,7 @@ impl Session {
         Some(Neighbourhood {
             asn: self.identity.asn.get(),
             router_id: self.identity.router_id,
+            cluster_id: self.config.cluster_id.unwrap_or(self.identity.router_id),
             local: local.ip().to_canonical(),
             remote: remote.ip().to_canonical(),
             negotiated: negotiated.clone(),

@@ -6,7 +6,7 @@ use super::{report::Report, transport::Transport};
 use crate::{
     Family, RouteSet,
     policy::{ExportFilter, Overrides},
-    rib::{AdjRibOut, Batch, ToldRoute},
+    rib::{AdjRibOut, Batch, Reflected, ToldRoute},
     speaker::SpeakerEvent,
     wire::{EncodeError, RouteRefresh, encode_announce, encode_end_of_rib, encode_withdraw},
 };
@@ -37,9 +37,9 @@ impl Outbound {
         Self { rib, up, outstanding: None, changed: true }
     }
 
-    /// The neighbour shall hold exactly this, which the owner said at `at`.
-    pub(super) fn set(&mut self, whole: &RouteSet, at: Instant) {
-        self.rib.set(whole);
+    /// The neighbour shall hold exactly this, and what is passed on to it; so it is wanted since `at`.
+    pub(super) fn set(&mut self, whole: &RouteSet, reflected: &Reflected, at: Instant) {
+        self.rib.set_with(whole, reflected);
         self.start(at);
     }
 
@@ -48,9 +48,9 @@ impl Outbound {
         self.rib.set_rules(filter, overrides);
     }
 
-    /// What becomes of each route of this set.
-    pub(super) fn in_detail(&self, whole: &RouteSet) -> Vec<ToldRoute> {
-        self.rib.in_detail(whole)
+    /// What becomes of each route of this set and of what is passed on.
+    pub(super) fn in_detail(&self, whole: &RouteSet, reflected: &Reflected) -> Vec<ToldRoute> {
+        self.rib.in_detail(whole, reflected)
     }
 
     /// The neighbour asked for a family once more.
@@ -95,9 +95,9 @@ impl Outbound {
             Batch::Withdraw { family, prefixes } => {
                 transport.queue(|out| encode_withdraw(out, *family, prefixes))?
             }
-            Batch::Announce { family, attributes, prefixes } => {
+            Batch::Announce { family, said, prefixes } => {
                 let export = self.rib.export();
-                let Ok(announcement) = export.announcement(*family, attributes) else {
+                let Ok(announcement) = export.announcement(*family, said) else {
                     return Ok(0);
                 };
                 let four_octet_asn = export.four_octet_asn();

@@ -7,7 +7,7 @@ use super::{
     task::{Session, now},
     timers::TimerKey,
 };
-use crate::{RouteSet, fsm::Input};
+use crate::{RouteSet, fsm::Input, rib::Reflected};
 
 /// How long a neighbour may take to read the withdrawals of a shutdown.
 const WITHDRAW_TIMEOUT: Duration = Duration::from_secs(3);
@@ -19,7 +19,7 @@ impl Session {
             Command::Stop(stop) => stop.clone(),
         };
         if let Some(outbound) = self.outbound.as_mut().filter(|_| stop.withdraws()) {
-            outbound.set(&RouteSet::new(), now());
+            outbound.set(&RouteSet::new(), &Reflected::default(), now());
             self.timers.set(TimerKey::Withdrawing, now() + WITHDRAW_TIMEOUT);
         }
         self.stop = Some(stop);

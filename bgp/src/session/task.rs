@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     fsm::{Action, Event, Input, Jitter, Negotiated, Outgoing, Output, Peer, Settings, Side},
-    rib::{AdjRibIn, AdjRibOut, Export, LocRib},
+    rib::{AdjRibIn, AdjRibOut, Export, LocRib, Reflected},
     speaker::{PeerConfig, Published, Question, Rules, SessionStatus},
     wire::{RefreshKind, encode_keepalive},
 };
@@ -57,6 +57,8 @@ pub(super) struct Session {
     pub(super) too_many: Option<TooMany>,
     pub(super) timers: Timers,
     pub(super) routes: watch::Receiver<Option<Published>>,
+    /// What of others' routes it is told, when it is a client of ours.
+    pub(super) reflected: watch::Receiver<Arc<Reflected>>,
     pub(super) command: watch::Receiver<Command>,
     pub(super) rules: watch::Receiver<Rules>,
     arrivals: mpsc::Receiver<TcpStream>,
@@ -80,6 +82,7 @@ enum Wake {
     Ready(Side),
     Arrived(TcpStream),
     Routes,
+    Reflected,
     Command,
     Rules,
     Asked(Question),
@@ -122,6 +125,7 @@ impl Session {
             too_many: None,
             timers: Timers::default(),
             routes: wiring.routes,
+            reflected: wiring.reflected,
             command: wiring.command,
             rules: wiring.rules,
             arrivals: wiring.incoming,
@@ -156,6 +160,7 @@ impl Session {
                 Wake::Ready(side) => self.read(side),
                 Wake::Arrived(stream) => self.arrived(stream),
                 Wake::Routes => self.set_routes(),
+                Wake::Reflected => self.set_all(now()),
                 Wake::Command => self.commanded(),
                 Wake::Rules => self.set_rules(),
                 Wake::Asked(question) => self.asked(question),
@@ -174,6 +179,7 @@ impl Session {
         let deadline = [self.timers.next(), stale_until].into_iter().flatten().min();
         tokio::select! {
             Ok(()) = self.routes.changed() => Wake::Routes,
+            Ok(()) = self.reflected.changed(), if self.config.cluster_id.is_some() => Wake::Reflected,
             Ok(()) = self.command.changed() => Wake::Command,
             Ok(()) = self.rules.changed() => Wake::Rules,
             () = self.path.changed() => Wake::Path,
@@ -294,9 +300,13 @@ impl Session {
             return;
         };
         let (v4, v6) = (self.config.next_hop_v4, self.config.next_hop_v6);
-        let export = Export::new(self.identity.asn, &self.config.families, negotiated, local.ip(), v4, v6)
-            .filtered(self.config.export.clone())
-            .overriding(self.config.overrides);
+        let mut export =
+            Export::new(self.identity.asn, &self.config.families, negotiated, local.ip(), v4, v6)
+                .filtered(self.config.export.clone())
+                .overriding(self.config.overrides);
+        if let Some(cluster_id) = self.config.cluster_id {
+            export = export.reflecting(cluster_id, negotiated, remote.ip().to_canonical());
+        }
         if let (Some(with), Some(learned)) = (self.neighbourhood(side, negotiated), &mut self.learned) {
             learned.up(with, now());
         }
@@ -309,6 +319,7 @@ impl Session {
             families: negotiated.families.clone(),
             four_octet_asn: negotiated.four_octet_asn,
             graceful_restart: negotiated.graceful_restart.is_some(),
+            restarting: negotiated.graceful_restart.as_ref().is_some_and(|restart| restart.restarting),
         });
         self.set_routes();
     }
@@ -322,8 +333,9 @@ impl Session {
     /// Takes everything that the neighbour is to be told, wanted since `at`, unless everything is being withdrawn.
     pub(super) fn set_all(&mut self, at: Instant) {
         let published = self.routes.borrow_and_update().clone();
+        let reflected = Arc::clone(&self.reflected.borrow_and_update());
         if let (Some(outbound), Some(published), None) = (&mut self.outbound, published, &self.stop) {
-            outbound.set(&published.routes, at);
+            outbound.set(&published.routes, &reflected, at);
         }
     }
 

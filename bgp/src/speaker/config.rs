@@ -113,6 +113,10 @@ pub struct PeerConfig {
     /// Attributes that it is told in place of the routes' own.
     #[serde(default)]
     pub overrides: Overrides,
+    /// We are its route reflector, in this cluster (RFC 4456): it is told what others that have one told, as far as
+    /// [`Speaker::set_permits`](crate::Speaker::set_permits) lets it through. Only a neighbour in the own AS can be.
+    #[serde(default)]
+    pub cluster_id: Option<Ipv4Addr>,
     /// How the path to it is watched. `None`: not beyond the hold time. A change resets no session.
     #[serde(default)]
     pub bfd: Option<BfdConfig>,
@@ -190,6 +194,7 @@ impl PeerConfig {
             import: None,
             export: ExportFilter::All,
             overrides: Overrides::default(),
+            cluster_id: None,
             bfd: None,
         }
     }

@@ -17,6 +17,7 @@ mod event;
 mod group;
 mod listeners;
 mod outlet;
+mod reflector;
 mod refusals;
 mod rules;
 mod seldom;
@@ -50,7 +51,10 @@ pub(crate) use seldom::Seldom;
 pub use status::{MessageCounts, PeerCounters, PeerStatus, SessionStatus, Statuses, ToldAt, Withheld};
 use supervisor::{Control, Inputs, Supervisor};
 
-use crate::{RouteSet, rib::LocRib};
+use crate::{
+    RouteSet,
+    rib::{LocRib, Permits},
+};
 
 /// Events that may wait for the owner. A flap of a hundred peers fits several times over; what comes on top is
 /// dropped and counted, because a session never waits for its owner.
@@ -97,6 +101,7 @@ pub struct Speaker {
     /// What the owner wants, and whether it is about to leave.
     wanted: Mutex<Wanted>,
     learned: watch::Receiver<LocRib>,
+    permits: watch::Sender<Permits>,
     outlet: Outlet,
     asker: Asker,
     /// Owns every task of the speaker; `None` once `shutdown` has taken it.
@@ -118,8 +123,13 @@ impl Speaker {
         });
         let (table, learned) = watch::channel(LocRib::default());
         let (questions, questions_receiver) = mpsc::channel(QUESTIONS);
-        let inputs =
-            Inputs { control: control_receiver, routes: routes_receiver, questions: questions_receiver };
+        let (permits, permits_receiver) = watch::channel(Permits::default());
+        let inputs = Inputs {
+            control: control_receiver,
+            routes: routes_receiver,
+            permits: permits_receiver,
+            questions: questions_receiver,
+        };
         let supervisor = Supervisor::new(config, inputs, table, outlet.clone());
         let supervisor = Some(tokio::spawn(supervisor.run()));
         (
@@ -128,6 +138,7 @@ impl Speaker {
                 routes,
                 wanted: Mutex::default(),
                 learned,
+                permits,
                 outlet,
                 asker: Asker(questions),
                 supervisor,
@@ -155,6 +166,13 @@ impl Speaker {
         if let Some(routes) = wanted.announced() {
             self.routes.send_replace(Some(Published { routes, at: Instant::now() }));
         }
+    }
+
+    /// Passes on to the clients of this route reflector, the peers with a
+    /// [`cluster_id`](PeerConfig::cluster_id), exactly what these permit of one another's routes. Returns at once.
+    /// Until they are complete clients hear no End-of-RIB.
+    pub fn set_permits(&self, permits: Permits) {
+        self.permits.send_replace(permits);
     }
 
     /// Every route that the peers' import rules took, with the best path to each prefix. A reader that holds a borrow of it holds up every session: copy what is needed.

@@ -31,6 +31,9 @@ pub struct SessionStatus {
     pub four_octet_asn: bool,
     /// Both sides offered graceful restart.
     pub graceful_restart: bool,
+    /// The router said that it restarts, and waits for us to tell everything (RFC 4724 §4.1).
+    #[serde(default)]
+    pub restarting: bool,
 }
 
 /// Routes that are wanted but not sent to this peer.

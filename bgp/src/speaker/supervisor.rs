@@ -21,12 +21,13 @@ use super::{
     BfdConfig, Outlet, PeerConfig, PeerGroup, Published, QUESTIONS, Question, Rules, SpeakerConfig,
     SpeakerEvent,
     listeners::Listeners,
+    reflector::Reflector,
     refusals::{Refusal, Refusals},
     wanted::{NotRun, Wanted},
 };
 use crate::{
     bfd,
-    rib::LocRib,
+    rib::{LocRib, Permits},
     session::{self, Command, Identity, Path, Stop, Wiring},
 };
 
@@ -78,6 +79,7 @@ impl Running {
 pub(super) struct Inputs {
     pub(super) control: watch::Receiver<Control>,
     pub(super) routes: watch::Receiver<Option<Published>>,
+    pub(super) permits: watch::Receiver<Permits>,
     pub(super) questions: mpsc::Receiver<(String, Question)>,
 }
 
@@ -88,6 +90,8 @@ pub(super) struct Supervisor {
     routes: watch::Receiver<Option<Published>>,
     questions: mpsc::Receiver<(String, Question)>,
     table: Arc<watch::Sender<LocRib>>,
+    /// Decides what clients are told of one another.
+    reflector: Reflector,
     outlet: Outlet,
     running: BTreeMap<String, Running>,
     /// Watches the paths to the peers that run.
@@ -121,7 +125,7 @@ impl Supervisor {
         table: watch::Sender<LocRib>,
         outlet: Outlet,
     ) -> Self {
-        let Inputs { control, routes, questions } = inputs;
+        let Inputs { control, routes, permits, questions } = inputs;
         Self {
             listeners: Listeners::new(&config.listen, outlet.clone()),
             refusals: Refusals::new(outlet.clone()),
@@ -129,6 +133,7 @@ impl Supervisor {
             control,
             routes,
             questions,
+            reflector: Reflector::spawn(permits, table.subscribe()),
             table: Arc::new(table),
             outlet,
             running: BTreeMap::new(),
@@ -261,6 +266,7 @@ impl Supervisor {
         };
         let wiring = Wiring {
             routes: self.routes.clone(),
+            reflected: self.reflector.reflected(),
             command: command_receiver,
             rules: rules_receiver,
             path: Path::new(config.address, bfd_receiver, self.bfd.statuses()),

@@ -3,11 +3,11 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::{
-    HEADER_LEN, MARKER, MAX_MESSAGE, MessageType,
-    attribute::{EXTENDED_LENGTH, OPTIONAL, TRANSITIVE, code},
+    Aggregator, HEADER_LEN, MARKER, MAX_MESSAGE, MessageType, Origin,
+    attribute::{EXTENDED_LENGTH, OPTIONAL, PARTIAL, TRANSITIVE, code},
     nlri, path,
 };
-use crate::{Community, Family, LargeCommunity, Prefix};
+use crate::{Community, Family, LargeCommunity, Path, Prefix, asn::AS_TRANS};
 
 /// Octets for attributes other than `MP_REACH_NLRI` in a message that still has room for a prefix: what is left
 /// after the header, two lengths, `MP_REACH_NLRI` with an IPv6 next hop, and a /128.
@@ -44,8 +44,8 @@ impl NextHop {
 /// What is said of a group of prefixes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Announcement<'a> {
-    /// The path, nearest AS first, as one sequence; empty towards internal neighbours.
-    pub as_path: Vec<u32>,
+    /// The path, nearest AS first; that of an own route is empty towards internal neighbours.
+    pub as_path: Path,
     /// Where to.
     pub next_hop: NextHop,
     /// `MULTI_EXIT_DISC`.
@@ -56,6 +56,27 @@ pub struct Announcement<'a> {
     pub communities: &'a [Community],
     /// Large communities.
     pub large_communities: &'a [LargeCommunity],
+    /// What a route has beside that came from somebody else.
+    pub passed_on: PassedOn<'a>,
+}
+
+/// What a route that is passed on carries and one's own does not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PassedOn<'a> {
+    /// `ORIGIN`; own routes are from within the AS.
+    pub origin: Origin,
+    /// `ATOMIC_AGGREGATE`.
+    pub atomic_aggregate: bool,
+    /// `AGGREGATOR`.
+    pub aggregator: Option<Aggregator>,
+    /// `ORIGINATOR_ID`, towards internal neighbours alone (RFC 4456).
+    pub originator_id: Option<Ipv4Addr>,
+    /// `CLUSTER_LIST`, the latest first, towards internal neighbours alone (RFC 4456).
+    pub cluster_list: Vec<Ipv4Addr>,
+    /// Extended communities.
+    pub extended_communities: &'a [[u8; 8]],
+    /// Transitive attributes that this speaker does not know: flags, type, value.
+    pub unknown: &'a [(u8, u8, Vec<u8>)],
 }
 
 /// A message that cannot be sent.
@@ -86,9 +107,10 @@ impl Announcement<'_> {
 
     /// Everything but `MP_REACH_NLRI`, in the order of the types.
     fn push_attributes(&self, out: &mut Vec<u8>, four_octet_asn: bool) {
-        push_attribute(out, TRANSITIVE, code::ORIGIN, &[0]);
-        push_head(out, TRANSITIVE, code::AS_PATH, path::sequence_len(self.as_path.len(), four_octet_asn));
-        path::push_sequence(out, &self.as_path, four_octet_asn);
+        let passed_on = &self.passed_on;
+        push_attribute(out, TRANSITIVE, code::ORIGIN, &[passed_on.origin.octet()]);
+        push_head(out, TRANSITIVE, code::AS_PATH, path::encoded_len(&self.as_path, four_octet_asn));
+        path::push(out, &self.as_path, four_octet_asn);
         match self.next_hop {
             NextHop::V4(address) => push_attribute(out, TRANSITIVE, code::NEXT_HOP, &address.octets()),
             NextHop::V6(_) => {}
@@ -99,25 +121,65 @@ impl Announcement<'_> {
         if let Some(local_pref) = self.local_pref {
             push_attribute(out, TRANSITIVE, code::LOCAL_PREF, &local_pref.to_be_bytes());
         }
+        passed_on.push_aggregation(out, four_octet_asn);
         if !self.communities.is_empty() {
             push_head(out, OPTIONAL | TRANSITIVE, code::COMMUNITIES, 4 * self.communities.len());
             self.communities.iter().for_each(|one| out.extend_from_slice(&one.0.to_be_bytes()));
         }
-        if !four_octet_asn && self.as_path.iter().any(|asn| u16::try_from(*asn).is_err()) {
-            push_head(
-                out,
-                OPTIONAL | TRANSITIVE,
-                code::AS4_PATH,
-                path::sequence_len(self.as_path.len(), true),
-            );
-            path::push_sequence(out, &self.as_path, true);
+        passed_on.push_reflection(out);
+        if !four_octet_asn && self.as_path.is_wide() {
+            push_head(out, OPTIONAL | TRANSITIVE, code::AS4_PATH, path::encoded_len(&self.as_path, true));
+            path::push(out, &self.as_path, true);
         }
+        passed_on.push_wide_aggregator(out, four_octet_asn);
         if !self.large_communities.is_empty() {
             push_head(out, OPTIONAL | TRANSITIVE, code::LARGE_COMMUNITIES, 12 * self.large_communities.len());
             for large in self.large_communities {
                 let words = [large.global, large.local1, large.local2];
                 words.into_iter().for_each(|word| out.extend_from_slice(&word.to_be_bytes()));
             }
+        }
+        for (flags, kind, value) in passed_on.unknown {
+            push_attribute(out, (flags & (OPTIONAL | TRANSITIVE)) | PARTIAL, *kind, value);
+        }
+    }
+}
+
+impl PassedOn<'_> {
+    fn push_aggregation(&self, out: &mut Vec<u8>, four_octet_asn: bool) {
+        if self.atomic_aggregate {
+            push_attribute(out, TRANSITIVE, code::ATOMIC_AGGREGATE, &[]);
+        }
+        let Some(Aggregator { asn, router_id }) = self.aggregator else { return };
+        let asn = match four_octet_asn {
+            true => asn.to_be_bytes().to_vec(),
+            false => u16::try_from(asn).unwrap_or(AS_TRANS).to_be_bytes().to_vec(),
+        };
+        let value = [&asn[..], &router_id.octets()].concat();
+        push_attribute(out, OPTIONAL | TRANSITIVE, code::AGGREGATOR, &value);
+    }
+
+    /// The aggregator's true AS, where the session's numbers cannot say it (RFC 6793 §4.2.2).
+    fn push_wide_aggregator(&self, out: &mut Vec<u8>, four_octet_asn: bool) {
+        let wide = self.aggregator.filter(|by| !four_octet_asn && u16::try_from(by.asn).is_err());
+        if let Some(Aggregator { asn, router_id }) = wide {
+            let value = [asn.to_be_bytes(), router_id.octets()].concat();
+            push_attribute(out, OPTIONAL | TRANSITIVE, code::AS4_AGGREGATOR, &value);
+        }
+    }
+
+    fn push_reflection(&self, out: &mut Vec<u8>) {
+        if let Some(originator) = self.originator_id {
+            push_attribute(out, OPTIONAL, code::ORIGINATOR_ID, &originator.octets());
+        }
+        if !self.cluster_list.is_empty() {
+            push_head(out, OPTIONAL, code::CLUSTER_LIST, 4 * self.cluster_list.len());
+            self.cluster_list.iter().for_each(|cluster| out.extend_from_slice(&cluster.octets()));
+        }
+        if !self.extended_communities.is_empty() {
+            let octets = 8 * self.extended_communities.len();
+            push_head(out, OPTIONAL | TRANSITIVE, code::EXTENDED_COMMUNITIES, octets);
+            self.extended_communities.iter().for_each(|one| out.extend_from_slice(one));
         }
     }
 }

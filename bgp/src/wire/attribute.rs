@@ -31,6 +31,7 @@ pub(super) mod code {
 
 pub(super) const OPTIONAL: u8 = 0x80;
 pub(super) const TRANSITIVE: u8 = 0x40;
+pub(super) const PARTIAL: u8 = 0x20;
 pub(super) const EXTENDED_LENGTH: u8 = 0x10;
 
 /// `ORIGIN` (RFC 4271 §5.1.1), the preferred one first.
@@ -44,6 +45,16 @@ pub enum Origin {
     Egp,
     /// From elsewhere.
     Incomplete,
+}
+
+impl Origin {
+    pub(super) const fn octet(self) -> u8 {
+        match self {
+            Self::Igp => 0,
+            Self::Egp => 1,
+            Self::Incomplete => 2,
+        }
+    }
 }
 
 /// Who made one route of several (RFC 4271 §5.1.7).

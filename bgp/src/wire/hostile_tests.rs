@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use proptest::{prelude::*, sample::Index};
 
 use super::*;
-use crate::{Community, Family, Prefix};
+use crate::{Community, Family, Path, Prefix};
 
 fn any_kind() -> impl Strategy<Value = MessageType> {
     (1_u8..=5).prop_map(|octet| MessageType::from_octet(octet).unwrap())
@@ -70,12 +70,13 @@ fn good_messages() -> Vec<u8> {
     open.encode(&mut out).unwrap();
     for next_hop in [NextHop::V4(Ipv4Addr::new(192, 0, 2, 1)), NextHop::V6("2001:db8::1".parse().unwrap())] {
         let announcement = Announcement {
-            as_path: vec![64_600, 4_200_000_001],
+            as_path: Path::sequence(vec![64_600, 4_200_000_001]),
             next_hop,
             med: Some(0),
             local_pref: Some(100),
             communities: &[Community::NO_EXPORT],
             large_communities: &[],
+            passed_on: PassedOn::default(),
         };
         let prefix: Prefix = match next_hop {
             NextHop::V4(_) => "198.51.100.0/24".parse().unwrap(),

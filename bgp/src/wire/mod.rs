@@ -36,7 +36,8 @@ mod update_tests;
 use crate::Family;
 
 pub use announce::{
-    Announcement, EncodeError, MAX_ATTRIBUTES, NextHop, encode_announce, encode_end_of_rib, encode_withdraw,
+    Announcement, EncodeError, MAX_ATTRIBUTES, NextHop, PassedOn, encode_announce, encode_end_of_rib,
+    encode_withdraw,
 };
 pub use attribute::{Aggregator, Attributes, Origin, RawAttribute, Unknown};
 pub use capability::{AddPathFamily, Capability, GracefulRestart, PreservedFamily};

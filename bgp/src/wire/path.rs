@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::cursor::Cursor;
+use crate::{Path, asn::AS_TRANS};
 
 /// A path, checked, still in the receive buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,23 +77,35 @@ impl<'a> Segment<'a> {
     }
 }
 
-/// How many octets [`push_sequence`] appends for so many numbers.
-pub(super) const fn sequence_len(count: usize, four_octet: bool) -> usize {
-    2 * count.div_ceil(255) + count * if four_octet { 4 } else { 2 }
+/// The most numbers that a segment holds.
+const MOST_NUMBERS: usize = u8::MAX as usize;
+
+/// How many octets [`push`] appends.
+pub(super) fn encoded_len(path: &Path, four_octet: bool) -> usize {
+    let width = if four_octet { 4 } else { 2 };
+    let segment = |count: usize| 2 * count.div_ceil(MOST_NUMBERS) + count * width;
+    path.segments().iter().map(|one| segment(one.asns.len())).sum()
 }
 
-/// Appends a path that is one sequence, in segments of at most 255 numbers.
-pub(super) fn push_sequence(out: &mut Vec<u8>, path: &[u32], four_octet: bool) {
-    for segment in path.chunks(usize::from(u8::MAX)) {
-        out.extend_from_slice(&[2, u8::try_from(segment.len()).unwrap_or(u8::MAX)]);
-        for asn in segment {
-            if four_octet {
-                out.extend_from_slice(&asn.to_be_bytes());
-            } else {
-                let short = u16::try_from(*asn).unwrap_or(crate::asn::AS_TRANS);
-                out.extend_from_slice(&short.to_be_bytes());
-            }
+/// Appends a path, in segments of at most 255 numbers.
+pub(super) fn push(out: &mut Vec<u8>, path: &Path, four_octet: bool) {
+    for segment in path.segments() {
+        let kind = match segment.kind {
+            SegmentKind::Set => 1,
+            SegmentKind::Sequence => 2,
+        };
+        for asns in segment.asns.chunks(MOST_NUMBERS) {
+            out.extend_from_slice(&[kind, u8::try_from(asns.len()).unwrap_or(u8::MAX)]);
+            asns.iter().for_each(|asn| push_number(out, *asn, four_octet));
         }
+    }
+}
+
+fn push_number(out: &mut Vec<u8>, asn: u32, four_octet: bool) {
+    if four_octet {
+        out.extend_from_slice(&asn.to_be_bytes());
+    } else {
+        out.extend_from_slice(&u16::try_from(asn).unwrap_or(AS_TRANS).to_be_bytes());
     }
 }
 
@@ -109,25 +122,35 @@ mod tests {
         let path: Vec<u32> = (64_512..64_512 + 300).collect();
         for four_octet in [false, true] {
             let mut bytes = Vec::new();
-            push_sequence(&mut bytes, &path, four_octet);
+            let sent = Path::sequence(path.clone());
+            push(&mut bytes, &sent, four_octet);
             let back = AsPath::parse(&bytes, four_octet).unwrap();
             assert_eq!(sequence(back), path);
             assert_eq!(back.segments().count(), 2);
-            assert_eq!(bytes.len(), sequence_len(path.len(), four_octet));
+            assert_eq!(bytes.len(), encoded_len(&sent, four_octet));
         }
+    }
+
+    #[test]
+    fn a_path_with_sets_survives_the_wire() {
+        let bytes = [2, 2, 0, 0, 0, 1, 0, 0, 0, 2, 1, 2, 0, 0, 0, 3, 0, 0, 0, 4, 2, 1, 0, 0, 0, 5];
+        let path = Path::from(AsPath::parse(&bytes, true).unwrap());
+        let mut out = Vec::new();
+        push(&mut out, &path, true);
+        assert_eq!((out.as_slice(), encoded_len(&path, true)), (&bytes[..], bytes.len()));
     }
 
     #[test]
     fn a_number_that_does_not_fit_two_octets_becomes_as_trans() {
         let mut bytes = Vec::new();
-        push_sequence(&mut bytes, &[4_200_000_001, 64_600], false);
+        push(&mut bytes, &Path::sequence(vec![4_200_000_001, 64_600]), false);
         assert_eq!(sequence(AsPath::parse(&bytes, false).unwrap()), [23_456, 64_600]);
     }
 
     #[test]
     fn a_path_in_the_other_width_is_malformed() {
         let mut bytes = Vec::new();
-        push_sequence(&mut bytes, &[64_600], false);
+        push(&mut bytes, &Path::sequence(vec![64_600]), false);
         assert_eq!(AsPath::parse(&bytes, true), None);
     }
 

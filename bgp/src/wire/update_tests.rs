@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use proptest::prelude::*;
 
 use super::{revised_error_tests::with, *};
-use crate::{Community, Family, LargeCommunity, Prefix};
+use crate::{Community, Family, LargeCommunity, Path, Prefix};
 
 const EXTERNAL: Context = Context::new(true, false);
 
@@ -28,12 +28,13 @@ fn frames(mut bytes: &[u8]) -> Vec<Vec<u8>> {
 
 fn announcement(next_hop: NextHop) -> Announcement<'static> {
     Announcement {
-        as_path: vec![4_200_000_001, 4_200_000_001],
+        as_path: Path::sequence(vec![4_200_000_001, 4_200_000_001]),
         next_hop,
         med: Some(100),
         local_pref: None,
         communities: &[Community::GRACEFUL_SHUTDOWN, Community::NO_EXPORT],
         large_communities: &[LargeCommunity { global: 4_200_000_001, local1: 1, local2: 2 }],
+        passed_on: PassedOn::default(),
     }
 }
 
@@ -93,7 +94,7 @@ fn a_two_octet_session_gets_as_trans_and_the_true_path_beside_it() {
     let update = Update::decode(&bodies[0], Context::new(false, false)).unwrap();
     assert_eq!(asns(update.attributes.as_path), [23_456, 23_456]);
     assert_eq!(asns(update.attributes.as4_path), [4_200_000_001, 4_200_000_001]);
-    let narrow = Announcement { as_path: vec![64_600], ..announcement(v4()) };
+    let narrow = Announcement { as_path: Path::sequence(vec![64_600]), ..announcement(v4()) };
     out.clear();
     encode_announce(&mut out, &narrow, &hosts(Family::Ipv4, 1), false).unwrap();
     let bodies = frames(&out);
@@ -206,7 +207,8 @@ proptest! {
         let next_hop = if six { v6() } else { v4() };
         let prefixes = hosts(next_hop.family(), count);
         let sent = Announcement {
-            as_path: path.clone(), next_hop, med, local_pref, communities: &communities, large_communities: &[],
+            as_path: Path::sequence(path.clone()), next_hop, med, local_pref, communities: &communities,
+            large_communities: &[], passed_on: PassedOn::default(),
         };
         let mut out = Vec::new();
         encode_announce(&mut out, &sent, &prefixes, true).unwrap();

@@ -9,7 +9,7 @@ use super::Problem;
 use super::bgp::{ASN, BGP_PORT, asn};
 use super::model::{Config, Family};
 use super::twice::Seen;
-use super::value::{address, duration_or, port};
+use super::value::{address, boolean, duration_or, port};
 use super::walk::{Node as Entry, Section};
 use ::bgp::Prefix;
 use std::collections::BTreeSet;
@@ -30,6 +30,8 @@ const KEYS: &[&str] = &[
     "max_prefixes",
     "hold_off",
     "service_cidrs",
+    "reflector",
+    "cluster_id",
     "pool",
     "node",
     "listen",
@@ -90,6 +92,8 @@ pub(super) fn read(node: &Entry<'_>) -> Option<Nodes> {
         max_prefixes: max_prefixes.unwrap_or(DEFAULT_MAX_PREFIXES),
         hold_off: duration_or(&section, "hold_off", Duration::ZERO..=MOST_HOLD_OFF, DEFAULT_HOLD_OFF),
         service_cidrs: section.get("service_cidrs").map(|node| prefixes_of(&node)).unwrap_or_default(),
+        reflector: section.get("reflector").and_then(|node| boolean(&node)).unwrap_or(false),
+        cluster_id: section.get("cluster_id").and_then(|node| cluster_id(&node)),
         pools: section.get("pool").map(|node| pools(&node)).unwrap_or_default(),
         nodes: section.get("node").map(|node| nodes_of(&node)).unwrap_or_default(),
         fib: section.get("fib").and_then(|node| fib::read(&node)).unwrap_or_default(),
@@ -120,14 +124,30 @@ fn check(section: &Section<'_>, nodes: &Nodes) {
     if !has_source && nodes.pools.is_empty() {
         report("no route is taken without an IP pool: set cluster_file, or name each pool as [[nodes.pool]]");
     }
+    if nodes.reflector && nodes.routes == NodeRoutes::Datastore {
+        report("reflector = true needs sessions with the nodes, and routes = \"datastore\" has none");
+    }
+    if nodes.cluster_id.is_some() && !nodes.reflector {
+        report("cluster_id is for reflector = true");
+    }
 }
 
-/// Reports `[nodes]` without the speaker that it needs.
+/// Reports `[nodes]` without the speaker that it needs, and nodes whose reflector it cannot be.
 pub(super) fn check_speaker(config: &Config, node: &Entry<'_>) {
-    if config.nodes.is_some() && config.bgp.is_none() {
-        let what = "[nodes] needs [bgp], whose speaker talks to the nodes";
-        node.report_key(Problem::Conflict(what.to_owned()));
+    let Some(nodes) = &config.nodes else { return };
+    let report = |what: String| node.report_key(Problem::Conflict(what));
+    let Some(bgp) = &config.bgp else {
+        return report("[nodes] needs [bgp], whose speaker talks to the nodes".to_owned());
+    };
+    let (asn, own) = (nodes.asn, bgp.local_asn);
+    if let Some(asn) = asn.filter(|asn| nodes.reflector && *asn != own) {
+        report(format!("a reflector and its nodes are in one AS: local_asn is {own}, and asn {asn}"));
     }
+}
+
+fn cluster_id(node: &Entry<'_>) -> Option<Ipv4Addr> {
+    let expected = "an IPv4 address, the same on each balancer of the cluster";
+    node.parsed(expected, |text| text.parse().ok().filter(|id: &Ipv4Addr| !id.is_unspecified()))
 }
 
 const MODES: [(&str, NodeMode); 3] =
@@ -218,8 +238,7 @@ fn one(node: &Entry<'_>, names: &mut Seen<String>, seen: &mut Seen<IpAddr>) -> O
     let addresses = section.required("addresses", ADDRESSES).and_then(|node| node_addresses(&node, seen));
     let asn = section.get("asn").and_then(|node| asn(&node));
     let port = section.get("port").and_then(|node| port(&node)).unwrap_or(BGP_PORT);
-    let is_reflector =
-        section.get("reflector").and_then(|node| super::value::boolean(&node)).unwrap_or(false);
+    let is_reflector = section.get("reflector").and_then(|node| boolean(&node)).unwrap_or(false);
     Some(Node { name: name?, addresses: addresses?, asn, port, is_reflector })
 }
 

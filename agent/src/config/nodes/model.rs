@@ -43,6 +43,10 @@ pub struct Nodes {
     pub nodes: Vec<Node>,
     /// From where nodes may connect that are not known by name.
     pub listen: Vec<NodeListen>,
+    /// We are their route reflector: each is told the others' pod routes.
+    pub reflector: bool,
+    /// The cluster that we are the reflector of, where it is not the router id.
+    pub cluster_id: Option<Ipv4Addr>,
     /// Where their routes go in the kernel.
     pub fib: crate::fib::Settings,
 }

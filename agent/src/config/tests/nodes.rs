@@ -56,6 +56,19 @@ fn what_is_not_said_has_defaults() {
 }
 
 #[test]
+fn a_reflector_has_a_cluster_of_its_own_or_the_one_that_is_said() {
+    let reflector = |more: &str| {
+        let nodes = good(&nodes(&format!("reflector = true\nasn = 64600\n{more}"))).nodes;
+        nodes.map(|nodes| (nodes.reflector, nodes.cluster_id)).expect("there is a [nodes]")
+    };
+    assert_eq!(reflector(""), (true, None));
+    assert_eq!(reflector("cluster_id = \"10.0.0.1\"\n"), (true, "10.0.0.1".parse().ok()));
+    assert!(
+        error(&nodes("reflector = true\ncluster_id = \"0.0.0.0\"\n")).contains("an IPv4 address, the same")
+    );
+}
+
+#[test]
 fn what_does_not_go_together_is_said_with_what_to_do() {
     for (text, words) in [
         (nodes("").replace(BGP, ""), "[nodes] needs [bgp]"),
@@ -67,6 +80,12 @@ fn what_does_not_go_together_is_said_with_what_to_do() {
         (nodes("fib = {table = 254}\n"), "table 254 is one of the kernel's own"),
         (nodes("fib = {protocol = 12}\n"), "protocol number 12 means another program"),
         (nodes("families = []\n"), "families is empty"),
+        (nodes("cluster_id = \"10.64.0.1\"\n"), "cluster_id is for reflector = true"),
+        (nodes("reflector = true\nasn = 64512\n"), "in one AS: local_asn is 64600, and asn 64512"),
+        (
+            nodes("reflector = true\nroutes = \"datastore\"\ncluster_file = \"/c.json\"\n"),
+            "reflector = true needs sessions",
+        ),
     ] {
         let said = error(&text);
         assert!(said.contains(words), "{said}");

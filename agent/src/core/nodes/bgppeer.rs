@@ -18,6 +18,8 @@ pub struct Wanted<'a> {
     pub selector: &'a str,
     /// Their API.
     pub api: &'a str,
+    /// We are the nodes' route reflector: they have to take what we tell them, and need no mesh.
+    pub is_reflector: bool,
 }
 
 /// One object.
@@ -44,10 +46,13 @@ enum Spec {
         peer_ip: IpAddr,
         as_number: u32,
         node_selector: String,
-        filters: [&'static str; 1],
+        #[serde(skip_serializing_if = "Option::is_none")]
+        filters: Option<[&'static str; 1]>,
     },
     #[serde(rename_all = "camelCase")]
     Filter { import_v4: [Rule; 1], import_v6: [Rule; 1] },
+    #[serde(rename_all = "camelCase")]
+    Cluster { as_number: u32, node_to_node_mesh_enabled: bool },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -55,7 +60,8 @@ struct Rule {
     action: &'static str,
 }
 
-/// A peer for each of our addresses, and the filter of all of them.
+/// A peer for each of our addresses; the filter of all of them, by which nodes take nothing, or for those whose reflector
+/// we are the end of their mesh.
 pub fn objects(wanted: &Wanted<'_>, asn: u32, addresses: &[IpAddr]) -> Vec<Object> {
     let object = |kind, name: String, spec| Object {
         api_version: wanted.api.to_owned(),
@@ -66,13 +72,21 @@ pub fn objects(wanted: &Wanted<'_>, asn: u32, addresses: &[IpAddr]) -> Vec<Objec
     let peer = |address: &IpAddr| {
         let family = crate::config::Family::of(*address);
         let node_selector = wanted.selector.to_owned();
-        let spec = Spec::Peer { peer_ip: *address, as_number: asn, node_selector, filters: [FILTER] };
+        let filters = (!wanted.is_reflector).then_some([FILTER]);
+        let spec = Spec::Peer { peer_ip: *address, as_number: asn, node_selector, filters };
         object("BGPPeer", format!("{}-{family}", of_dns(wanted.name)), spec)
     };
     let nothing = [Rule { action: "Reject" }];
-    let filter =
-        object("BGPFilter", FILTER.to_owned(), Spec::Filter { import_v4: nothing, import_v6: nothing });
-    addresses.iter().map(peer).chain([filter]).collect()
+    let last = match wanted.is_reflector {
+        false => {
+            object("BGPFilter", FILTER.to_owned(), Spec::Filter { import_v4: nothing, import_v6: nothing })
+        }
+        true => {
+            let spec = Spec::Cluster { as_number: asn, node_to_node_mesh_enabled: false };
+            object("BGPConfiguration", "default".to_owned(), spec)
+        }
+    };
+    addresses.iter().map(peer).chain([last]).collect()
 }
 
 /// A name that Kubernetes takes (RFC 1123).
@@ -82,22 +96,38 @@ fn of_dns(name: &str) -> String {
     name.trim_matches(['-', '.']).to_owned()
 }
 
+/// What stands before an object that is not to be applied without a thought.
+fn hint(kind: &str) -> &'static str {
+    match kind {
+        "BGPConfiguration" => {
+            "# Ends the nodes' mesh: not before `lvsctl nodes` has every session as Established, on each balancer.\n\
+             # Nodes with an AS number of their own need this one.\n"
+        }
+        _ => "",
+    }
+}
+
 /// The objects as one YAML stream. Texts are quoted as JSON does, which is YAML, too.
 pub fn yaml(objects: &[Object]) -> String {
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
     let document = |object: &Object| {
         let Object { api_version, kind, metadata, spec } = object;
-        let head =
-            format!("apiVersion: {api_version}\nkind: {kind}\nmetadata:\n  name: {}\nspec:\n", metadata.name);
+        let head = hint(kind).to_owned()
+            + &format!(
+                "apiVersion: {api_version}\nkind: {kind}\nmetadata:\n  name: {}\nspec:\n",
+                metadata.name
+            );
         head + &match spec {
-            Spec::Peer { peer_ip, as_number, node_selector, filters } => format!(
-                "  peerIP: {}\n  asNumber: {as_number}\n  nodeSelector: {}\n  filters: [{}]\n",
-                quoted(&peer_ip.to_string()),
-                quoted(node_selector),
-                filters[0]
-            ),
+            Spec::Peer { peer_ip, as_number, node_selector, filters } => {
+                let filters = filters.map_or_else(String::new, |[filter]| format!("  filters: [{filter}]\n"));
+                let (address, selector) = (quoted(&peer_ip.to_string()), quoted(node_selector));
+                format!("  peerIP: {address}\n  asNumber: {as_number}\n  nodeSelector: {selector}\n{filters}")
+            }
             Spec::Filter { import_v4: [v4], import_v6: [v6] } => {
                 format!("  importV4: [{{action: {}}}]\n  importV6: [{{action: {}}}]\n", v4.action, v6.action)
+            }
+            Spec::Cluster { as_number, node_to_node_mesh_enabled } => {
+                format!("  asNumber: {as_number}\n  nodeToNodeMeshEnabled: {node_to_node_mesh_enabled}\n")
             }
         }
     };

@@ -9,6 +9,7 @@ use super::known::Known;
 use super::prefixes::PrefixMap;
 use crate::config::{BlockCheck, Family, NodeRoutes, Nodes};
 use bgp::Prefix;
+use bgp::rib::Way;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
@@ -140,6 +141,8 @@ pub struct Judged {
     pub accepted: BTreeMap<Prefix, Accepted>,
     /// What is not, by whom it is offered.
     pub refused: BTreeMap<(Prefix, String), Refusal>,
+    /// Everything that may be taken, by whom, where we are the nodes' reflector: they are told the best of it.
+    pub passable: BTreeMap<Prefix, BTreeSet<Way>>,
     /// What somebody has to look at.
     pub alarms: BTreeSet<String>,
 }
@@ -161,6 +164,10 @@ pub fn judge<'a>(ground: &'a Ground<'a>, offers: impl IntoIterator<Item = Offer<
     let mut take = |offer: Offer<'_>| match verdict(ground, &vips, &connected, &offer) {
         Ok(warning) => {
             let Offer { prefix, next_hop, from, .. } = offer;
+            if ground.config.reflector {
+                let way = Way { peer: from.to_owned(), next_hop };
+                judged.passable.entry(prefix).or_default().insert(way);
+            }
             judged.accepted.entry(prefix).or_insert_with(|| Accepted {
                 next_hop,
                 node: ground.known.names.get(&next_hop).cloned(),

@@ -10,6 +10,7 @@ use crate::core::action::{Action, Level, Notice};
 use crate::core::state::{Phase, State};
 use crate::fib::{FibRoute, Report, Routes};
 use bgp::Prefix;
+use bgp::rib::{Complete, Permits};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -39,6 +40,9 @@ pub struct SessionSeen {
     pub is_up: bool,
     /// The node has told all its routes.
     pub is_told: bool,
+    /// It restarts itself: as our client it tells its routes when it has heard from us that there are no more.
+    #[serde(default)]
+    pub is_restarting: bool,
 }
 
 /// A route that a node told.
@@ -76,6 +80,7 @@ pub struct NodesState {
     /// When nodes have had their time; none once it is over.
     pub(in crate::core) settles_at: Option<Timestamp>,
     peers: Option<NodePeers>,
+    permits: Permits,
     file: Option<PathBuf>,
     fib: Option<Routes>,
 }
@@ -156,6 +161,27 @@ impl NodesState {
         }
     }
 
+    /// What nodes are to be told of one another: what may be taken, and that it is all once every node has had its time.
+    fn permitted(&self, config: &Nodes) -> Permits {
+        if !config.reflector {
+            return Permits::default();
+        }
+        let is_known = self.known.is_complete && self.connected.is_some();
+        let has_spoken = |name: &String| {
+            let seen = self.seen.sessions.get(name);
+            seen.is_some_and(|seen| seen.is_up && (seen.is_told || seen.is_restarting))
+        };
+        let complete = match self.settles_at {
+            _ if !is_known => Complete::No,
+            None => Complete::ToAll,
+            Some(_) if config.mode != NodeMode::Listen && self.sessions.keys().all(has_spoken) => {
+                Complete::ToRestarting
+            }
+            Some(_) => Complete::No,
+        };
+        Permits { ways: self.judged.passable.clone(), complete }
+    }
+
     /// What the kernel is to have: what is taken, and for a time after a start what is there already.
     fn wanted(&self) -> Routes {
         let mut wanted = self.adopted.clone();
@@ -200,6 +226,11 @@ pub(in crate::core) fn update(state: &mut State, now: Timestamp, actions: &mut V
     state.notices.extend(notices);
     let nodes = &mut state.nodes;
     nodes.settle(settings, now);
+    let permits = nodes.permitted(settings);
+    if nodes.permits != permits {
+        nodes.permits = permits.clone();
+        actions.push(Action::SetPermits(permits));
+    }
     // What is there already has to be known before anything is said to be all that is wanted.
     if nodes.known.is_complete && nodes.connected.is_some() && nodes.kernel.is_some() {
         let wanted = nodes.wanted();
@@ -214,6 +245,9 @@ pub(in crate::core) fn update(state: &mut State, now: Timestamp, actions: &mut V
 fn forget(nodes: &mut NodesState, actions: &mut Vec<Action>) {
     if nodes.peers.is_some() {
         actions.push(Action::SetNodePeers(None));
+    }
+    if nodes.permits != Permits::default() {
+        actions.push(Action::SetPermits(Permits::default()));
     }
     if nodes.file.is_some() {
         actions.push(Action::WatchCluster(None));

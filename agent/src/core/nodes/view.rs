@@ -8,7 +8,7 @@ use crate::fib::Report;
 use bgp::Prefix;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// The nodes and all that concerns them as a whole.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,6 +29,9 @@ pub struct NodesView {
     pub source_error: Option<String>,
     /// What is waited for.
     pub waiting: Option<String>,
+    /// The cluster that we are the nodes' route reflector of, if we are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reflector: Option<Ipv4Addr>,
     /// IP pools, with the length of their blocks.
     pub pools: Vec<String>,
     /// Every node, by name.
@@ -85,6 +88,9 @@ pub struct NodeSessionView {
     pub learned: usize,
     /// Those of them that are kept though the node is away; filled in by the shell.
     pub stale: usize,
+    /// Other nodes' routes that it holds of us, where we are their reflector; filled in by the shell.
+    #[serde(default)]
+    pub told: usize,
 }
 
 /// One route of `lvsctl routes`.
@@ -130,8 +136,9 @@ pub fn nodes(state: &State) -> Option<NodesView> {
         source: settings.cluster_file.as_ref().map(|file| file.display().to_string()),
         source_error: nodes.error.clone(),
         waiting: waiting.map(Into::into),
+        reflector: reflector(config),
         pools: nodes.known.pools.iter().map(|(cidr, size)| format!("{cidr} in blocks of /{size}")).collect(),
-        nodes: each(nodes),
+        nodes: each(nodes, foreign_to(config)),
         alarms: nodes.judged.alarms.iter().cloned().collect(),
         accepted: nodes.judged.accepted.len(),
         refused: nodes.judged.refused.len(),
@@ -151,7 +158,18 @@ fn local_addresses(config: &Config) -> Vec<IpAddr> {
     settings.families.iter().filter_map(of).collect()
 }
 
-fn each(nodes: &NodesState) -> Vec<NodeView> {
+/// The cluster that we are the reflector of.
+fn reflector(config: &Config) -> Option<Ipv4Addr> {
+    let (bgp, settings) = (config.bgp.as_ref()?, config.nodes.as_ref()?);
+    settings.reflector.then(|| settings.cluster_id.unwrap_or(bgp.router_id))
+}
+
+/// The AS outside of which no node is told of others, where we are their reflector.
+fn foreign_to(config: &Config) -> Option<u32> {
+    reflector(config).and(config.bgp.as_ref()).map(|bgp| bgp.local_asn)
+}
+
+fn each(nodes: &NodesState, reflected_in: Option<u32>) -> Vec<NodeView> {
     let mut learned: BTreeMap<&str, usize> = BTreeMap::new();
     nodes.seen.routes.iter().for_each(|route| *learned.entry(&route.session).or_default() += 1);
     let mut led: BTreeMap<&str, usize> = BTreeMap::new();
@@ -172,6 +190,7 @@ fn each(nodes: &NodesState) -> Vec<NodeView> {
             last_error: None,
             learned: learned.get(name.as_str()).copied().unwrap_or_default(),
             stale: 0,
+            told: 0,
         });
     }
     let mut blocks: BTreeMap<&str, Vec<Prefix>> = BTreeMap::new();
@@ -179,6 +198,9 @@ fn each(nodes: &NodesState) -> Vec<NodeView> {
     let view = |(name, node): (&String, &super::known::KnownNode)| {
         let sessions = sessions.remove(name.as_str()).unwrap_or_default();
         let mut problems: Vec<String> = nodes.without.get(name).cloned().into_iter().collect();
+        problems.extend(reflected_in.filter(|own| node.asn != *own).map(|own| {
+            format!("it is in AS {}, not in ours ({own}): it is told nothing, nor are others of it", node.asn)
+        }));
         problems.extend(sessions.iter().flat_map(|session| refused.remove(session.name.as_str())).flatten());
         NodeView {
             name: name.clone(),
@@ -214,6 +236,7 @@ fn strangers(
             last_error: None,
             learned: learned.get(name.as_str()).copied().unwrap_or_default(),
             stale: 0,
+            told: 0,
         };
         Some(NodeView {
             name: nodes.known.names.get(&address).cloned().unwrap_or_else(|| address.to_string()),

@@ -53,6 +53,8 @@ pub(in crate::core) struct World {
     pub(in crate::core) answers: Vec<Answer>,
     /// The sessions with nodes, and how they are kept.
     pub(in crate::core) node_peers: Option<NodePeers>,
+    /// What nodes are told of one another.
+    pub(in crate::core) permits: bgp::rib::Permits,
     /// The file with what is in the cluster.
     pub(in crate::core) cluster_file: Option<PathBuf>,
     /// What the kernel is to have of nodes' routes; none before anything was said.
@@ -91,6 +93,7 @@ impl World {
             notices: Vec::new(),
             answers: Vec::new(),
             node_peers: None,
+            permits: Default::default(),
             cluster_file: None,
             fib: None,
             has_exited: false,
@@ -122,7 +125,7 @@ impl World {
         self.state = State::new();
         (self.routes, self.has_exited) = (None, false);
         (self.checks, self.pools, self.names) = Default::default();
-        (self.node_peers, self.cluster_file, self.fib) = Default::default();
+        (self.node_peers, self.permits, self.cluster_file, self.fib) = Default::default();
         self.start(text);
     }
 
@@ -169,6 +172,7 @@ impl World {
             }
             Action::SetPeers(_) => {}
             Action::SetNodePeers(peers) => self.node_peers = peers,
+            Action::SetPermits(permits) => self.permits = permits,
             Action::WatchCluster(file) => self.cluster_file = file,
             Action::SetFib(routes) => self.fib = Some(routes),
             Action::SetChecks(checks) => self.checks = checks,

@@ -8,8 +8,17 @@ use crate::core::nodes::view::{NodeSessionView, NodesView, RouteView};
 pub fn nodes(view: &NodesView, paint: Paint) -> String {
     let mut text = String::new();
     head(&mut text, view, paint);
-    let mut table =
-        Table::new(["NODE", "SESSION", "STATE", "SINCE", "LEARNED", "BLOCKS", "ROUTES", "LAST ERROR"]);
+    let mut table = Table::new([
+        "NODE",
+        "SESSION",
+        "STATE",
+        "SINCE",
+        "LEARNED",
+        "TOLD",
+        "BLOCKS",
+        "ROUTES",
+        "LAST ERROR",
+    ]);
     for node in &view.nodes {
         let counts = [node.blocks.len().to_string(), node.routes.to_string()];
         let mut first = Some((node.name.clone(), counts));
@@ -18,11 +27,12 @@ pub fn nodes(view: &NodesView, paint: Paint) -> String {
             let (state, since) = (state(session, paint), session.since.map(ago).unwrap_or_default());
             let error = session.last_error.clone().unwrap_or_default();
             let address = session.address.to_string();
-            table.row([name, address, state, since, learned(session), blocks, routes, error]);
+            let told = session.told.to_string();
+            table.row([name, address, state, since, learned(session), told, blocks, routes, error]);
         }
         if let Some((name, [blocks, routes])) = first {
             let none = String::new;
-            table.row([name, "none".into(), none(), none(), none(), blocks, routes, none()]);
+            table.row([name, "none".into(), none(), none(), none(), none(), blocks, routes, none()]);
         }
     }
     if !view.nodes.is_empty() {
@@ -54,6 +64,12 @@ fn head(text: &mut String, view: &NodesView, paint: Paint) {
     );
     if !view.pools.is_empty() {
         line(text, format_args!("pods are in {}", view.pools.join(", ")));
+    }
+    if let Some(cluster_id) = view.reflector {
+        line(
+            text,
+            format_args!("they are told one another's routes: this is their reflector, cluster {cluster_id}"),
+        );
     }
     if let Some(waiting) = &view.waiting {
         line(text, format_args!("{} {waiting}", paint.odd("!")));

@@ -4,7 +4,7 @@ use crate::core::nodes::bgppeer::{CRD, Wanted, objects, yaml};
 
 #[test]
 fn calico_gets_a_peer_for_each_family_and_a_filter_that_takes_nothing() {
-    let wanted = Wanted { name: "LVS1019_a", selector: "rack == \"a\"", api: CRD };
+    let wanted = Wanted { name: "LVS1019_a", selector: "rack == \"a\"", api: CRD, is_reflector: false };
     let addresses = ["10.64.1.19".parse().unwrap(), "fd00:64::19".parse().unwrap()];
     let made = objects(&wanted, 64_600, &addresses);
     assert_eq!(
@@ -41,4 +41,35 @@ spec:
     let json = serde_json::to_value(&made).unwrap();
     assert_eq!(json[0]["spec"]["peerIP"], "10.64.1.19");
     assert_eq!(json[2]["spec"]["importV6"][0]["action"], "Reject");
+}
+
+#[test]
+fn of_a_reflector_nodes_take_what_it_tells_and_the_mesh_ends_last() {
+    let wanted = Wanted { name: "lvs1019", selector: "all()", api: CRD, is_reflector: true };
+    let made = objects(&wanted, 64_512, &["10.64.1.19".parse().unwrap()]);
+    assert_eq!(
+        yaml(&made),
+        r#"apiVersion: crd.projectcalico.org/v1
+kind: BGPPeer
+metadata:
+  name: lvs1019-ipv4
+spec:
+  peerIP: "10.64.1.19"
+  asNumber: 64512
+  nodeSelector: "all()"
+---
+# Ends the nodes' mesh: not before `lvsctl nodes` has every session as Established, on each balancer.
+# Nodes with an AS number of their own need this one.
+apiVersion: crd.projectcalico.org/v1
+kind: BGPConfiguration
+metadata:
+  name: default
+spec:
+  asNumber: 64512
+  nodeToNodeMeshEnabled: false
+"#
+    );
+    let json = serde_json::to_value(&made).unwrap();
+    assert_eq!(json[0]["spec"].get("filters"), None);
+    assert_eq!(json[1]["spec"]["nodeToNodeMeshEnabled"], false);
 }

@@ -8,6 +8,7 @@ use crate::core::nodes::{Cluster, ClusterNode, Learned, Seen, SessionSeen};
 use crate::core::tests::world::World;
 use crate::fib::{FibRoute, Report};
 use bgp::Prefix;
+use bgp::rib::Complete;
 
 /// The same nodes, said by a file.
 fn discovered() -> String {
@@ -31,7 +32,7 @@ fn told(names: &[&str]) -> Seen {
     Seen {
         sessions: names
             .iter()
-            .map(|name| (session(name), SessionSeen { is_up: true, is_told: true }))
+            .map(|name| (session(name), SessionSeen { is_up: true, is_told: true, is_restarting: false }))
             .collect(),
         routes: names.iter().map(|name| route(name, &format!("10.67.{}.0/26", &name[1..]))).collect(),
     }
@@ -137,6 +138,54 @@ fn a_node_that_does_not_come_back_after_a_start_loses_its_routes_when_its_time_i
     assert_eq!(fib(&world).unwrap().len(), 2);
     world.pass(RETURN_GRACE);
     assert_eq!(fib(&world).unwrap(), ["10.67.2.0/26 10.64.0.22"]);
+}
+
+/// What nodes are told of one another, in words, and whether that is all.
+fn permits(world: &World) -> (Vec<String>, Complete) {
+    let ways = world.permits.ways.iter().flat_map(|(prefix, ways)| ways.iter().map(move |way| (prefix, way)));
+    let words = ways.map(|(prefix, way)| format!("{prefix} {} of {}", way.next_hop, way.peer)).collect();
+    (words, world.permits.complete)
+}
+
+#[test]
+fn as_a_reflector_it_passes_on_what_may_be_taken_and_says_that_it_is_all_when_every_node_has_spoken() {
+    let text = NODES
+        .replace("mode = \"static\"\nasn = 64512", "mode = \"static\"\nreflector = true")
+        .replace("local_asn = 64600", "local_asn = 64512");
+    let mut world = World::with(&text);
+    world.event(connected());
+    world.event(left(&[]));
+    let mut seen = told(&["n1"]);
+    seen.routes.push(route("n1", "10.96.0.0/12"));
+    seen.routes.push(route("n1", "192.0.2.10/32"));
+    seen.routes.push(route("n2", "10.67.1.0/26"));
+    let routes = seen.routes.clone();
+    world.event(Event::NodesSeen(seen));
+    let both = [
+        "10.67.1.0/26 10.64.0.21 of node/n1/ipv4".to_owned(),
+        "10.67.1.0/26 10.64.0.22 of node/n2/ipv4".to_owned(),
+    ];
+    assert_eq!(permits(&world), (both.to_vec(), Complete::No), "others have not told what they have");
+    // Everybody has spoken but who waits for us.
+    let mut all = told(&["n1", "n2", "n3"]);
+    let ipv6 = ["node/n1/ipv6", "node/n2/ipv6"].map(|name| (name.to_owned(), all.sessions["node/n1/ipv4"]));
+    all.sessions.extend(ipv6);
+    all.routes = routes;
+    let waiting = SessionSeen { is_up: true, is_told: false, is_restarting: true };
+    all.sessions.insert("node/n2/ipv6".to_owned(), waiting);
+    world.event(Event::NodesSeen(all));
+    assert_eq!(permits(&world), (both.to_vec(), Complete::ToRestarting));
+    world.pass(RETURN_GRACE);
+    assert_eq!(permits(&world), (both.to_vec(), Complete::ToAll));
+    world.event(Event::NodesSeen(told(&["n1"])));
+    assert_eq!(permits(&world), (both[..1].to_vec(), Complete::ToAll));
+    let view = view::nodes(&world.state).unwrap();
+    assert_eq!(view.reflector.map(|id| id.to_string()).as_deref(), Some("10.64.0.1"));
+    let problems = |name: &str| view.nodes.iter().find(|node| node.name == name).unwrap().problems.join(" ");
+    assert_eq!(problems("n1"), "");
+    assert!(problems("n3").contains("it is in AS 64513, not in ours (64512)"), "{}", problems("n3"));
+    world.configure(NODES);
+    assert_eq!(permits(&world), (Vec::new(), Complete::No));
 }
 
 #[test]
