@@ -146,6 +146,7 @@ fn configuration(settings: &Settings, family: usize) -> String {
         r#"log stderr all;
 router id {router_id};
 protocol device {{ scan time 2; }}
+protocol direct {{ interface -"cali*", -"kube-ipvs*", "*"; }}
 protocol kernel {{ learn; persist; scan time 2; import all; {kernel} graceful restart; }}
 protocol static blocks {{
 {routes}}}
