@@ -95,10 +95,13 @@ impl Node {
         Ok(sum)
     }
 
-    /// What it knows of a prefix, with all attributes.
+    /// What it knows of a prefix, with all attributes; nothing when it has no route to it.
     pub fn route(&self, prefix: &str) -> Result<String> {
         let family = FAMILIES[usize::from(prefix.contains(':'))];
-        self.ask(family, &format!("show route all {prefix}"))
+        match self.ask(family, &format!("show route all {prefix}")) {
+            Err(error) if format!("{error:#}").contains("not in table") => Ok(String::new()),
+            answer => answer,
+        }
     }
 
     fn ask(&self, family: &str, query: &str) -> Result<String> {
