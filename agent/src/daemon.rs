@@ -5,7 +5,7 @@ use crate::config::{self, Config};
 use crate::core::Event;
 use crate::engine::{Engine, Executors, Inbox};
 use crate::exec::{
-    addresses, checks, fib, ipvs, networks, paths, probes, routes, saver, snapshots, state_file,
+    Mode, addresses, checks, fib, ipvs, networks, paths, probes, routes, saver, snapshots, state_file,
 };
 use crate::metrics::Metrics;
 use crate::notify;
@@ -20,12 +20,23 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
-/// Runs lvsd with a configuration that was read from `path`, and records it if told where to. Returns when it has been
-/// told to stop and has drained.
+/// How lvsd is to run, beside its configuration.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Arguments<'a> {
+    /// Where every event is recorded.
+    pub recording: Option<&'a Path>,
+    /// Whether nothing is written, whatever the configuration says.
+    pub is_dry: bool,
+}
+
+/// Runs lvsd with a configuration that was read from `path`. Returns when it has been told to stop and has drained.
 ///
 /// # Errors
 /// When something that it cannot do without is not to be had: the state file, IPVS, its sockets.
-pub async fn run(path: &Path, config: Config, recording: Option<&Path>) -> anyhow::Result<()> {
+pub async fn run(path: &Path, mut config: Config, arguments: Arguments<'_>) -> anyhow::Result<()> {
+    let Arguments { recording, is_dry } = arguments;
+    config.daemon.dry_run |= is_dry;
+    let mode = if config.daemon.dry_run { Mode::DryRun } else { Mode::Live };
     let config = Arc::new(config);
     let metrics = Arc::new(Metrics::new()?);
     let (inbox, engine_inbox) = Inbox::new();
@@ -34,20 +45,16 @@ pub async fn run(path: &Path, config: Config, recording: Option<&Path>) -> anyho
     let snapshot_directory = snapshots::directory(&config.daemon.state_dir);
     let earlier = snapshots::load(&snapshot_directory);
     let socket = control::listen(&config.daemon).await?;
-    let http = match config.daemon.http {
-        Some(address) => {
-            Some(TcpListener::bind(address).await.with_context(|| format!("lvsd.http {address}"))?)
-        }
-        None => None,
-    };
+    let https = listeners(&config, mode).await?;
     // A state file that owns services was left by a process that the kernel outlived.
     let is_restart = !saved.owned.is_empty();
     let learns = config.nodes.as_ref().map(|_| &inbox);
-    let routes = config.bgp.as_ref().map(|bgp| routes::Handle::spawn(bgp, is_restart, learns)).transpose()?;
+    let speaks = config.bgp.as_ref().filter(|_| !mode.is_dry());
+    let routes = speaks.map(|bgp| routes::Handle::spawn(bgp, is_restart, learns)).transpose()?;
     let kernel = Ipvs::open(::ipvs::Options::default())?;
     let executors = Executors {
-        ipvs: ipvs::Handle::spawn(kernel, inbox.clone(), Arc::clone(&metrics)),
-        addresses: addresses::Handle::spawn(config.daemon.device.clone(), inbox.clone())?,
+        ipvs: ipvs::Handle::spawn(kernel, inbox.clone(), Arc::clone(&metrics), mode),
+        addresses: addresses::Handle::spawn(config.daemon.device.clone(), inbox.clone(), mode)?,
         checks: checks::Handle::spawn(
             seed(),
             inbox.clone(),
@@ -60,12 +67,14 @@ pub async fn run(path: &Path, config: Config, recording: Option<&Path>) -> anyho
         fib: config
             .nodes
             .as_ref()
+            .filter(|_| !mode.is_dry())
             .map(|nodes| fib::Handle::spawn(nodes.fib, inbox.clone(), Arc::clone(&metrics))),
         routes,
-        saver: saver::Handle::spawn(state_path),
-        snapshots: snapshots::Handle::spawn(snapshot_directory),
+        saver: saver::Handle::spawn((!mode.is_dry()).then_some(state_path)),
+        snapshots: snapshots::Handle::spawn((!mode.is_dry()).then_some(snapshot_directory)),
     };
-    let reloader = Reloader::new(path.into(), Arc::clone(&config), inbox.clone(), Arc::clone(&metrics));
+    let reloader = Reloader::new(path.into(), Arc::clone(&config), inbox.clone(), Arc::clone(&metrics))
+        .of_dry_run(is_dry);
     let context = Context {
         inbox: inbox.clone(),
         reloader: Arc::new(reloader),
@@ -83,7 +92,7 @@ pub async fn run(path: &Path, config: Config, recording: Option<&Path>) -> anyho
     inbox.event(Event::Configured(config)).await;
     let mut around = JoinSet::new();
     around.spawn(served("the control socket", control::serve(socket, context.clone())));
-    if let Some(http) = http {
+    for http in https {
         around.spawn(served("HTTP", api::http::serve(http, context.clone())));
     }
     around.spawn(notify::run(inbox.clone()));
@@ -96,6 +105,24 @@ pub async fn run(path: &Path, config: Config, recording: Option<&Path>) -> anyho
     around.shutdown().await;
     tracing::info!("stopped; the kernel goes on serving");
     Ok(())
+}
+
+/// The listeners of [`api::http`]. In a dry run another program may have an address already: whoever lvsd is to take over
+/// from.
+async fn listeners(config: &Config, mode: Mode) -> anyhow::Result<Vec<TcpListener>> {
+    let own = config.daemon.http.map(|address| ("lvsd.http", address));
+    let others = config.pybal.http.iter().filter(|address| Some(**address) != config.daemon.http);
+    let mut listeners = Vec::new();
+    for (key, address) in own.into_iter().chain(others.map(|address| ("pybal.http", *address))) {
+        match TcpListener::bind(address).await {
+            Ok(listener) => listeners.push(listener),
+            Err(error) if mode.is_dry() && error.kind() == std::io::ErrorKind::AddrInUse => {
+                tracing::warn!(%address, "{key} is another program's: it is not served in this dry run");
+            }
+            Err(error) => return Err(error).with_context(|| format!("{key} {address}")),
+        }
+    }
+    Ok(listeners)
 }
 
 /// Begins a recording. A balancer that cannot be recorded serves all the same.
@@ -159,4 +186,21 @@ pub fn load(path: &Path) -> anyhow::Result<Config> {
             if errors.len() == 1 { "" } else { "s" }
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_address_that_another_program_has_is_left_to_it_in_a_dry_run_only() {
+        let other = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let text = format!("[lvsd]\nhttp = \"off\"\n[pybal]\nhttp = \"{}\"\n", other.local_addr().unwrap());
+        let config = config::parse(&[("lvsd.toml".into(), text)]).unwrap();
+        assert!(listeners(&config, Mode::DryRun).await.unwrap().is_empty());
+        let error = listeners(&config, Mode::Live).await.unwrap_err();
+        assert!(format!("{error:#}").starts_with("pybal.http 127.0.0.1:"), "{error:#}");
+        drop(other);
+        assert_eq!(listeners(&config, Mode::Live).await.unwrap().len(), 1);
+    }
 }

@@ -26,6 +26,10 @@ struct Arguments {
     /// when the disk is full or too slow, recording ends and lvsd goes on.
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
+    /// Do everything but write: nothing to the kernel, to routers or to the disk. `lvsctl diff` then says what would be
+    /// changed. As `dry_run = true` in the configuration.
+    #[arg(long)]
+    dry_run: bool,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -68,7 +72,7 @@ fn main() -> ExitCode {
         Some(Command::CheckConfig { file }) => check(&file.unwrap_or(arguments.config)),
         Some(Command::Replay { file }) => go_through(&file),
         Some(Command::Probes { action }) => probes(action, &arguments.config),
-        None => run(&arguments.config, arguments.record.as_deref()),
+        None => run(&arguments.config, arguments.record.as_deref(), arguments.dry_run),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -116,7 +120,7 @@ fn go_through(path: &std::path::Path) -> anyhow::Result<()> {
     }
 }
 
-fn run(path: &std::path::Path, recording: Option<&std::path::Path>) -> anyhow::Result<()> {
+fn run(path: &std::path::Path, recording: Option<&std::path::Path>, is_dry: bool) -> anyhow::Result<()> {
     // Before there is another thread, which would have capabilities of its own.
     privileges::keep_from_children().context("give up what commands would inherit")?;
     let config = daemon::load(path)?;
@@ -128,7 +132,7 @@ fn run(path: &std::path::Path, recording: Option<&std::path::Path>) -> anyhow::R
         .max_blocking_threads(names::CONCURRENT + FILES)
         .enable_all()
         .build()?;
-    let result = runtime.block_on(daemon::run(path, config, recording));
+    let result = runtime.block_on(daemon::run(path, config, daemon::Arguments { recording, is_dry }));
     // A look-up that hangs in the system's resolver must not hold the exit.
     runtime.shutdown_background();
     result

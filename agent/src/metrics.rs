@@ -7,6 +7,7 @@ mod bgp;
 mod fib;
 mod gauges;
 mod page;
+mod pybal;
 mod sources;
 
 use crate::core::action::{Level, Notice};
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 pub use gauges::Sources;
 pub use page::Page;
+pub use pybal::Pybal;
 
 /// Buckets for the core's step: it is meant to take microseconds.
 const STEP_BUCKETS: [f64; 9] = [1e-6, 5e-6, 1e-5, 5e-5, 1e-4, 5e-4, 1e-3, 1e-2, 1e-1];

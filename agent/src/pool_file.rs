@@ -4,8 +4,11 @@
 //! { "rs1": {"weight": 10, "pooled": true}, "rs2": {"weight": 10, "pooled": "yes"|"no"|"inactive"} }
 //! ```
 //!
-//! The weight is 1 and the state is pooled where nothing is said. [`parse`] is pure and either understands the
+//! PyBal's files are read as they are: JSON with `"enabled": true`, where the weight is 10 if nothing is said, and one
+//! Python dict a line. Otherwise the weight is 1, and the state is pooled, where nothing is said. [`parse`] is pure and either understands the
 //! whole file or refuses it: whoever reads files keeps the last good state.
+
+mod lines;
 
 use crate::config::document::Document;
 use crate::config::value::{CONNECTIONS, LOWER_ABOVE_UPPER, MAX_WEIGHT, WEIGHT, host};
@@ -26,7 +29,15 @@ use thiserror::Error;
 /// must not fill the memory. Who reads a file need read no more than one byte beyond it.
 pub const MAX_BYTES: usize = 4 * 1024 * 1024;
 
-const KEYS: [&str; 4] = ["weight", "pooled", "upper_threshold", "lower_threshold"];
+const KEYS: [&str; 5] = ["weight", "pooled", "enabled", "upper_threshold", "lower_threshold"];
+
+/// The weight where none is said: ours, and PyBal's.
+const WEIGHT_UNSAID: u32 = 1;
+const WEIGHT_UNSAID_TO_PYBAL: u32 = 10;
+
+/// So many lines that are wrong are told; the message is one line of a log.
+const MAX_TOLD: usize = 10;
+
 const ROOT: &str = "an object of hosts, {\"HOST\": {\"weight\": 1, \"pooled\": true}}";
 const HOST: &str = "a host name or an IP address";
 const BACKEND: &str = "an object, {\"weight\": 1, \"pooled\": true}";
@@ -83,6 +94,24 @@ pub enum PoolFileProblem {
         /// Where it was first.
         first: Place,
     },
+    /// `pooled` and `enabled` at the same time.
+    #[error("enabled and pooled say the same: give one of them")]
+    Both,
+    /// A line that is no Python dict.
+    #[error("not a Python dict: expected {0}")]
+    NotPython(&'static str),
+    /// Something that a line must have is not in it.
+    #[error("missing, and PyBal leaves such a line out")]
+    Missing,
+    /// Nothing that a line has has this name.
+    #[error("unknown key; {}", hint_of_line(*nearest))]
+    UnknownKeyOfLine {
+        /// What has a similar name.
+        nearest: Option<&'static str>,
+    },
+    /// Several lines.
+    #[error("{}", told(.0))]
+    Lines(Vec<PoolFileError>),
     /// No host in it.
     #[error(
         "an empty pool is refused: expected at least one host; to take hosts out, set \"pooled\": \"no\" on them"
@@ -98,10 +127,26 @@ fn hint(nearest: Option<&str>) -> String {
     }
 }
 
+fn hint_of_line(nearest: Option<&str>) -> String {
+    match nearest {
+        Some(key) => format!("did you mean {key:?}?"),
+        None => "a line has \"host\", \"weight\" and \"enabled\"".to_owned(),
+    }
+}
+
+/// Several errors in a line.
+fn told(errors: &[PoolFileError]) -> String {
+    let mut words: Vec<String> = errors.iter().take(MAX_TOLD).map(ToString::to_string).collect();
+    if let Some(more) = errors.len().checked_sub(MAX_TOLD).filter(|more| *more > 0) {
+        words.push(format!("and {more} more"));
+    }
+    format!("{} lines are wrong: {}", errors.len(), words.join("; "))
+}
+
 /// Parses a pool file. `name` is what errors call it. The backends are sorted by host.
 ///
 /// # Errors
-/// The first thing that is wrong, in the order of the file.
+/// The first thing that is wrong, in the order of the file; of a file of lines every line.
 pub fn parse(name: &Path, text: &[u8]) -> Result<Vec<Backend>, PoolFileError> {
     let whole = |problem| PoolFileError { place: Place::whole(name), key: String::new(), problem };
     if text.len() > MAX_BYTES {
@@ -115,6 +160,9 @@ pub fn parse(name: &Path, text: &[u8]) -> Result<Vec<Backend>, PoolFileError> {
         let problem = PoolFileProblem::NotJson("a byte that is no UTF-8".to_owned());
         PoolFileError { place, key: String::new(), problem }
     })?;
+    if lines::is_it(name, text) {
+        return lines::parse(name, text);
+    }
     let root: &RawValue = serde_json::from_str(text).map_err(|error| syntax(name, &error))?;
     Reader { text, document: Document::new(name, text) }.pool(root)
 }
@@ -145,12 +193,15 @@ impl<'t> Reader<'t> {
     fn pool(&self, root: &'t RawValue) -> Result<Vec<Backend>, PoolFileError> {
         let mut backends = BTreeMap::new();
         let mut places = BTreeMap::new();
-        for (key, value) in self.members("", root, ROOT)? {
+        let members = self.members("", root, ROOT)?;
+        let is_pybals = members.iter().any(|(_, value)| self.says_enabled(value));
+        let weight = if is_pybals { WEIGHT_UNSAID_TO_PYBAL } else { WEIGHT_UNSAID };
+        for (key, value) in members {
             let written = self.string("", key)?;
             let host = host(&written)
                 .map_err(|found| self.error("", key, PoolFileProblem::Expected { expected: HOST, found }))?;
             self.once(&mut places, &host, key, || ("", format!("host {host}")))?;
-            backends.insert(host.clone(), self.backend(host, value)?);
+            backends.insert(host.clone(), self.backend(host, value, weight)?);
         }
         if backends.is_empty() {
             return Err(self.error("", root, PoolFileProblem::EmptyPool));
@@ -158,8 +209,14 @@ impl<'t> Reader<'t> {
         Ok(backends.into_values().collect())
     }
 
-    fn backend(&self, host: String, value: &'t RawValue) -> Result<Backend, PoolFileError> {
-        let (mut weight, mut pooled, mut limits) = (1, Admin::Pooled, ConnectionLimits::default());
+    /// Whether a backend is written as PyBal has it.
+    fn says_enabled(&self, value: &'t RawValue) -> bool {
+        let members = serde_json::from_str::<Members<'t>>(value.get());
+        members.is_ok_and(|members| members.0.iter().any(|(key, _)| key.get() == "\"enabled\""))
+    }
+
+    fn backend(&self, host: String, value: &'t RawValue, mut weight: u32) -> Result<Backend, PoolFileError> {
+        let (mut pooled, mut limits) = (Admin::Pooled, ConnectionLimits::default());
         let mut places = BTreeMap::new();
         for (key, value) in self.members(&host, value, BACKEND)? {
             let written = self.string(&host, key)?;
@@ -168,6 +225,7 @@ impl<'t> Reader<'t> {
             match written.as_str() {
                 "weight" => weight = self.weight(&name, value)?,
                 "pooled" => pooled = self.pooled(&name, value)?,
+                "enabled" => pooled = self.enabled(&name, value)?,
                 "upper_threshold" => limits.upper = self.connections(&name, value)?,
                 "lower_threshold" => limits.lower = self.connections(&name, value)?,
                 other => {
@@ -175,6 +233,9 @@ impl<'t> Reader<'t> {
                     return Err(self.error(&name, key, PoolFileProblem::UnknownKey { nearest }));
                 }
             }
+        }
+        if ["pooled", "enabled"].iter().all(|key| places.contains_key(*key)) {
+            return Err(self.error(&host, value, PoolFileProblem::Both));
         }
         if limits.lower > limits.upper {
             return Err(self.error(&host, value, PoolFileProblem::Limits));
@@ -191,6 +252,11 @@ impl<'t> Reader<'t> {
     fn weight(&self, name: &str, value: &RawValue) -> Result<u32, PoolFileError> {
         let weight = value.get().parse().ok().filter(|weight| *weight <= MAX_WEIGHT);
         weight.ok_or_else(|| self.unexpected(name, value, WEIGHT))
+    }
+
+    fn enabled(&self, name: &str, value: &RawValue) -> Result<Admin, PoolFileError> {
+        let read = value.get().parse().map(|enabled: bool| Admin::from(enabled));
+        read.map_err(|_| self.unexpected(name, value, "true or false"))
     }
 
     fn pooled(&self, name: &str, value: &RawValue) -> Result<Admin, PoolFileError> {

@@ -36,12 +36,20 @@ pub struct Reloader {
     inbox: Inbox,
     metrics: Arc<Metrics>,
     running: Mutex<Arc<Config>>,
+    /// Whether the command line has asked for a dry run, whatever a file says.
+    is_dry: bool,
 }
 
 impl Reloader {
     /// A reloader of the file that `running` was read from.
     pub fn new(path: PathBuf, running: Arc<Config>, inbox: Inbox, metrics: Arc<Metrics>) -> Self {
-        Self { path, inbox, metrics, running: Mutex::new(running) }
+        Self { path, inbox, metrics, running: Mutex::new(running), is_dry: false }
+    }
+
+    /// The same for a process whose command line asks for a dry run.
+    #[must_use]
+    pub fn of_dry_run(self, is_dry: bool) -> Self {
+        Self { is_dry, ..self }
     }
 
     /// Reads the configuration and puts it in use. Returns once the engine has taken it.
@@ -69,7 +77,10 @@ impl Reloader {
         let path = self.path.clone();
         let loaded = tokio::task::spawn_blocking(move || config::load(&path)).await;
         let config = match loaded {
-            Ok(Ok(config)) => Arc::new(config),
+            Ok(Ok(mut config)) => {
+                config.daemon.dry_run |= self.is_dry;
+                Arc::new(config)
+            }
             Ok(Err(errors)) => return Err(Refused(errors.iter().map(ToString::to_string).collect())),
             Err(error) => return Err(Refused(vec![format!("reading the configuration: {error}")])),
         };
@@ -99,6 +110,8 @@ fn needs_restart(running: &Config, new: &Config) -> Vec<String> {
         ("lvsd.control_group", old.control_group != now.control_group),
         ("lvsd.http", old.http != now.http),
         ("lvsd.device", old.device != now.device),
+        ("lvsd.dry_run", old.dry_run != now.dry_run),
+        ("pybal.http", running.pybal.http != new.pybal.http),
         ("probes (the whole section)", running.probes != new.probes),
         ("nodes.fib (the whole section)", fib(running) != fib(new)),
         ("nodes (given or not)", running.nodes.is_some() != new.nodes.is_some()),
@@ -131,6 +144,7 @@ fn difference(old: &Config, new: &Config) -> Reloaded {
         settings_changed: old.daemon != new.daemon
             || old.bgp != new.bgp
             || old.nodes != new.nodes
+            || old.pybal != new.pybal
             || (&old.ipvs, old.first_mark) != (&new.ipvs, new.first_mark),
     }
 }

@@ -100,8 +100,21 @@ fn help_names_every_command_and_the_exit_codes() {
         assert!(help.contains(word), "{word} is missing in\n{help}");
     }
     for command in [
-        "status", "depool", "drain", "inactive", "weight", "pool", "confirm", "why", "plan", "simulate",
-        "diff", "resync", "reload", "doctor",
+        "status",
+        "depool",
+        "drain",
+        "inactive",
+        "weight",
+        "pool",
+        "confirm",
+        "why",
+        "plan",
+        "simulate",
+        "diff",
+        "resync",
+        "reload",
+        "doctor",
+        "import-pybal",
     ] {
         let help = text(&run(LVSCTL, &[command, "--help"]).stdout);
         assert!(help.contains(&format!("lvsctl {command}")) && help.contains("Example"), "{help}");
@@ -169,4 +182,62 @@ fn a_drain_without_a_host_does_not_drain_the_balancer() {
     }
     let asked = run(LVSCTL, &["--socket", socket, "drain", "--balancer"]);
     assert_eq!(asked.status.code(), Some(3), "{}", text(&asked.stderr));
+}
+
+const PYBAL: &str = "[global]\nbgp = yes\nbgp-local-asn = 64600\nbgp-peer-address = 10.64.0.251\n\
+                     bgp-nexthop-ipv4 = 10.64.0.1\n[web_80]\nprotocol = tcp\nip = 192.0.2.10\nport = 80\n\
+                     scheduler = wrr\nconfig = file:///etc/pybal/pools/web\nmonitors = ['IdleConnection']\n";
+
+#[test]
+fn a_configuration_of_pybals_becomes_one_that_check_config_takes() {
+    let directory = tempfile::tempdir().unwrap();
+    let pybal = directory.path().join("pybal.conf").display().to_string();
+    fs::write(&pybal, PYBAL).unwrap();
+    let to = directory.path().display().to_string();
+    let output = run(LVSCTL, &["import-pybal", &pybal, "--peer-asn", "65001", "--to", &to]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stdout), "");
+    let file = format!("{to}/lvsd.toml");
+    let end =
+        format!("1 service, 0 things not carried over; look at {file}, then: lvsd check-config {file}\n");
+    assert!(text(&output.stderr).ends_with(&end), "{}", text(&output.stderr));
+    let checked = run(LVSD, &["check-config", &file]);
+    assert_eq!(text(&checked.stdout), format!("{file}: 1 service, no errors\n"));
+    let again = run(LVSCTL, &["import-pybal", &pybal, "--to", &to]);
+    assert_eq!(again.status.code(), Some(7), "what is there is not written over");
+    assert!(text(&again.stderr).contains(&file), "{}", text(&again.stderr));
+}
+
+#[test]
+fn what_pybals_configuration_loses_is_told_with_file_and_line_and_exit_11() {
+    let directory = tempfile::tempdir().unwrap();
+    let pybal = directory.path().join("pybal.conf").display().to_string();
+    fs::write(&pybal, PYBAL).unwrap();
+    let output = run(LVSCTL, &["import-pybal", &pybal]);
+    assert_eq!(output.status.code(), Some(11));
+    let told = text(&output.stderr);
+    assert!(told.contains(&format!("not carried over:\n  {pybal}:4: global.bgp-peer-address: ")), "{told}");
+    assert!(text(&output.stdout).starts_with("# lvsd.toml\n"), "the configuration is there all the same");
+    let output = run(LVSCTL, &["import-pybal", &pybal, "-o", "json"]);
+    assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(11), ""));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((report["lost"][0]["line"].as_u64(), report["services"].as_u64()), (Some(4), Some(1)));
+}
+
+#[test]
+fn a_file_that_is_none_of_pybals_is_refused_line_by_line_with_exit_7() {
+    let directory = tempfile::tempdir().unwrap();
+    let pybal = directory.path().join("pybal.conf").display().to_string();
+    for (content, said) in [
+        ("port\n[web]\n= 1\n", format!("lvsctl: {pybal}:1: expected a [section] first")),
+        ("", format!("lvsctl: {pybal}: no section of a service in it")),
+    ] {
+        fs::write(&pybal, content).unwrap();
+        let output = run(LVSCTL, &["import-pybal", &pybal]);
+        assert_eq!(output.status.code(), Some(7));
+        assert!(text(&output.stderr).starts_with(&said), "{}", text(&output.stderr));
+    }
+    let missing = run(LVSCTL, &["import-pybal", "/nowhere/pybal.conf", "--peer-asn", "65001"]);
+    assert_eq!(missing.status.code(), Some(7));
+    assert_eq!(run(LVSCTL, &["import-pybal", &pybal, "--peer-asn", "r1"]).status.code(), Some(2));
 }

@@ -75,6 +75,9 @@ async fn turn(mut inbox: mpsc::Receiver<Input>) {
                 drop(reply.send(view::status(&state, service.as_deref())));
             }
             Input::Query(Query::Numbers { reply }) => drop(reply.send(numbers(&state))),
+            Input::Query(Query::Pools { which, reply }) => {
+                drop(reply.send(lvsd::core::pybal::pools(&state, &which)));
+            }
             Input::Query(Query::Why { host, reply }) => drop(reply.send(view::why(&state, &host))),
             Input::Query(Query::Plan { config, reply }) => {
                 drop(reply.send(plan::plan(&state, config, now())));

@@ -29,8 +29,12 @@ fn read(path: &str) -> String {
 
 /// The names of metrics between two marks in a text.
 fn metrics(text: &str, mark: char) -> BTreeSet<String> {
+    named("lvsd_", text, mark)
+}
+
+fn named(prefix: &str, text: &str, mark: char) -> BTreeSet<String> {
     let is_name =
-        |word: &&str| word.starts_with("lvsd_") && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+        |word: &&str| word.starts_with(prefix) && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
     text.split(mark).filter(is_name).map(ToOwned::to_owned).collect()
 }
 
@@ -121,6 +125,10 @@ fn every_metric_is_documented_and_every_documented_metric_exists() {
     let made = metrics(&texts.chain([read("src/metrics.rs")]).collect::<String>(), '"');
     assert!(made.len() > 20, "{made:?}");
     assert_eq!(made, metrics(&read("../docs/metrics.md"), '`'));
+    let pybals = named("pybal_", &read("src/metrics/pybal.rs"), '"');
+    let documented = named("pybal_", &read("../docs/metrics.md"), '`');
+    let not_there = "pybal_monitor_proxyfetch_request_duration_seconds".to_owned();
+    assert_eq!(pybals.into_iter().chain([not_there]).collect::<BTreeSet<_>>(), documented);
 }
 
 #[test]
@@ -138,6 +146,7 @@ fn every_setting_is_documented() {
         "[[nodes.pool]]\nx = 1\n",
         "[[nodes.listen]]\nx = 1\n",
         "[probes]\nx = 1\n",
+        "[pybal]\nx = 1\n",
         "[[probes.segment]]\nx = 1\n",
         "[bgp]\n[[bgp.peer]]\n[[bgp.peer.import]]\nx = 1\n",
         "[bgp]\n[[bgp.peer]]\n[[bgp.peer.export]]\nx = 1\n",

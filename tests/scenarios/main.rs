@@ -17,6 +17,7 @@ mod operator;
 mod other_routers;
 mod paths;
 mod pool_files;
+mod pybal;
 mod recordings;
 mod reflector;
 mod reloads;
@@ -99,6 +100,7 @@ const SCENARIOS: &[Scenario] = &named![
     service_manager::systemd_hears_ready_when_it_serves_then_watchdog_and_stopping,
     names::names_that_hang_delay_no_check_and_nothing_that_an_operator_does,
     pool_files::a_pool_file_is_followed_and_a_broken_one_changes_nothing,
+    pybal::a_dry_run_agrees_with_pybals_table_and_the_switch_changes_no_server,
     vip_checks::a_server_that_lost_the_vip_passes_direct_checks_and_leaves_by_those_to_the_vip,
     vip_checks::while_the_probe_namespace_is_not_served_verdicts_stay_and_then_go_on,
     vip_checks::a_server_that_answers_arp_or_nd_for_a_vip_is_named_by_doctor,

@@ -4,14 +4,16 @@ pub mod bgp;
 pub mod control;
 pub mod http;
 pub mod messages;
+mod pybal;
 
 use crate::core::action::Refusal;
 use crate::core::nodes::sessions;
 use crate::core::nodes::view::NodesView;
+use crate::core::pybal::Which;
 use crate::core::view::{BfdView, PeerView, ProbesView, Status, Why};
 use crate::engine::{Gone, Inbox};
 use crate::exec::checks::Watcher;
-use crate::metrics::{Metrics, Page, Sources};
+use crate::metrics::{Metrics, Page, Pybal, Sources};
 use crate::reload::Reloader;
 use ::bgp::speaker::{Refused, Statuses};
 use std::sync::Arc;
@@ -113,7 +115,10 @@ impl Context {
         let (checks, probes) = (self.checks.snapshot().await, self.probes());
         let (checks, probes) = (checks.as_ref(), probes.as_ref());
         let sources = Sources { peers: &peers, refused: &refused, checks, probes };
-        Ok(self.metrics.page(numbers, &sources)?)
+        let page = self.metrics.page(numbers, &sources)?;
+        let bgp = self.bgp.as_ref().map(|looks| (looks.local_asn, &peers));
+        let pools = self.inbox.pools(Which::Measured).await?;
+        Ok(page.followed_by(pools.map(|pools| Pybal::new(pools, checks, bgp))))
     }
 }
 

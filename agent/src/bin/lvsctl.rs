@@ -13,6 +13,7 @@ use lvsd::ctl::announcements::{self, Said};
 use lvsd::ctl::arguments::{Arguments, Calico, Command, Drain, Note, Output};
 use lvsd::ctl::bgp::{self, Bgp, Direction};
 use lvsd::ctl::client::{Client, ClientError};
+use lvsd::ctl::import::{self, ImportPybal};
 use lvsd::ctl::render;
 use lvsd::doctor;
 use lvsd::exec::ipvs::Comparison;
@@ -31,6 +32,9 @@ const DIFFERS: u8 = 9;
 
 /// `lvsctl drain --balancer --wait` has seen packets to the end.
 const STILL_BUSY: u8 = 10;
+
+/// `lvsctl import-pybal` could not carry everything over.
+const NOT_CARRIED_OVER: u8 = 11;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -161,8 +165,20 @@ async fn run(arguments: &Arguments) -> Result<Printed, ClientError> {
             let reloaded: Reloaded = client.post("/v1/reload", &()).await?;
             show(output, &reloaded, render::reloaded)
         }
+        Command::ImportPybal(arguments) => import_pybal(arguments, output),
         Command::Doctor { verbose, config } => examine(arguments, *verbose, config.as_deref()).await,
     }
+}
+
+/// `lvsctl import-pybal`: the configuration for programs, what is said of it for people.
+fn import_pybal(arguments: &ImportPybal, output: Output) -> Result<Printed, ClientError> {
+    let told = import::run(arguments)?;
+    let code = if told.imported.lost.is_empty() { 0 } else { NOT_CARRIED_OVER };
+    let printed = show(output, &told.imported, |_| told.configuration.clone().unwrap_or_default())?;
+    if matches!(output, Output::Table) {
+        eprint!("{}", told.report);
+    }
+    Ok(Printed { code, ..printed })
 }
 
 /// This host's name, without its domain.

@@ -1,7 +1,7 @@
 //! `[lvsd]`, the daemon's own settings.
 
 use super::model::Daemon;
-use super::value::duration_or;
+use super::value::{boolean, duration_or};
 use super::walk::{Node, Section};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::ffi::OsStrExt;
@@ -18,6 +18,7 @@ const KEYS: &[&str] = &[
     "shutdown_delay",
     "resolve_interval",
     "control_group",
+    "dry_run",
 ];
 
 /// The longest path of a unix socket: `sun_path` of `struct sockaddr_un` with its NUL, unix(7).
@@ -50,6 +51,7 @@ impl Default for Daemon {
             shutdown_delay: Duration::from_secs(2),
             resolve_interval: Duration::from_secs(30),
             control_group: None,
+            dry_run: false,
         }
     }
 }
@@ -81,6 +83,7 @@ pub(super) fn read(node: &Node<'_>) -> Daemon {
         http: section.get("http").and_then(|node| http(&node)).unwrap_or(default.http),
         device: section.get("device").and_then(|node| device(&node)).unwrap_or(default.device),
         control_group: section.get("control_group").and_then(|node| group(&node)),
+        dry_run: section.get("dry_run").and_then(|node| boolean(&node)).unwrap_or_default(),
     }
 }
 

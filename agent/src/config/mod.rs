@@ -6,7 +6,7 @@
 //! files ─▶ pieces    each service's part by itself, the whole where something is wrong
 //!       ─▶ document  TOML with places, syntax errors, keys given twice
 //!       ─▶ walk      a cursor over it that collects errors, names unknown keys
-//!       ─▶ daemon, bgp, nodes, probes, source, service (backends, checks, canary), each from its table; value, host: single settings
+//!       ─▶ daemon, bgp, nodes, probes, pybal, source, service (backends, checks, canary), each from its table; value, host: single settings
 //!       ─▶ across    what only all files together show
 //!       ─▶ compact   what is equal is there once
 //!       ─▶ Config
@@ -34,6 +34,7 @@ mod pieces;
 mod policy;
 mod pool;
 mod probes;
+mod pybal;
 mod scheduling;
 mod secret;
 mod service;
@@ -55,6 +56,7 @@ pub use model::{
 pub use nodes::{BlockCheck, IpPool, Node, NodeListen, NodeMode, NodeRoutes, Nodes};
 pub use parse::{parse, parse_from, parse_with};
 pub use probes::MARKS;
+pub use pybal::{Pybal, PybalNames};
 pub use secret::Secret;
 pub use source::{Endpoint, EtcdSettings, EtcdVersion, HttpSettings, Login, SourceSettings, TlsFiles};
 pub use threshold::{Threshold, ThresholdError};

@@ -2,7 +2,7 @@
 
 mod pool;
 
-use super::{Attributes, Canary, Place, Route, Secret, SourceSettings, Threshold, Vip};
+use super::{Attributes, Canary, Place, Pybal, PybalNames, Route, Secret, SourceSettings, Threshold, Vip};
 use bgp::policy::{ExportFilter, Import, Overrides};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,6 +40,9 @@ pub struct Config {
     /// The peer of a cluster's nodes, `[nodes]`; without it no route is taken from anybody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nodes: Option<super::Nodes>,
+    /// What was written for PyBal and goes on finding it, `[pybal]`.
+    #[serde(default, skip_serializing_if = "Pybal::is_default")]
+    pub pybal: Pybal,
 }
 
 /// Where checks come from that go to a server by a VIP.
@@ -140,6 +143,9 @@ pub struct Daemon {
     pub resolve_interval: Duration,
     /// Unix group that may read over the control socket, besides root.
     pub control_group: Option<String>,
+    /// Whether everything is done but write: to the kernel, to routers, to the disk.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
 }
 
 /// The BGP speaker.
@@ -346,6 +352,9 @@ pub struct Service {
     /// What shows whether IPVS forwards for it; it decides about no backend.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub canary: Option<Canary>,
+    /// PyBal's names for its pools; its own for both families as one when there are none.
+    #[serde(default, skip_serializing_if = "PybalNames::is_empty")]
+    pub pybal_names: PybalNames,
     /// Where the service is defined.
     pub origin: Place,
 }
@@ -357,6 +366,12 @@ impl Service {
             (ipvs::Family::V6, Some(persistence)) => self.scheduler.clone().with_persistence(persistence),
             (ipvs::Family::V4 | ipvs::Family::V6, _) => self.scheduler.clone(),
         }
+    }
+
+    /// The names that its pools have for those who know PyBal.
+    pub fn names_of_pools(&self) -> impl Iterator<Item = &str> {
+        let own = self.pybal_names.is_empty().then_some(&*self.name);
+        self.pybal_names.keys().map(|name| &**name).chain(own)
     }
 
     /// The kernel's key of it on one of its VIPs. With a firewall mark all VIPs of a family have the same.

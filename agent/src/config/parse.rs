@@ -7,14 +7,16 @@ use super::pieces::split;
 use super::service::Listeners;
 use super::twice::Seen;
 use super::walk::{Files, Node, ReadFile, Run, root};
-use super::{ConfigError, attributes, bgp, canary, daemon, kernel, nodes, probes, service, source, vip};
+use super::{
+    ConfigError, attributes, bgp, canary, daemon, kernel, nodes, probes, pybal, service, source, vip,
+};
 use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use toml::de::DeValue;
 
-const KEYS: &[&str] = &["lvsd", "ipvs", "bgp", "nodes", "probes", "source", "service", "vip"];
+const KEYS: &[&str] = &["lvsd", "ipvs", "bgp", "nodes", "probes", "pybal", "source", "service", "vip"];
 
 /// Parses and validates the files' text as one configuration. Each file is given with the name that errors and
 /// relative paths are to have; the first is the main one, which only the order of errors shows. Files that settings name
@@ -120,6 +122,7 @@ impl<'a> Across<'a> {
         attributes::check_contradictions(config, run);
         canary::check_marks(config, run);
         source::check_strangers(config, run);
+        pybal::check_names(config, run);
         self.nodes.iter().for_each(|node| nodes::check_speaker(config, node));
     }
 }
@@ -153,6 +156,7 @@ impl Default for Reader {
                 ipvs: Default::default(),
                 bgp: None,
                 probes: None,
+                pybal: Default::default(),
                 first_mark: canary::default_first_mark(),
                 nodes: None,
                 services: Default::default(),
@@ -189,6 +193,9 @@ impl Reader {
         }
         if let Some(node) = section.get("probes").filter(|node| self.alone(node, "probes")) {
             self.config.probes = probes::read(&node);
+        }
+        if let Some(node) = section.get("pybal").filter(|node| self.alone(node, "pybal")) {
+            self.config.pybal = pybal::read(&node);
         }
         for (name, node) in section.get("source").and_then(|node| node.entries()).unwrap_or_default() {
             if self.sources.first_key(&node, &name.to_owned(), || format!("source {name}")) {

@@ -6,7 +6,7 @@ use super::threshold::Threshold;
 use super::twice::Seen;
 use super::value::{boolean, duration_or, is_name, port, vip};
 use super::walk::{Node, Section};
-use super::{Problem, attributes, canary, check, forwarding, pool, scheduling};
+use super::{Problem, attributes, canary, check, forwarding, pool, pybal, scheduling};
 use ipvs::{Family, Forward, Protocol, ServiceKey};
 use std::net::IpAddr;
 use std::num::NonZeroU32;
@@ -39,6 +39,7 @@ const KEYS: &[&str] = &[
     "canary",
     "addresses",
     "route",
+    "pybal_names",
 ];
 
 const NAME: &str = "a name of 1 to 64 of a-z, 0-9, \"_\", \".\" and \"-\", the first a letter or digit";
@@ -95,6 +96,7 @@ pub(super) fn read(node: &Node<'_>, name: &str, listeners: &mut Listeners) -> Op
     let pool = pool::read(&section, scheduler.as_ref().map(|(service, _)| service), addresses);
     let checks = check::read(&section);
     let route = attributes::route(&section);
+    let pybal_names = pybal::names(&section);
     let canary = section.get("canary").and_then(|node| canary::read(&node, section.get("fwmark").is_some()));
     let ((pool, addresses), (scheduler, persistence_ipv6)) = (pool?, scheduler?);
     let (forward, backend_port) = forwarding?;
@@ -126,6 +128,7 @@ pub(super) fn read(node: &Node<'_>, name: &str, listeners: &mut Listeners) -> Op
         checks,
         route,
         canary,
+        pybal_names,
         origin: node.key_place(),
     })
 }

@@ -167,6 +167,8 @@ pub struct Pool {
     pub members: BTreeMap<Arc<str>, Member>,
     /// Former members that still may have connections.
     pub draining: BTreeMap<DestinationKey, Draining>,
+    /// How often one that was down was kept for the threshold.
+    pub held: u64,
 }
 
 /// A member whose standing changed.
@@ -208,6 +210,7 @@ impl Pool {
             let from = member.decision.standing;
             if member.take(decision, service.slow_start, now) {
                 let (host, address) = (host.clone(), member.address);
+                self.held += u64::from(decision.standing == Standing::HeldThoughDown);
                 changes.push(Change { host, address, from, to: decision.standing });
             }
         }

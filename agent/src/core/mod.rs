@@ -38,6 +38,7 @@ mod outcome;
 pub mod path;
 pub mod plan;
 pub mod pool;
+pub mod pybal;
 pub mod ramp;
 pub mod saved;
 pub mod settings;

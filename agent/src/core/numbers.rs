@@ -17,6 +17,8 @@ use std::sync::Arc;
 pub struct Numbers {
     /// Whether routes have been set.
     pub is_ready: bool,
+    /// Whether nothing is written.
+    pub is_dry: bool,
     /// Whether an operator has drained the whole balancer.
     pub is_drained: bool,
     /// VIPs of which an operator has said something.
@@ -94,6 +96,7 @@ pub struct BackendNumbers {
 pub fn numbers(state: &State) -> Numbers {
     Numbers {
         is_ready: state.is_ready(),
+        is_dry: state.config.as_ref().is_some_and(|config| config.daemon.dry_run),
         is_drained: state.saved.drained.is_some(),
         vip_words: state.saved.vips.len(),
         failed_names: state.inventory.failed_names(),

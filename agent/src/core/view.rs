@@ -25,6 +25,9 @@ use std::collections::BTreeMap;
 pub struct Status {
     /// Whether routes have been set.
     pub ready: bool,
+    /// Whether nothing is written: to the kernel, to routers, to the disk.
+    #[serde(default)]
+    pub dry_run: bool,
     /// `starting`, `running` or `stopping`.
     pub phase: String,
     /// Since when a configuration is in use.
@@ -283,6 +286,7 @@ pub fn status(state: &State, only: Option<&str>) -> Result<Status, String> {
     });
     Ok(Status {
         ready: state.is_ready(),
+        dry_run: state.config.as_ref().is_some_and(|config| config.daemon.dry_run),
         phase: match state.phase {
             Phase::Starting => "starting",
             Phase::Running { .. } => "running",

@@ -2,6 +2,7 @@
 
 use super::announcements::{self, Said};
 use super::bgp::Bgp;
+use super::import::ImportPybal;
 use crate::core::nodes::bgppeer;
 use crate::core::saved::SetWeight;
 use bgp::Prefix;
@@ -37,7 +38,8 @@ Exit codes:
   7  the configuration has errors, the old one goes on
   8  something on this host is to be changed (lvsctl doctor)
   9  the kernel is not as lvsd wants it (lvsctl diff)
-  10 packets still came when the wait was over (lvsctl drain --balancer --wait)";
+  10 packets still came when the wait was over (lvsctl drain --balancer --wait)
+  11 not everything could be carried over (lvsctl import-pybal)";
 
 /// How an answer is printed.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -170,6 +172,11 @@ pub enum Command {
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
+    /// Make lvsd's configuration of PyBal's, and say line by line what could not be carried over (exit 11).
+    #[command(
+        after_help = "Examples:\n  lvsctl import-pybal /etc/pybal/pybal.conf --peer-asn 64600 > lvsd.toml\n  lvsctl import-pybal --peer-asn 10.64.0.251=65001 --peer-asn 10.64.0.252=65002 --to /etc/lvsd"
+    )]
+    ImportPybal(ImportPybal),
 }
 
 /// `lvsctl calico …`.

@@ -4,6 +4,7 @@ pub mod announcements;
 pub mod arguments;
 pub mod bgp;
 pub mod client;
+pub mod import;
 pub mod render;
 
 /// A name as a part of a path, query or file name (RFC 3986 §2.1).

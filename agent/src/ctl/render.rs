@@ -60,6 +60,11 @@ pub fn status(status: &Status, paint: Paint) -> String {
     let mut text = String::new();
     let phase = if status.ready { paint.good(&status.phase) } else { paint.odd(&status.phase) };
     line(&mut text, format_args!("lvsd is {phase}, configured {}", ago(status.since)));
+    if status.dry_run {
+        let what =
+            "dry run: nothing is written to the kernel, no VIP gets its address and no router is told of it";
+        line(&mut text, format_args!("{} {what}", paint.odd("!")));
+    }
     if let Some(drain) = &status.drain {
         let stage = match drain.stage.as_str() {
             "leaving" => "being drained, routers are asked to prefer others",
@@ -362,7 +367,7 @@ pub fn simulation(simulation: &Simulation, paint: Paint) -> String {
 /// `lvsctl diff` and `lvsctl resync`.
 pub fn comparison(comparison: &Comparison) -> String {
     let mut text = String::new();
-    let Comparison { differences, repaired, failures, foreign, .. } = comparison;
+    let Comparison { differences, repaired, failures, foreign, weightless, .. } = comparison;
     match (differences.len(), repaired) {
         (0, _) => line(&mut text, format_args!("the kernel is as lvsd wants it")),
         (count, true) => line(&mut text, format_args!("{count} differences, repaired:")),
@@ -370,6 +375,14 @@ pub fn comparison(comparison: &Comparison) -> String {
     }
     differences.iter().for_each(|each| line(&mut text, format_args!("  {each}")));
     failures.iter().for_each(|each| line(&mut text, format_args!("! the kernel refused: {each}")));
+    if let (count @ 1.., Some(first)) = (weightless.len(), weightless.first()) {
+        line(
+            &mut text,
+            format_args!(
+                "  no difference: {count} servers with weight 0 that would be added, such as: {first}"
+            ),
+        );
+    }
     foreign.iter().for_each(|each| line(&mut text, format_args!("  not lvsd's, left alone: {each}")));
     text
 }

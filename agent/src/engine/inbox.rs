@@ -7,6 +7,7 @@ use crate::core::event::Command;
 use crate::core::nodes::view::{NodesView, RouteView};
 use crate::core::numbers::Numbers;
 use crate::core::plan::{Plan, Simulation};
+use crate::core::pybal::{Pool, Which};
 use crate::core::view::{Status, Why};
 use crate::exec::ipvs::Comparison;
 use bgp::Prefix;
@@ -49,6 +50,13 @@ pub enum Query {
     Numbers {
         /// Where the answer goes.
         reply: oneshot::Sender<Numbers>,
+    },
+    /// How are the pools, as PyBal names and shows them?
+    Pools {
+        /// Which.
+        which: Which,
+        /// Where the answer goes; nothing when there is no such name, or metrics are not to have them.
+        reply: oneshot::Sender<Option<Vec<Pool>>>,
     },
     /// Why is a host in or out?
     Why {
@@ -131,6 +139,11 @@ impl Inbox {
     /// Asks for everything in numbers.
     pub async fn numbers(&self) -> Result<Numbers, Gone> {
         self.ask(|reply| Input::Query(Query::Numbers { reply })).await
+    }
+
+    /// Asks for pools as PyBal names and shows them; nothing when there is no such name, or metrics are not to have them.
+    pub async fn pools(&self, which: Which) -> Result<Option<Vec<Pool>>, Gone> {
+        self.ask(|reply| Input::Query(Query::Pools { which, reply })).await
     }
 
     /// Asks why a host is in or out.

@@ -17,7 +17,7 @@ pub use inbox::{Gone, INBOX, Inbox, Input, Query};
 
 use crate::core::event::Request;
 use crate::core::numbers::numbers;
-use crate::core::{Action, Event, State, nodes, plan, step, view};
+use crate::core::{Action, Event, State, nodes, plan, pybal, step, view};
 use crate::exec::{addresses, checks, fib, ipvs, paths, routes, saver, snapshots};
 use crate::metrics::Metrics;
 use crate::record::recorder::Recorder;
@@ -247,6 +247,7 @@ impl Engine {
                 drop(reply.send(view::status(&self.state, service.as_deref())))
             }
             Query::Numbers { reply } => drop(reply.send(numbers(&self.state))),
+            Query::Pools { which, reply } => drop(reply.send(pybal::pools(&self.state, &which))),
             Query::Why { host, reply } => drop(reply.send(view::why(&self.state, &host))),
             Query::Plan { config, reply } => {
                 drop(reply.send(plan::plan(&self.state, config, self.clock.now())));

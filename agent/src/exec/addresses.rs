@@ -3,7 +3,7 @@
 //! Everything on that device is ours, save the link-local address that the kernel gives it; nothing on any other
 //! device is looked at.
 
-use super::Backoff;
+use super::{Backoff, Mode};
 use crate::core::Event;
 use crate::engine::Inbox;
 use futures_util::TryStreamExt;
@@ -24,16 +24,17 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Starts the executor for a device, which it makes when the first addresses are wanted. What the device has
+    /// Starts the executor for a device, which it makes when the first addresses are wanted; in a dry run it says that they
+    /// are there. What the device has
     /// already is reported at once.
     ///
     /// # Errors
     /// When no netlink socket can be had.
-    pub fn spawn(device: String, inbox: Inbox) -> std::io::Result<Self> {
+    pub fn spawn(device: String, inbox: Inbox, mode: Mode) -> std::io::Result<Self> {
         let (connection, rtnetlink, _) = rtnetlink::new_connection()?;
         let (wanted, wanted_rx) = watch::channel(None);
         let read = Arc::new(Notify::new());
-        let executor = Executor { rtnetlink, device, inbox, reported: None, backoff: Backoff::new() };
+        let executor = Executor { rtnetlink, device, inbox, mode, reported: None, backoff: Backoff::new() };
         let notified = Arc::clone(&read);
         let task = tokio::spawn(async move {
             // The connection is the socket's driver; it ends with the executor.
@@ -65,6 +66,7 @@ struct Executor {
     rtnetlink: Rtnetlink,
     device: String,
     inbox: Inbox,
+    mode: Mode,
     reported: Option<(BTreeSet<IpAddr>, Vec<String>)>,
     backoff: Backoff,
 }
@@ -98,6 +100,9 @@ impl Executor {
 
     /// Brings the device to what is wanted. Gives what it has, and what went wrong.
     async fn round(&self, want: Option<&BTreeSet<IpAddr>>) -> (BTreeSet<IpAddr>, Vec<String>) {
+        if let Some(want) = want.filter(|_| self.mode.is_dry()) {
+            return (want.clone(), Vec::new());
+        }
         let index = match self.device_index(want.is_some_and(|want| !want.is_empty())).await {
             Ok(Some(index)) => index,
             Ok(None) => return (BTreeSet::new(), Vec::new()),

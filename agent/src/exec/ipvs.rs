@@ -5,13 +5,13 @@
 
 mod beside;
 
-use super::Backoff;
+use super::{Backoff, Mode};
 use crate::core::Event;
 use crate::core::action::WantedTable;
 use crate::core::event::ConnectionCount;
 use crate::engine::Inbox;
 use crate::metrics::Metrics;
-use beside::Beside;
+use beside::{Beside, Settled};
 use ipvs::{Connections, DaemonRole, Ipvs, Op, ServiceKey, Snapshot, Table, Weight, diff, settled};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -33,7 +33,7 @@ pub struct Handle {
 
 impl Handle {
     /// Starts the executor. It reads the kernel's table at once and reports it.
-    pub fn spawn(ipvs: Ipvs, inbox: Inbox, metrics: Arc<Metrics>) -> Self {
+    pub fn spawn(ipvs: Ipvs, inbox: Inbox, metrics: Arc<Metrics>, mode: Mode) -> Self {
         let (wanted, wanted_rx) = watch::channel(None);
         let read = Arc::new(Notify::new());
         let done = Arc::new(AtomicU64::new(0));
@@ -41,6 +41,7 @@ impl Handle {
             ipvs,
             inbox,
             metrics,
+            mode,
             done: Arc::clone(&done),
             have: None,
             reported: None,
@@ -114,6 +115,10 @@ pub struct Comparison {
     pub failures: Vec<String>,
     /// Services that are not ours, and are left alone.
     pub foreign: Vec<String>,
+    /// In a dry run: servers that would be added with weight 0, which get no connections and which whoever writes the table
+    /// need not have. They are no differences.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub weightless: Vec<String>,
     /// What goes through our services.
     #[serde(default)]
     pub traffic: Traffic,
@@ -160,6 +165,7 @@ struct Executor {
     ipvs: Ipvs,
     inbox: Inbox,
     metrics: Arc<Metrics>,
+    mode: Mode,
     /// The kernel's table, unless it is unknown.
     have: Option<Table>,
     /// What was last reported: our services in the kernel, sync daemons, and refusals.
@@ -225,11 +231,14 @@ impl Executor {
         }
         let (Some(want), Some(have)) = (want, self.have.take()) else { return Ok(()) };
         let Applied { have, mut failures, mut is_new, done } = self.apply(have, &want.table).await?;
-        let beside = self.beside.settle(&self.ipvs, &want.table.settings, is_reread).await?;
+        let beside = match self.mode {
+            Mode::Live => self.beside.settle(&self.ipvs, &want.table.settings, is_reread).await?,
+            Mode::DryRun => Settled::default(),
+        };
         is_new |= !beside.done.is_empty();
         failures.extend(beside.failures);
         // What was in step before and is not as it was read was changed by somebody else.
-        if is_reread && want.number == self.in_step {
+        if is_reread && want.number == self.in_step && !self.mode.is_dry() {
             self.repaired(&done, &beside.done);
         }
         self.in_step = want.number;
@@ -252,6 +261,11 @@ impl Executor {
 
     /// Reads the kernel, compares, and repairs if asked to.
     async fn compare(&mut self, want: Option<&Wanted>, repair: bool) -> Result<Comparison, Failed> {
+        if repair && self.mode.is_dry() {
+            return Err(Failed::Refused(
+                "lvsd runs dry and writes nothing: lvsctl diff says what it would do".into(),
+            ));
+        }
         let snapshot = self.ipvs.dump().await?;
         let Some(want) = want.map(|want| &want.table) else {
             return Err(Failed::Refused("nothing is wanted yet: lvsd is starting".into()));
@@ -259,7 +273,10 @@ impl Executor {
         let is_foreign = |key: &&ServiceKey| !want.table.contains_key(key) && !want.owned.contains(key);
         let ops = diff(&snapshot.table, &want.table, &want.owned);
         let beside = self.beside.compare(&self.ipvs, &want.settings).await?;
+        let is_weightless = |op: &Op| self.mode.is_dry() && adds_weightless(op);
+        let (weightless, ops): (Vec<Op>, Vec<Op>) = ops.into_iter().partition(is_weightless);
         let mut comparison = Comparison {
+            weightless: weightless.iter().map(ToString::to_string).collect(),
             differences: ops.iter().map(ToString::to_string).chain(beside).collect(),
             foreign: snapshot.table.keys().filter(is_foreign).map(ToString::to_string).collect(),
             traffic: Traffic::of(&snapshot, |key| !is_foreign(&key)),
@@ -283,6 +300,10 @@ impl Executor {
         let ops = diff(&have, &want.table, &want.owned);
         if ops.is_empty() {
             return Ok(Applied { have, failures: Vec::new(), is_new: false, done: Done::default() });
+        }
+        if self.mode.is_dry() {
+            let have = settled(&have, &want.table, &want.owned);
+            return Ok(Applied { have, failures: Vec::new(), is_new: true, done: Done::default() });
         }
         let is_new = ops.iter().any(|op| matches!(op, Op::NewService { .. } | Op::DeleteService { .. }));
         let ops = keep_slots(ops, &want.nominal);
@@ -357,6 +378,11 @@ impl Executor {
             self.inbox.event(Event::KernelSynced { services, daemons, failures }).await;
         }
     }
+}
+
+/// Whether it adds a server that gets no connections.
+fn adds_weightless(op: &Op) -> bool {
+    matches!(op, Op::NewDestination { destination, .. } if destination.weight == Weight::ZERO)
 }
 
 /// Whether a service is ours and the kernel has it as it is wanted, its scheduler included: without one it serves

@@ -24,6 +24,22 @@ const RETRY_MIN: Duration = Duration::from_millis(250);
 /// The longest pause: what an operator mends is taken up within this time.
 const RETRY_MAX: Duration = Duration::from_secs(30);
 
+/// Whether executors write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// They do.
+    Live,
+    /// They read, and report as if they had written.
+    DryRun,
+}
+
+impl Mode {
+    /// Whether nothing is written.
+    pub fn is_dry(self) -> bool {
+        self == Self::DryRun
+    }
+}
+
 /// Growing pauses between attempts.
 #[derive(Debug)]
 struct Backoff(Duration);

@@ -25,8 +25,8 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Starts a writer of this file.
-    pub fn spawn(path: PathBuf) -> Self {
+    /// Starts a writer of this file; without one, as in a dry run, nothing is kept.
+    pub fn spawn(path: Option<PathBuf>) -> Self {
         let (states, states_rx) = watch::channel((0, Saved::default()));
         let (written_tx, written) = watch::channel(Written::default());
         Self { states, written, asked: 0, task: tokio::spawn(run(path, states_rx, written_tx)) }
@@ -64,10 +64,18 @@ impl Handle {
     }
 }
 
-async fn run(path: PathBuf, mut states: watch::Receiver<(u64, Saved)>, written: watch::Sender<Written>) {
+async fn run(
+    path: Option<PathBuf>,
+    mut states: watch::Receiver<(u64, Saved)>,
+    written: watch::Sender<Written>,
+) {
     // A last state is seen also when who sent it has gone.
     while states.changed().await.is_ok() {
         let ((number, saved), path) = (states.borrow_and_update().clone(), path.clone());
+        let Some(path) = path else {
+            written.send_replace(Written { number, error: None });
+            continue;
+        };
         let result = match tokio::task::spawn_blocking(move || state_file::save(&path, &saved)).await {
             Ok(result) => result.map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),
@@ -94,7 +102,7 @@ mod tests {
     async fn what_is_overtaken_is_not_written_and_the_last_always_is() {
         let directory = tempfile::tempdir().unwrap();
         let path = state_file::path(directory.path());
-        let mut saver = Handle::spawn(path.clone());
+        let mut saver = Handle::spawn(Some(path.clone()));
         // The task that writes has not had its turn yet.
         let numbers: Vec<u64> = (1..=1000).map(|number| saver.save(owning(number))).collect();
         assert_eq!(numbers, (1..=1000).collect::<Vec<_>>());

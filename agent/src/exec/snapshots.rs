@@ -59,8 +59,8 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Starts a writer of this directory.
-    pub fn spawn(directory: PathBuf) -> Self {
+    /// Starts a writer of this directory; without one, as in a dry run, nothing is kept.
+    pub fn spawn(directory: Option<PathBuf>) -> Self {
         let (wanted, receiver) = watch::channel(Snapshots::new());
         Self { wanted, task: tokio::spawn(run(directory, receiver)) }
     }
@@ -79,8 +79,9 @@ impl Handle {
     }
 }
 
-async fn run(directory: PathBuf, mut wanted: watch::Receiver<Snapshots>) {
+async fn run(directory: Option<PathBuf>, mut wanted: watch::Receiver<Snapshots>) {
     let mut written = None;
+    let Some(directory) = directory else { return };
     // When the sender is gone, what it set last is still seen as a change first.
     while wanted.changed().await.is_ok() {
         let now = wanted.borrow_and_update().clone();
@@ -184,7 +185,7 @@ mod tests {
         let directory = directory(place.path());
         let etcd =
             PoolId::Remote { source: "conftool".into(), query: Query::Path("eqiad/cache/text".into()) };
-        let handle = Handle::spawn(directory.clone());
+        let handle = Handle::spawn(Some(directory.clone()));
         handle.set(snapshots(&[(file("/pools/a.json"), 1), (file("/pools/b.json"), 2), (etcd.clone(), 4)]));
         tokio::time::timeout(Duration::from_secs(30), async {
             while load(&directory).iter().count() < 3 {
@@ -197,7 +198,7 @@ mod tests {
         handle.set(second.clone());
         handle.finish().await;
         assert_eq!(load(&directory), second);
-        let again = Handle::spawn(directory.clone());
+        let again = Handle::spawn(Some(directory.clone()));
         again.set(Snapshots::new());
         again.finish().await;
         assert_eq!(load(&directory), Snapshots::new());

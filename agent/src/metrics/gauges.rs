@@ -178,6 +178,8 @@ fn daemon(make: &Make, numbers: &Numbers) -> Result<(), Error> {
     build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1.0);
     let help = "Whether routes have been set and it is not stopping.";
     make.one("lvsd_ready", help, flag(numbers.is_ready))?;
+    let help = "Whether nothing is written to the kernel, to routers and to the disk.";
+    make.one("lvsd_dry_run", help, flag(numbers.is_dry))?;
     let help = "Whether an operator has drained the whole balancer.";
     make.one("lvsd_drained", help, flag(numbers.is_drained))?;
     make.one(

@@ -1,6 +1,7 @@
 //! The part of the page that grows with the services, written piece by piece: the page of ten thousand is some 25 MB, and
 //! is never in memory as a whole.
 
+use super::pybal::Pybal;
 use crate::core::numbers::{BackendNumbers, Numbers, PoolNumbers, ServiceNumbers};
 use std::fmt::Write as _;
 
@@ -37,6 +38,8 @@ pub struct Page {
     /// The family that is being written, and how many of its services or VIPs are.
     current: Option<(&'static Family, usize)>,
     numbers: Numbers,
+    /// What comes last.
+    last: Option<Pybal>,
 }
 
 impl std::fmt::Debug for Family {
@@ -47,7 +50,13 @@ impl std::fmt::Debug for Family {
 
 impl Page {
     pub(super) fn new(head: String, families: &'static [Family], numbers: Numbers) -> Self {
-        Self { head: Some(head), families: families.iter(), current: None, numbers }
+        Self { head: Some(head), families: families.iter(), current: None, numbers, last: None }
+    }
+
+    /// The same, and then this.
+    #[must_use]
+    pub fn followed_by(self, last: Option<Pybal>) -> Self {
+        Self { last, ..self }
     }
 
     /// Writes what fits of the current family; false when there is none left.
@@ -88,7 +97,7 @@ impl Iterator for Page {
         }
         let mut text = String::with_capacity(PIECE + PIECE / 8);
         while text.len() < PIECE && self.write(&mut text) {}
-        (!text.is_empty()).then_some(text)
+        if text.is_empty() { self.last.as_mut()?.next() } else { Some(text) }
     }
 }
 

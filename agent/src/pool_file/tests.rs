@@ -43,6 +43,29 @@ fn a_pool_is_read_and_sorted_by_host() {
 }
 
 #[test]
+fn pybals_json_is_read_as_it_is() {
+    let text = r#"{
+        "cp1.example.org": {"enabled": true, "weight": 5},
+        "cp2.example.org": {"enabled": false},
+        "cp3.example.org": {}
+    }"#;
+    let expected = vec![
+        backend("cp1.example.org", 5, Admin::Pooled),
+        backend("cp2.example.org", 10, Admin::Depooled),
+        backend("cp3.example.org", 10, Admin::Pooled),
+    ];
+    assert_eq!(read(text), Ok(expected));
+    assert_eq!(
+        refused(r#"{"rs1": {"enabled": "yes"}}"#),
+        "pools/web.json:1:21: rs1.enabled: expected true or false, found \"yes\""
+    );
+    assert_eq!(
+        refused(r#"{"rs1": {"enabled": true, "pooled": "no"}}"#),
+        "pools/web.json:1:9: rs1: enabled and pooled say the same: give one of them"
+    );
+}
+
+#[test]
 fn a_half_written_file_says_where_it_ends() {
     assert_eq!(
         refused("{\n  \"rs1\": {\"weight\": 10},\n  \"rs2\": {\"wei"),
@@ -153,7 +176,7 @@ fn an_unknown_key_suggests_the_near_one() {
     );
     assert_eq!(
         refused(r#"{"rs1": {"colour": 1}}"#),
-        "pools/web.json:1:10: rs1.colour: unknown key; known here: [\"weight\", \"pooled\", \
+        "pools/web.json:1:10: rs1.colour: unknown key; known here: [\"weight\", \"pooled\", \"enabled\", \
          \"upper_threshold\", \"lower_threshold\"]"
     );
 }
@@ -192,7 +215,7 @@ proptest! {
         parts in proptest::collection::vec(
             prop_oneof![
                 Just("{"), Just("}"), Just("\"rs1\""), Just("\"rs2\""), Just(":"), Just(","), Just("\"weight\""),
-                Just("\"pooled\""), Just("10"), Just("-1"), Just("\"no\""), Just("[]"), Just("null"), Just("\n"),
+                Just("\"pooled\""), Just("\"enabled\""), Just("true"), Just("10"), Just("-1"), Just("\"no\""), Just("[]"), Just("null"), Just("\n"),
                 Just("\"é\""),
             ],
             1..12,

@@ -93,6 +93,10 @@ pub struct Status {
     pub last: Option<Last>,
     /// Its results since it began.
     pub results: Results,
+    /// How often it came to say up since it began.
+    pub ups: u64,
+    /// How often it came to say down since it began.
+    pub downs: u64,
     /// What its target wants, out of all successes since it began (see [`Advice`]).
     pub advice: Advice,
     /// How long its last success took.
@@ -111,6 +115,8 @@ impl Status {
             since: now,
             last: None,
             results: Results::default(),
+            ups: 0,
+            downs: 0,
             advice: Advice::default(),
             latency: None,
             certificate_expires: None,
@@ -124,6 +130,11 @@ impl Status {
         self.state = state;
         if notice == Notice::Transition {
             self.since = at;
+            match state.verdict() {
+                Verdict::Up => self.ups += 1,
+                Verdict::Down => self.downs += 1,
+                Verdict::Unknown => {}
+            }
             self.remember(outcome, at);
         }
         let before = self.advice;

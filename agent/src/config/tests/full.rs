@@ -26,6 +26,7 @@ fn the_daemon_is_read_in_full() {
     assert_eq!(daemon.shutdown_delay, Duration::from_millis(500));
     assert_eq!(daemon.resolve_interval, Duration::from_secs(3600));
     assert_eq!(daemon.control_group.as_deref(), Some("sre"));
+    assert!(daemon.dry_run);
 }
 
 #[test]
@@ -283,6 +284,17 @@ fn questions_and_datagrams_are_read_in_full() {
     let Kind::Agent(agent) = &agent.kind else { panic!("it is an agent") };
     let expected = AgentParts { send: "state\n".into(), unanswered: Unanswered::Fail };
     assert_eq!(agent.parts(), &expected);
+}
+
+#[test]
+fn what_was_written_for_pybal_is_read_in_full() {
+    let config = good(FULL);
+    let listeners: Vec<_> = config.pybal.http.iter().map(ToString::to_string).collect();
+    assert_eq!((listeners, config.pybal.metrics), (vec!["192.0.2.1:9091".into(), "[::1]:9091".into()], true));
+    let dns = &config.services["dns"];
+    let names: Vec<_> = dns.pybal_names.iter().map(|(name, family)| (&**name, *family)).collect();
+    assert_eq!(names, [("Dns_53", Some(Family::Ipv4)), ("dns", None), ("dns6_53", Some(Family::Ipv6))]);
+    assert_eq!(config.services["web"].names_of_pools().collect::<Vec<_>>(), ["web"]);
 }
 
 #[test]

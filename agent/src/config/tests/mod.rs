@@ -13,6 +13,7 @@ mod golden;
 mod nodes;
 mod policy;
 mod probes;
+mod pybal;
 mod service;
 mod sources;
 
