@@ -60,7 +60,9 @@ pub fn run(arguments: &ImportPybal) -> Result<Told, ClientError> {
     let mut options = Options { peer_asns: PeerAsns::default(), router_id: arguments.router_id };
     for (address, asn) in &arguments.peer_asn {
         match address {
-            Some(address) => drop(options.peer_asns.by_address.insert(*address, *asn)),
+            Some(address) => {
+                options.peer_asns.by_address.insert(*address, *asn);
+            }
             None => options.peer_asns.of_others = Some(*asn),
         }
     }

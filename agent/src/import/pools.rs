@@ -66,22 +66,27 @@ impl Sources {
         if path.is_empty() {
             return None;
         }
-        let is_new = self.made.len();
+        let before = self.made.len();
         let source = self.name(Source::Etcd(endpoint, prefix.to_owned()), "conftool");
-        if self.made.len() > is_new {
-            reader.note("config", format!("[source.{source}] verifies etcd's certificate, which PyBal does not; give it `ca` if the system does not know who signed it"));
+        if self.made.len() > before {
+            reader.note("config", format!("[source.{source}] verifies etcd's certificate, which PyBal does not; give it `ca_file` if the system does not know who signed it"));
         }
         Some(from(&source, &format!("path = {}", quoted(path))))
     }
 
-    /// PyBal takes every node that is ready and schedulable, with weight 1.
+    /// PyBal takes every node, by an address and a token; lvsd finds both in a kubeconfig.
     fn kubernetes(&mut self, reader: &Reader<'_>, rest: &str) -> Option<String> {
         let authority = rest.split('/').next()?;
-        let (token, host) = authority.rsplit_once('@').unwrap_or(("", authority));
+        let (_, host) = authority.rsplit_once('@').unwrap_or(("", authority));
         let api = format!("https://{}", with_port(host, 443)?);
-        let source = self.name(Source::Kubernetes(api), "kubernetes");
-        if !token.is_empty() {
-            reader.lost("config", format!("the token is not copied; put it into a file of its own and name that in [source.{source}]"));
+        let before = self.made.len();
+        let source = self.name(Source::Kubernetes(api.clone()), "kubernetes");
+        if self.made.len() > before {
+            let file = kubeconfig(&source);
+            reader.lost(
+                "config",
+                format!("[source.{source}] reads address and token from {file}, which is to be written: server {api}, and the token that stands here"),
+            );
         }
         Some(from(&source, "nodes = \"\""))
     }
@@ -115,13 +120,20 @@ impl Sources {
                 }
                 Source::Kubernetes(api) => {
                     part.set("type", "\"kubernetes\"");
-                    part.set("url", &quoted(api));
+                    part.comment(&format!("To be written: {api} with its token."));
+                    part.set("kubeconfig", &quoted(&kubeconfig(name)));
+                    part.set("cordon", "\"remove\" # as PyBal");
                 }
             }
             (name.clone(), part)
         };
         self.made.iter().map(part).collect()
     }
+}
+
+/// Where a source's kubeconfig is to be.
+fn kubeconfig(source: &str) -> String {
+    format!("/etc/lvsd/{source}.kubeconfig")
 }
 
 fn from(source: &str, what: &str) -> String {

@@ -266,7 +266,7 @@ fn pools_of_etcd_http_and_kubernetes_name_their_sources() {
         (
             "k8s://secret@kubemaster.example.org:6443",
             "pool = { source = \"kubernetes\", nodes = \"\" }",
-            "[source.kubernetes]\ntype = \"kubernetes\"\nurl = \"https://kubemaster.example.org:6443\"\n",
+            "kubeconfig = \"/etc/lvsd/kubernetes.kubeconfig\"\ncordon = \"remove\"",
         ),
     ] {
         let imported = imported(&SECTION.replace("file:///etc/pybal/pools/text", url));
@@ -276,6 +276,17 @@ fn pools_of_etcd_http_and_kubernetes_name_their_sources() {
         assert!(!imported.configuration.contains("secret@"), "a token is not for a configuration");
         read(&imported);
     }
+}
+
+#[test]
+fn a_pool_on_a_web_server_is_carried_over() {
+    let url = "http://config-master.example.org/pybal/eqiad/text";
+    let config = good(&SECTION.replace("file:///etc/pybal/pools/text", url));
+    let query = config::Query::Path("text".into());
+    let pool = PoolId::Remote { source: "pools".into(), query };
+    assert_eq!(config.services["text_80"].pool, Pool::Sources(vec![pool]));
+    let settings = format!("{:?}", config.sources["pools"]);
+    assert!(settings.contains("url: \"http://config-master.example.org/pybal/eqiad\""), "{settings}");
 }
 
 #[test]
