@@ -215,12 +215,12 @@ async fn what_does_not_exist_is_404_and_what_is_not_known_yet_is_waited_for() {
         assert_eq!(status, 404, "{path}");
         assert!(body.starts_with("{\"error\":"), "{body}");
     }
-    let asked = tokio::spawn(get(daemon.address.clone(), "/pools/late/rs9".into(), "*/*".into()));
+    let asked = tokio::spawn(get(daemon.address.clone(), "/pools/late/10.64.0.9".into(), "*/*".into()));
     // The server turns meanwhile.
     daemon.text("/pools").await;
     assert!(!asked.is_finished());
     let backend = Backend {
-        host: "rs9".into(),
+        host: "10.64.0.9".into(),
         weight: ipvs::Weight::ZERO,
         pooled: Admin::Depooled,
         limits: Default::default(),

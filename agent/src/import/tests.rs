@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::{self, Admin, Config, Family, Pool, PoolId};
+use crate::config::{self, Admin, Config, Family, Pool, PoolId, SourceSettings};
 use health::Kind;
 use proptest::prelude::*;
 use std::path::PathBuf;
@@ -73,7 +73,7 @@ fn what_is_balanced_is_carried_over() {
     assert_eq!((https.port, https.depool_threshold.needed(3)), (443, 3));
     let dns = &config.services["dns_53"];
     assert_eq!(dns.protocol, ipvs::Protocol::Udp);
-    assert!(dns.scheduler.to_string().contains("one-packet"), "{}", dns.scheduler);
+    assert!(dns.scheduler.to_string().contains("one packet"), "{}", dns.scheduler);
 }
 
 #[test]
@@ -287,6 +287,19 @@ fn a_pool_on_a_web_server_is_carried_over() {
     assert_eq!(config.services["text_80"].pool, Pool::Sources(vec![pool]));
     let settings = format!("{:?}", config.sources["pools"]);
     assert!(settings.contains("url: \"http://config-master.example.org/pybal/eqiad\""), "{settings}");
+}
+
+#[test]
+fn a_pool_in_etcd_is_carried_over_with_the_version_that_pybal_speaks() {
+    let url = "etcd://conf1001.eqiad.wmnet:4001/conftool/v1/pools/eqiad/cache/text/nginx/";
+    let config = good(&SECTION.replace("file:///etc/pybal/pools/text", url));
+    let query = config::Query::Path("eqiad/cache/text/nginx".into());
+    let pool = PoolId::Remote { source: "conftool".into(), query };
+    assert_eq!(config.services["text_80"].pool, Pool::Sources(vec![pool]));
+    let SourceSettings::Etcd(settings) = &config.sources["conftool"] else { panic!("an etcd") };
+    assert_eq!((settings.version, &*settings.prefix), (config::EtcdVersion::V2, "/conftool/v1/pools"));
+    let [endpoint] = &settings.endpoints[..] else { panic!("one server") };
+    assert_eq!((endpoint.is_secured, &*endpoint.host, endpoint.port), (true, "conf1001.eqiad.wmnet", 4001));
 }
 
 #[test]
