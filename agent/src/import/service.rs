@@ -5,7 +5,7 @@ use super::monitors::{self, Check, Checks};
 use super::pools::Sources;
 use super::section::{Findings, Reader};
 use super::written::{Part, array, key, quoted};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 
 /// PyBal's own.
@@ -24,25 +24,21 @@ pub(super) type Group<'a> = Vec<&'a Section>;
 /// The services' sections, those that differ in their `ip` only together.
 pub(super) fn grouped(sections: &[Section]) -> Vec<Group<'_>> {
     let mut groups: Vec<Group<'_>> = Vec::new();
+    let mut known: HashMap<Vec<(&str, &str)>, usize> = HashMap::new();
     for section in sections.iter().filter(|section| section.name != super::global::NAME) {
-        match groups
-            .iter_mut()
-            .find(|group| group.first().is_some_and(|first| is_same_but_ip(first, section)))
-        {
+        let options = section.options.iter().filter(|(key, _)| *key != "ip");
+        let options = options.map(|(key, setting)| (key.as_str(), setting.value.as_str())).collect();
+        // What has no protocol is no service, and is better told of one by one.
+        let same = known.get(&options).filter(|_| section.options.contains_key("protocol"));
+        match same.and_then(|index| groups.get_mut(*index)) {
             Some(group) => group.push(section),
-            None => groups.push(vec![section]),
+            None => {
+                known.insert(options, groups.len());
+                groups.push(vec![section]);
+            }
         }
     }
     groups
-}
-
-fn is_same_but_ip(one: &Section, other: &Section) -> bool {
-    let options = |section: &Section| {
-        let options = section.options.iter().filter(|(key, _)| *key != "ip");
-        options.map(|(key, setting)| (key.clone(), setting.value.clone())).collect::<Vec<_>>()
-    };
-    // What has no protocol is no service, and is better told of one by one.
-    one.options.contains_key("protocol") && options(one) == options(other)
 }
 
 /// A service as it is written.

@@ -136,6 +136,44 @@ fn routers_get_what_pybal_told_them() {
 }
 
 #[test]
+fn a_vip_that_one_of_its_sections_keeps_to_itself_is_announced_as_in_pybal() {
+    let global = WHOLE.split_once("[text_80]").expect("[global] is before it").0;
+    let silent = SECTION.replace("[text_80]", "[silent_81]").replace("port = 80", "port = 81") + "bgp = no\n";
+    let imported = imported(&format!("{global}{SECTION}{silent}"));
+    assert_eq!(lost(&imported), [""; 0]);
+    let bgp = read(&imported).bgp.expect("PyBal speaks BGP");
+    assert_eq!(bgp.peers[0].export, ::bgp::policy::ExportFilter::All);
+    let said = imported.chosen.iter().find(|finding| finding.option == "silent_81.bgp").expect("it is said");
+    assert!(said.what.starts_with("another service announces the VIP"), "{said}");
+}
+
+#[test]
+fn a_page_over_tls_is_asked_for_as_pybal_does_and_that_is_said() {
+    let text = SECTION.replace("'IdleConnection'", "'ProxyFetch'")
+        + "proxyfetch.url = [ 'https://en.wikipedia.org/' ]\n";
+    let Kind::Http(request) = &good(&text).services["text_80"].checks[0].kind else { panic!("a request") };
+    let tls = request.parts().tls.as_ref().expect("it is secured");
+    assert_eq!(tls.parts().trust, health::Trust::Anyone);
+    let imported = imported(&text);
+    assert!(
+        imported.chosen.iter().any(|finding| finding.line == 8 && finding.what.contains("verify = false"))
+    );
+}
+
+#[test]
+fn thousands_of_sections_take_seconds_at_most() {
+    let section = |n: usize| {
+        SECTION
+            .replace("text_80", &format!("s{n}"))
+            .replace("port = 80", &format!("port = {}", n % 60_000 + 1))
+    };
+    let text: String = (0..3_000).map(section).collect();
+    let begin = std::time::Instant::now();
+    assert_eq!(imported(&text).services, 3_000);
+    assert!(begin.elapsed() < Duration::from_secs(60), "{:?}", begin.elapsed());
+}
+
+#[test]
 fn pybals_own_pages_stay_where_they_were() {
     let config = good(WHOLE);
     assert_eq!(config.daemon.http, "127.0.0.1:9091".parse().ok());
