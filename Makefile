@@ -7,7 +7,7 @@ CARGO ?= cargo
 PACKAGES := bird2 ca-certificates curl etcd-client etcd-server exabgp frr gcc gobgpd ipvsadm iproute2 kmod knot libc6-dev libprotobuf-dev nftables nginx-light openssl procps protobuf-compiler systemd tcpdump user-mode-linux
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build test demo lab bench bench-ipvs bench-health bench-bgp bench-fib lint clean
+.PHONY: help deps kube build test demo lab bench bench-ipvs bench-health bench-bgp bench-fib lint clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,7 +19,10 @@ deps: ## install the Debian packages that are missing (root), and unpack BIRD 1.
 build: ## build everything: lvsd, lvsctl, the lab, all tests
 	$(CARGO) build --workspace --all-targets
 
-test: deps build ## run every test, unit tests to lab (root); ends with "N passed, N failed"
+kube: ## build the API server of Kubernetes that tests use, once (four minutes); it outlives `make clean`
+	@tests/kube/build >/dev/null
+
+test: deps kube build ## run every test, unit tests to lab (root); ends with "N passed, N failed"
 	@tests/run-everything
 
 demo: deps ## watch a balancer's day under continuous traffic (root); leaves target/demo/

@@ -153,6 +153,11 @@ fn every_setting_is_documented() {
         "[vip.\"192.0.2.1\"]\nx = 1\n",
         "[service.a.route]\nx = 1\n",
         "[service.a]\nx = 1\n",
+        "[service.a]\npool = { x = 1 }\n",
+        "[source.a]\ntype = \"http\"\nx = 1\n",
+        "[source.a]\ntype = \"kubernetes\"\nx = 1\n",
+        "[source.a]\ntype = \"kubernetes\"\nclass = \"a\"\naddress_pool = [{ x = 1 }]\n",
+        "[nodes]\ncluster = { x = 1 }\n",
         "[service.a]\nbackends = [{ x = 1 }]\n",
         "[service.a]\nchecks = [{ type = \"tcp\", x = 1 }]\n",
         "[service.a]\nchecks = [{ type = \"https\", x = 1 }]\n",
@@ -180,11 +185,9 @@ fn every_setting_is_documented() {
             lvsd::config::Problem::Unknown { known, .. } => Some(*known),
             _ => None,
         });
-        for key in keys
-            .expect("the known keys")
-            .iter()
-            .filter(|key| !["peer", "group", "segment", "node", "pool", "listen", "fib"].contains(key))
-        {
+        for key in keys.expect("the known keys").iter().filter(|key| {
+            !["peer", "group", "segment", "node", "pool", "listen", "fib", "address_pool"].contains(key)
+        }) {
             known += 1;
             assert!(documented.contains(key), "{probe:?}: {key} has no row in docs/configuration.md");
         }

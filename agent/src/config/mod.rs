@@ -50,15 +50,18 @@ pub use canary::{Canary, IPVS_MARKS};
 pub use error::{ConfigError, Place, Problem};
 pub use load::load;
 pub use model::{
-    Admin, Backend, Bgp, CheckPath, CheckTemplate, Config, ConnectionLimits, Daemon, Distance, Family, Group,
-    HostAddresses, Network, Peer, Pool, PoolId, Probes, Query, Require, Segment, Service,
+    Admin, Backend, Bgp, CheckPath, CheckTemplate, Config, ConnectionLimits, Daemon, Distance, Family, Front,
+    Group, HostAddresses, Network, Peer, Pool, PoolId, Probes, Query, Require, Segment, Service, Target,
 };
-pub use nodes::{BlockCheck, IpPool, Node, NodeListen, NodeMode, NodeRoutes, Nodes};
+pub use nodes::{BlockCheck, ClusterPlace, IpPool, Node, NodeListen, NodeMode, NodeRoutes, Nodes};
 pub use parse::{parse, parse_from, parse_with};
 pub use probes::MARKS;
 pub use pybal::{Pybal, PybalNames};
 pub use secret::Secret;
-pub use source::{Endpoint, EtcdSettings, EtcdVersion, HttpSettings, Login, SourceSettings, TlsFiles};
+pub use source::{
+    AddressPool, AddressRange, Cordon, Endpoint, EtcdSettings, EtcdVersion, HttpSettings, KubernetesSettings,
+    Lease, Login, SourceSettings, TlsFiles, WholeServices,
+};
 pub use threshold::{Threshold, ThresholdError};
 pub use value::read_duration as duration;
 pub use vip::{Announce, Vip};

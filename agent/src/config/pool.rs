@@ -3,7 +3,7 @@
 mod reference;
 
 use super::Problem;
-use super::model::{Admin, Backend, ConnectionLimits, HostAddresses, Pool, PoolId};
+use super::model::{Admin, Backend, ConnectionLimits, Front, HostAddresses, Pool, PoolId};
 use super::twice::Seen;
 use super::value::{CONNECTIONS, LOWER_ABOVE_UPPER, MAX_WEIGHT, WEIGHT, address, host};
 use super::walk::{Node, Section};
@@ -80,6 +80,7 @@ pub(super) fn read(
     section: &Section<'_>,
     scheduler: Option<&ipvs::Service>,
     mut addresses: Addresses<'_>,
+    front: &Front,
 ) -> Option<(Pool, HostAddresses)> {
     let inline = section.get("backends");
     let backends = inline.as_ref().map(|node| backends(node, scheduler, &mut addresses).map(Pool::Inline));
@@ -87,7 +88,7 @@ pub(super) fn read(
     let in_file =
         file.as_ref().map(|node| node.path(POOL_FILE).map(|file| Pool::Sources(vec![PoolId::File(file)])));
     let elsewhere = section.get("pool");
-    let in_sources = elsewhere.as_ref().map(|node| reference::read(node).map(Pool::Sources));
+    let in_sources = elsewhere.as_ref().map(|node| reference::read(node, front).map(Pool::Sources));
     let given: Vec<_> = [("backends", inline), ("pool_file", file), ("pool", elsewhere)]
         .into_iter()
         .filter_map(|(key, node)| Some((key, node?)))

@@ -1,6 +1,6 @@
 //! `[service.NAME]`: what it listens on and how it is scheduled; its pool and its checks have files of their own.
 
-use super::model::Service;
+use super::model::{Front, Service, Target};
 use super::scheduling::Datagrams;
 use super::threshold::Threshold;
 use super::twice::Seen;
@@ -93,7 +93,8 @@ pub(super) fn read(node: &Node<'_>, name: &str, listeners: &mut Listeners) -> Op
     let max_change = section.get("max_change").and_then(|node| share(&node, MAX_CHANGE));
     let require_on_link = section.get("require_on_link").and_then(|node| boolean(&node));
     let addresses = pool::addresses(&section);
-    let pool = pool::read(&section, scheduler.as_ref().map(|(service, _)| service), addresses);
+    let front = front(vips.as_deref(), listener, forwarding);
+    let pool = pool::read(&section, scheduler.as_ref().map(|(service, _)| service), addresses, &front);
     let checks = check::read(&section);
     let route = attributes::route(&section);
     let pybal_names = pybal::names(&section);
@@ -131,6 +132,22 @@ pub(super) fn read(node: &Node<'_>, name: &str, listeners: &mut Listeners) -> Op
         pybal_names,
         origin: node.key_place(),
     })
+}
+
+/// What a cluster is told of the service; where something is wrong, anything.
+fn front(
+    vips: Option<&[IpAddr]>,
+    listener: Option<Listener>,
+    forwarding: Option<(Forward, Option<u16>)>,
+) -> Front {
+    let (port, protocol) = match listener {
+        Some(Listener::Port(port, protocol)) => (port, protocol),
+        Some(Listener::Mark(_)) | None => (0, Protocol::Tcp),
+    };
+    let (forward, backend_port) = forwarding.unwrap_or((Forward::DirectRouting, None));
+    let to = if forward == Forward::Masquerade { Target::Pods } else { Target::Nodes };
+    let vips = vips.unwrap_or_default().into();
+    Front { vips, protocol, backend_port: backend_port.unwrap_or(port), to }
 }
 
 /// What it listens on: a port of a protocol, or a firewall mark.

@@ -44,7 +44,7 @@ pub enum Action {
     /// Tell nodes exactly this of one another's routes, where we are their route reflector.
     SetPermits(Permits),
     /// Watch this source of a cluster, or none.
-    WatchCluster(Option<PathBuf>),
+    WatchCluster(Option<WatchedCluster>),
     /// Have exactly these routes in the kernel's table of ours, each with its next hop.
     SetFib(fib::Routes),
     /// Run exactly these checks.
@@ -103,6 +103,16 @@ pub struct WantedPools {
     pub pools: BTreeSet<PoolId>,
     /// The sources, also those that no pool is wanted of.
     pub sources: BTreeMap<Arc<str>, SourceSettings>,
+}
+
+/// Where a cluster is read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WatchedCluster {
+    /// In a file.
+    File(PathBuf),
+    /// In a source with these settings.
+    Source(SourceSettings),
 }
 
 /// What the kernel's table is to hold of ours.

@@ -3,9 +3,12 @@
 //! A source gives whole snapshots: the first as soon as it can, another whenever something has changed. What it cannot
 //! read is an error in words, after which it goes on; the core keeps what it knew.
 
+use crate::config::SourceSettings;
 use crate::core::Event;
+use crate::core::action::WatchedCluster;
 use crate::core::nodes::{Cluster, objects};
 use crate::engine::Inbox;
+use crate::sources::kubernetes::CalicoNodes;
 use std::future::Future;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -79,7 +82,7 @@ async fn read(file: &Path) -> Result<Cluster, String> {
 /// The source that is watched.
 #[derive(Debug)]
 pub struct Handle {
-    wanted: watch::Sender<Option<PathBuf>>,
+    wanted: watch::Sender<Option<WatchedCluster>>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -91,8 +94,8 @@ impl Handle {
     }
 
     /// Watches this one.
-    pub fn set(&self, file: Option<PathBuf>) {
-        self.wanted.send_replace(file);
+    pub fn set(&self, place: Option<WatchedCluster>) {
+        self.wanted.send_replace(place);
     }
 
     /// Ends the watch.
@@ -101,13 +104,19 @@ impl Handle {
     }
 }
 
-async fn run(mut wanted: watch::Receiver<Option<PathBuf>>, inbox: Inbox) {
+async fn run(mut wanted: watch::Receiver<Option<WatchedCluster>>, inbox: Inbox) {
     loop {
-        let file = wanted.borrow_and_update().clone();
+        let place = wanted.borrow_and_update().clone();
         let following = async {
-            match file {
-                Some(file) => follow(File::new(file), &inbox).await,
-                None => std::future::pending().await,
+            match place {
+                Some(WatchedCluster::File(file)) => follow(File::new(file), &inbox).await,
+                Some(WatchedCluster::Source(SourceSettings::Kubernetes(settings))) => {
+                    follow(CalicoNodes::new(settings), &inbox).await;
+                }
+                // The configuration names no other.
+                Some(WatchedCluster::Source(SourceSettings::Etcd(_) | SourceSettings::Http(_))) | None => {
+                    std::future::pending::<()>().await;
+                }
             }
         };
         // Another source is read from its beginning: what a dropped one did not say does not matter any more.

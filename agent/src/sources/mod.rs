@@ -4,13 +4,14 @@
 //! What it said stays known to the core meanwhile. A new kind of source is a [`Source`] in a file of its own, its settings in
 //! [`SourceSettings`](crate::config::SourceSettings), and a line in [`pools`].
 //!
-//! Reading order: this file, [`pools`], then any source: [`files`], [`http`], [`etcd`]; [`names`] and [`cluster`] are apart.
+//! Reading order: this file, [`pools`], then any source: [`files`], [`http`], [`etcd`], [`kubernetes`]; [`names`] and [`cluster`] are apart.
 
 pub mod cluster;
 pub mod etcd;
 pub mod files;
 pub mod http;
 mod inotify;
+pub mod kubernetes;
 pub mod names;
 pub mod pools;
 mod tls;

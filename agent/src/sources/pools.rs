@@ -2,6 +2,7 @@
 
 use super::etcd::Etcd;
 use super::http::Http;
+use super::kubernetes::Kubernetes;
 use super::{Said, Source, files};
 use crate::config::{PoolId, Query, SourceSettings};
 use crate::core::Event;
@@ -81,6 +82,9 @@ fn start(name: Arc<str>, settings: SourceSettings, queries: BTreeSet<Query>, inb
         SourceSettings::Etcd(settings) => {
             let etcd = Etcd::new(Arc::clone(&name), settings, receiver);
             tokio::spawn(report(etcd, name, inbox))
+        }
+        SourceSettings::Kubernetes(settings) => {
+            tokio::spawn(report(Kubernetes::new(Arc::clone(&name), settings, receiver), name, inbox))
         }
         SourceSettings::Http(settings) => tokio::spawn(report(Http::new(settings, receiver), name, inbox)),
     };

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -83,6 +83,8 @@ pub enum Query {
         name: Arc<str>,
         /// The name or number of one of its ports; its only one when absent.
         port: Option<Arc<str>>,
+        /// What it is for.
+        front: Front,
     },
     /// Kubernetes' nodes with these labels.
     Nodes {
@@ -91,14 +93,46 @@ pub enum Query {
     },
 }
 
-/// `eqiad/cache/text`, `service prod/web port https` or `nodes role=ingress`.
+/// Where a service's clients come, and what its packets are by the time that they arrive at its backends.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Front {
+    /// The service's VIPs.
+    pub vips: Arc<[IpAddr]>,
+    /// Its protocol.
+    pub protocol: ipvs::Protocol,
+    /// The port at the backends.
+    pub backend_port: u16,
+    /// What the backends are.
+    pub to: Target,
+}
+
+/// What the backends of a Kubernetes Service are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Target {
+    /// Nodes, which take what comes to the VIPs: by direct routing or a tunnel.
+    Nodes,
+    /// Nodes, which get packets for their own addresses at the Service's node port (NAT).
+    NodePorts,
+    /// Pods, which get packets for their own addresses (NAT).
+    Pods,
+    /// Pods in their node's network, where the VIPs are: by direct routing or a tunnel.
+    HostPods,
+}
+
+/// `eqiad/cache/text`, `service prod/web port https at tcp 192.0.2.10:443` or `nodes role=ingress`.
 impl fmt::Display for Query {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Path(path) => f.write_str(path),
-            Self::Service { namespace, name, port: None } => write!(f, "service {namespace}/{name}"),
-            Self::Service { namespace, name, port: Some(port) } => {
-                write!(f, "service {namespace}/{name} port {port}")
+            Self::Service { namespace, name, port, front } => {
+                write!(f, "service {namespace}/{name}")?;
+                if let Some(port) = port {
+                    write!(f, " port {port}")?;
+                }
+                // No two services have a VIP and port in common, so that this names one of them.
+                let vip = front.vips.first().map(|vip| SocketAddr::new(*vip, front.backend_port));
+                vip.map_or(Ok(()), |vip| write!(f, " at {} {vip}", front.protocol))
             }
             Self::Nodes { selector } if selector.is_empty() => f.write_str("all nodes"),
             Self::Nodes { selector } => write!(f, "nodes {selector}"),

@@ -3,7 +3,7 @@
 mod fib;
 mod model;
 
-pub use model::{BlockCheck, IpPool, Node, NodeListen, NodeMode, NodeRoutes, Nodes};
+pub use model::{BlockCheck, ClusterPlace, IpPool, Node, NodeListen, NodeMode, NodeRoutes, Nodes};
 
 use super::Problem;
 use super::bgp::{ASN, BGP_PORT, asn};
@@ -27,6 +27,7 @@ const KEYS: &[&str] = &[
     "local_ipv6",
     "multihop",
     "cluster_file",
+    "cluster",
     "max_prefixes",
     "hold_off",
     "service_cidrs",
@@ -40,6 +41,7 @@ const KEYS: &[&str] = &[
 const NODE_KEYS: &[&str] = &["name", "addresses", "asn", "port", "reflector"];
 const POOL_KEYS: &[&str] = &["cidr", "block_size"];
 const LISTEN_KEYS: &[&str] = &["prefix", "asn"];
+const CLUSTER_KEYS: &[&str] = &["source"];
 
 const MODE: &str = "\"discover\", \"static\" or \"listen\"";
 const ROUTES: &str = "\"bgp\" or \"datastore\"";
@@ -47,6 +49,7 @@ const BLOCKS: &str = "\"off\", \"warn\" or \"enforce\"";
 const PREFIX: &str = "a prefix such as \"10.67.0.0/16\"";
 const PREFIXES: &str = "an array of prefixes, such as [\"10.96.0.0/12\"]";
 const ADDRESSES: &str = "an array of the node's addresses, at most one of each family";
+const SOURCE: &str = "the name of a source of type \"kubernetes\"";
 const NAME: &str = "the node's name: 1 to 253 letters, digits, \"-\" or \".\"";
 
 /// A node that lost its power is noticed within it; Calico's own 240 s would be four minutes.
@@ -88,7 +91,7 @@ pub(super) fn read(node: &Entry<'_>) -> Option<Nodes> {
         local_ipv4: section.get("local_ipv4").and_then(|node| local_ipv4(&node)),
         local_ipv6: section.get("local_ipv6").and_then(|node| local_ipv6(&node)),
         multihop: multihop.and_then(|ttl| u8::try_from(ttl).ok()).unwrap_or(DEFAULT_MULTIHOP),
-        cluster_file: section.get("cluster_file").and_then(|node| node.path("the path of a file")),
+        cluster: cluster(&section),
         max_prefixes: max_prefixes.unwrap_or(DEFAULT_MAX_PREFIXES),
         hold_off: duration_or(&section, "hold_off", Duration::ZERO..=MOST_HOLD_OFF, DEFAULT_HOLD_OFF),
         service_cidrs: section.get("service_cidrs").map(|node| prefixes_of(&node)).unwrap_or_default(),
@@ -108,9 +111,9 @@ pub(super) fn read(node: &Entry<'_>) -> Option<Nodes> {
 /// What one setting alone does not show.
 fn check(section: &Section<'_>, nodes: &Nodes) {
     let report = |what: &str| section.node().report_key(Problem::Conflict(what.to_owned()));
-    let has_source = nodes.cluster_file.is_some();
+    let has_source = nodes.cluster.is_some();
     if nodes.mode == NodeMode::Discover && !has_source {
-        report("mode = \"discover\" needs cluster_file, which says where the nodes are");
+        report("mode = \"discover\" needs cluster or cluster_file, which says where the nodes are");
     }
     if nodes.mode == NodeMode::Listen && nodes.listen.is_empty() {
         report("mode = \"listen\" needs a [[nodes.listen]], which says from where nodes may connect");
@@ -119,10 +122,12 @@ fn check(section: &Section<'_>, nodes: &Nodes) {
         report("[[nodes.listen]] is for mode = \"listen\"");
     }
     if nodes.routes == NodeRoutes::Datastore && !has_source {
-        report("routes = \"datastore\" needs cluster_file, which says who has which block");
+        report("routes = \"datastore\" needs cluster or cluster_file, which says who has which block");
     }
     if !has_source && nodes.pools.is_empty() {
-        report("no route is taken without an IP pool: set cluster_file, or name each pool as [[nodes.pool]]");
+        report(
+            "no route is taken without an IP pool: set cluster or cluster_file, or name each pool as [[nodes.pool]]",
+        );
     }
     if nodes.reflector && nodes.routes == NodeRoutes::Datastore {
         report("reflector = true needs sessions with the nodes, and routes = \"datastore\" has none");
@@ -132,10 +137,33 @@ fn check(section: &Section<'_>, nodes: &Nodes) {
     }
 }
 
-/// Reports `[nodes]` without the speaker that it needs, and nodes whose reflector it cannot be.
+/// Where the cluster's nodes are written down.
+fn cluster(section: &Section<'_>) -> Option<ClusterPlace> {
+    let file = section.get("cluster_file");
+    let source = section.get("cluster");
+    if let (Some(_), Some(node)) = (&file, &source) {
+        node.report_key(Problem::Conflict("cluster and cluster_file exclude each other".to_owned()));
+    }
+    if let Some(file) = file {
+        return file.path("the path of a file").map(ClusterPlace::File);
+    }
+    let named = source?.section(CLUSTER_KEYS)?.required("source", SOURCE)?;
+    named.parsed(SOURCE, |text| (!text.is_empty()).then(|| ClusterPlace::Source(text.into())))
+}
+
+/// Reports `[nodes]` without the speaker that it needs, nodes whose reflector it cannot be, and a source that knows none.
 pub(super) fn check_speaker(config: &Config, node: &Entry<'_>) {
     let Some(nodes) = &config.nodes else { return };
     let report = |what: String| node.report_key(Problem::Conflict(what));
+    if let Some(ClusterPlace::Source(source)) = &nodes.cluster {
+        match config.sources.get(source) {
+            Some(settings) if settings.has_nodes() => {}
+            Some(settings) => {
+                report(format!("[source.{source}] is of type {:?} and knows no nodes", settings.kind()));
+            }
+            None => report(format!("there is no [source.{source}]")),
+        }
+    }
     let Some(bgp) = &config.bgp else {
         return report("[nodes] needs [bgp], whose speaker talks to the nodes".to_owned());
     };

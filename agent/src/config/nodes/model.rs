@@ -4,8 +4,10 @@ use crate::config::Family;
 use bgp::Prefix;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The peer of a cluster's nodes: whom to talk to, and what of their routes to take.
@@ -29,8 +31,8 @@ pub struct Nodes {
     pub local_ipv6: Option<Ipv6Addr>,
     /// The time to live of our packets.
     pub multihop: u8,
-    /// The file with the cluster's nodes, pools and blocks.
-    pub cluster_file: Option<PathBuf>,
+    /// Where the cluster's nodes, pools and blocks are written down.
+    pub cluster: Option<ClusterPlace>,
     /// Routes of one node and family at most.
     pub max_prefixes: u32,
     /// How long a node that told more is left alone.
@@ -49,6 +51,26 @@ pub struct Nodes {
     pub cluster_id: Option<Ipv4Addr>,
     /// Where their routes go in the kernel.
     pub fib: crate::fib::Settings,
+}
+
+/// Where a cluster's nodes, pools and blocks are written down.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClusterPlace {
+    /// In a file.
+    File(PathBuf),
+    /// In a source of [`Config::sources`](crate::config::Config::sources).
+    Source(Arc<str>),
+}
+
+/// The path of the file, or `source NAME`.
+impl fmt::Display for ClusterPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Source(source) => write!(f, "source {source}"),
+        }
+    }
 }
 
 /// Where nodes are found.

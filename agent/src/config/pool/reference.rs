@@ -1,12 +1,12 @@
 //! `pool`: one or several pools that are kept elsewhere.
 
 use crate::config::Problem;
-use crate::config::model::{PoolId, Query};
+use crate::config::model::{Front, PoolId, Query, Target};
 use crate::config::twice::Seen;
 use crate::config::walk::{Node, Section};
 use std::sync::Arc;
 
-const KEYS: &[&str] = &["file", "source", "path", "service", "port", "nodes"];
+const KEYS: &[&str] = &["file", "source", "path", "service", "port", "to", "nodes"];
 
 /// What says which of a source's pools is meant.
 const QUERIES: [&str; 3] = ["path", "service", "nodes"];
@@ -18,15 +18,16 @@ const SOURCE: &str = "the name of a source, [source.NAME]";
 const PATH: &str = "the path of a pool below what its source is set to, such as \"eqiad/cache/text\"";
 const SERVICE: &str = "a Kubernetes Service as \"NAMESPACE/NAME\"";
 const PORT: &str = "the name or the number of one of the Service's ports";
+const TO: &str = "\"nodes\" or \"pods\"";
 const NODES: &str = "a selector of nodes' labels, such as \"role=ingress,!gpu\"; \"\" for all nodes";
 
 /// Pools of a service: who needs more has one that says it all.
 const MAX_POOLS: usize = 16;
 
-/// Reads one table or an array of them; `None` when something is wrong, which is then reported.
-pub(super) fn read(node: &Node<'_>) -> Option<Vec<PoolId>> {
+/// Reads one table or an array of them; `None` when something is wrong, which is then reported. `front` is what they are for.
+pub(super) fn read(node: &Node<'_>, front: &Front) -> Option<Vec<PoolId>> {
     if node.is_table() {
-        return Some(vec![pool(node)?]);
+        return Some(vec![pool(node, front)?]);
     }
     let items = node.array(POOL)?;
     if items.is_empty() || items.len() > MAX_POOLS {
@@ -37,18 +38,18 @@ pub(super) fn read(node: &Node<'_>) -> Option<Vec<PoolId>> {
     let pools: Vec<PoolId> = items
         .iter()
         .filter_map(|item| {
-            let pool = pool(item)?;
+            let pool = pool(item, front)?;
             seen.first(item, &pool, || format!("pool {pool}")).then_some(pool)
         })
         .collect();
     (pools.len() == items.len()).then_some(pools)
 }
 
-fn pool(node: &Node<'_>) -> Option<PoolId> {
+fn pool(node: &Node<'_>, front: &Front) -> Option<PoolId> {
     let section = node.section(KEYS)?;
     match (section.get("file"), section.get("source")) {
         (Some(file), None) => {
-            for other in QUERIES.iter().chain(&["port"]).filter_map(|key| section.get(key)) {
+            for other in QUERIES.iter().chain(&["port", "to"]).filter_map(|key| section.get(key)) {
                 other.report_key(Problem::Conflict("a pool file has all of its pool".to_owned()));
             }
             file.path(FILE).map(PoolId::File)
@@ -60,7 +61,7 @@ fn pool(node: &Node<'_>) -> Option<PoolId> {
         }
         (None, Some(source)) => {
             let name = source.parsed(SOURCE, |text| (!text.is_empty()).then_some(text));
-            let query = query(&section);
+            let query = query(&section, front);
             Some(PoolId::Remote { source: name?.into(), query: query? })
         }
         (None, None) => {
@@ -70,7 +71,7 @@ fn pool(node: &Node<'_>) -> Option<PoolId> {
     }
 }
 
-fn query(section: &Section<'_>) -> Option<Query> {
+fn query(section: &Section<'_>, front: &Front) -> Option<Query> {
     let mut given = QUERIES.iter().filter_map(|key| Some((*key, section.get(key)?)));
     let (Some((key, node)), second) = (given.next(), given.next()) else {
         section.required("path", PATH);
@@ -80,8 +81,11 @@ fn query(section: &Section<'_>) -> Option<Query> {
         node.report_key(Problem::Conflict(format!("{key} and {other} exclude each other")));
         return None;
     }
-    if let (Some(port), true) = (section.get("port"), key != "service") {
-        port.report_key(Problem::Conflict("only a service has ports".to_owned()));
+    if key != "service" {
+        for (key, what) in [("port", "only a service has ports"), ("to", "only a service has nodes and pods")]
+        {
+            section.get(key).iter().for_each(|node| node.report_key(Problem::Conflict(what.to_owned())));
+        }
     }
     match key {
         "path" => node.parsed(PATH, path).map(Query::Path),
@@ -91,7 +95,12 @@ fn query(section: &Section<'_>) -> Option<Query> {
                 Some(node) => Some(port(&node)?),
                 None => None,
             };
-            Some(Query::Service { namespace: namespace.into(), name: name.into(), port })
+            let to = match section.get("to") {
+                Some(node) => to(&node, front.to)?,
+                None => front.to,
+            };
+            let front = Front { to, ..front.clone() };
+            Some(Query::Service { namespace: namespace.into(), name: name.into(), port, front })
         }
         _ => node.parsed(NODES, selector).map(|selector| Query::Nodes { selector: selector.into() }),
     }
@@ -124,6 +133,18 @@ fn port(node: &Node<'_>) -> Option<Arc<str>> {
     node.parsed(PORT, |text| {
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         ((1..=63).contains(&text.len()) && text.chars().all(plain)).then(|| text.into())
+    })
+}
+
+/// Nodes or pods, as far as packets get there as they are: `usual` says whether they are rewritten.
+fn to(node: &Node<'_>, usual: Target) -> Option<Target> {
+    let is_rewritten = matches!(usual, Target::Pods | Target::NodePorts);
+    node.parsed(TO, |text| match (text, is_rewritten) {
+        ("nodes", true) => Some(Target::NodePorts),
+        ("nodes", false) => Some(Target::Nodes),
+        ("pods", true) => Some(Target::Pods),
+        ("pods", false) => Some(Target::HostPods),
+        _ => None,
     })
 }
 

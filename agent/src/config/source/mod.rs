@@ -2,10 +2,12 @@
 
 mod etcd;
 mod http;
+pub(super) mod kubernetes;
 mod tls;
 
 pub use etcd::{Endpoint, EtcdSettings, EtcdVersion, Login};
 pub use http::HttpSettings;
+pub use kubernetes::{AddressPool, AddressRange, Cordon, KubernetesSettings, Lease, WholeServices};
 pub use tls::TlsFiles;
 
 use super::model::{Config, PoolId, Query};
@@ -19,7 +21,7 @@ use std::sync::Arc;
 const NAME: &str = "a name of 1 to 64 of a-z, 0-9, \"_\", \".\" and \"-\", the first a letter or digit";
 
 /// The types of sources as the configuration spells them.
-const TYPES: &str = "\"etcd\" or \"http\"";
+const TYPES: &str = "\"etcd\", \"http\" or \"kubernetes\"";
 
 /// The settings of a source.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +31,8 @@ pub enum SourceSettings {
     Etcd(EtcdSettings),
     /// Pool files on a web server.
     Http(HttpSettings),
+    /// A cluster's API.
+    Kubernetes(KubernetesSettings),
 }
 
 impl SourceSettings {
@@ -37,6 +41,15 @@ impl SourceSettings {
         match self {
             Self::Etcd(_) => "etcd",
             Self::Http(_) => "http",
+            Self::Kubernetes(_) => "kubernetes",
+        }
+    }
+
+    /// Whether it knows a cluster's nodes, for `[nodes]`.
+    pub fn has_nodes(&self) -> bool {
+        match self {
+            Self::Etcd(_) | Self::Http(_) => false,
+            Self::Kubernetes(_) => true,
         }
     }
 
@@ -44,6 +57,7 @@ impl SourceSettings {
     pub fn takes(&self, query: &Query) -> bool {
         match self {
             Self::Etcd(_) | Self::Http(_) => matches!(query, Query::Path(_)),
+            Self::Kubernetes(_) => matches!(query, Query::Service { .. } | Query::Nodes { .. }),
         }
     }
 }
@@ -62,6 +76,7 @@ pub(super) fn read(node: &Node<'_>, name: &str) -> Option<(Arc<str>, SourceSetti
     let settings = match kind.string(TYPES)? {
         "etcd" => etcd::read(node).map(SourceSettings::Etcd),
         "http" => http::read(node).map(SourceSettings::Http),
+        "kubernetes" => kubernetes::read(node).map(SourceSettings::Kubernetes),
         _ => {
             kind.unexpected(TYPES);
             None

@@ -1,7 +1,7 @@
 //! `[nodes]`.
 
 use super::{error, errors, good};
-use crate::config::{BlockCheck, Family, NodeMode, NodeRoutes};
+use crate::config::{BlockCheck, ClusterPlace, Family, NodeMode, NodeRoutes};
 use std::time::Duration;
 
 const FULL: &str = include_str!("full.toml");
@@ -25,7 +25,7 @@ fn the_nodes_are_read_in_full() {
     assert_eq!((nodes.hold_time, nodes.hold_off), (Duration::from_secs(30), Duration::from_secs(60)));
     assert_eq!(nodes.families, [Family::Ipv6].into());
     assert_eq!((nodes.local_ipv4, nodes.local_ipv6), ("10.64.0.1".parse().ok(), "fd00:64::1".parse().ok()));
-    assert_eq!(nodes.cluster_file.as_deref(), Some(std::path::Path::new("/etc/lvsd/cluster.json")));
+    assert_eq!(nodes.cluster, Some(ClusterPlace::File("/etc/lvsd/cluster.json".into())));
     assert_eq!(nodes.service_cidrs, ["10.96.0.0/12".parse().expect("a prefix")].into());
     assert_eq!((nodes.pools[0].cidr.to_string(), nodes.pools[0].block_size), ("10.67.0.0/16".to_owned(), 27));
     let fib = nodes.fib;
@@ -73,9 +73,12 @@ fn what_does_not_go_together_is_said_with_what_to_do() {
     for (text, words) in [
         (nodes("").replace(BGP, ""), "[nodes] needs [bgp]"),
         (format!("{BGP}[nodes]\nmode = \"static\"\n"), "no route is taken without an IP pool"),
-        (nodes("").replace("static", "discover"), "needs cluster_file, which says where the nodes are"),
+        (
+            nodes("").replace("static", "discover"),
+            "needs cluster or cluster_file, which says where the nodes are",
+        ),
         (nodes("").replace("static", "listen"), "needs a [[nodes.listen]]"),
-        (nodes("routes = \"datastore\"\n"), "needs cluster_file, which says who has which block"),
+        (nodes("routes = \"datastore\"\n"), "needs cluster or cluster_file, which says who has which block"),
         (nodes("listen = [{prefix = \"10.64.0.0/22\", asn = 1}]\n"), "is for mode = \"listen\""),
         (nodes("fib = {table = 254}\n"), "table 254 is one of the kernel's own"),
         (nodes("fib = {protocol = 12}\n"), "protocol number 12 means another program"),
@@ -85,6 +88,17 @@ fn what_does_not_go_together_is_said_with_what_to_do() {
         (
             nodes("reflector = true\nroutes = \"datastore\"\ncluster_file = \"/c.json\"\n"),
             "reflector = true needs sessions",
+        ),
+        (nodes("cluster = {source = \"k8s\"}\n"), "there is no [source.k8s]"),
+        (
+            nodes(
+                "cluster = {source = \"web\"}\n[source.web]\ntype = \"http\"\nurl = \"http://192.0.2.9\"\n",
+            ),
+            "[source.web] is of type \"http\" and knows no nodes",
+        ),
+        (
+            nodes("cluster_file = \"/c.json\"\ncluster = {source = \"k8s\"}\n"),
+            "cluster and cluster_file exclude each other",
         ),
     ] {
         let said = error(&text);

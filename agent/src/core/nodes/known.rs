@@ -56,7 +56,7 @@ impl Known {
     /// Puts both together. `cluster` is what the source said last, if it ever has.
     pub fn of(config: &Nodes, cluster: Option<&Cluster>) -> Self {
         let mut known = Self {
-            is_complete: config.cluster_file.is_none() || cluster.is_some(),
+            is_complete: config.cluster.is_none() || cluster.is_some(),
             has_blocks: cluster.is_some(),
             ..Self::default()
         };

@@ -4,9 +4,9 @@ use super::judge::{self, Ground, Judged, Offer, Refusal};
 use super::known::Known;
 use super::sessions::{NodePeers, sessions};
 use super::{Cluster, NodeSession};
-use crate::config::{NodeMode, NodeRoutes, Nodes};
+use crate::config::{ClusterPlace, Config, NodeMode, NodeRoutes, Nodes};
 use crate::core::Timestamp;
-use crate::core::action::{Action, Level, Notice};
+use crate::core::action::{Action, Level, Notice, WatchedCluster};
 use crate::core::state::{Phase, State};
 use crate::fib::{FibRoute, Report, Routes};
 use bgp::Prefix;
@@ -14,7 +14,6 @@ use bgp::rib::{Complete, Permits};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 /// How long after a start the kernel keeps routes that no node has told again, should some node not come back: as long as
@@ -81,7 +80,7 @@ pub struct NodesState {
     pub(in crate::core) settles_at: Option<Timestamp>,
     peers: Option<NodePeers>,
     permits: Permits,
-    file: Option<PathBuf>,
+    watched: Option<WatchedCluster>,
     fib: Option<Routes>,
 }
 
@@ -207,10 +206,11 @@ pub(in crate::core) fn update(state: &mut State, now: Timestamp, actions: &mut V
         return;
     };
     let nodes = &mut state.nodes;
-    if nodes.file != settings.cluster_file {
-        nodes.file.clone_from(&settings.cluster_file);
+    let watched = settings.cluster.as_ref().and_then(|place| watched(place, &config));
+    if nodes.watched != watched {
+        nodes.watched.clone_from(&watched);
         nodes.cluster = None;
-        actions.push(Action::WatchCluster(nodes.file.clone()));
+        actions.push(Action::WatchCluster(watched));
     }
     nodes.known = Known::of(settings, nodes.cluster.as_ref());
     let routers = config.bgp.iter().flat_map(|bgp| &bgp.peers).map(|peer| peer.address).collect();
@@ -241,6 +241,14 @@ pub(in crate::core) fn update(state: &mut State, now: Timestamp, actions: &mut V
     }
 }
 
+/// Where a place is read; a source with its settings.
+fn watched(place: &ClusterPlace, config: &Config) -> Option<WatchedCluster> {
+    match place {
+        ClusterPlace::File(path) => Some(WatchedCluster::File(path.clone())),
+        ClusterPlace::Source(source) => config.sources.get(source).cloned().map(WatchedCluster::Source),
+    }
+}
+
 /// There is no `[nodes]` any more: its sessions end, its routes go.
 fn forget(nodes: &mut NodesState, actions: &mut Vec<Action>) {
     if nodes.peers.is_some() {
@@ -249,7 +257,7 @@ fn forget(nodes: &mut NodesState, actions: &mut Vec<Action>) {
     if nodes.permits != Permits::default() {
         actions.push(Action::SetPermits(Permits::default()));
     }
-    if nodes.file.is_some() {
+    if nodes.watched.is_some() {
         actions.push(Action::WatchCluster(None));
     }
     if nodes.fib.is_some() {

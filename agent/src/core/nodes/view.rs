@@ -133,7 +133,7 @@ pub fn nodes(state: &State) -> Option<NodesView> {
         blocks: settings.blocks,
         local_asn: config.bgp.as_ref().map_or(0, |bgp| bgp.local_asn),
         local_addresses: local_addresses(config),
-        source: settings.cluster_file.as_ref().map(|file| file.display().to_string()),
+        source: settings.cluster.as_ref().map(ToString::to_string),
         source_error: nodes.error.clone(),
         waiting: waiting.map(Into::into),
         reflector: reflector(config),

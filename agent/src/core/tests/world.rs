@@ -1,7 +1,7 @@
 //! A small world around the core: a kernel that obeys, checks whose results a test decides, and a clock.
 
 use crate::config::{self, Config};
-use crate::core::action::{Answer, Notice, WantedPools, WantedTable};
+use crate::core::action::{Answer, Notice, WantedPools, WantedTable, WatchedCluster};
 use crate::core::event::{Command, ConnectionCount, Note, Request, TakenOut};
 use crate::core::inventory::Snapshots;
 use crate::core::nodes::NodePeers;
@@ -56,7 +56,7 @@ pub(in crate::core) struct World {
     /// What nodes are told of one another.
     pub(in crate::core) permits: bgp::rib::Permits,
     /// The file with what is in the cluster.
-    pub(in crate::core) cluster_file: Option<PathBuf>,
+    pub(in crate::core) cluster: Option<WatchedCluster>,
     /// What the kernel is to have of nodes' routes; none before anything was said.
     pub(in crate::core) fib: Option<crate::fib::Routes>,
     pub(in crate::core) has_exited: bool,
@@ -94,7 +94,7 @@ impl World {
             answers: Vec::new(),
             node_peers: None,
             permits: Default::default(),
-            cluster_file: None,
+            cluster: None,
             fib: None,
             has_exited: false,
             connections: Vec::new(),
@@ -125,7 +125,7 @@ impl World {
         self.state = State::new();
         (self.routes, self.has_exited) = (None, false);
         (self.checks, self.pools, self.names) = Default::default();
-        (self.node_peers, self.permits, self.cluster_file, self.fib) = Default::default();
+        (self.node_peers, self.permits, self.cluster, self.fib) = Default::default();
         self.start(text);
     }
 
@@ -173,7 +173,7 @@ impl World {
             Action::SetPeers(_) => {}
             Action::SetNodePeers(peers) => self.node_peers = peers,
             Action::SetPermits(permits) => self.permits = permits,
-            Action::WatchCluster(file) => self.cluster_file = file,
+            Action::WatchCluster(place) => self.cluster = place,
             Action::SetFib(routes) => self.fib = Some(routes),
             Action::SetChecks(checks) => self.checks = checks,
             Action::Hasten(checks) => self.hastened.push(checks),

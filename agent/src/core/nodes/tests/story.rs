@@ -2,6 +2,7 @@
 
 use super::NODES;
 use crate::core::Event;
+use crate::core::action::WatchedCluster;
 use crate::core::nodes::state::RETURN_GRACE;
 use crate::core::nodes::view;
 use crate::core::nodes::{Cluster, ClusterNode, Learned, Seen, SessionSeen};
@@ -88,7 +89,7 @@ fn a_session_is_kept_with_each_node_and_family_and_its_routes_reach_the_kernel()
 #[test]
 fn discovery_drives_the_sessions_and_a_source_that_fails_or_says_nothing_changes_nothing() {
     let mut world = World::with(&discovered());
-    assert_eq!(world.cluster_file.as_deref(), Some(std::path::Path::new("/c.json")));
+    assert_eq!(world.cluster, Some(WatchedCluster::File("/c.json".into())));
     assert_eq!(world.node_peers, None, "nobody knows yet whose sessions are to end");
     world.event(connected());
     world.event(left(&[]));

@@ -1,0 +1,238 @@
+//! What is written to the cluster: the addresses that Services of our class have got, the finalizer that keeps a Service until they
+//! are taken back, and why one is refused. One balancer of the fleet does so, who has the Lease.
+
+use super::client;
+use super::lease::{Candidate, PERIOD};
+use super::model::Key;
+use super::objects::{ANNOTATION, FINALIZER, ServiceObject};
+use crate::config::{KubernetesSettings, Lease};
+use k8s_openapi::api::core::v1::{Event, ObjectReference};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
+use kube::{Api, Client};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+
+/// Who we are to the cluster.
+const NAME: &str = "lvsd";
+
+/// How long all that is to be written may take at once; what is left is written in the next round.
+const ROUND: Duration = Duration::from_secs(30);
+
+/// What is to be written of one Service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Write {
+    /// It has these addresses.
+    Addresses(Vec<IpAddr>),
+    /// It has none of ours any more, and may go.
+    Release,
+    /// It is refused; with its ports, where it has addresses of ours in its status.
+    Refusal {
+        /// Why.
+        why: String,
+        /// Its addresses.
+        addresses: Vec<IpAddr>,
+        /// Its ports.
+        ports: Vec<(u16, &'static str)>,
+    },
+}
+
+/// What is to be written, by Service and uid.
+pub(super) type Writes = BTreeMap<(Key, Arc<str>), Write>;
+
+/// What the publisher says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Published {
+    /// Whether the Lease is ours.
+    Holder(bool),
+    /// The last attempt to write something, or to see the Lease, failed; none: it did not.
+    Failed(Option<String>),
+}
+
+/// Writes for ever.
+pub(super) async fn run(
+    settings: Arc<KubernetesSettings>,
+    lease: Lease,
+    mut wanted: watch::Receiver<Writes>,
+    said: mpsc::Sender<Published>,
+) {
+    let mut publisher = Publisher { candidate: Candidate::new(lease, identity()), done: BTreeMap::new() };
+    let (mut was_holder, mut failure) = (false, None);
+    let mut client = None;
+    loop {
+        let outcome = match connected(&settings, &mut client).await {
+            Ok(client) => {
+                let round = publisher.round(client, &mut wanted);
+                let done = tokio::time::timeout(ROUND, round).await;
+                done.unwrap_or_else(|_| Err(format!("the API has not answered within {} s", ROUND.as_secs())))
+            }
+            Err(why) => Err(why),
+        };
+        if outcome.is_err() {
+            // Its credentials may be the reason: they are read anew.
+            client = None;
+        }
+        let is_holder = publisher.candidate.is_holder();
+        if is_holder != was_holder && said.send(Published::Holder(is_holder)).await.is_err() {
+            return;
+        }
+        was_holder = is_holder;
+        let now = outcome.err();
+        if now != failure {
+            if let Some(why) = &now {
+                tracing::warn!(%why, "the cluster cannot be written to");
+            }
+            if said.send(Published::Failed(now.clone())).await.is_err() {
+                return;
+            }
+            failure = now;
+        }
+        // Both can be dropped: what is wanted is seen the next time.
+        tokio::select! {
+            () = tokio::time::sleep(PERIOD) => {}
+            changed = wanted.changed(), if is_holder && failure.is_none() => if changed.is_err() { return },
+        }
+    }
+}
+
+async fn connected(settings: &KubernetesSettings, client: &mut Option<Client>) -> Result<Client, String> {
+    if client.is_none() {
+        *client = Some(client::connect(settings).await?);
+    }
+    client.clone().ok_or_else(String::new)
+}
+
+/// Different for each host and process.
+fn identity() -> String {
+    use std::hash::{BuildHasher, RandomState};
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_else(|_| NAME.to_owned());
+    let chance = RandomState::new().hash_one(std::process::id());
+    format!("{}-{chance:016x}", host.trim())
+}
+
+struct Publisher {
+    candidate: Candidate,
+    /// What was written already.
+    done: Writes,
+}
+
+impl Publisher {
+    /// Looks at the Lease, and writes what is to be written if it is ours. Goes on after failures, and gives the first.
+    async fn round(&mut self, client: Client, wanted: &mut watch::Receiver<Writes>) -> Result<(), String> {
+        self.candidate.look(client.clone()).await?;
+        if !self.candidate.is_holder() {
+            self.done.clear();
+            return Ok(());
+        }
+        let wanted = wanted.borrow_and_update().clone();
+        self.done.retain(|service, done| wanted.get(service) == Some(done));
+        let mut first = Ok(());
+        for (service, write) in wanted {
+            if !self.candidate.is_holder() {
+                break;
+            }
+            if self.done.contains_key(&service) {
+                continue;
+            }
+            match write_one(&client, &service, &write).await {
+                Ok(()) => drop(self.done.insert(service, write)),
+                Err(why) => first = first.and(Err(why)),
+            }
+        }
+        first
+    }
+}
+
+async fn write_one(client: &Client, (key, uid): &(Key, Arc<str>), write: &Write) -> Result<(), String> {
+    match write {
+        Write::Addresses(addresses) => {
+            let ingress: Vec<Value> = addresses.iter().map(|ip| json!({"ip": ip, "ipMode": "VIP"})).collect();
+            let change = json!({
+                "metadata": {"uid": uid, "finalizers": [FINALIZER], "annotations": {(served()): "true"}},
+                "status": {"loadBalancer": {"ingress": ingress}}
+            });
+            patch(client, key, change).await
+        }
+        Write::Release => {
+            let change = json!({
+                "metadata": {"uid": uid, "$deleteFromPrimitiveList/finalizers": [FINALIZER], "annotations": {(served()): null}},
+                "status": {"loadBalancer": {"ingress": null}}
+            });
+            patch(client, key, change).await
+        }
+        Write::Refusal { why, addresses, ports } => {
+            if !addresses.is_empty() {
+                let ports: Vec<Value> = ports
+                    .iter()
+                    .map(|(port, protocol)| json!({"port": port, "protocol": protocol, "error": "lvsd/Refused"}))
+                    .collect();
+                let ingress: Vec<Value> =
+                    addresses.iter().map(|ip| json!({"ip": ip, "ipMode": "VIP", "ports": ports})).collect();
+                let change =
+                    json!({"metadata": {"uid": uid}, "status": {"loadBalancer": {"ingress": ingress}}});
+                patch(client, key, change).await?;
+            }
+            tell(client, key, uid, why).await
+        }
+    }
+}
+
+fn served() -> String {
+    format!("{ANNOTATION}served")
+}
+
+/// Changes a Service's status; by it also its finalizers, as Kubernetes' own controllers do. One that is gone needs nothing.
+async fn patch(client: &Client, key: &Key, change: Value) -> Result<(), String> {
+    let api: Api<ServiceObject> = Api::all(client.clone()).constrain(&key.namespace);
+    // The type has no way to be written, so that nothing but the change is.
+    let request = kube::core::Request::new(api.resource_url().to_owned());
+    let patch = Patch::Strategic(change);
+    let request = request
+        .patch_subresource("status", &key.name, &PatchParams::default(), &patch)
+        .map_err(|error| error.to_string())?;
+    match client.request::<Value>(request).await {
+        Ok(_) => Ok(()),
+        // Another one of the same name (409) is written of by itself.
+        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
+        Err(error) => Err(format!("patch services/status of {key}: {}", client::words(&error))),
+    }
+}
+
+/// Says on a Service why it is refused.
+async fn tell(client: &Client, key: &Key, uid: &str, why: &str) -> Result<(), String> {
+    let now = Time(Timestamp::now());
+    let event = Event {
+        metadata: ObjectMeta {
+            generate_name: Some(format!("{}.", key.name)),
+            namespace: Some(key.namespace.to_string()),
+            ..ObjectMeta::default()
+        },
+        involved_object: ObjectReference {
+            api_version: Some("v1".into()),
+            kind: Some("Service".into()),
+            name: Some(key.name.to_string()),
+            namespace: Some(key.namespace.to_string()),
+            uid: Some(uid.to_owned()),
+            ..ObjectReference::default()
+        },
+        reason: Some("NotServed".into()),
+        message: Some(why.chars().take(1000).collect()),
+        type_: Some("Warning".into()),
+        source: Some(k8s_openapi::api::core::v1::EventSource { component: Some(NAME.into()), host: None }),
+        reporting_component: Some(NAME.into()),
+        first_timestamp: Some(now.clone()),
+        last_timestamp: Some(now),
+        count: Some(1),
+        ..Event::default()
+    };
+    let api: Api<Event> = Api::namespaced(client.clone(), &key.namespace);
+    match api.create(&PostParams::default(), &event).await {
+        Ok(_) => Ok(()),
+        Err(error) => Err(format!("create events in {}: {}", key.namespace, client::words(&error))),
+    }
+}

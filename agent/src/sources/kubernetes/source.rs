@@ -1,0 +1,293 @@
+//! The source: what readers say goes into the index, and what of it concerns pools is said.
+
+use super::index::{Change, Concerned, Index, Objects, Resource};
+use super::model::Key;
+use super::objects::{NodeObject, ServiceObject, SliceObject};
+use super::pools::{self, Wanted};
+use super::publish::{self, Published, Writes};
+use super::reader::{Message, Reader};
+use super::services::Services;
+use super::wanted;
+use crate::config::{Backend, KubernetesSettings, Query};
+use crate::sources::{Said, Source};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+/// Messages of readers that wait to be taken: a reader that is ahead waits.
+const MESSAGES: usize = 256;
+
+/// A failure is told when it is not over at the second attempt: an API server that is replaced is away for a moment.
+const PATIENCE: u32 = 2;
+
+/// A cluster's API as a source of pools.
+#[derive(Debug)]
+pub struct Kubernetes {
+    settings: Arc<KubernetesSettings>,
+    wanted: watch::Receiver<BTreeSet<Query>>,
+    index: Index,
+    readers: BTreeSet<Reader>,
+    /// Those that have listed everything since they last failed.
+    synced: BTreeSet<Reader>,
+    /// Those that have ever listed everything.
+    known: BTreeSet<Reader>,
+    failing: BTreeMap<Reader, String>,
+    pools: BTreeMap<Query, Pool>,
+    /// The pools that a Service is behind.
+    users: HashMap<Key, BTreeSet<Query>>,
+    /// Pools that may have changed.
+    dirty: BTreeSet<Query>,
+    standing: Standing,
+    /// Services that are served whole, if any are, and what is written of them.
+    services: Option<Services>,
+    writes: watch::Sender<Writes>,
+    published: mpsc::Receiver<Published>,
+    sender: mpsc::Sender<Message>,
+    inbox: mpsc::Receiver<Message>,
+    tasks: JoinSet<()>,
+}
+
+/// What was last said of the source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    Unsaid,
+    Live,
+    Stale,
+}
+
+#[derive(Debug)]
+struct Pool {
+    /// What it takes, or why that cannot be.
+    wanted: Result<Wanted, String>,
+    said: Option<Result<Vec<Backend>, String>>,
+}
+
+impl Kubernetes {
+    /// A source that has not asked yet. Needs tokio's runtime.
+    pub fn new(
+        name: Arc<str>,
+        settings: KubernetesSettings,
+        wanted: watch::Receiver<BTreeSet<Query>>,
+    ) -> Self {
+        let (sender, inbox) = mpsc::channel(MESSAGES);
+        let (writes, to_write) = watch::channel(Writes::new());
+        let (says, published) = mpsc::channel(MESSAGES);
+        let (settings, mut tasks) = (Arc::new(settings), JoinSet::new());
+        if let Some(lease) = settings.services.as_ref().and_then(|services| services.lease.clone()) {
+            tasks.spawn(publish::run(Arc::clone(&settings), lease, to_write, says));
+        }
+        let services = settings.services.clone().map(|services| Services::new(name, services));
+        let mut source = Self {
+            settings,
+            wanted,
+            index: Index::default(),
+            readers: BTreeSet::new(),
+            synced: BTreeSet::new(),
+            known: BTreeSet::new(),
+            failing: BTreeMap::new(),
+            pools: BTreeMap::new(),
+            users: HashMap::new(),
+            dirty: BTreeSet::new(),
+            standing: Standing::Unsaid,
+            services,
+            writes,
+            published,
+            sender,
+            inbox,
+            tasks,
+        };
+        source.want();
+        source
+    }
+
+    /// Takes over which pools are wanted.
+    fn want(&mut self) {
+        let wanted = self.wanted.borrow_and_update().clone();
+        self.pools.retain(|query, _| wanted.contains(query));
+        self.dirty.retain(|query| wanted.contains(query));
+        for query in wanted {
+            if !self.pools.contains_key(&query) {
+                let wanted = wanted::read(&query, &self.settings);
+                self.pools.insert(query.clone(), Pool { wanted, said: None });
+                self.dirty.insert(query);
+            }
+        }
+        self.users.clear();
+        for (query, pool) in &self.pools {
+            if let Ok(Wanted::Service(behind)) = &pool.wanted {
+                self.users.entry(behind.service.clone()).or_default().insert(query.clone());
+            }
+        }
+        let needed: BTreeSet<Resource> = self
+            .pools
+            .values()
+            .filter_map(|pool| pool.wanted.as_ref().ok())
+            .flat_map(needs)
+            .copied()
+            .collect();
+        let whole = self.services.is_some().then_some(Resource::Services);
+        needed.into_iter().chain(whole).for_each(|resource| self.read(resource));
+    }
+
+    /// Reads a resource from now on, in each namespace that is to be read.
+    fn read(&mut self, resource: Resource) {
+        let namespaces = match resource {
+            Resource::Nodes => BTreeSet::new(),
+            Resource::Services | Resource::Slices => self.settings.namespaces.clone(),
+        };
+        let everywhere = namespaces.is_empty().then_some(None);
+        for namespace in namespaces.into_iter().map(Some).chain(everywhere) {
+            let reader = Reader { resource, namespace };
+            if !self.readers.insert(reader.clone()) {
+                continue;
+            }
+            let (settings, sender) = (Arc::clone(&self.settings), self.sender.clone());
+            match resource {
+                Resource::Services => self.tasks.spawn(reader.run::<ServiceObject>(settings, sender)),
+                Resource::Slices => self.tasks.spawn(reader.run::<SliceObject>(settings, sender)),
+                Resource::Nodes => self.tasks.spawn(reader.run::<NodeObject>(settings, sender)),
+            };
+        }
+    }
+
+    fn take(&mut self, message: Message) {
+        match message {
+            Message::Failed(reader, why, failures) => {
+                tracing::debug!(%why, failures, "the cluster cannot be read");
+                self.synced.remove(&reader);
+                if failures >= PATIENCE {
+                    self.failing.insert(reader, why);
+                }
+            }
+            Message::Stands(reader) => {
+                self.failing.remove(&reader);
+                self.synced.insert(reader);
+            }
+            Message::Changed(change) => {
+                if let Change::All { namespace, objects } = &change {
+                    let resource = match objects {
+                        Objects::Services(_) => Resource::Services,
+                        Objects::Slices(_) => Resource::Slices,
+                        Objects::Nodes(_) => Resource::Nodes,
+                    };
+                    let reader = Reader { resource, namespace: namespace.clone() };
+                    if self.known.insert(reader) {
+                        self.dirty.extend(self.pools.keys().cloned());
+                    }
+                }
+                for concerned in self.index.apply(change) {
+                    self.concern(&concerned);
+                }
+            }
+        }
+    }
+
+    fn concern(&mut self, concerned: &Concerned) {
+        match concerned {
+            Concerned::Service(key) => {
+                self.dirty.extend(self.users.get(key).into_iter().flatten().cloned());
+                self.services.iter_mut().for_each(|services| services.concern(key));
+            }
+            Concerned::Nodes => {
+                let of_nodes = self.pools.iter().filter(|(_, pool)| pool.wanted.is_ok());
+                self.dirty.extend(of_nodes.map(|(query, _)| query.clone()));
+            }
+        }
+    }
+
+    /// What there is to be said.
+    fn say(&mut self) -> Option<Said> {
+        if let (Some(why), true) = (self.failing.values().next(), self.standing != Standing::Stale) {
+            let others = match self.failing.len() {
+                1 => String::new(),
+                more => format!(" (and {} more)", more - 1),
+            };
+            self.standing = Standing::Stale;
+            return Some(Said::Stale(format!("{why}{others}")));
+        }
+        if let Some(said) = self.say_services() {
+            return Some(said);
+        }
+        while let Some(query) = self.dirty.pop_first() {
+            if let Some(said) = self.say_pool(query) {
+                return Some(said);
+            }
+        }
+        let is_whole = self.failing.is_empty() && self.synced.len() == self.readers.len();
+        if is_whole && self.standing != Standing::Live {
+            self.standing = Standing::Live;
+            return Some(Said::Live);
+        }
+        None
+    }
+
+    /// The services that are served whole, once all Services are known.
+    fn say_services(&mut self) -> Option<Said> {
+        let mut readers = self.readers.iter().filter(|reader| reader.resource == Resource::Services);
+        let is_known = readers.all(|reader| self.known.contains(reader));
+        let services = self.services.as_mut().filter(|_| is_known)?;
+        let said = services.say(&self.index);
+        self.writes.send_if_modified(|writes| {
+            let is_news = writes != services.writes();
+            if is_news {
+                writes.clone_from(services.writes());
+            }
+            is_news
+        });
+        said
+    }
+
+    /// A pool, if all is known that it depends on, and it is not what was said of it.
+    fn say_pool(&mut self, query: Query) -> Option<Said> {
+        let pool = self.pools.get_mut(&query)?;
+        let outcome = match &pool.wanted {
+            Ok(wanted) => {
+                let is_known = |resource: &Resource| {
+                    let mut readers = self.readers.iter().filter(|reader| reader.resource == *resource);
+                    readers.all(|reader| self.known.contains(reader))
+                };
+                if !needs(wanted).iter().all(is_known) {
+                    return None;
+                }
+                pools::backends(&self.index, wanted, self.settings.cordon)
+            }
+            Err(why) => Err(why.clone()),
+        };
+        if pool.said.as_ref() == Some(&outcome) {
+            return None;
+        }
+        pool.said = Some(outcome.clone());
+        Some(Said::Pool { query, outcome })
+    }
+}
+
+/// What has to be read for a pool.
+fn needs(wanted: &Wanted) -> &'static [Resource] {
+    match wanted {
+        Wanted::Nodes(_) => &[Resource::Nodes],
+        Wanted::Service(_) => &[Resource::Services, Resource::Slices, Resource::Nodes],
+    }
+}
+
+impl Source for Kubernetes {
+    async fn next(&mut self) -> Said {
+        loop {
+            if let Some(said) = self.say() {
+                return said;
+            }
+            // All can be dropped: a message that was not taken is still there, and so is a change of what is wanted.
+            tokio::select! {
+                Some(message) = self.inbox.recv() => self.take(message),
+                Some(published) = self.published.recv() => {
+                    self.services.iter_mut().for_each(|services| services.published(published.clone()));
+                }
+                changed = self.wanted.changed() => match changed {
+                    Ok(()) => self.want(),
+                    // Nobody wants anything any more: there is nothing to be said, ever.
+                    Err(_) => std::future::pending().await,
+                },
+            }
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! A real API server with its etcd and controllers, on this machine.
+
+use serde_json::{Value, json};
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Longest that a program may take to end.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// The programs that run.
+const PROGRAMS: [&str; 3] = ["kube-controller-manager", "kube-apiserver", "etcd"];
+
+/// A cluster without nodes of its own; its programs end with it.
+pub(crate) struct Cluster {
+    directory: tempfile::TempDir,
+    port: u16,
+    etcd: u16,
+}
+
+impl Cluster {
+    /// Starts one; builds its programs if nobody has before.
+    pub(crate) fn start() -> Self {
+        let cluster = Self { directory: tempfile::tempdir().unwrap(), port: free(1), etcd: free(2) };
+        cluster.up();
+        cluster
+    }
+
+    /// Starts what does not run.
+    pub(crate) fn up(&self) {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/kube/up");
+        let started = Command::new(script)
+            .arg(self.directory.path())
+            .env("PORT", self.port.to_string())
+            .env("ETCD_PORT", self.etcd.to_string())
+            .stdout(Stdio::null())
+            .status()
+            .unwrap();
+        assert!(started.success(), "the API server starts");
+    }
+
+    /// Kills a program at once.
+    pub(crate) fn kill(&self, program: &str) {
+        let file = self.directory.path().join(format!("{program}.pid"));
+        let Ok(pid) = fs::read_to_string(&file) else { return };
+        let pid = pid.trim();
+        if Command::new("kill").args(["-KILL", pid]).stderr(Stdio::null()).status().unwrap().success() {
+            let begin = Instant::now();
+            // It is no child of ours: it is gone when its entry is, or when it only waits to be forgotten.
+            while is_running(pid) {
+                assert!(begin.elapsed() < LIMIT, "{program} ends");
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
+        let _ = fs::remove_file(file);
+    }
+
+    /// The administrator's kubeconfig.
+    pub(crate) fn kubeconfig(&self) -> PathBuf {
+        self.directory.path().join("kubeconfig")
+    }
+
+    /// A kubeconfig of an account whose token is in a file.
+    pub(crate) fn kubeconfig_of(&self, name: &str, token: &Path) -> PathBuf {
+        let ca = self.directory.path().join("ca.crt");
+        let text = json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": name,
+            "clusters": [{"name": "c", "cluster": {
+                "server": format!("https://127.0.0.1:{}", self.port), "certificate-authority": ca}}],
+            "users": [{"name": name, "user": {"tokenFile": token}}],
+            "contexts": [{"name": name, "context": {"cluster": "c", "user": name}}]
+        });
+        let file = self.directory.path().join(format!("{name}.kubeconfig"));
+        fs::write(&file, text.to_string()).unwrap();
+        file
+    }
+
+    /// A folder that lives as long as the cluster.
+    pub(crate) fn folder(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Creates an object below a path of the API, and gives what it has become.
+    pub(crate) fn create(&self, path: &str, object: &Value) -> Value {
+        self.ask("POST", path, "application/json", Some(object))
+    }
+
+    /// Changes an object.
+    pub(crate) fn patch(&self, path: &str, change: &Value) -> Value {
+        self.ask("PATCH", path, "application/merge-patch+json", Some(change))
+    }
+
+    /// Deletes an object.
+    pub(crate) fn delete(&self, path: &str) {
+        self.ask("DELETE", path, "application/json", None);
+    }
+
+    /// An object.
+    pub(crate) fn get(&self, path: &str) -> Value {
+        self.ask("GET", path, "application/json", None)
+    }
+
+    /// What `kubectl apply` does with a file.
+    pub(crate) fn apply(&self, file: &Path) {
+        let build = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/kube/build");
+        let folder = Command::new(build).output().unwrap();
+        let folder = String::from_utf8(folder.stdout).unwrap();
+        let done = Command::new(Path::new(folder.trim()).join("kubectl"))
+            .env("HOME", self.folder())
+            .arg("--kubeconfig")
+            .arg(self.kubeconfig())
+            .args(["apply", "--filename"])
+            .arg(file)
+            .stdout(Stdio::null())
+            .status()
+            .unwrap();
+        assert!(done.success(), "{} is applied", file.display());
+    }
+
+    /// Whether a path of the API is there.
+    pub(crate) fn is_served(&self, path: &str) -> bool {
+        let answer = self.answer("GET", path, "application/json", None);
+        !matches!(serde_json::from_slice::<Value>(&answer), Ok(answer) if answer["status"] == "Failure")
+            && !answer.starts_with(b"404")
+    }
+
+    fn ask(&self, method: &str, path: &str, kind: &str, body: Option<&Value>) -> Value {
+        let answer: Value = serde_json::from_slice(&self.answer(method, path, kind, body)).unwrap();
+        assert!(answer["status"] != "Failure", "{method} {path}: {answer}");
+        answer
+    }
+
+    fn answer(&self, method: &str, path: &str, kind: &str, body: Option<&Value>) -> Vec<u8> {
+        let here = self.directory.path();
+        let mut curl = Command::new("curl");
+        curl.args(["--silent", "--show-error", "--request", method, "--header"])
+            .arg(format!("Content-Type: {kind}"))
+            .arg("--cacert")
+            .arg(here.join("ca.crt"))
+            .arg("--cert")
+            .arg(here.join("admin.crt"))
+            .arg("--key")
+            .arg(here.join("admin.key"));
+        if let Some(body) = body {
+            curl.args(["--data-binary", &body.to_string()]);
+        }
+        let output = curl.arg(format!("https://127.0.0.1:{}{path}", self.port)).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        PROGRAMS.iter().for_each(|program| self.kill(program));
+    }
+}
+
+/// A port that nobody has, with those that follow it.
+fn free(count: u16) -> u16 {
+    loop {
+        let first = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        if (0..count).all(|offset| TcpListener::bind(("127.0.0.1", first + offset)).is_ok()) {
+            return first;
+        }
+    }
+}
+
+/// Whether a process runs, and does not only wait to be forgotten.
+fn is_running(pid: &str) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit(')').next().is_some_and(|rest| !rest.trim().is_empty() && !rest.trim().starts_with('Z'))
+}
