@@ -32,6 +32,10 @@ pub struct CommunityError {
 impl Community {
     /// `GRACEFUL_SHUTDOWN` (RFC 8326).
     pub const GRACEFUL_SHUTDOWN: Self = Self::new(65_535, 0);
+    /// `LLGR_STALE`: kept beyond a graceful restart, and the last choice (RFC 9494 §3.3).
+    pub const LLGR_STALE: Self = Self::new(65_535, 6);
+    /// `NO_LLGR`: not to be kept so (RFC 9494 §3.4).
+    pub const NO_LLGR: Self = Self::new(65_535, 7);
     /// `NO_EXPORT` (RFC 1997).
     pub const NO_EXPORT: Self = Self::new(65_535, 65_281);
     /// `NO_ADVERTISE` (RFC 1997).

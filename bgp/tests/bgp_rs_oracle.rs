@@ -192,7 +192,7 @@ proptest! {
         };
         let announcement = Announcement {
             as_path: bgp::Path::sequence(path.clone()), next_hop, med, local_pref: None, communities: &communities,
-            large_communities: &[], passed_on: Default::default(),
+            large_communities: &[], extra: Default::default(),
         };
         let mut bytes = Vec::new();
         encode_announce(&mut bytes, &announcement, &[prefix], true).expect("it fits");

@@ -308,3 +308,65 @@ async fn a_signed_session_with_ttl_security_comes_up_and_none_without_the_passwo
     bird.wait_until("BIRD agrees", || bird.ask("show protocols lb").contains("Established"));
     speaker.shutdown("done").await;
 }
+
+/// Both ends know of long-lived graceful restart; ours comes back within a second, or else late.
+fn long_lived(bird: &Bird, time: u64) -> SpeakerConfig {
+    let mut config = config(64_600, bird);
+    config.restart_time = Duration::from_secs(1);
+    config.peers[0].long_lived = Some(Duration::from_secs(time));
+    config
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bird_keeps_our_routes_as_its_last_choice_beyond_our_restart_time_and_takes_them_back() {
+    let bird = Bird::start(64_600, "graceful restart on; long lived graceful restart on;");
+    let (speaker, mut events) = Speaker::spawn(long_lived(&bird, 3600));
+    speaker.set_routes(routes(&["198.51.100.1/32", "2001:db8:1::1/128"]));
+    sent(&mut events).await;
+    bird.wait_for_route("198.51.100.1/32", &["(64600,7)"]);
+    let says = |status: &PeerStatus| status.capabilities_received.iter().any(|one| one.contains("long-lived"));
+    assert!(says(&speaker.status().borrow()["r1"]), "{:?}", speaker.status().borrow()["r1"]);
+    drop(speaker);
+    for prefix in ["198.51.100.1/32", "2001:db8:1::1/128"] {
+        bird.wait_for_route(prefix, &["(65535,6)", "(64600,7)"]);
+    }
+    let (speaker, mut events) = Speaker::spawn(SpeakerConfig { restarting: true, ..long_lived(&bird, 3600) });
+    established(&speaker).await;
+    assert!(bird.has_route("198.51.100.1/32"), "kept until it is told again");
+    speaker.set_routes(routes(&["198.51.100.1/32"]));
+    sent(&mut events).await;
+    bird.wait_until("it is told again", || {
+        let answer = bird.ask("show route all for 198.51.100.1/32");
+        answer.contains("(64600,7)") && !answer.contains("(65535,6)")
+    });
+    bird.wait_until("the other goes", || !bird.has_route("2001:db8:1::1/128"));
+    speaker.shutdown("done").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_bird_told_is_our_last_choice_beyond_its_restart_time_until_its_long_time_is_over() {
+    let extra = "graceful restart on; graceful restart time 1; long lived graceful restart on; long lived stale time 4;";
+    let statics = "route 10.67.1.0/26 blackhole; route 10.67.2.0/26 blackhole { bgp_community.add((65535,7)); };";
+    let mut bird = Bird::announcing(64_600, extra, statics);
+    let mut config = long_lived(&bird, 60);
+    config.peers[0].import =
+        Some(Import::new(vec![Rule { verdict: Verdict::ACCEPT, ..Rule::default() }]));
+    let (speaker, _events) = Speaker::spawn(config);
+    speaker.set_routes(RouteSet::new());
+    let marked = |table: &bgp::rib::LocRib| {
+        table.iter().map(|(prefix, path)| (prefix.to_string(), path.route.is_long_lived_stale())).collect::<Vec<_>>()
+    };
+    let becomes = async |what: &str, expected: &[(&str, bool)]| {
+        let mut learned = speaker.learned();
+        let wanted: Vec<_> = expected.iter().map(|(prefix, is)| ((*prefix).to_owned(), *is)).collect();
+        let found = tokio::time::timeout(PATIENCE, learned.wait_for(|table| marked(table) == wanted)).await.is_ok();
+        assert!(found, "{what}: {:?}", marked(&speaker.learned().borrow()));
+    };
+    becomes("both are told", &[("10.67.1.0/26", false), ("10.67.2.0/26", false)]).await;
+    bird.die();
+    becomes("one is kept, as the last choice", &[("10.67.1.0/26", true)]).await;
+    becomes("its time is over", &[]).await;
+    bird.come_back();
+    becomes("both are told again", &[("10.67.1.0/26", false), ("10.67.2.0/26", false)]).await;
+    speaker.shutdown("done").await;
+}

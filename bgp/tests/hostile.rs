@@ -14,7 +14,7 @@ use bgp::{
     policy::{Import, Rule, Verdict},
     speaker::Refusal,
     wire::{
-        Announcement, Capability, ErrorCode, Framer, NextHop, Notification, Open, PassedOn, encode_announce,
+        Announcement, Capability, ErrorCode, Framer, NextHop, Notification, Open, Extra, encode_announce,
         encode_end_of_rib, encode_keepalive,
     },
 };
@@ -196,7 +196,7 @@ fn announce(out: &mut Vec<u8>, prefixes: &[Prefix]) {
         local_pref: None,
         communities: &[],
         large_communities: &[],
-        passed_on: PassedOn::default(),
+        extra: Extra::default(),
     };
     encode_announce(out, &announcement, prefixes, true).expect("it fits");
 }

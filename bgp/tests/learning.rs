@@ -9,7 +9,7 @@ use bgp::{
     policy::{ExportFilter, Import, PrefixRange, Rule, Verdict},
     rib::LocRib,
     wire::{
-        Announcement, Capability, ErrorCode, GracefulRestart, NextHop, Open, PassedOn, PreservedFamily,
+        Announcement, Capability, ErrorCode, GracefulRestart, NextHop, Open, Extra, PreservedFamily,
         RefreshKind, RouteRefresh, encode_announce, encode_end_of_rib, encode_withdraw,
     },
 };
@@ -45,7 +45,7 @@ impl Neighbour {
             local_pref: None,
             communities: &[],
             large_communities: &[],
-            passed_on: PassedOn::default(),
+            extra: Extra::default(),
         };
         self.say(|out| assert_eq!(encode_announce(out, &announcement, &prefixes(texts), true), Ok(1)));
     }

@@ -175,7 +175,7 @@ async fn what_a_router_announces_is_counted_and_what_we_cannot_announce_is_expla
             local_pref: None,
             communities: &[],
             large_communities: &[],
-            passed_on: Default::default(),
+            extra: Default::default(),
         };
         let nlri = prefixes(&["0.0.0.0/0", "10.0.0.0/8"]);
         bgp::wire::encode_announce(out, &announcement, &nlri, true).expect("it fits");

@@ -8,7 +8,7 @@ use std::net::Ipv4Addr;
 
 use bgp::{
     Community, LargeCommunity, Path, Prefix,
-    wire::{Announcement, NextHop, PassedOn, encode_announce, encode_withdraw},
+    wire::{Announcement, NextHop, Extra, encode_announce, encode_withdraw},
 };
 use oracles::View;
 use proptest::{prelude::*, sample::Index};
@@ -38,7 +38,7 @@ fn announcement<'a>(
         local_pref: Some(100),
         communities,
         large_communities,
-        passed_on: PassedOn::default(),
+        extra: Extra::default(),
     }
 }
 

@@ -3,12 +3,14 @@
 mod group;
 mod transport;
 
+use super::Problem;
 use super::model::{Bgp, Family, Peer};
 use super::twice::Seen;
 use super::value::{address, boolean, duration, duration_or, is_name, port};
 use super::walk::{Node, Section};
 use super::{attributes, bfd, policy};
 use bgp::policy::Overrides;
+use bgp::wire::MAX_STALE_TIME;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -19,6 +21,7 @@ const KEYS: &[&str] = &[
     "router_id",
     "hold_time",
     "graceful_restart",
+    "long_lived_graceful_restart",
     "withdraw_hold",
     "graceful_shutdown",
     "med",
@@ -63,6 +66,11 @@ const DEFAULT_HOLD_TIME: Duration = Duration::from_secs(30);
 /// The longest hold time that the field of the OPEN message holds.
 const MOST_HOLD_TIME: Duration = Duration::from_secs(u16::MAX as u64);
 
+const LEAST_LONG_LIVED: Duration = Duration::from_secs(1);
+
+/// What the field of the OPEN message holds: 194 days.
+const MOST_LONG_LIVED: Duration = Duration::from_secs(MAX_STALE_TIME as u64);
+
 /// A VIP that nothing serves draws traffic into a hole; an hour of it is more than anyone means.
 const MOST_WITHDRAW_HOLD: Duration = Duration::from_secs(3600);
 
@@ -87,6 +95,13 @@ pub(super) fn read(node: &Node<'_>) -> Option<Bgp> {
     let router_id = section.required("router_id", ROUTER_ID).and_then(|node| router_id(&node));
     let hold_time = section.get("hold_time").and_then(|node| hold_time(&node));
     let graceful_restart = section.get("graceful_restart").and_then(|node| boolean(&node));
+    let long_lived = section.get("long_lived_graceful_restart").and_then(|node| {
+        if graceful_restart == Some(false) {
+            let what = "long_lived_graceful_restart goes on where graceful_restart ends, and that is off";
+            node.report(Problem::Conflict(what.to_owned()));
+        }
+        duration(&node, LEAST_LONG_LIVED..=MOST_LONG_LIVED).map(|time| Duration::from_secs(time.as_secs()))
+    });
     let withdraw_hold =
         duration_or(&section, "withdraw_hold", Duration::ZERO..=MOST_WITHDRAW_HOLD, Duration::ZERO);
     let graceful_shutdown = duration_or(
@@ -110,6 +125,7 @@ pub(super) fn read(node: &Node<'_>) -> Option<Bgp> {
         router_id: router_id?,
         hold_time: hold_time.unwrap_or(DEFAULT_HOLD_TIME),
         graceful_restart: graceful_restart.unwrap_or(true),
+        long_lived,
         withdraw_hold,
         graceful_shutdown,
         attributes,

@@ -159,6 +159,9 @@ pub struct Bgp {
     pub hold_time: Duration,
     /// Whether peers are asked to keep our routes while we restart (RFC 4724).
     pub graceful_restart: bool,
+    /// For how long beyond that they may keep them, as the last choice (RFC 9494); not at all when absent.
+    #[serde(default)]
+    pub long_lived: Option<Duration>,
     /// How long a VIP stays announced after its last backend is gone.
     pub withdraw_hold: Duration,
     /// How long routers are asked to prefer others before a planned withdrawal of everything.

@@ -94,7 +94,7 @@ impl Plan {
 
 /// The routers whose sessions a change of the section resets; those that come or go are not among them.
 fn resets<'a>(before: &'a Bgp, after: &'a Bgp) -> impl Iterator<Item = &'a str> {
-    let timers = |bgp: &Bgp| (bgp.hold_time, bgp.graceful_restart);
+    let timers = |bgp: &Bgp| (bgp.hold_time, bgp.graceful_restart, bgp.long_lived);
     let all = timers(before) != timers(after);
     let known = move |peer: &&Peer| {
         // Of BFD the session knows nothing, and rules change while it goes on.

@@ -183,6 +183,7 @@ fn of_all(config: &mut PeerConfig, bgp: &Bgp) -> anyhow::Result<()> {
     config.hold_time = HoldTime::from_secs(seconds).context("bgp.hold_time")?;
     config.connect_retry = CONNECT_RETRY;
     config.graceful_restart = bgp.graceful_restart;
+    config.long_lived = bgp.long_lived;
     Ok(())
 }
 

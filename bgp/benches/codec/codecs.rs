@@ -5,7 +5,7 @@ use std::{collections::HashMap, time::Instant};
 use bgp::{
     Community, Path, Prefix,
     wire::{
-        Announcement, Context, Framer, Message, MpReach, NextHop, Nlri, PassedOn, Segment, encode_announce,
+        Announcement, Context, Framer, Message, MpReach, NextHop, Nlri, Extra, Segment, encode_announce,
     },
 };
 use netgauze_bgp_pkt::{
@@ -180,7 +180,7 @@ pub(crate) fn written(messages: &[Vec<u8>]) -> Vec<(&'static str, f64)> {
                 local_pref: None,
                 communities: &one.communities,
                 large_communities: &[],
-                passed_on: PassedOn::default(),
+                extra: Extra::default(),
             };
             out.clear();
             encode_announce(&mut out, &announcement, &one.prefixes, true).expect("it was a message");

@@ -8,7 +8,7 @@ use bgp::{
     policy::{Import, Rule, Verdict},
     rib::{AdjRibIn, LocRib, Neighbourhood, Source},
     wire::{
-        AddPath, Announcement, Context, Frame, HEADER_LEN, Message, MessageType, NextHop, PassedOn,
+        AddPath, Announcement, Context, Frame, HEADER_LEN, Message, MessageType, NextHop, Extra,
         encode_announce,
     },
 };
@@ -41,6 +41,7 @@ fn neighbourhood() -> Neighbourhood {
             graceful_restart: None,
             graceful_notification: false,
             route_refresh: true,
+            long_lived: None,
             enhanced_refresh: false,
             add_path: AddPath::default(),
         },
@@ -71,7 +72,7 @@ pub(crate) fn per_route(sharing: u32) -> (f64, (AdjRibIn, LocRib)) {
             local_pref: None,
             communities: &[],
             large_communities: &[],
-            passed_on: PassedOn::default(),
+            extra: Extra::default(),
         };
         let mut message = Vec::new();
         encode_announce(&mut message, &announcement, &prefixes, true).expect("it fits");

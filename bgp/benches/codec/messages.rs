@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use bgp::{
     Community, LargeCommunity, Path, Prefix,
-    wire::{Announcement, NextHop, PassedOn, encode_announce, encode_withdraw},
+    wire::{Announcement, NextHop, Extra, encode_announce, encode_withdraw},
 };
 
 /// UPDATEs that are made up: as many as the codecs need some hundredths of a second for.
@@ -74,7 +74,7 @@ pub(crate) fn made_up() -> Vec<Vec<u8>> {
                         local2: u32::try_from(local2).unwrap_or(0),
                     })
                     .collect::<Vec<_>>(),
-                passed_on: PassedOn::default(),
+                extra: Extra::default(),
             };
             encode_announce(&mut out, &announcement, &prefixes, true).expect("it fits");
             out

@@ -13,7 +13,7 @@ use std::{
 use bgp::{
     Family, Path, Prefix,
     wire::{
-        Announcement, Framer, Message, NextHop, PassedOn, encode_announce, encode_end_of_rib,
+        Announcement, Framer, Message, NextHop, Extra, encode_announce, encode_end_of_rib,
         encode_keepalive,
     },
 };
@@ -83,7 +83,7 @@ async fn neighbour(mut stream: TcpStream, known: Arc<AtomicUsize>) {
         local_pref: None,
         communities: &[],
         large_communities: &[],
-        passed_on: PassedOn::default(),
+        extra: Extra::default(),
     };
     encode_announce(&mut out, &announcement, &(0..BLOCKS).map(block).collect::<Vec<_>>(), true)
         .expect("it fits");

@@ -4,7 +4,7 @@ use std::{net::Ipv4Addr, time::Instant};
 
 use bgp::{
     Family, Path, Prefix,
-    wire::{Announcement, NextHop, PassedOn, encode_announce, encode_withdraw},
+    wire::{Announcement, NextHop, Extra, encode_announce, encode_withdraw},
 };
 use serde::Serialize;
 
@@ -40,7 +40,7 @@ fn streams() -> [Vec<u8>; 2] {
         local_pref: None,
         communities: &[],
         large_communities: &[],
-        passed_on: PassedOn::default(),
+        extra: Extra::default(),
     };
     let (mut announce, mut withdraw) = (Vec::new(), Vec::new());
     encode_announce(&mut announce, &announcement, &prefixes, true).expect("it fits");

@@ -10,7 +10,7 @@ use std::{
 
 use bgp::{
     Asn, Family, HoldTime, Path, PeerConfig, Prefix, Route, RouteSet, Speaker, SpeakerConfig,
-    wire::{Announcement, NextHop, PassedOn, encode_announce, encode_withdraw},
+    wire::{Announcement, NextHop, Extra, encode_announce, encode_withdraw},
 };
 use serde::Serialize;
 
@@ -137,7 +137,7 @@ fn passed_on() -> [Vec<u8>; 2] {
         local_pref: None,
         communities: &[],
         large_communities: &[],
-        passed_on: PassedOn::default(),
+        extra: Extra::default(),
     };
     let (mut announce, mut withdraw) = (Vec::new(), Vec::new());
     encode_announce(&mut announce, &announcement, &prefixes, true).expect("it fits");

@@ -23,6 +23,7 @@ pub(super) fn settings(asn: u32, router_id: u8, remote_asn: u32) -> Settings {
         families: Family::ALL.into(),
         graceful_restart: Some(Duration::from_secs(120)),
         graceful_notification: false,
+        long_lived: None,
         add_path: true,
     }
 }

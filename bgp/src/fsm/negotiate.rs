@@ -5,8 +5,8 @@ use std::{collections::BTreeSet, net::Ipv4Addr, time::Duration};
 use crate::{
     Asn, AsnSet, Family, HoldTime,
     wire::{
-        AddPath, AddPathFamily, Capability, Context, ErrorCode, GracefulRestart, Notification, Open,
-        PreservedFamily,
+        AddPath, AddPathFamily, Capability, Context, ErrorCode, GracefulRestart, LongLivedFamily,
+        MAX_STALE_TIME, Notification, Open, PreservedFamily,
     },
 };
 
@@ -36,6 +36,9 @@ pub struct Settings {
     pub graceful_restart: Option<Duration>,
     /// Routes are kept over a NOTIFICATION and a hold timer that expires, too (RFC 8538).
     pub graceful_notification: bool,
+    /// Our routes may be kept for so long once the restart time is over (RFC 9494). `None`: not at all, and with graceful
+    /// restart we keep the neighbour's all the same if it wants that.
+    pub long_lived: Option<Duration>,
     /// Several paths to one prefix are taken (RFC 7911).
     pub add_path: bool,
 }
@@ -63,6 +66,8 @@ pub struct Negotiated {
     pub graceful_notification: bool,
     /// The neighbour tells its routes once more when asked (RFC 2918).
     pub route_refresh: bool,
+    /// The families that the neighbour wants kept beyond its restart time, when both know of that (RFC 9494).
+    pub long_lived: Option<Vec<LongLivedFamily>>,
     /// Both take markers around refreshed routes (RFC 7313).
     pub enhanced_refresh: bool,
     /// The families whose routes the neighbour sends with path identifiers.
@@ -70,6 +75,29 @@ pub struct Negotiated {
 }
 
 impl Negotiated {
+    /// How long the neighbour says that its restart may take, of a family that is to be kept over it.
+    pub fn restart_time(&self, family: Family) -> Option<Duration> {
+        let restart = self.graceful_restart.as_ref()?;
+        let is_kept = restart.families.iter().any(|one| one.is(family));
+        is_kept.then(|| Duration::from_secs(restart.restart_time.into()))
+    }
+
+    /// How long a family is to be kept beyond that (RFC 9494).
+    pub fn long_lived_time(&self, family: Family) -> Option<Duration> {
+        let families = self.long_lived.iter().flatten();
+        let mut found = families.filter(|one| one.is(family) && one.stale_time > 0);
+        found.next().map(|one| Duration::from_secs(one.stale_time.into()))
+    }
+
+    /// Whether the neighbour says, of a restart or of what is kept for long, that it went on forwarding a family.
+    pub fn has_preserved(&self, family: Family, long_lived: bool) -> bool {
+        if long_lived {
+            return self.long_lived.iter().flatten().any(|one| one.is(family) && one.forwarding);
+        }
+        let families = self.graceful_restart.iter().flat_map(|restart| &restart.families);
+        families.into_iter().any(|one| one.is(family) && one.forwarding)
+    }
+
     /// What decoding needs to know.
     pub const fn context(&self) -> Context {
         Context { four_octet_asn: self.four_octet_asn, internal: self.internal, add_path: self.add_path }
@@ -116,6 +144,7 @@ impl Settings {
                 restart_time: u16::try_from(time.as_secs()).unwrap_or(u16::MAX).min(MAX_RESTART_TIME),
                 families: self.families.iter().map(preserved).collect(),
             }));
+            capabilities.push(Capability::LongLived(self.long_lived_families()));
         }
         Open {
             my_as: self.asn.two_octets(),
@@ -144,6 +173,8 @@ impl Settings {
             return Err(self.no_common_family());
         }
         let restart = open.graceful_restart().filter(|_| self.graceful_restart.is_some());
+        // Without the other capability this one means nothing (RFC 9494 §3.1).
+        let long_lived = restart.and(open.long_lived()).map(<[LongLivedFamily]>::to_vec);
         Ok(Negotiated {
             remote_asn,
             remote_router_id: open.router_id,
@@ -155,9 +186,24 @@ impl Settings {
             graceful_restart: restart.cloned(),
             graceful_notification: self.graceful_notification && restart.is_some_and(|its| its.notification),
             route_refresh: open.capabilities.contains(&Capability::RouteRefresh),
+            long_lived,
             enhanced_refresh: open.capabilities.contains(&Capability::EnhancedRefresh),
             add_path: self.negotiated_add_path(open),
         })
+    }
+
+    /// What we want kept beyond our restart time.
+    fn long_lived_families(&self) -> Vec<LongLivedFamily> {
+        let Some(time) = self.long_lived else { return Vec::new() };
+        let stale_time = u32::try_from(time.as_secs()).unwrap_or(MAX_STALE_TIME).min(MAX_STALE_TIME);
+        let family = |family: &Family| LongLivedFamily {
+            afi: family.afi(),
+            safi: family.safi(),
+            // As with graceful restart: what forwards is the kernel.
+            forwarding: true,
+            stale_time,
+        };
+        self.families.iter().map(family).collect()
     }
 
     /// The families of which we take path identifiers and the neighbour says that it sends them (RFC 7911 §4).

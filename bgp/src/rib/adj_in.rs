@@ -9,7 +9,7 @@ use std::{
 
 use super::{Received, received::Shared};
 use crate::{
-    Family, Prefix,
+    Community, Family, Prefix,
     fsm::Negotiated,
     policy::{Import, Verdict},
     wire::{Nlri, PathId, Update},
@@ -226,6 +226,24 @@ impl AdjRibIn {
         let changes = self.purge_stale(family);
         for (_, entry) in self.paths.iter_mut().filter(|((prefix, _), _)| prefix.family() == family) {
             entry.stale = true;
+        }
+        changes
+    }
+
+    /// What is still stale becomes the last choice, and is marked so for whoever it is passed on to; what is not to be kept
+    /// so is gone (RFC 9494 §4.2).
+    pub fn mark_long_lived(&mut self, family: Family) -> Vec<Change> {
+        let is_stale = |(prefix, _): &PathKey, entry: &Entry| prefix.family() == family && entry.stale;
+        let mut changes = self.remove_all(|key, entry| {
+            is_stale(key, entry) && entry.attributes.communities.contains(&Community::NO_LLGR)
+        });
+        for (key, entry) in self.paths.iter_mut().filter(|(key, entry)| is_stale(key, entry)) {
+            if !entry.attributes.is_long_lived_stale() {
+                let mut marked = (*entry.attributes).clone();
+                marked.communities.push(Community::LLGR_STALE);
+                entry.attributes = self.shared.intern(marked);
+                changes.push((*key, Some(Arc::clone(&entry.attributes))));
+            }
         }
         changes
     }

@@ -11,7 +11,7 @@ use crate::{
     Asn, Family, Path, Prefix, RouteAttributes,
     fsm::Negotiated,
     policy::{ExportFilter, Overrides},
-    wire::{Announcement, MAX_ATTRIBUTES, NextHop, PassedOn},
+    wire::{Announcement, MAX_ATTRIBUTES, NextHop, Extra},
 };
 
 /// `LOCAL_PREF` when a route says none: what every implementation takes as the default.
@@ -79,6 +79,8 @@ struct Client {
     address: IpAddr,
     /// It has said that it restarts (RFC 4724 §3).
     is_restarting: bool,
+    /// It knows what is kept beyond a graceful restart, and takes that for the last choice (RFC 9494 §4.6).
+    knows_long_lived: bool,
 }
 
 impl Export {
@@ -115,8 +117,10 @@ impl Export {
     /// The same rules, and the neighbour at this address, if it is in the own AS, is our client in this cluster (RFC 4456):
     /// it is told what other clients told.
     pub fn reflecting(self, cluster_id: Ipv4Addr, negotiated: &Negotiated, address: IpAddr) -> Self {
+        let router_id = negotiated.remote_router_id;
         let is_restarting = negotiated.graceful_restart.as_ref().is_some_and(|restart| restart.restarting);
-        let client = Client { cluster_id, router_id: negotiated.remote_router_id, address, is_restarting };
+        let knows_long_lived = negotiated.long_lived.is_some();
+        let client = Client { cluster_id, router_id, address, is_restarting, knows_long_lived };
         Self { client: negotiated.internal.then_some(client), ..self }
     }
 
@@ -127,13 +131,15 @@ impl Export {
         self.client.is_none_or(|client| reflected.complete() >= enough(client))
     }
 
-    /// Whether the neighbour is told of this path of a client's: not of one that it told or brought into the AS itself.
+    /// Whether the neighbour is told of this path of a client's: not of one that it told or brought into the AS itself, nor
+    /// of one whose staleness it would not know for what it is.
     pub fn passes_on(&self, prefix: Prefix, path: &Candidate) -> bool {
         self.client.is_some_and(|client| {
             self.configured.contains(&prefix.family())
                 && path.source.address != client.address
                 && path.source.router_id != client.router_id
                 && path.originator_id() != client.router_id
+                && (client.knows_long_lived || !path.route.is_long_lived_stale())
         })
     }
 
@@ -216,7 +222,7 @@ impl Export {
             local_pref: self.internal.then(|| attributes.local_pref.unwrap_or(DEFAULT_LOCAL_PREF)),
             communities: &attributes.communities,
             large_communities: &attributes.large_communities,
-            passed_on: PassedOn::default(),
+            extra: Extra::default(),
         })
     }
 
@@ -239,7 +245,7 @@ impl Export {
             local_pref: Some(route.local_pref.unwrap_or(DEFAULT_LOCAL_PREF)),
             communities: &route.communities,
             large_communities: &route.large_communities,
-            passed_on: PassedOn {
+            extra: Extra {
                 origin: route.origin,
                 atomic_aggregate: route.atomic_aggregate,
                 aggregator: route.aggregator,

@@ -14,7 +14,7 @@ use crate::{
     fsm::Negotiated,
     policy::{Import, PrefixRange, Rule, Verdict},
     wire::{
-        AddPath, Announcement, Context, Frame, HEADER_LEN, Message, MessageType, NextHop, Origin, PassedOn,
+        AddPath, Announcement, Context, Frame, HEADER_LEN, Message, MessageType, NextHop, Origin, Extra,
         PathId, Update, encode_announce, encode_withdraw,
     },
 };
@@ -43,6 +43,7 @@ fn with(internal: bool) -> Neighbourhood {
             graceful_restart: None,
             graceful_notification: false,
             route_refresh: true,
+            long_lived: None,
             enhanced_refresh: true,
             add_path: AddPath::default(),
         },
@@ -61,7 +62,7 @@ fn announcement(path: &[u32]) -> Announcement<'static> {
         local_pref: None,
         communities: &[],
         large_communities: &[],
-        passed_on: PassedOn::default(),
+        extra: Extra::default(),
     }
 }
 
@@ -205,6 +206,38 @@ fn an_update_to_be_treated_as_withdraw_takes_its_routes_away() {
     let (mut rib, with) = (AdjRibIn::new(take_all()), with(true));
     apply(&mut rib, &reflected(&[]), &with);
     assert_eq!(apply(&mut rib, &reflected(&[0x80, 4, 1, 0]), &with), ["-10.0.0.0/8"]);
+}
+
+#[test]
+fn what_is_kept_beyond_a_restart_is_marked_once_loses_against_everything_and_is_fresh_when_told_again() {
+    let (mut rib, with) = (AdjRibIn::new(take_all()), with(false));
+    let (kept, not) = (prefix("10.0.0.1/32"), prefix("10.0.0.2/32"));
+    apply(&mut rib, &announce(&announcement(&[NEIGHBOUR]), &[kept]), &with);
+    let not_for_long = Announcement { communities: &[Community::NO_LLGR], ..announcement(&[NEIGHBOUR]) };
+    apply(&mut rib, &announce(&not_for_long, &[not]), &with);
+    assert_eq!(rib.mark_long_lived(Family::Ipv4), [], "nothing is stale");
+    rib.mark_stale(Family::Ipv4);
+    let mut changes = rib.mark_long_lived(Family::Ipv4);
+    assert_eq!(said(changes.clone()), ["-10.0.0.2/32", "+10.0.0.1/32 65001"]);
+    let (_, route) = changes.pop().unwrap();
+    assert_eq!(route.as_ref().unwrap().communities, [Community::LLGR_STALE]);
+    assert_eq!(rib.mark_long_lived(Family::Ipv4), [], "it is marked already");
+    assert_eq!(rib.stale(), 1);
+
+    let mut table = LocRib::default();
+    let source = |last: u8| {
+        let address = Ipv4Addr::new(192, 0, 2, last);
+        let peer = last.to_string();
+        Arc::new(Source { peer, address: address.into(), router_id: address, internal: false })
+    };
+    table.apply(&source(2), vec![((kept, PathId::default()), route)]);
+    let worst = Received { local_pref: Some(0), ..Received::default() };
+    table.apply(&source(3), vec![((kept, PathId::default()), Some(Arc::new(worst)))]);
+    assert_eq!(table.best(kept).unwrap().source.peer, "3");
+    assert_eq!(table.explain(kept)[1].1, Some(Step::LongLivedStale));
+
+    let again = apply(&mut rib, &announce(&announcement(&[NEIGHBOUR]), &[kept]), &with);
+    assert_eq!((again, rib.stale()), (vec!["+10.0.0.1/32 65001".to_owned()], 0));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Loc-RIB (RFC 4271 §3.2) and the choice of the best path (§9.1.2.2; RFC 4456 §9).
+//! Loc-RIB (RFC 4271 §3.2) and the choice of the best path (§9.1.2.2; RFC 4456 §9; RFC 9494 §4.3).
 
 use std::{cmp::Reverse, collections::BTreeMap, fmt, net::IpAddr, net::Ipv4Addr, sync::Arc};
 
@@ -42,6 +42,8 @@ impl Candidate {
 /// The comparisons in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Step {
+    /// Not kept beyond a graceful restart (RFC 9494 §4.3).
+    LongLivedStale,
     /// The highest `LOCAL_PREF`.
     LocalPref,
     /// The shortest path.
@@ -65,6 +67,7 @@ pub enum Step {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::LongLivedStale => "kept beyond a graceful restart",
             Self::LocalPref => "lower LOCAL_PREF",
             Self::PathLength => "longer AS path",
             Self::Origin => "worse ORIGIN",
@@ -160,6 +163,7 @@ fn promote_best(candidates: &mut [Candidate]) {
 /// The index of the best, and the step at which each of the others was left out.
 fn choose(candidates: &[Candidate]) -> (usize, Vec<Option<Step>>) {
     let mut lost = vec![None; candidates.len()];
+    by_key(candidates, &mut lost, Step::LongLivedStale, |c| c.route.is_long_lived_stale());
     by_key(candidates, &mut lost, Step::LocalPref, |c| {
         Reverse(c.route.local_pref.unwrap_or(DEFAULT_LOCAL_PREF))
     });

@@ -69,6 +69,11 @@ impl Default for Received {
 const TRANSITIVE: u8 = 0x40;
 
 impl Received {
+    /// It is kept beyond a graceful restart, here or by somebody before us (RFC 9494 §4.3).
+    pub fn is_long_lived_stale(&self) -> bool {
+        self.communities.contains(&Community::LLGR_STALE)
+    }
+
     /// What an UPDATE says of its routes of this family; `None` when it has no next hop for them.
     pub fn of(attributes: &Attributes<'_>, family: Family) -> Option<Self> {
         let (next_hop, link_local) = match (attributes.mp_reach, family) {

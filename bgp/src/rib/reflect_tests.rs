@@ -41,6 +41,7 @@ fn negotiated(with: u8) -> Negotiated {
         graceful_restart: None,
         graceful_notification: false,
         route_refresh: true,
+        long_lived: None,
         enhanced_refresh: true,
         add_path: AddPath::default(),
     }
@@ -333,6 +334,28 @@ fn routes_of_a_client_that_restarts_stay_with_the_others_until_its_time_is_over(
     reflector.speak();
     net.settle();
     assert_eq!((net.way(1, prefix(2)), net.way(3, prefix(2))), (None, None));
+}
+
+#[test]
+fn what_is_kept_beyond_a_restart_is_passed_on_only_to_clients_that_know_what_that_is() {
+    let mut net = star();
+    net.announce(2, prefix(2), plain());
+    net.settle();
+    // 1 knows of it, 3 does not.
+    let reflector = net.node(101);
+    let knows = Negotiated { long_lived: Some(Vec::new()), ..negotiated(1) };
+    let families = [Family::Ipv4].into();
+    let export = Export::new(asn(), &families, &knows, id(101).into(), None, None);
+    let export = export.filtered(ExportFilter::Only(Vec::new())).reflecting(id(101), &knows, id(1).into());
+    reflector.links.get_mut(&1).unwrap().out = AdjRibOut::new(export);
+    let link = reflector.links.get_mut(&2).unwrap();
+    link.heard.mark_stale(Family::Ipv4);
+    let marked = link.heard.mark_long_lived(Family::Ipv4);
+    reflector.table.apply(&link.source, marked);
+    reflector.speak();
+    net.settle();
+    assert_eq!((net.way(1, prefix(2)), net.way(3, prefix(2))), (Some(id(2).into()), None));
+    assert!(net.0[&1].table.best(prefix(2)).unwrap().route.is_long_lived_stale());
 }
 
 /// What happens in a net: a node announces or withdraws a prefix, or something arrives.

@@ -23,6 +23,7 @@ fn negotiated(families: &[Family], internal: bool) -> Negotiated {
         graceful_restart: None,
         graceful_notification: false,
         route_refresh: true,
+        long_lived: None,
         enhanced_refresh: false,
         add_path: AddPath::default(),
     }

@@ -60,8 +60,8 @@ impl From<Announcement<'_>> for ToldAttributes {
             local_pref: announcement.local_pref,
             communities: announcement.communities.to_vec(),
             large_communities: announcement.large_communities.to_vec(),
-            originator_id: announcement.passed_on.originator_id,
-            cluster_list: announcement.passed_on.cluster_list,
+            originator_id: announcement.extra.originator_id,
+            cluster_list: announcement.extra.cluster_list,
         }
     }
 }

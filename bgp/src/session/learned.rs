@@ -10,18 +10,19 @@ use std::{
 
 use tokio::sync::watch;
 
+use super::stale::{Over, Stale};
 use crate::{
     Family,
     fsm::{EndReason, Negotiated},
     policy::{Import, MaxPrefixes},
     rib::{AdjRibIn, Change, LocRib, Neighbourhood, Source},
     speaker::PeerStatus,
-    wire::{ErrorCode, Notification, PreservedFamily, RefreshKind, Update},
+    wire::{ErrorCode, Notification, RefreshKind, Update},
 };
 
-/// How long after a neighbour has come back what it has not told again may stay, should its End-of-RIB never come: a
-/// router that has a full table to send takes less.
-const STALE_AFTER_RETURN: Duration = Duration::from_secs(360);
+/// The most of a neighbour's long-lived stale time that it is given: what it says is up to 194 days, and until then its
+/// routes take memory, and traffic when there is no other way. Nobody means more than a day.
+const MOST_LONG_LIVED: Duration = Duration::from_secs(86_400);
 
 /// More routes than the limit allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,44 +50,35 @@ pub(super) struct Learned {
     table: Arc<watch::Sender<LocRib>>,
     /// Who told it; of the present session, or of the last one while its routes are kept.
     from: Option<(Arc<Source>, Neighbourhood)>,
-    /// Families some of whose routes may be stale, to be dropped at this time.
-    stale: BTreeSet<Family>,
-    stale_until: Option<Instant>,
+    /// Families some of whose routes may be stale, and for how long they may.
+    stale: Stale,
     warned: BTreeSet<Family>,
     /// Families of which the present session has told everything (End-of-RIB).
     told: BTreeSet<Family>,
 }
 
 impl Learned {
-    pub(super) const fn new(peer: String, rib: AdjRibIn, table: Arc<watch::Sender<LocRib>>) -> Self {
+    pub(super) fn new(peer: String, rib: AdjRibIn, table: Arc<watch::Sender<LocRib>>) -> Self {
         Self {
             peer,
             rib,
             table,
             from: None,
-            stale: BTreeSet::new(),
-            stale_until: None,
+            stale: Stale::default(),
             warned: BTreeSet::new(),
             told: BTreeSet::new(),
         }
     }
 
-    /// When what is stale is to be dropped.
-    pub(super) const fn stale_until(&self) -> Option<Instant> {
-        self.stale_until
+    /// When some of what is stale is to be dropped, or to become the last choice.
+    pub(super) fn stale_until(&self) -> Option<Instant> {
+        self.stale.next()
     }
 
     /// A session is up. Of what was kept since the last one, families whose forwarding the neighbour has not preserved
-    /// are dropped (RFC 4724 §4.2).
+    /// are dropped (RFC 4724 §4.2; RFC 9494 §4.2).
     pub(super) fn up(&mut self, with: Neighbourhood, now: Instant) {
-        let restart = with.negotiated.graceful_restart.as_ref();
-        let preserved = |family: Family| {
-            let is = |one: &PreservedFamily| {
-                (one.afi, one.safi) == (family.afi(), family.safi()) && one.forwarding
-            };
-            restart.is_some_and(|restart| restart.families.iter().any(is))
-        };
-        let lost: Vec<_> = self.stale.iter().copied().filter(|family| !preserved(*family)).collect();
+        let lost = self.stale.returned(|family, is_long| with.negotiated.has_preserved(family, is_long), now);
         lost.into_iter().for_each(|family| self.clear(family));
         let source = Source {
             peer: self.peer.clone(),
@@ -97,7 +89,6 @@ impl Learned {
         self.from = Some((Arc::new(source), with));
         self.warned.clear();
         self.told.clear();
-        self.stale_until = (!self.stale.is_empty()).then(|| now + STALE_AFTER_RETURN);
     }
 
     /// Other rules hold from now on, for what is kept as well.
@@ -134,8 +125,7 @@ impl Learned {
             RefreshKind::Begin => {
                 let changes = self.rib.mark_stale(family);
                 self.pass_on(changes);
-                self.stale.insert(family);
-                self.stale_until.get_or_insert(now + STALE_AFTER_RETURN);
+                self.stale.refreshing(family, now);
             }
             RefreshKind::End => self.fresh(family),
             RefreshKind::Request => {}
@@ -146,51 +136,58 @@ impl Learned {
     fn fresh(&mut self, family: Family) {
         let changes = self.rib.purge_stale(family);
         self.pass_on(changes);
-        self.stale.remove(&family);
-        if self.stale.is_empty() {
-            self.stale_until = None;
-        }
+        self.stale.forget(family);
     }
 
-    /// The session has ended: what the neighbour announced is kept for as long as it said its restart may take, if the
-    /// end looks like one (RFC 4724 §4.2; RFC 8538 §4); otherwise it is dropped.
+    /// The session has ended: what the neighbour announced is kept for as long as it said its restart may take, and for a
+    /// long time after that if both want it so, if the end looks like a restart (RFC 4724 §4.2; RFC 8538 §4; RFC 9494
+    /// §4.2); otherwise it is dropped.
     pub(super) fn down(&mut self, reason: &EndReason, now: Instant) {
         self.told.clear();
         let Some((_, with)) = &self.from else { return };
-        let kept = kept_families(&with.negotiated, reason);
-        let time = with.negotiated.graceful_restart.as_ref().map_or(0, |restart| restart.restart_time);
+        let agreed = with.negotiated.clone();
+        let is_restart = looks_like_restart(&agreed, reason);
         for family in Family::ALL {
-            if kept.contains(&family) {
-                let changes = self.rib.mark_stale(family);
-                self.pass_on(changes);
-                self.stale.insert(family);
-            } else {
-                self.clear(family);
+            let long = agreed.long_lived_time(family).map(|time| time.min(MOST_LONG_LIVED));
+            match (agreed.restart_time(family), long) {
+                (Some(_), _) | (None, Some(_)) if is_restart => {
+                    let changes = self.rib.mark_stale(family);
+                    self.pass_on(changes);
+                    let restart = agreed.restart_time(family).unwrap_or_default();
+                    self.stale.lost(family, restart, long, now);
+                }
+                (_, _) => self.clear(family),
             }
         }
-        self.stale_until = (!self.stale.is_empty()).then(|| now + Duration::from_secs(time.into()));
     }
 
-    /// Drops everything that is stale when its time is over.
+    /// What is stale and whose time is over is dropped, or becomes the last choice.
     pub(super) fn expire(&mut self, now: Instant) {
-        if self.stale_until.is_some_and(|until| until <= now) {
-            let stale = std::mem::take(&mut self.stale);
-            tracing::warn!(peer = self.peer, routes = self.rib.stale(), "stale routes are dropped");
-            stale.into_iter().for_each(|family| self.fresh(family));
-            self.stale_until = None;
+        for over in self.stale.over(now) {
+            let routes = self.rib.stale();
+            match over {
+                Over::LongLived(family) => {
+                    tracing::warn!(peer = self.peer, %family, routes, "stale routes are the last choice from now on");
+                    let changes = self.rib.mark_long_lived(family);
+                    self.pass_on(changes);
+                }
+                Over::Gone(family) => {
+                    tracing::warn!(peer = self.peer, %family, routes, "stale routes are dropped");
+                    self.fresh(family);
+                }
+            }
         }
     }
 
     /// Nothing that the neighbour told is kept any longer.
     pub(super) fn clear_all(&mut self) {
         Family::ALL.into_iter().for_each(|family| self.clear(family));
-        self.stale_until = None;
     }
 
     fn clear(&mut self, family: Family) {
         let changes = self.rib.clear(family);
         self.pass_on(changes);
-        self.stale.remove(&family);
+        self.stale.forget(family);
     }
 
     fn pass_on(&self, changes: Vec<Change>) {
@@ -216,17 +213,14 @@ impl Drop for Learned {
     }
 }
 
-/// The families whose routes stay over the end of a session.
-fn kept_families(negotiated: &Negotiated, reason: &EndReason) -> BTreeSet<Family> {
-    let looks_like_restart = match reason {
+/// Whether routes stay over such an end of a session.
+fn looks_like_restart(agreed: &Negotiated, reason: &EndReason) -> bool {
+    match reason {
         EndReason::TcpClosed(_) => true,
         EndReason::Received(notification) | EndReason::Sent { notification, .. } => {
-            negotiated.graceful_notification && !notification.is_hard_reset()
+            agreed.graceful_notification && !notification.is_hard_reset()
         }
-        EndReason::SendHold => negotiated.graceful_notification,
+        EndReason::SendHold => agreed.graceful_notification,
         EndReason::Stopped => false,
-    };
-    let restart = negotiated.graceful_restart.as_ref().filter(|_| looks_like_restart);
-    let families = restart.into_iter().flat_map(|restart| &restart.families);
-    families.filter_map(|family| Family::from_afi_safi(family.afi, family.safi)).collect()
+    }
 }

@@ -21,6 +21,7 @@ mod path;
 mod report;
 mod rules;
 mod socket;
+mod stale;
 mod stop;
 mod task;
 mod timers;

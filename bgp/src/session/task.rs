@@ -104,6 +104,7 @@ impl Session {
             families: config.families.clone(),
             graceful_restart: config.graceful_restart.then_some(identity.restart_time),
             graceful_notification: config.graceful_notification,
+            long_lived: config.long_lived,
             add_path: config.import.as_ref().is_some_and(|import| import.add_path),
         };
         let learned = config.import.clone().map(|import| {

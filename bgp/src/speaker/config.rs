@@ -104,6 +104,11 @@ pub struct PeerConfig {
     /// sends traffic here: it would go on with that for the restart time after this host has died.
     #[serde(default)]
     pub graceful_notification: bool,
+    /// Our routes may be kept for so long, as the last choice, when we have not come back within the restart time (RFC
+    /// 9494; at most [`MAX_STALE_TIME`](crate::wire::MAX_STALE_TIME) seconds). `None`: not. What the neighbour wants kept so
+    /// is kept anyway, with graceful restart, for a day at most.
+    #[serde(default)]
+    pub long_lived: Option<Duration>,
     /// What is taken of the router's routes. `None`: nothing, they are only counted (RFC 8212).
     #[serde(default)]
     pub import: Option<Import>,
@@ -191,6 +196,7 @@ impl PeerConfig {
             gtsm: false,
             graceful_restart: true,
             graceful_notification: false,
+            long_lived: None,
             import: None,
             export: ExportFilter::All,
             overrides: Overrides::default(),

@@ -56,13 +56,13 @@ pub struct Announcement<'a> {
     pub communities: &'a [Community],
     /// Large communities.
     pub large_communities: &'a [LargeCommunity],
-    /// What a route has beside that came from somebody else.
-    pub passed_on: PassedOn<'a>,
+    /// What few routes carry.
+    pub extra: Extra<'a>,
 }
 
-/// What a route that is passed on carries and one's own does not.
+/// What few routes carry: mostly those that are passed on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PassedOn<'a> {
+pub struct Extra<'a> {
     /// `ORIGIN`; own routes are from within the AS.
     pub origin: Origin,
     /// `ATOMIC_AGGREGATE`.
@@ -107,8 +107,8 @@ impl Announcement<'_> {
 
     /// Everything but `MP_REACH_NLRI`, in the order of the types.
     fn push_attributes(&self, out: &mut Vec<u8>, four_octet_asn: bool) {
-        let passed_on = &self.passed_on;
-        push_attribute(out, TRANSITIVE, code::ORIGIN, &[passed_on.origin.octet()]);
+        let extra = &self.extra;
+        push_attribute(out, TRANSITIVE, code::ORIGIN, &[extra.origin.octet()]);
         push_head(out, TRANSITIVE, code::AS_PATH, path::encoded_len(&self.as_path, four_octet_asn));
         path::push(out, &self.as_path, four_octet_asn);
         match self.next_hop {
@@ -121,17 +121,17 @@ impl Announcement<'_> {
         if let Some(local_pref) = self.local_pref {
             push_attribute(out, TRANSITIVE, code::LOCAL_PREF, &local_pref.to_be_bytes());
         }
-        passed_on.push_aggregation(out, four_octet_asn);
+        extra.push_aggregation(out, four_octet_asn);
         if !self.communities.is_empty() {
             push_head(out, OPTIONAL | TRANSITIVE, code::COMMUNITIES, 4 * self.communities.len());
             self.communities.iter().for_each(|one| out.extend_from_slice(&one.0.to_be_bytes()));
         }
-        passed_on.push_reflection(out);
+        extra.push_reflection(out);
         if !four_octet_asn && self.as_path.is_wide() {
             push_head(out, OPTIONAL | TRANSITIVE, code::AS4_PATH, path::encoded_len(&self.as_path, true));
             path::push(out, &self.as_path, true);
         }
-        passed_on.push_wide_aggregator(out, four_octet_asn);
+        extra.push_wide_aggregator(out, four_octet_asn);
         if !self.large_communities.is_empty() {
             push_head(out, OPTIONAL | TRANSITIVE, code::LARGE_COMMUNITIES, 12 * self.large_communities.len());
             for large in self.large_communities {
@@ -139,13 +139,13 @@ impl Announcement<'_> {
                 words.into_iter().for_each(|word| out.extend_from_slice(&word.to_be_bytes()));
             }
         }
-        for (flags, kind, value) in passed_on.unknown {
+        for (flags, kind, value) in extra.unknown {
             push_attribute(out, (flags & (OPTIONAL | TRANSITIVE)) | PARTIAL, *kind, value);
         }
     }
 }
 
-impl PassedOn<'_> {
+impl Extra<'_> {
     fn push_aggregation(&self, out: &mut Vec<u8>, four_octet_asn: bool) {
         if self.atomic_aggregate {
             push_attribute(out, TRANSITIVE, code::ATOMIC_AGGREGATE, &[]);

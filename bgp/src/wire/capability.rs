@@ -27,6 +27,8 @@ pub enum Capability {
     AddPath(Vec<AddPathFamily>),
     /// Markers around refreshed routes (RFC 7313).
     EnhancedRefresh,
+    /// Routes are kept long beyond a graceful restart (RFC 9494 §3.1); without a family: of others.
+    LongLived(Vec<LongLivedFamily>),
     /// Any other, tolerated.
     Unknown {
         /// The capability's code.
@@ -60,6 +62,19 @@ pub struct PreservedFamily {
     pub forwarding: bool,
 }
 
+/// A family in the long-lived graceful restart capability.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LongLivedFamily {
+    /// Address family identifier.
+    pub afi: u16,
+    /// Subsequent address family identifier.
+    pub safi: u8,
+    /// Forwarding went on over the restart.
+    pub forwarding: bool,
+    /// Seconds for which routes may be kept once the restart time is over, of 24 bits.
+    pub stale_time: u32,
+}
+
 /// A family in the add-path capability.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AddPathFamily {
@@ -80,11 +95,15 @@ const GRACEFUL_RESTART: u8 = 64;
 const FOUR_OCTET_ASN: u8 = 65;
 const ADD_PATH: u8 = 69;
 const ENHANCED_REFRESH: u8 = 70;
+const LONG_LIVED: u8 = 71;
 
 const RESTART_STATE: u16 = 0x8000;
 const NOTIFICATION_SUPPORT: u16 = 0x4000;
 const RESTART_TIME: u16 = 0x0fff;
 const FORWARDING_STATE: u8 = 0x80;
+
+/// The longest stale time that its field holds, in seconds: 194 days (RFC 9494 §3.1).
+pub const MAX_STALE_TIME: u32 = 0xff_ffff;
 
 impl Capability {
     /// The multiprotocol capability of a family.
@@ -118,6 +137,7 @@ impl Capability {
             }
             (ADD_PATH, _) => add_path_families(value).map(Self::AddPath).ok_or_else(wrong),
             (ENHANCED_REFRESH, []) => Ok(Self::EnhancedRefresh),
+            (LONG_LIVED, _) => long_lived_families(value).map(Self::LongLived).ok_or_else(wrong),
             (MULTIPROTOCOL | ROUTE_REFRESH | EXTENDED_MESSAGE | FOUR_OCTET_ASN | ENHANCED_REFRESH, _) => {
                 Err(wrong())
             }
@@ -138,6 +158,9 @@ impl Capability {
             Self::FourOctetAsn(asn) => (FOUR_OCTET_ASN, asn.to_be_bytes().to_vec()),
             Self::AddPath(families) => (ADD_PATH, families.iter().flat_map(AddPathFamily::octets).collect()),
             Self::EnhancedRefresh => (ENHANCED_REFRESH, Vec::new()),
+            Self::LongLived(families) => {
+                (LONG_LIVED, families.iter().flat_map(LongLivedFamily::octets).collect())
+            }
             Self::Unknown { code, value } => (*code, value.clone()),
         };
         let Ok(length) = u8::try_from(value.len()) else {
@@ -169,6 +192,13 @@ impl fmt::Display for Capability {
                 write!(f, "several paths ({})", families.iter().map(words).collect::<Vec<_>>().join(", "))
             }
             Self::EnhancedRefresh => f.write_str("enhanced route refresh"),
+            Self::LongLived(families) if families.is_empty() => {
+                f.write_str("long-lived graceful restart of others")
+            }
+            Self::LongLived(families) => {
+                let words: Vec<_> = families.iter().map(ToString::to_string).collect();
+                write!(f, "long-lived graceful restart ({})", words.join(", "))
+            }
             Self::Unknown { code, .. } => write!(f, "capability {code}"),
         }
     }
@@ -186,6 +216,13 @@ impl fmt::Display for GracefulRestart {
         }
         f.write_str(if self.restarting { ", restarting" } else { "" })?;
         f.write_str(if self.notification { ", over notifications too" } else { "" })
+    }
+}
+
+impl fmt::Display for LongLivedFamily {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let forwarding = if self.forwarding { " forwarding" } else { "" };
+        write!(f, "{} for {} s{forwarding}", family_name(self.afi, self.safi), self.stale_time)
     }
 }
 
@@ -228,6 +265,39 @@ impl GracefulRestart {
             value.extend_from_slice(&[family.safi, if family.forwarding { FORWARDING_STATE } else { 0 }]);
         }
         value
+    }
+}
+
+fn long_lived_families(value: &[u8]) -> Option<Vec<LongLivedFamily>> {
+    let mut cursor = Cursor::new(value);
+    let mut families = Vec::with_capacity(value.len() / 7);
+    while !cursor.is_empty() {
+        let (afi, safi, flags) = (cursor.u16()?, cursor.u8()?, cursor.u8()?);
+        let [high, middle, low] = cursor.array::<3>()?;
+        let stale_time = u32::from_be_bytes([0, high, middle, low]);
+        families.push(LongLivedFamily { afi, safi, forwarding: flags & FORWARDING_STATE != 0, stale_time });
+    }
+    Some(families)
+}
+
+impl PreservedFamily {
+    /// Whether it is this one.
+    pub fn is(&self, family: Family) -> bool {
+        (self.afi, self.safi) == (family.afi(), family.safi())
+    }
+}
+
+impl LongLivedFamily {
+    /// Whether it is this one.
+    pub fn is(&self, family: Family) -> bool {
+        (self.afi, self.safi) == (family.afi(), family.safi())
+    }
+
+    fn octets(&self) -> [u8; 7] {
+        let [high, low] = self.afi.to_be_bytes();
+        let flags = if self.forwarding { FORWARDING_STATE } else { 0 };
+        let [_, first, second, third] = self.stale_time.min(MAX_STALE_TIME).to_be_bytes();
+        [high, low, self.safi, flags, first, second, third]
     }
 }
 

@@ -76,7 +76,7 @@ fn good_messages() -> Vec<u8> {
             local_pref: Some(100),
             communities: &[Community::NO_EXPORT],
             large_communities: &[],
-            passed_on: PassedOn::default(),
+            extra: Extra::default(),
         };
         let prefix: Prefix = match next_hop {
             NextHop::V4(_) => "198.51.100.0/24".parse().unwrap(),

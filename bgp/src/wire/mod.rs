@@ -36,11 +36,13 @@ mod update_tests;
 use crate::Family;
 
 pub use announce::{
-    Announcement, EncodeError, MAX_ATTRIBUTES, NextHop, PassedOn, encode_announce, encode_end_of_rib,
+    Announcement, EncodeError, MAX_ATTRIBUTES, NextHop, Extra, encode_announce, encode_end_of_rib,
     encode_withdraw,
 };
 pub use attribute::{Aggregator, Attributes, Origin, RawAttribute, Unknown};
-pub use capability::{AddPathFamily, Capability, GracefulRestart, PreservedFamily};
+pub use capability::{
+    AddPathFamily, Capability, GracefulRestart, LongLivedFamily, MAX_STALE_TIME, PreservedFamily,
+};
 pub use error::{DecodeError, ErrorCode};
 pub use frame::{Frame, Framer};
 pub use list::{ClusterList, Communities, ExtendedCommunities, LargeCommunities};

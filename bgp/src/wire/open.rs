@@ -3,8 +3,8 @@
 use std::net::Ipv4Addr;
 
 use super::{
-    AddPathFamily, Capability, DecodeError, EncodeError, ErrorCode, GracefulRestart, MAX_MESSAGE,
-    MessageType, VERSION, cursor::Cursor, push_message,
+    AddPathFamily, Capability, DecodeError, EncodeError, ErrorCode, GracefulRestart, LongLivedFamily,
+    MAX_MESSAGE, MessageType, VERSION, cursor::Cursor, push_message,
 };
 use crate::Family;
 
@@ -44,6 +44,13 @@ impl Open {
     pub fn graceful_restart(&self) -> Option<&GracefulRestart> {
         self.capabilities.iter().rev().find_map(|capability| {
             if let Capability::GracefulRestart(restart) = capability { Some(restart) } else { None }
+        })
+    }
+
+    /// The long-lived graceful restart capability; the last one when there are several.
+    pub fn long_lived(&self) -> Option<&[LongLivedFamily]> {
+        self.capabilities.iter().rev().find_map(|capability| {
+            if let Capability::LongLived(families) = capability { Some(families.as_slice()) } else { None }
         })
     }
 
@@ -148,7 +155,7 @@ fn capabilities(parameters: &[u8], extended: bool) -> Result<Vec<Capability>, De
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{HEADER_LEN, PreservedFamily};
+    use crate::wire::{HEADER_LEN, MAX_STALE_TIME, PreservedFamily};
 
     fn open(capabilities: Vec<Capability>) -> Open {
         Open { my_as: 23456, hold_time: 90, router_id: Ipv4Addr::new(192, 0, 2, 1), capabilities }
@@ -183,6 +190,10 @@ mod tests {
                 AddPathFamily { afi: 2, safi: 1, receive: true, send: true },
             ]),
             Capability::EnhancedRefresh,
+            Capability::LongLived(vec![
+                LongLivedFamily { afi: 1, safi: 1, forwarding: true, stale_time: 3600 },
+                LongLivedFamily { afi: 2, safi: 1, forwarding: false, stale_time: MAX_STALE_TIME },
+            ]),
             Capability::Unknown { code: 73, value: b"lb1".to_vec() },
         ]);
         assert_eq!(round_trip(&sent), sent);
@@ -197,6 +208,22 @@ mod tests {
         assert_eq!(open.add_path(Family::Ipv4), None);
         let six = AddPathFamily { afi: 2, safi: 1, receive: true, send: true };
         assert_eq!(open.add_path(Family::Ipv6), Some(six));
+    }
+
+    #[test]
+    fn a_stale_time_has_three_octets_and_one_that_is_cut_short_resets() {
+        let body = |families: &[u8]| {
+            let octets = [u8::try_from(families.len() + 4).unwrap(), 2, u8::try_from(families.len() + 2).unwrap()];
+            let head = [4, 0xfc, 0x58, 0, 90, 192, 0, 2, 1];
+            [&head[..], &octets, &[71, u8::try_from(families.len()).unwrap()], families].concat()
+        };
+        let open = Open::decode(&body(&[0, 1, 1, 0x80, 1, 0, 2, 0, 25, 70, 0, 0, 0, 0])).unwrap();
+        let kept = LongLivedFamily { afi: 1, safi: 1, forwarding: true, stale_time: 65_538 };
+        let other = LongLivedFamily { afi: 25, safi: 70, forwarding: false, stale_time: 0 };
+        assert_eq!(open.long_lived(), Some(&[kept, other][..]));
+        assert_eq!(open.capabilities[0].to_string(), "long-lived graceful restart (ipv4 unicast for 65538 s forwarding, family 25/70 for 0 s)");
+        assert_eq!(Open::decode(&body(&[])).unwrap().long_lived(), Some(&[][..]));
+        assert!(Open::decode(&body(&[0, 1, 1, 0x80, 1, 0])).is_err());
     }
 
     #[test]

@@ -34,7 +34,7 @@ fn announcement(next_hop: NextHop) -> Announcement<'static> {
         local_pref: None,
         communities: &[Community::GRACEFUL_SHUTDOWN, Community::NO_EXPORT],
         large_communities: &[LargeCommunity { global: 4_200_000_001, local1: 1, local2: 2 }],
-        passed_on: PassedOn::default(),
+        extra: Extra::default(),
     }
 }
 
@@ -208,7 +208,7 @@ proptest! {
         let prefixes = hosts(next_hop.family(), count);
         let sent = Announcement {
             as_path: Path::sequence(path.clone()), next_hop, med, local_pref, communities: &communities,
-            large_communities: &[], passed_on: PassedOn::default(),
+            large_communities: &[], extra: Extra::default(),
         };
         let mut out = Vec::new();
         encode_announce(&mut out, &sent, &prefixes, true).unwrap();

@@ -34,6 +34,16 @@ fn a_peer_needs_a_name_an_address_and_an_as_number() {
 }
 
 #[test]
+fn routes_are_kept_for_long_only_where_they_are_kept_over_a_restart() {
+    let with_time = |more: &str| with(&format!("{more}{}", peer("r1", "10.64.0.251", "")));
+    let time = |more: &str| bgp(&with_time(more)).long_lived.map(|time| time.as_secs());
+    assert_eq!((time(""), time("long_lived_graceful_restart = \"1h\"\n")), (None, Some(3600)));
+    let off = with_time("graceful_restart = false\nlong_lived_graceful_restart = \"1h\"\n");
+    assert!(error(&off).contains("goes on where graceful_restart ends"), "{}", error(&off));
+    assert!(error(&with_time("long_lived_graceful_restart = \"0s\"\n")).contains("long_lived_graceful_restart"));
+}
+
+#[test]
 fn bgp_needs_an_as_number_a_router_id_and_a_router() {
     assert_eq!(
         errors("[bgp]"),
