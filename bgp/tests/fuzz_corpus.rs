@@ -22,7 +22,8 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
 /// The session that the first octet of a seed for UPDATEs stands for.
 fn session(octet: u8) -> Context {
     let bit = |n: u8| octet & (1 << n) != 0;
-    Context { add_path: AddPath { ipv4: bit(2), ipv6: bit(3) }, ..Context::new(bit(0), bit(1)) }
+    let add_path = AddPath { ipv4: bit(2), ipv6: bit(3) };
+    Context { add_path, extended_next_hop: bit(4), ..Context::new(bit(0), bit(1)) }
 }
 
 /// Decodes one message and looks at all of it; whether it was taken.

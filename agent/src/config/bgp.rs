@@ -43,6 +43,7 @@ const PEER_KEYS: &[&str] = &[
     "families",
     "next_hop_ipv4",
     "next_hop_ipv6",
+    "extended_next_hop",
     "multihop",
     "med",
     "prepend",
@@ -190,6 +191,7 @@ fn peer(
     let local_address = section.get("local_address").and_then(|node| local_address(&node, peer_address));
     let next_hop_ipv4 = section.get("next_hop_ipv4").and_then(|node| next_hop_ipv4(&node));
     let next_hop_ipv6 = section.get("next_hop_ipv6").and_then(|node| next_hop_ipv6(&node));
+    let extended_next_hop = transport::extended_next_hop(&section);
     let families = families(&section, peer_address);
     let overrides = Overrides { med: attributes::med(&section), prepend: attributes::prepend(&section) };
     let (import, export) = (policy::import(&section), policy::export(&section));
@@ -207,6 +209,7 @@ fn peer(
         families: families?,
         next_hop_ipv4,
         next_hop_ipv6,
+        extended_next_hop,
         import,
         export,
         overrides,

@@ -239,6 +239,9 @@ pub struct Peer {
     pub next_hop_ipv4: Option<Ipv4Addr>,
     /// Next hop of IPv6 announcements; our end of the session when absent.
     pub next_hop_ipv6: Option<Ipv6Addr>,
+    /// IPv4 routes may have IPv6 next hops (RFC 8950).
+    #[serde(default)]
+    pub extended_next_hop: bool,
     /// What is taken of the router's routes; nothing without rules.
     #[serde(default)]
     pub import: Option<Import>,
@@ -303,6 +306,9 @@ pub struct Group {
     /// Attributes that they are told in place of the routes' own.
     #[serde(default)]
     pub overrides: Overrides,
+    /// IPv4 routes may have IPv6 next hops (RFC 8950).
+    #[serde(default)]
+    pub extended_next_hop: bool,
     /// How far away they are.
     pub distance: Distance,
     /// What both ends sign with (RFC 2385).

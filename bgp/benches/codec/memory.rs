@@ -44,6 +44,7 @@ fn neighbourhood() -> Neighbourhood {
             long_lived: None,
             enhanced_refresh: false,
             add_path: AddPath::default(),
+            extended_next_hop: false,
         },
     }
 }

@@ -11,7 +11,8 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|data: &[u8]| {
     let Some((session, body)) = data.split_first() else { return };
     let bit = |n: u8| session & (1 << n) != 0;
-    let context = Context { add_path: AddPath { ipv4: bit(2), ipv6: bit(3) }, ..Context::new(bit(0), bit(1)) };
+    let add_path = AddPath { ipv4: bit(2), ipv6: bit(3) };
+    let context = Context { add_path, extended_next_hop: bit(4), ..Context::new(bit(0), bit(1)) };
     let Ok(Message::Update(update)) = Message::decode(Frame { kind: MessageType::Update, body }, context) else {
         return;
     };

@@ -25,6 +25,7 @@ pub(super) fn settings(asn: u32, router_id: u8, remote_asn: u32) -> Settings {
         graceful_notification: false,
         long_lived: None,
         add_path: true,
+        extended_next_hop: false,
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{
     Asn, AsnSet, Family, HoldTime,
     wire::{
         AddPath, AddPathFamily, Capability, Context, ErrorCode, GracefulRestart, LongLivedFamily,
-        MAX_STALE_TIME, Notification, Open, PreservedFamily,
+        MAX_STALE_TIME, NextHopFamily, Notification, Open, PreservedFamily,
     },
 };
 
@@ -41,6 +41,8 @@ pub struct Settings {
     pub long_lived: Option<Duration>,
     /// Several paths to one prefix are taken (RFC 7911).
     pub add_path: bool,
+    /// IPv4 routes may have IPv6 next hops, in either direction (RFC 8950).
+    pub extended_next_hop: bool,
 }
 
 /// What both sides agreed on.
@@ -72,6 +74,8 @@ pub struct Negotiated {
     pub enhanced_refresh: bool,
     /// The families whose routes the neighbour sends with path identifiers.
     pub add_path: AddPath,
+    /// IPv4 routes may have IPv6 next hops (RFC 8950).
+    pub extended_next_hop: bool,
 }
 
 impl Negotiated {
@@ -100,7 +104,12 @@ impl Negotiated {
 
     /// What decoding needs to know.
     pub const fn context(&self) -> Context {
-        Context { four_octet_asn: self.four_octet_asn, internal: self.internal, add_path: self.add_path }
+        Context {
+            four_octet_asn: self.four_octet_asn,
+            internal: self.internal,
+            add_path: self.add_path,
+            extended_next_hop: self.extended_next_hop,
+        }
     }
 }
 
@@ -121,6 +130,9 @@ impl Settings {
             Capability::FourOctetAsn(self.asn.get()),
             Capability::EnhancedRefresh,
         ]);
+        if self.extended_next_hop && self.families.contains(&Family::Ipv4) {
+            capabilities.push(Capability::ExtendedNextHop(vec![NextHopFamily::IPV4_BY_IPV6]));
+        }
         if self.add_path {
             let entry = |family: &Family| AddPathFamily {
                 afi: family.afi(),
@@ -189,6 +201,7 @@ impl Settings {
             long_lived,
             enhanced_refresh: open.capabilities.contains(&Capability::EnhancedRefresh),
             add_path: self.negotiated_add_path(open),
+            extended_next_hop: self.extended_next_hop && open.takes_ipv4_by_ipv6(),
         })
     }
 

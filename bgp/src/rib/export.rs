@@ -68,6 +68,8 @@ pub struct Export {
     negotiated: BTreeSet<Family>,
     next_hop_v4: Option<Ipv4Addr>,
     next_hop_v6: Option<Ipv6Addr>,
+    /// IPv4 routes may have the IPv6 next hop (RFC 8950).
+    extended_next_hop: bool,
     client: Option<Client>,
 }
 
@@ -110,6 +112,7 @@ impl Export {
             negotiated: negotiated.families.clone(),
             next_hop_v4: next_hop_v4.or(local_v4),
             next_hop_v6: next_hop_v6.or(local_v6),
+            extended_next_hop: negotiated.extended_next_hop,
             client: None,
         }
     }
@@ -185,7 +188,10 @@ impl Export {
 
     fn next_hop(&self, family: Family) -> Option<NextHop> {
         match family {
-            Family::Ipv4 => self.next_hop_v4.map(NextHop::V4),
+            Family::Ipv4 => {
+                let extended = self.next_hop_v6.filter(|_| self.extended_next_hop).map(NextHop::V4ByV6);
+                self.next_hop_v4.map(NextHop::V4).or(extended)
+            }
             Family::Ipv6 => self.next_hop_v6.map(NextHop::V6),
         }
     }
@@ -201,7 +207,7 @@ impl Export {
         }
         let announcement = match said {
             Said::Own(attributes) => self.own(family, attributes)?,
-            Said::Reflected { route, originator_id } => self.reflected(route, *originator_id)?,
+            Said::Reflected { route, originator_id } => self.reflected(family, route, *originator_id)?,
         };
         if announcement.octets() > MAX_ATTRIBUTES {
             return Err(WithheldReason::AttributesTooLong);
@@ -229,13 +235,16 @@ impl Export {
     /// A client's route as it came, with its originator and our cluster (RFC 4456 §8); the next hop above all stays (§10).
     fn reflected<'a>(
         &self,
+        family: Family,
         route: &'a Received,
         originator_id: Ipv4Addr,
     ) -> Result<Announcement<'a>, WithheldReason> {
-        let next_hop = match route.next_hop {
-            IpAddr::V4(address) => NextHop::V4(address),
-            IpAddr::V6(address) if address.is_unicast_link_local() => return Err(WithheldReason::LinkLocal),
-            IpAddr::V6(address) => NextHop::V6(address),
+        let next_hop = match (route.next_hop, family) {
+            (IpAddr::V6(hop), _) if hop.is_unicast_link_local() => return Err(WithheldReason::LinkLocal),
+            (IpAddr::V4(hop), _) => NextHop::V4(hop),
+            (IpAddr::V6(hop), Family::Ipv6) => NextHop::V6(hop),
+            (IpAddr::V6(hop), Family::Ipv4) if self.extended_next_hop => NextHop::V4ByV6(hop),
+            (IpAddr::V6(_), Family::Ipv4) => return Err(WithheldReason::NoNextHop(family)),
         };
         let own = self.client.map(|client| client.cluster_id);
         Ok(Announcement {

@@ -46,6 +46,7 @@ fn with(internal: bool) -> Neighbourhood {
             long_lived: None,
             enhanced_refresh: true,
             add_path: AddPath::default(),
+            extended_next_hop: false,
         },
     }
 }

@@ -44,6 +44,7 @@ fn negotiated(with: u8) -> Negotiated {
         long_lived: None,
         enhanced_refresh: true,
         add_path: AddPath::default(),
+        extended_next_hop: false,
     }
 }
 

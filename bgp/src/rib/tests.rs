@@ -26,6 +26,7 @@ fn negotiated(families: &[Family], internal: bool) -> Negotiated {
         long_lived: None,
         enhanced_refresh: false,
         add_path: AddPath::default(),
+        extended_next_hop: false,
     }
 }
 

@@ -8,7 +8,7 @@ use super::{AdjRibOut, Candidate, Reflected, Said};
 use crate::{
     Community, LargeCommunity, Prefix, RouteAttributes, RouteSet,
     policy::ExportFilter,
-    wire::{Announcement, NextHop},
+    wire::Announcement,
 };
 
 /// A route that the owner wants announced or passed on, or that the neighbour still holds, and what becomes of it.
@@ -51,10 +51,7 @@ pub struct ToldAttributes {
 impl From<Announcement<'_>> for ToldAttributes {
     fn from(announcement: Announcement<'_>) -> Self {
         Self {
-            next_hop: match announcement.next_hop {
-                NextHop::V4(hop) => hop.into(),
-                NextHop::V6(hop) => hop.into(),
-            },
+            next_hop: announcement.next_hop.into(),
             as_path: announcement.as_path.asns().collect(),
             med: announcement.med,
             local_pref: announcement.local_pref,

@@ -92,6 +92,10 @@ pub struct PeerConfig {
     pub next_hop_v4: Option<Ipv4Addr>,
     /// Next hop of IPv6 routes; the session's local address when `None`.
     pub next_hop_v6: Option<Ipv6Addr>,
+    /// IPv4 routes may have IPv6 next hops, told and taken (RFC 8950): those of ours the IPv6 one, unless there is one of
+    /// their own family.
+    #[serde(default)]
+    pub extended_next_hop: bool,
     /// Time to live of our packets when the neighbour is more than one hop away. `None`: 1 towards an external
     /// neighbour, the system's default towards an internal one.
     pub multihop: Option<u8>,
@@ -192,6 +196,7 @@ impl PeerConfig {
             families: Family::ALL.into(),
             next_hop_v4: None,
             next_hop_v6: None,
+            extended_next_hop: false,
             multihop: None,
             gtsm: false,
             graceful_restart: true,

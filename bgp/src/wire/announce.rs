@@ -1,6 +1,6 @@
 //! UPDATEs that are sent.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{
     Aggregator, HEADER_LEN, MARKER, MAX_MESSAGE, MessageType, Origin,
@@ -29,14 +29,25 @@ pub enum NextHop {
     V4(Ipv4Addr),
     /// Of IPv6 routes, global.
     V6(Ipv6Addr),
+    /// Of IPv4 routes, an IPv6 one, global: only where that was agreed on (RFC 8950).
+    V4ByV6(Ipv6Addr),
 }
 
 impl NextHop {
     /// The family of the routes.
     pub const fn family(self) -> Family {
         match self {
-            Self::V4(_) => Family::Ipv4,
+            Self::V4(_) | Self::V4ByV6(_) => Family::Ipv4,
             Self::V6(_) => Family::Ipv6,
+        }
+    }
+}
+
+impl From<NextHop> for IpAddr {
+    fn from(hop: NextHop) -> Self {
+        match hop {
+            NextHop::V4(address) => address.into(),
+            NextHop::V6(address) | NextHop::V4ByV6(address) => address.into(),
         }
     }
 }
@@ -113,7 +124,7 @@ impl Announcement<'_> {
         path::push(out, &self.as_path, four_octet_asn);
         match self.next_hop {
             NextHop::V4(address) => push_attribute(out, TRANSITIVE, code::NEXT_HOP, &address.octets()),
-            NextHop::V6(_) => {}
+            NextHop::V6(_) | NextHop::V4ByV6(_) => {}
         }
         if let Some(med) = self.med {
             push_attribute(out, OPTIONAL, code::MED, &med.to_be_bytes());
@@ -211,14 +222,15 @@ pub fn encode_announce(
             out.extend_from_slice(&attributes);
             routes.iter().for_each(|prefix| nlri::push(out, *prefix));
         }),
-        NextHop::V6(next_hop) => packed(prefixes, room - MP_REACH_V6, |routes, octets| {
+        NextHop::V6(next_hop) | NextHop::V4ByV6(next_hop) => packed(prefixes, room - MP_REACH_V6, |routes, octets| {
             let block = MP_REACH_V6 + octets + attributes.len();
             push_start(out, 4 + block);
             push_length(out, 0);
             push_length(out, block);
             // RFC 7606 §5.1: MP_REACH_NLRI comes first.
             push_long_head(out, OPTIONAL, code::MP_REACH, MP_REACH_V6 - 4 + octets);
-            out.extend_from_slice(&[0, 2, 1, 16]);
+            let [high, low] = family.afi().to_be_bytes();
+            out.extend_from_slice(&[high, low, family.safi(), 16]);
             out.extend_from_slice(&next_hop.octets());
             out.push(0);
             routes.iter().for_each(|prefix| nlri::push(out, *prefix));

@@ -221,7 +221,7 @@ impl<'a> Attributes<'a> {
             }
             code::AS4_AGGREGATOR => self.as4_aggregator = Some(aggregator(value, true)?),
             code::MP_REACH => {
-                let reach = mp::reach(value, context.add_path).map_err(Fault::Reset)?;
+                let reach = mp::reach(value, context).map_err(Fault::Reset)?;
                 self.mp_reach = Some(reach);
                 if !reach.has_usable_next_hop() {
                     return Err(Fault::TreatAsWithdraw("MP_REACH_NLRI's next hop is no host's address"));

@@ -17,6 +17,8 @@ pub enum Capability {
     },
     /// ROUTE-REFRESH (RFC 2918).
     RouteRefresh,
+    /// Next hops of another family than the routes' (RFC 8950 §4).
+    ExtendedNextHop(Vec<NextHopFamily>),
     /// Messages up to 65535 octets are received (RFC 8654).
     ExtendedMessage,
     /// Graceful restart (RFC 4724).
@@ -62,6 +64,17 @@ pub struct PreservedFamily {
     pub forwarding: bool,
 }
 
+/// A family of routes, and one that their next hops may be of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NextHopFamily {
+    /// Address family identifier of the routes.
+    pub afi: u16,
+    /// Subsequent address family identifier of the routes; two octets here, unlike elsewhere.
+    pub safi: u16,
+    /// Address family identifier of the next hops.
+    pub next_hop_afi: u16,
+}
+
 /// A family in the long-lived graceful restart capability.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LongLivedFamily {
@@ -90,6 +103,7 @@ pub struct AddPathFamily {
 
 const MULTIPROTOCOL: u8 = 1;
 const ROUTE_REFRESH: u8 = 2;
+const EXTENDED_NEXT_HOP: u8 = 5;
 const EXTENDED_MESSAGE: u8 = 6;
 const GRACEFUL_RESTART: u8 = 64;
 const FOUR_OCTET_ASN: u8 = 65;
@@ -130,6 +144,7 @@ impl Capability {
                 Ok(Self::Multiprotocol { afi: u16::from_be_bytes([high, low]), safi })
             }
             (ROUTE_REFRESH, []) => Ok(Self::RouteRefresh),
+            (EXTENDED_NEXT_HOP, _) => next_hop_families(value).map(Self::ExtendedNextHop).ok_or_else(wrong),
             (EXTENDED_MESSAGE, []) => Ok(Self::ExtendedMessage),
             (FOUR_OCTET_ASN, &[a, b, c, d]) => Ok(Self::FourOctetAsn(u32::from_be_bytes([a, b, c, d]))),
             (GRACEFUL_RESTART, _) => {
@@ -153,6 +168,9 @@ impl Capability {
                 (MULTIPROTOCOL, vec![high, low, 0, *safi])
             }
             Self::RouteRefresh => (ROUTE_REFRESH, Vec::new()),
+            Self::ExtendedNextHop(families) => {
+                (EXTENDED_NEXT_HOP, families.iter().flat_map(NextHopFamily::octets).collect())
+            }
             Self::ExtendedMessage => (EXTENDED_MESSAGE, Vec::new()),
             Self::GracefulRestart(restart) => (GRACEFUL_RESTART, restart.value()),
             Self::FourOctetAsn(asn) => (FOUR_OCTET_ASN, asn.to_be_bytes().to_vec()),
@@ -177,6 +195,10 @@ impl fmt::Display for Capability {
         match self {
             Self::Multiprotocol { afi, safi } => f.write_str(&family_name(*afi, *safi)),
             Self::RouteRefresh => f.write_str("route refresh"),
+            Self::ExtendedNextHop(families) => {
+                let words: Vec<_> = families.iter().map(ToString::to_string).collect();
+                write!(f, "extended next hop ({})", words.join(", "))
+            }
             Self::ExtendedMessage => f.write_str("extended messages"),
             Self::GracefulRestart(restart) => restart.fmt(f),
             Self::FourOctetAsn(asn) => write!(f, "four-octet AS number {asn}"),
@@ -216,6 +238,20 @@ impl fmt::Display for GracefulRestart {
         }
         f.write_str(if self.restarting { ", restarting" } else { "" })?;
         f.write_str(if self.notification { ", over notifications too" } else { "" })
+    }
+}
+
+impl fmt::Display for NextHopFamily {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let routes = match u8::try_from(self.safi) {
+            Ok(safi) => family_name(self.afi, safi),
+            Err(_) => format!("family {}/{}", self.afi, self.safi),
+        };
+        match self.next_hop_afi {
+            1 => write!(f, "{routes} by ipv4"),
+            2 => write!(f, "{routes} by ipv6"),
+            other => write!(f, "{routes} by family {other}"),
+        }
     }
 }
 
@@ -265,6 +301,32 @@ impl GracefulRestart {
             value.extend_from_slice(&[family.safi, if family.forwarding { FORWARDING_STATE } else { 0 }]);
         }
         value
+    }
+}
+
+fn next_hop_families(value: &[u8]) -> Option<Vec<NextHopFamily>> {
+    let mut cursor = Cursor::new(value);
+    let mut families = Vec::with_capacity(value.len() / 6);
+    while !cursor.is_empty() {
+        let (afi, safi, next_hop_afi) = (cursor.u16()?, cursor.u16()?, cursor.u16()?);
+        families.push(NextHopFamily { afi, safi, next_hop_afi });
+    }
+    Some(families)
+}
+
+impl NextHopFamily {
+    /// IPv4 unicast routes by IPv6 next hops.
+    pub const IPV4_BY_IPV6: Self = Self {
+        afi: Family::Ipv4.afi(),
+        safi: Family::Ipv4.safi() as u16,
+        next_hop_afi: Family::Ipv6.afi(),
+    };
+
+    fn octets(&self) -> [u8; 6] {
+        let [a, b] = self.afi.to_be_bytes();
+        let [c, d] = self.safi.to_be_bytes();
+        let [e, f] = self.next_hop_afi.to_be_bytes();
+        [a, b, c, d, e, f]
     }
 }
 

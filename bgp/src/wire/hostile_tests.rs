@@ -68,7 +68,8 @@ fn good_messages() -> Vec<u8> {
         ],
     };
     open.encode(&mut out).unwrap();
-    for next_hop in [NextHop::V4(Ipv4Addr::new(192, 0, 2, 1)), NextHop::V6("2001:db8::1".parse().unwrap())] {
+    let six = "2001:db8::1".parse().unwrap();
+    for next_hop in [NextHop::V4(Ipv4Addr::new(192, 0, 2, 1)), NextHop::V6(six), NextHop::V4ByV6(six)] {
         let announcement = Announcement {
             as_path: Path::sequence(vec![64_600, 4_200_000_001]),
             next_hop,
@@ -76,10 +77,14 @@ fn good_messages() -> Vec<u8> {
             local_pref: Some(100),
             communities: &[Community::NO_EXPORT],
             large_communities: &[],
-            extra: Extra::default(),
+            extra: Extra {
+                originator_id: Some(Ipv4Addr::new(10, 64, 0, 2)),
+                cluster_list: vec![Ipv4Addr::new(10, 64, 0, 100)],
+                ..Extra::default()
+            },
         };
         let prefix: Prefix = match next_hop {
-            NextHop::V4(_) => "198.51.100.0/24".parse().unwrap(),
+            NextHop::V4(_) | NextHop::V4ByV6(_) => "198.51.100.0/24".parse().unwrap(),
             NextHop::V6(_) => "2001:db8:1::/48".parse().unwrap(),
         };
         for four_octet_asn in [false, true] {

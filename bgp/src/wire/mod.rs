@@ -41,7 +41,8 @@ pub use announce::{
 };
 pub use attribute::{Aggregator, Attributes, Origin, RawAttribute, Unknown};
 pub use capability::{
-    AddPathFamily, Capability, GracefulRestart, LongLivedFamily, MAX_STALE_TIME, PreservedFamily,
+    AddPathFamily, Capability, GracefulRestart, LongLivedFamily, MAX_STALE_TIME, NextHopFamily,
+    PreservedFamily,
 };
 pub use error::{DecodeError, ErrorCode};
 pub use frame::{Frame, Framer};
@@ -118,6 +119,8 @@ pub struct Context {
     pub internal: bool,
     /// Where path identifiers stand before the neighbour's prefixes.
     pub add_path: AddPath,
+    /// IPv4 routes may have IPv6 next hops (RFC 8950).
+    pub extended_next_hop: bool,
 }
 
 /// The families whose routes the neighbour sends with path identifiers (RFC 7911 §4).
@@ -132,7 +135,8 @@ pub struct AddPath {
 impl Context {
     /// A session without path identifiers.
     pub const fn new(four_octet_asn: bool, internal: bool) -> Self {
-        Self { four_octet_asn, internal, add_path: AddPath { ipv4: false, ipv6: false } }
+        let add_path = AddPath { ipv4: false, ipv6: false };
+        Self { four_octet_asn, internal, add_path, extended_next_hop: false }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use super::{AddPath, DecodeError, ErrorCode, Nlri, cursor::Cursor};
+use super::{AddPath, Context, DecodeError, ErrorCode, Nlri, cursor::Cursor};
 use crate::Family;
 
 /// `MP_REACH_NLRI` (RFC 4760 §3).
@@ -10,7 +10,7 @@ use crate::Family;
 pub enum MpReach<'a> {
     /// Routes of a family that this speaker knows.
     Known {
-        /// The next hop; for IPv6 the global one.
+        /// The next hop; of IPv6 the global one.
         next_hop: IpAddr,
         /// The link-local next hop beside it (RFC 2545 §3).
         link_local: Option<Ipv6Addr>,
@@ -53,7 +53,7 @@ pub enum MpUnreach<'a> {
 }
 
 /// The attribute's value. What hides where its routes are resets the session (RFC 7606 §7.11, §5.3).
-pub(super) fn reach(value: &[u8], add_path: AddPath) -> Result<MpReach<'_>, DecodeError> {
+pub(super) fn reach(value: &[u8], context: Context) -> Result<MpReach<'_>, DecodeError> {
     let wrong = |what| DecodeError::new(ErrorCode::OPTIONAL_ATTRIBUTE, what);
     let mut cursor = Cursor::new(value);
     let head = (cursor.u16(), cursor.u8(), cursor.block8(), cursor.u8());
@@ -63,27 +63,23 @@ pub(super) fn reach(value: &[u8], add_path: AddPath) -> Result<MpReach<'_>, Deco
     let Some(family) = Family::from_afi_safi(afi, safi) else {
         return Ok(MpReach::Other { afi, safi });
     };
-    let (next_hop, link_local) =
-        next_hops(family, next_hop).ok_or_else(|| wrong("MP_REACH_NLRI's next hop has a wrong length"))?;
-    let nlri = Nlri::parse(family, add_path.of(family), cursor.rest())
+    let (next_hop, link_local) = next_hops(family, next_hop, context.extended_next_hop)
+        .ok_or_else(|| wrong("MP_REACH_NLRI's next hop has a wrong length"))?;
+    let nlri = Nlri::parse(family, context.add_path.of(family), cursor.rest())
         .ok_or_else(|| wrong("MP_REACH_NLRI's routes are malformed"))?;
     Ok(MpReach::Known { next_hop, link_local, nlri })
 }
 
-/// Four octets for IPv4; 16, or 32 with a link-local one, for IPv6 (RFC 2545 §3).
-fn next_hops(family: Family, bytes: &[u8]) -> Option<(IpAddr, Option<Ipv6Addr>)> {
+/// Four octets for IPv4; 16, or 32 with a link-local one, for IPv6 (RFC 2545 §3), and for IPv4 where that was agreed on (RFC
+/// 8950 §3).
+fn next_hops(family: Family, bytes: &[u8], extended: bool) -> Option<(IpAddr, Option<Ipv6Addr>)> {
     let mut cursor = Cursor::new(bytes);
-    let address = match family {
-        Family::Ipv4 => IpAddr::from(cursor.array::<4>()?),
-        Family::Ipv6 => IpAddr::from(cursor.array::<16>()?),
-    };
-    match family {
-        Family::Ipv4 => cursor.is_empty().then_some((address, None)),
-        Family::Ipv6 if cursor.is_empty() => Some((address, None)),
-        Family::Ipv6 => {
-            let link_local = Ipv6Addr::from(cursor.array::<16>()?);
-            cursor.is_empty().then_some((address, Some(link_local)))
-        }
+    match (family, bytes.len()) {
+        (Family::Ipv4, 4) => Some((cursor.array::<4>()?.into(), None)),
+        (Family::Ipv4, _) if !extended => None,
+        (_, 16) => Some((cursor.array::<16>()?.into(), None)),
+        (_, 32) => Some((cursor.array::<16>()?.into(), Some(cursor.array::<16>()?.into()))),
+        (_, _) => None,
     }
 }
 

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use super::{
     AddPathFamily, Capability, DecodeError, EncodeError, ErrorCode, GracefulRestart, LongLivedFamily,
-    MAX_MESSAGE, MessageType, VERSION, cursor::Cursor, push_message,
+    MAX_MESSAGE, MessageType, NextHopFamily, VERSION, cursor::Cursor, push_message,
 };
 use crate::Family;
 
@@ -51,6 +51,16 @@ impl Open {
     pub fn long_lived(&self) -> Option<&[LongLivedFamily]> {
         self.capabilities.iter().rev().find_map(|capability| {
             if let Capability::LongLived(families) = capability { Some(families.as_slice()) } else { None }
+        })
+    }
+
+    /// The speaker takes IPv4 routes with IPv6 next hops (RFC 8950 §4).
+    pub fn takes_ipv4_by_ipv6(&self) -> bool {
+        self.capabilities.iter().any(|capability| {
+            if let Capability::ExtendedNextHop(families) = capability {
+                return families.contains(&NextHopFamily::IPV4_BY_IPV6);
+            }
+            false
         })
     }
 
@@ -177,6 +187,10 @@ mod tests {
             Capability::family(Family::Ipv4),
             Capability::family(Family::Ipv6),
             Capability::RouteRefresh,
+            Capability::ExtendedNextHop(vec![
+                NextHopFamily::IPV4_BY_IPV6,
+                NextHopFamily { afi: 1, safi: 128, next_hop_afi: 2 },
+            ]),
             Capability::ExtendedMessage,
             Capability::GracefulRestart(GracefulRestart {
                 restarting: true,
@@ -224,6 +238,17 @@ mod tests {
         assert_eq!(open.capabilities[0].to_string(), "long-lived graceful restart (ipv4 unicast for 65538 s forwarding, family 25/70 for 0 s)");
         assert_eq!(Open::decode(&body(&[])).unwrap().long_lived(), Some(&[][..]));
         assert!(Open::decode(&body(&[0, 1, 1, 0x80, 1, 0])).is_err());
+    }
+
+    #[test]
+    fn an_extended_next_hop_has_a_family_of_two_octets_each_way() {
+        let body = [4, 0xfc, 0x58, 0, 90, 192, 0, 2, 1, 10, 2, 8, 5, 6, 0, 1, 0, 1, 0, 2];
+        let open = Open::decode(&body).unwrap();
+        assert!(open.takes_ipv4_by_ipv6());
+        assert_eq!(open.capabilities[0].to_string(), "extended next hop (ipv4 unicast by ipv6)");
+        let labelled = [4, 0xfc, 0x58, 0, 90, 192, 0, 2, 1, 10, 2, 8, 5, 6, 0, 1, 0, 4, 0, 2];
+        assert!(!Open::decode(&labelled).unwrap().takes_ipv4_by_ipv6());
+        assert!(Open::decode(&[4, 0xfc, 0x58, 0, 90, 192, 0, 2, 1, 9, 2, 7, 5, 5, 0, 1, 0, 1, 0]).is_err());
     }
 
     #[test]

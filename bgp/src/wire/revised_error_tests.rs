@@ -7,6 +7,7 @@ use super::{attribute::code, *};
 const EXTERNAL: Context = Context::new(true, false);
 const INTERNAL: Context = Context::new(true, true);
 const NARROW: Context = Context::new(false, false);
+const EXTENDED: Context = Context { extended_next_hop: true, ..EXTERNAL };
 
 const DOCUMENT: &str = include_str!("../../../docs/bgp.md");
 
@@ -68,6 +69,12 @@ fn reach(next_hop: &[&str]) -> Vec<u8> {
     let octets: Vec<u8> =
         next_hop.iter().flat_map(|text| text.parse::<std::net::Ipv6Addr>().unwrap().octets()).collect();
     [&[0, 2, 1, u8::try_from(octets.len()).unwrap()][..], &octets, &[0, 16, 0xfd, 0]].concat()
+}
+
+/// A value of MP_REACH_NLRI for IPv4 with one route by an IPv6 next hop.
+fn reach_by_v6() -> Vec<u8> {
+    let hop = "2001:db8::1".parse::<std::net::Ipv6Addr>().unwrap().octets();
+    [&[0, 1, 1, 16][..], &hop, &[0, 24, 10, 1, 0]].concat()
 }
 
 type Cases = Vec<(&'static str, (Vec<u8>, Context))>;
@@ -133,8 +140,11 @@ fn well_known() -> Cases {
 
 fn optional() -> Cases {
     let mp_reach = |value: &[u8]| one(EXTERNAL, 0x80, code::MP_REACH, value);
+    let mp_extended = |value: &[u8]| one(EXTENDED, 0x80, code::MP_REACH, value);
     let mp_unreach = |value: &[u8]| one(EXTERNAL, 0x80, code::MP_UNREACH, value);
     vec![
+        ("MP_REACH_NLRI of IPv4 with an IPv6 next hop, not agreed on", mp_reach(&reach_by_v6())),
+        ("MP_REACH_NLRI of IPv4 with an IPv6 next hop, agreed on", mp_extended(&reach_by_v6())),
         ("COMMUNITIES empty or not a multiple of 4", one(EXTERNAL, 0xc0, code::COMMUNITIES, &[])),
         (
             "extended communities empty or not a multiple of 8",

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::{revised_error_tests::with, *};
 use crate::{Community, Family, LargeCommunity, Path, Prefix};
 
-const EXTERNAL: Context = Context::new(true, false);
+const EXTERNAL: Context = Context { extended_next_hop: true, ..Context::new(true, false) };
 
 fn frames(mut bytes: &[u8]) -> Vec<Vec<u8>> {
     let mut framer = Framer::new();
@@ -46,6 +46,10 @@ fn v6() -> NextHop {
     NextHop::V6("2001:db8::1".parse().unwrap())
 }
 
+fn v4_by_v6() -> NextHop {
+    NextHop::V4ByV6("2001:db8::1".parse().unwrap())
+}
+
 fn hosts(family: Family, count: u32) -> Vec<Prefix> {
     let address = |n: u32| match family {
         Family::Ipv4 => std::net::IpAddr::from(Ipv4Addr::from_bits(0x0a00_0000 + n)),
@@ -62,7 +66,7 @@ fn asns(path: Option<AsPath<'_>>) -> Vec<u32> {
 
 #[test]
 fn an_announcement_arrives_as_it_was_sent_in_both_families() {
-    for next_hop in [v4(), v6()] {
+    for next_hop in [v4(), v6(), v4_by_v6()] {
         let (mut out, prefixes) = (Vec::new(), hosts(next_hop.family(), 3));
         assert_eq!(encode_announce(&mut out, &announcement(next_hop), &prefixes, true), Ok(1));
         let bodies = frames(&out);
@@ -78,7 +82,10 @@ fn an_announcement_arrives_as_it_was_sent_in_both_families() {
         assert_eq!(attributes.large_communities.unwrap().iter().collect::<Vec<_>>(), sent.large_communities);
         match (next_hop, attributes.mp_reach) {
             (NextHop::V4(address), None) => assert_eq!(attributes.next_hop, Some(address)),
-            (NextHop::V6(address), Some(MpReach::Known { next_hop, link_local, .. })) => {
+            (
+                NextHop::V6(address) | NextHop::V4ByV6(address),
+                Some(MpReach::Known { next_hop, link_local, .. }),
+            ) => {
                 assert_eq!((next_hop, link_local), (address.into(), None));
             }
             (next_hop, reach) => panic!("{next_hop:?} became {reach:?}"),
@@ -104,7 +111,7 @@ fn a_two_octet_session_gets_as_trans_and_the_true_path_beside_it() {
 
 #[test]
 fn many_prefixes_fill_messages_of_at_most_4096_octets() {
-    for next_hop in [v4(), v6()] {
+    for next_hop in [v4(), v6(), v4_by_v6()] {
         let family = next_hop.family();
         let (mut out, prefixes) = (Vec::new(), hosts(family, 5000));
         let messages = encode_announce(&mut out, &announcement(next_hop), &prefixes, true).unwrap();
@@ -137,7 +144,7 @@ fn many_prefixes_fill_messages_of_at_most_4096_octets() {
 
 #[test]
 fn attributes_that_leave_no_room_are_refused_and_the_longest_that_do_are_sent() {
-    for next_hop in [v4(), v6()] {
+    for next_hop in [v4(), v6(), v4_by_v6()] {
         let mut announcement = announcement(next_hop);
         let spare = MAX_ATTRIBUTES - announcement.octets() + 8;
         let communities = vec![Community(1); spare / 4 - 1];
@@ -195,6 +202,62 @@ fn routes_of_an_unknown_family_and_unknown_attributes_are_tolerated() {
     assert_eq!(update.attributes.mp_reach, Some(MpReach::Other { afi: 25, safi: 70 }));
     let unknown: Vec<_> = update.attributes.unknown().collect();
     assert_eq!(unknown, [RawAttribute { flags: 0xc0, kind: 40, value: &[7, 7] }]);
+}
+
+/// RFC 8950 §3, octet by octet.
+#[test]
+fn an_ipv4_route_by_an_ipv6_next_hop_is_in_mp_reach_nlri() {
+    let mut out = Vec::new();
+    let plain = Announcement {
+        as_path: Path::sequence(vec![64_600]),
+        med: None,
+        communities: &[],
+        large_communities: &[],
+        ..announcement(v4_by_v6())
+    };
+    encode_announce(&mut out, &plain, &["198.51.100.1/32".parse().unwrap()], true).unwrap();
+    let reach = [
+        &[0x90, 14, 0, 26, 0, 1, 1, 16][..],
+        &[0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1],
+        &[0, 32, 198, 51, 100, 1],
+    ]
+    .concat();
+    let rest = [0x40, 1, 1, 0, 0x40, 2, 6, 2, 1, 0, 0, 0xfc, 0x58];
+    assert_eq!(out[HEADER_LEN..], [&[0, 0, 0, 43][..], &reach, &rest].concat());
+}
+
+/// What a reflector passes on carries everything that it came with.
+#[test]
+fn what_few_routes_carry_arrives_as_it_was_sent_in_either_width() {
+    let id = |last| Ipv4Addr::new(10, 64, 0, last);
+    let extra = Extra {
+        origin: Origin::Incomplete,
+        atomic_aggregate: true,
+        aggregator: Some(Aggregator { asn: 4_200_000_002, router_id: id(9) }),
+        originator_id: Some(id(2)),
+        cluster_list: vec![id(100), id(101)],
+        extended_communities: &[[0, 2, 0xfc, 0x58, 0, 0, 0, 7]],
+        unknown: &[(0xd0, 99, vec![1, 2, 3])],
+        ..Extra::default()
+    };
+    let sent = Announcement { local_pref: Some(100), extra, ..announcement(v4()) };
+    for four_octet_asn in [false, true] {
+        let mut out = Vec::new();
+        encode_announce(&mut out, &sent, &hosts(Family::Ipv4, 1), four_octet_asn).unwrap();
+        let bodies = frames(&out);
+        let update = Update::decode(&bodies[0], Context::new(four_octet_asn, true)).unwrap();
+        assert_eq!(update.malformed, []);
+        let got = update.attributes;
+        assert_eq!((got.origin, got.atomic_aggregate), (Some(Origin::Incomplete), true));
+        let aggregator = if four_octet_asn { got.aggregator } else { got.as4_aggregator };
+        assert_eq!(aggregator, sent.extra.aggregator);
+        assert_eq!(got.originator_id, Some(id(2)));
+        assert_eq!(got.cluster_list.unwrap().iter().collect::<Vec<_>>(), sent.extra.cluster_list);
+        let communities: Vec<_> = got.extended_communities.unwrap().iter().collect();
+        assert_eq!(communities, sent.extra.extended_communities);
+        let unknown: Vec<_> = got.unknown().map(|raw| (raw.flags, raw.kind, raw.value)).collect();
+        assert_eq!(unknown, [(0xe0, 99, &[1, 2, 3][..])], "with the partial bit, and the length as short as it can be");
+    }
 }
 
 proptest! {

@@ -5,7 +5,7 @@ use bgp::PeerStatus;
 use crate::{
     Cell,
     ground::Ends,
-    plan::{Dials, OURS, Plan, Reach},
+    plan::{Dials, OURS, Plan, Reach, THEIRS},
     router::{Brand, Shown},
     us, wait_until,
 };
@@ -101,6 +101,17 @@ pub(crate) const CASES: &[Case] = &[
         },
         ..Case::new("the router's shutdown's text is shown by us", |plan| plan, their_text)
     },
+    Case {
+        cannot: |brand| match brand {
+            Brand::Gobgp | Brand::Exabgp => Some("not tried"),
+            Brand::Bird | Brand::Frr => None,
+        },
+        ..Case::new(
+            "both families over IPv6 alone: IPv4 routes by IPv6 next hops",
+            |plan| Plan { reach: Reach::NearV6, ..plan },
+            over_ipv6_alone,
+        )
+    },
 ];
 
 fn no_table(brand: Brand) -> Option<&'static str> {
@@ -114,6 +125,19 @@ fn no_table(brand: Brand) -> Option<&'static str> {
 fn exchange(cell: &mut Cell<'_>) -> Outcome {
     cell.us.start(false);
     cell.us.announce(&OURS);
+    told_and_withdrawn(cell)
+}
+
+/// The same, and the router's IPv4 route has an IPv6 next hop.
+fn over_ipv6_alone(cell: &mut Cell<'_>) -> Outcome {
+    cell.us.start(false);
+    cell.us.announce(&OURS);
+    cell.us.established()?;
+    cell.us.learned()?;
+    let (hop, theirs) = (cell.us.next_hop(THEIRS[0]), Ends::near_v6(cell.plan.cell).theirs);
+    if hop != Some(theirs) {
+        return Err(format!("{} is by {hop:?}, not by {theirs}", THEIRS[0]));
+    }
     told_and_withdrawn(cell)
 }
 
@@ -135,7 +159,8 @@ fn told_and_withdrawn(cell: &mut Cell<'_>) -> Outcome {
 /// What the router is to show of a route of ours.
 fn expected(cell: &Cell<'_>, prefix: &str) -> Shown {
     let plan = &cell.plan;
-    let near = if prefix.contains(':') { Ends::near_v6(plan.cell) } else { Ends::near(plan.cell) };
+    let is_v6 = prefix.contains(':') || plan.reach == Reach::NearV6;
+    let near = if is_v6 { Ends::near_v6(plan.cell) } else { Ends::near(plan.cell) };
     Shown {
         as_path: if plan.internal() { Vec::new() } else { vec![plan.our_asn.into()] },
         next_hop: Some(near.ours),

@@ -26,6 +26,8 @@ pub(crate) enum Dials {
 pub(crate) enum Reach {
     /// On one link.
     Near,
+    /// The same over IPv6 alone: IPv4 routes have IPv6 next hops (RFC 8950).
+    NearV6,
     /// On one link, with GTSM at both ends.
     Gtsm,
     /// With a hop between.
@@ -83,7 +85,7 @@ impl Plan {
             name,
             ends,
             families,
-            their_v4: near.theirs,
+            their_v4: if self.reach == Reach::NearV6 { six.theirs } else { near.theirs },
             their_v6: six.theirs,
         };
         if self.apart {
@@ -94,6 +96,7 @@ impl Plan {
         }
         let ends = match self.reach {
             Reach::Near | Reach::Gtsm => near,
+            Reach::NearV6 => six,
             Reach::Far => Ends::far(self.cell),
         };
         vec![session("both", ends, Family::ALL.into())]

@@ -1,6 +1,9 @@
 //! Our end of a cell.
 
-use std::{net::Ipv4Addr, net::SocketAddr, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
 use bgp::{
     Asn, Community, Family, HoldTime, LargeCommunity, Password, PeerConfig, PeerStatus, Prefix,
@@ -66,6 +69,9 @@ impl<'a> Us<'a> {
         peer.families.clone_from(&session.families);
         peer.next_hop_v4 = Some(near.ours).and_then(|address| address.to_string().parse().ok());
         peer.next_hop_v6 = Some(six.ours).and_then(|address| address.to_string().parse().ok());
+        if self.plan.reach == Reach::NearV6 {
+            (peer.next_hop_v4, peer.extended_next_hop) = (None, true);
+        }
         peer.gtsm = self.plan.reach == Reach::Gtsm;
         peer.multihop = (self.plan.reach == Reach::Far).then_some(2);
         peer.import = Some(Import::new(vec![Rule { verdict: Verdict::ACCEPT, ..Rule::default() }]));
@@ -136,6 +142,12 @@ impl<'a> Us<'a> {
             }
         }
         Ok(())
+    }
+
+    /// The next hop of the router's route to a prefix.
+    pub(crate) fn next_hop(&self, prefix: &str) -> Option<IpAddr> {
+        let prefix = prefix.parse::<Prefix>().expect("a prefix");
+        self.speaker().learned().borrow().best(prefix).map(|path| path.route.next_hop)
     }
 
     /// Waits until each session has given us the router's route of each of its families.

@@ -1,6 +1,8 @@
 //! `[[bgp.group]]`: neighbours that are not known one by one.
 
-use super::transport::{check_listens, distance, next_hop_ipv4, next_hop_ipv6, password};
+use super::transport::{
+    check_listens, distance, extended_next_hop, next_hop_ipv4, next_hop_ipv6, password,
+};
 use super::{PEER_NAME, asn, families};
 use crate::config::Problem;
 use crate::config::model::{Group, Peer};
@@ -24,6 +26,7 @@ const KEYS: &[&str] = &[
     "families",
     "next_hop_ipv4",
     "next_hop_ipv6",
+    "extended_next_hop",
     "multihop",
     "ttl_security",
     "med",
@@ -92,6 +95,7 @@ fn group(node: &Node<'_>, names: &mut Seen<String>, prefixes: &mut Seen<Prefix>)
         import: policy::import(&section),
         export: policy::export(&section),
         overrides: Overrides { med: attributes::med(&section), prepend: attributes::prepend(&section) },
+        extended_next_hop: extended_next_hop(&section),
         distance: distance(&section),
         bfd: section.get("bfd").and_then(|node| bfd::read(&node)),
         name: name?,

@@ -4,7 +4,7 @@ use crate::config::Problem;
 use crate::config::model::{Distance, Family};
 use crate::config::secret::{self, Secret};
 use crate::config::twice::Seen;
-use crate::config::value::address;
+use crate::config::value::{address, boolean};
 use crate::config::walk::{Node, Section};
 use std::net::{IpAddr, SocketAddr};
 
@@ -83,7 +83,12 @@ pub(super) fn next_hop_ipv6(node: &Node<'_>) -> Option<std::net::Ipv6Addr> {
     }
 }
 
-/// A session gives a next hop of its own family only; the other one must be named.
+/// Whether IPv4 routes may have IPv6 next hops.
+pub(super) fn extended_next_hop(section: &Section<'_>) -> bool {
+    section.get("extended_next_hop").and_then(|node| boolean(&node)).unwrap_or(false)
+}
+
+/// A session gives a next hop of its own family only; the other one must be named, unless an IPv6 session may give one to IPv4.
 pub(super) fn check_next_hop(section: &Section<'_>, item: &Node<'_>, family: Family, peer: Option<IpAddr>) {
     let key = match family {
         Family::Ipv4 => "next_hop_ipv4",
@@ -92,10 +97,12 @@ pub(super) fn check_next_hop(section: &Section<'_>, item: &Node<'_>, family: Fam
     let Some(peer) = peer.filter(|&peer| Family::of(peer) != family) else {
         return;
     };
-    if section.get(key).is_none() {
+    let is_given = family == Family::Ipv4 && extended_next_hop(section);
+    if section.get(key).is_none() && !is_given {
         item.report(Problem::Conflict(format!(
-            "{} routes over the session with {peer} have no next hop: set {key} to this host's address",
-            family.as_str()
+            "{} routes over the session with {peer} have no next hop: set {key} to this host's address{}",
+            family.as_str(),
+            if family == Family::Ipv4 { ", or extended_next_hop where the router takes IPv6 ones" } else { "" }
         )));
     }
 }

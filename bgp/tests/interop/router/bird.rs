@@ -119,7 +119,7 @@ fn protocol(plan: &Plan, session: &Session) -> String {
         Dials::Router | Dials::Both => "",
     };
     text += match plan.reach {
-        Reach::Near => " direct;\n",
+        Reach::Near | Reach::NearV6 => " direct;\n",
         Reach::Gtsm => " direct; ttl security on;\n",
         Reach::Far => " multihop 2;\n",
     };
@@ -128,9 +128,10 @@ fn protocol(plan: &Plan, session: &Session) -> String {
     }
     for family in &session.families {
         let (_, next_hop) = announced(session, *family);
+        let extended = if plan.reach == Reach::NearV6 { " extended next hop on;" } else { "" };
         let _ = writeln!(
             text,
-            " {} {{ import all; export where source = RTS_STATIC; next hop address {next_hop}; }};",
+            " {} {{ import all; export where source = RTS_STATIC; next hop address {next_hop};{extended} }};",
             afi(*family)
         );
     }

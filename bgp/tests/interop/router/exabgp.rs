@@ -156,7 +156,8 @@ fn neighbour(plan: &Plan, session: &Session) -> String {
         plan.dials == Dials::Us
     );
     text += match plan.reach {
-        Reach::Near => "",
+        // No row plans IPv6 alone for it.
+        Reach::Near | Reach::NearV6 => "",
         Reach::Gtsm => " incoming-ttl 255; outgoing-ttl 255;\n",
         Reach::Far => " outgoing-ttl 2;\n",
     };

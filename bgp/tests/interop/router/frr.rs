@@ -130,6 +130,7 @@ fn configuration(plan: &Plan) -> String {
         }
         match plan.reach {
             Reach::Near => {}
+            Reach::NearV6 => text += &format!("{neighbor} capability extended-nexthop\n"),
             Reach::Gtsm => text += &format!("{neighbor} ttl-security hops 1\n"),
             Reach::Far => text += &format!("{neighbor} ebgp-multihop 2\n"),
         }
@@ -138,9 +139,10 @@ fn configuration(plan: &Plan) -> String {
         }
         for family in &session.families {
             let (prefix, next_hop) = announced(&session, *family);
-            let (name, set) = match family {
-                Family::Ipv4 => ("HOP4", "set ip next-hop"),
-                Family::Ipv6 => ("HOP6", "set ipv6 next-hop global"),
+            let (name, set) = match (family, plan.reach) {
+                (Family::Ipv4, Reach::NearV6) => ("HOP4", "set ipv6 next-hop global"),
+                (Family::Ipv4, _) => ("HOP4", "set ip next-hop"),
+                (Family::Ipv6, _) => ("HOP6", "set ipv6 next-hop global"),
             };
             let _ = writeln!(
                 text,

@@ -149,7 +149,8 @@ fn neighbour(plan: &Plan, session: &Session) -> String {
         plan.dials == Dials::Us
     );
     text += match plan.reach {
-        Reach::Near => "",
+        // No row plans IPv6 alone for it.
+        Reach::Near | Reach::NearV6 => "",
         Reach::Gtsm => "[neighbors.ttl-security.config]\nenabled = true\nttl-min = 255\n",
         Reach::Far => "[neighbors.ebgp-multihop.config]\nenabled = true\nmultihop-ttl = 2\n",
     };
