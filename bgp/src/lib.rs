@@ -10,7 +10,8 @@
 //!
 //! Reading order, the pure half first (no clock, no socket, no task, no randomness):
 //!
-//! - [`route`], [`path`], [`prefix`], [`asn`], [`asn_set`], [`community`], [`hold_time`], [`password`]: the vocabulary;
+//! - [`route`], [`path`], [`prefix`], [`asn`], [`asn_set`], [`community`], [`hold_time`], [`password`], [`role`]: the
+//!   vocabulary;
 //! - [`wire`]: messages, both ways, and what to do about malformed ones;
 //! - [`fsm`]: one connection, and one peer with its collisions;
 //! - [`policy`]: what is taken from a peer, and what it is told;
@@ -30,6 +31,7 @@ pub mod path;
 pub mod policy;
 pub mod prefix;
 pub mod rib;
+pub mod role;
 pub mod route;
 mod session;
 pub mod speaker;
@@ -43,5 +45,6 @@ pub use hold_time::HoldTime;
 pub use password::Password;
 pub use path::Path;
 pub use prefix::{Family, Prefix};
+pub use role::{LocalRole, Role};
 pub use route::{Route, RouteAttributes, RouteSet};
 pub use speaker::{BfdConfig, PeerConfig, PeerGroup, PeerStatus, Speaker, SpeakerConfig, SpeakerEvent};

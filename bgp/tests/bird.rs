@@ -324,7 +324,8 @@ async fn bird_keeps_our_routes_as_its_last_choice_beyond_our_restart_time_and_ta
     speaker.set_routes(routes(&["198.51.100.1/32", "2001:db8:1::1/128"]));
     sent(&mut events).await;
     bird.wait_for_route("198.51.100.1/32", &["(64600,7)"]);
-    let says = |status: &PeerStatus| status.capabilities_received.iter().any(|one| one.contains("long-lived"));
+    let says =
+        |status: &PeerStatus| status.capabilities_received.iter().any(|one| one.contains("long-lived"));
     assert!(says(&speaker.status().borrow()["r1"]), "{:?}", speaker.status().borrow()["r1"]);
     drop(speaker);
     for prefix in ["198.51.100.1/32", "2001:db8:1::1/128"] {
@@ -346,20 +347,24 @@ async fn bird_keeps_our_routes_as_its_last_choice_beyond_our_restart_time_and_ta
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_bird_told_is_our_last_choice_beyond_its_restart_time_until_its_long_time_is_over() {
     let extra = "graceful restart on; graceful restart time 1; long lived graceful restart on; long lived stale time 4;";
-    let statics = "route 10.67.1.0/26 blackhole; route 10.67.2.0/26 blackhole { bgp_community.add((65535,7)); };";
+    let statics =
+        "route 10.67.1.0/26 blackhole; route 10.67.2.0/26 blackhole { bgp_community.add((65535,7)); };";
     let mut bird = Bird::announcing(64_600, extra, statics);
     let mut config = long_lived(&bird, 60);
-    config.peers[0].import =
-        Some(Import::new(vec![Rule { verdict: Verdict::ACCEPT, ..Rule::default() }]));
+    config.peers[0].import = Some(Import::new(vec![Rule { verdict: Verdict::ACCEPT, ..Rule::default() }]));
     let (speaker, _events) = Speaker::spawn(config);
     speaker.set_routes(RouteSet::new());
     let marked = |table: &bgp::rib::LocRib| {
-        table.iter().map(|(prefix, path)| (prefix.to_string(), path.route.is_long_lived_stale())).collect::<Vec<_>>()
+        table
+            .iter()
+            .map(|(prefix, path)| (prefix.to_string(), path.route.is_long_lived_stale()))
+            .collect::<Vec<_>>()
     };
     let becomes = async |what: &str, expected: &[(&str, bool)]| {
         let mut learned = speaker.learned();
         let wanted: Vec<_> = expected.iter().map(|(prefix, is)| ((*prefix).to_owned(), *is)).collect();
-        let found = tokio::time::timeout(PATIENCE, learned.wait_for(|table| marked(table) == wanted)).await.is_ok();
+        let found =
+            tokio::time::timeout(PATIENCE, learned.wait_for(|table| marked(table) == wanted)).await.is_ok();
         assert!(found, "{what}: {:?}", marked(&speaker.learned().borrow()));
     };
     becomes("both are told", &[("10.67.1.0/26", false), ("10.67.2.0/26", false)]).await;

@@ -14,7 +14,7 @@ use bgp::{
     policy::{Import, Rule, Verdict},
     speaker::Refusal,
     wire::{
-        Announcement, Capability, ErrorCode, Framer, NextHop, Notification, Open, Extra, encode_announce,
+        Announcement, Capability, ErrorCode, Extra, Framer, NextHop, Notification, Open, encode_announce,
         encode_end_of_rib, encode_keepalive,
     },
 };

@@ -9,7 +9,7 @@ use bgp::{
     policy::{ExportFilter, Import, PrefixRange, Rule, Verdict},
     rib::LocRib,
     wire::{
-        Announcement, Capability, ErrorCode, GracefulRestart, NextHop, Open, Extra, PreservedFamily,
+        Announcement, Capability, ErrorCode, Extra, GracefulRestart, NextHop, Open, PreservedFamily,
         RefreshKind, RouteRefresh, encode_announce, encode_end_of_rib, encode_withdraw,
     },
 };

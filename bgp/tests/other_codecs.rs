@@ -8,7 +8,7 @@ use std::net::Ipv4Addr;
 
 use bgp::{
     Community, LargeCommunity, Path, Prefix,
-    wire::{Announcement, NextHop, Extra, encode_announce, encode_withdraw},
+    wire::{Announcement, Extra, NextHop, encode_announce, encode_withdraw},
 };
 use oracles::View;
 use proptest::{prelude::*, sample::Index};

@@ -44,6 +44,8 @@ const PEER_KEYS: &[&str] = &[
     "next_hop_ipv4",
     "next_hop_ipv6",
     "extended_next_hop",
+    "role",
+    "role_strict",
     "multihop",
     "med",
     "prepend",
@@ -117,7 +119,7 @@ pub(super) fn read(node: &Node<'_>) -> Option<Bgp> {
     let groups = section.get("group");
     let peers = match section.get("peer") {
         None if groups.is_some() => Some(Vec::new()),
-        _ => section.required("peer", PEERS).and_then(|node| peers(&node, listens)),
+        _ => section.required("peer", PEERS).and_then(|node| peers(&node, listens, local_asn)),
     };
     let known = peers.as_deref().unwrap_or_default();
     let groups = groups.map(|node| group::read(&node, listens, known)).unwrap_or_default();
@@ -162,13 +164,21 @@ fn hold_time(node: &Node<'_>) -> Option<Duration> {
     None
 }
 
-fn peers(node: &Node<'_>, listens: bool) -> Option<Vec<Peer>> {
+fn peers(node: &Node<'_>, listens: bool, own: Option<u32>) -> Option<Vec<Peer>> {
     let items = node.array(PEERS)?;
     if items.is_empty() {
         node.unexpected(PEERS);
     }
     let (mut names, mut addresses) = (Seen::default(), Seen::default());
-    Some(items.iter().filter_map(|item| peer(item, listens, &mut names, &mut addresses)).collect())
+    let mut read = |item| {
+        let peer = peer(item, listens, &mut names, &mut addresses)?;
+        if peer.role.is_some() && Some(peer.asn) == own {
+            let what = "a role is what one AS is to another, and this router is in local_asn: take it out";
+            item.report(Problem::Conflict(what.to_owned()));
+        }
+        Some(peer)
+    };
+    Some(items.iter().filter_map(&mut read).collect())
 }
 
 fn peer(
@@ -210,6 +220,7 @@ fn peer(
         next_hop_ipv4,
         next_hop_ipv6,
         extended_next_hop,
+        role: transport::role(&section),
         import,
         export,
         overrides,

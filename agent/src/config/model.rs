@@ -3,6 +3,7 @@
 mod pool;
 
 use super::{Attributes, Canary, Place, Pybal, PybalNames, Route, Secret, SourceSettings, Threshold, Vip};
+use bgp::LocalRole;
 use bgp::policy::{ExportFilter, Import, Overrides};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -242,6 +243,9 @@ pub struct Peer {
     /// IPv4 routes may have IPv6 next hops (RFC 8950).
     #[serde(default)]
     pub extended_next_hop: bool,
+    /// What our AS is to its (RFC 9234).
+    #[serde(default)]
+    pub role: Option<LocalRole>,
     /// What is taken of the router's routes; nothing without rules.
     #[serde(default)]
     pub import: Option<Import>,
@@ -309,6 +313,9 @@ pub struct Group {
     /// IPv4 routes may have IPv6 next hops (RFC 8950).
     #[serde(default)]
     pub extended_next_hop: bool,
+    /// What our AS is to its (RFC 9234).
+    #[serde(default)]
+    pub role: Option<LocalRole>,
     /// How far away they are.
     pub distance: Distance,
     /// What both ends sign with (RFC 2385).

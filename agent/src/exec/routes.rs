@@ -148,6 +148,7 @@ fn peer_config(peer: &Peer, bgp: &Bgp) -> anyhow::Result<PeerConfig> {
     config.next_hop_v4 = peer.next_hop_ipv4;
     config.next_hop_v6 = peer.next_hop_ipv6;
     config.extended_next_hop = peer.extended_next_hop;
+    config.role = peer.role;
     config.import.clone_from(&peer.import);
     config.export.clone_from(&peer.export);
     config.overrides = peer.overrides;
@@ -174,6 +175,7 @@ fn peer_group(group: &Group, bgp: &Bgp) -> anyhow::Result<PeerGroup> {
     template.overrides = group.overrides;
     template.bfd = group.bfd;
     template.extended_next_hop = group.extended_next_hop;
+    template.role = group.role;
     set_distance(template, group.distance);
     template.password = password(group.password.as_ref())?;
     Ok(config)

@@ -4,9 +4,7 @@ use std::{collections::HashMap, time::Instant};
 
 use bgp::{
     Community, Path, Prefix,
-    wire::{
-        Announcement, Context, Framer, Message, MpReach, NextHop, Nlri, Extra, Segment, encode_announce,
-    },
+    wire::{Announcement, Context, Extra, Framer, Message, MpReach, NextHop, Nlri, Segment, encode_announce},
 };
 use netgauze_bgp_pkt::{
     BgpMessage,

@@ -8,7 +8,7 @@ use bgp::{
     policy::{Import, Rule, Verdict},
     rib::{AdjRibIn, LocRib, Neighbourhood, Source},
     wire::{
-        AddPath, Announcement, Context, Frame, HEADER_LEN, Message, MessageType, NextHop, Extra,
+        AddPath, Announcement, Context, Extra, Frame, HEADER_LEN, Message, MessageType, NextHop,
         encode_announce,
     },
 };
@@ -45,6 +45,7 @@ fn neighbourhood() -> Neighbourhood {
             enhanced_refresh: false,
             add_path: AddPath::default(),
             extended_next_hop: false,
+            role: None,
         },
     }
 }

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use bgp::{
     Community, LargeCommunity, Path, Prefix,
-    wire::{Announcement, NextHop, Extra, encode_announce, encode_withdraw},
+    wire::{Announcement, Extra, NextHop, encode_announce, encode_withdraw},
 };
 
 /// UPDATEs that are made up: as many as the codecs need some hundredths of a second for.

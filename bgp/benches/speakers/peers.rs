@@ -13,8 +13,7 @@ use std::{
 use bgp::{
     Family, Path, Prefix,
     wire::{
-        Announcement, Framer, Message, NextHop, Extra, encode_announce, encode_end_of_rib,
-        encode_keepalive,
+        Announcement, Extra, Framer, Message, NextHop, encode_announce, encode_end_of_rib, encode_keepalive,
     },
 };
 use serde::Serialize;

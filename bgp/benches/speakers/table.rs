@@ -4,7 +4,7 @@ use std::{net::Ipv4Addr, time::Instant};
 
 use bgp::{
     Family, Path, Prefix,
-    wire::{Announcement, NextHop, Extra, encode_announce, encode_withdraw},
+    wire::{Announcement, Extra, NextHop, encode_announce, encode_withdraw},
 };
 use serde::Serialize;
 

@@ -10,7 +10,7 @@ use std::{
 
 use bgp::{
     Asn, Family, HoldTime, Path, PeerConfig, Prefix, Route, RouteSet, Speaker, SpeakerConfig,
-    wire::{Announcement, NextHop, Extra, encode_announce, encode_withdraw},
+    wire::{Announcement, Extra, NextHop, encode_announce, encode_withdraw},
 };
 use serde::Serialize;
 

@@ -3,7 +3,10 @@
 use std::time::{Duration, Instant};
 
 use super::{Action, EndReason, Event, Jitter, Negotiated, Outgoing, Settings, StateName, Timer};
-use crate::wire::{DecodeError, ErrorCode, Notification, Open};
+use crate::{
+    Role,
+    wire::{DecodeError, ErrorCode, Notification, Open},
+};
 
 /// The hold time until the neighbour's OPEN has said its own (RFC 4271 §8.2.2 suggests 4 minutes).
 const OPEN_HOLD: Duration = Duration::from_secs(240);
@@ -344,6 +347,16 @@ fn refused(open: &Open, notification: Notification, settings: &Settings) -> Vec<
         }
         ErrorCode::BAD_BGP_IDENTIFIER => format!("its router id {} is zero or our own", open.router_id),
         ErrorCode::UNACCEPTABLE_HOLD_TIME => format!("it proposes a hold time of {} s", open.hold_time),
+        ErrorCode::ROLE_MISMATCH => {
+            let name =
+                |octet: &u8| Role::from_octet(*octet).map_or(octet.to_string(), |role| role.to_string());
+            let said: Vec<_> = open.roles().iter().map(name).collect();
+            let said =
+                if said.is_empty() { "no role".to_owned() } else { format!("the role {}", said.join(", ")) };
+            let own = settings.role.map(|local| local.role);
+            let [own, other] = [own, own.map(Role::other)].map(|role| role.map_or("", Role::as_str));
+            format!("it says that it has {said}; as we are configured as {own}, it has to be {other}")
+        }
         ErrorCode { .. } => {
             let families: Vec<_> = settings.families.iter().map(ToString::to_string).collect();
             format!("it offers none of the configured families ({})", families.join(", "))

@@ -7,7 +7,7 @@ use std::{
 
 use super::{connection::Surroundings, *};
 use crate::{
-    Asn, AsnSet, Family, HoldTime,
+    Asn, AsnSet, Family, HoldTime, LocalRole, Role,
     wire::{Capability, DecodeError, ErrorCode, Message, Notification, Open, RefreshKind, RouteRefresh},
 };
 
@@ -26,6 +26,7 @@ pub(super) fn settings(asn: u32, router_id: u8, remote_asn: u32) -> Settings {
         long_lived: None,
         add_path: true,
         extended_next_hop: false,
+        role: None,
     }
 }
 
@@ -307,4 +308,29 @@ fn our_open_survives_the_wire_and_says_what_we_are() {
         let context = crate::wire::Context::new(false, false);
         assert_eq!(Message::decode(frame, context), Ok(Message::Open(open)));
     }
+}
+
+#[test]
+fn roles_that_do_not_go_together_end_the_session_and_none_is_taken_unless_we_insist() {
+    let agreed = |local: Option<Role>, strict, theirs: &[u8], internal| {
+        let role = local.map(|role| LocalRole { role, strict });
+        let own = Settings { role, ..settings(if internal { 65_001 } else { 64_600 }, 1, 65_001) };
+        let mut open = remote_open();
+        open.capabilities.extend(theirs.iter().copied().map(Capability::Role));
+        own.negotiate(&open).map(|agreed| agreed.role).map_err(|notification| notification.code)
+    };
+    for role in Role::ALL {
+        for other in 0..=5 {
+            let expected =
+                if role.other().octet() == other { Ok(Some(role)) } else { Err(ErrorCode::ROLE_MISMATCH) };
+            assert_eq!(agreed(Some(role), false, &[other], false), expected, "{role} with {other}");
+        }
+    }
+    let customer = Some(Role::Customer);
+    assert_eq!(agreed(customer, false, &[], false), Ok(customer));
+    assert_eq!(agreed(customer, true, &[], false), Err(ErrorCode::ROLE_MISMATCH));
+    assert_eq!(agreed(customer, false, &[0, 0], false), Ok(customer), "the same twice is one");
+    assert_eq!(agreed(customer, false, &[0, 3], false), Err(ErrorCode::ROLE_MISMATCH));
+    assert_eq!(agreed(customer, true, &[3], true), Ok(None), "within an AS there are none");
+    assert_eq!(agreed(None, false, &[3], false), Ok(None));
 }

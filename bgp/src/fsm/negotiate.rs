@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, net::Ipv4Addr, time::Duration};
 
 use crate::{
-    Asn, AsnSet, Family, HoldTime,
+    Asn, AsnSet, Family, HoldTime, LocalRole, Role,
     wire::{
         AddPath, AddPathFamily, Capability, Context, ErrorCode, GracefulRestart, LongLivedFamily,
         MAX_STALE_TIME, NextHopFamily, Notification, Open, PreservedFamily,
@@ -43,6 +43,8 @@ pub struct Settings {
     pub add_path: bool,
     /// IPv4 routes may have IPv6 next hops, in either direction (RFC 8950).
     pub extended_next_hop: bool,
+    /// What we are to a neighbour in another AS (RFC 9234).
+    pub role: Option<LocalRole>,
 }
 
 /// What both sides agreed on.
@@ -76,6 +78,8 @@ pub struct Negotiated {
     pub add_path: AddPath,
     /// IPv4 routes may have IPv6 next hops (RFC 8950).
     pub extended_next_hop: bool,
+    /// What we are to the neighbour, in another AS, whether or not it has said what it is (RFC 9234).
+    pub role: Option<Role>,
 }
 
 impl Negotiated {
@@ -130,6 +134,7 @@ impl Settings {
             Capability::FourOctetAsn(self.asn.get()),
             Capability::EnhancedRefresh,
         ]);
+        capabilities.extend(self.role.map(|local| Capability::Role(local.role.octet())));
         if self.extended_next_hop && self.families.contains(&Family::Ipv4) {
             capabilities.push(Capability::ExtendedNextHop(vec![NextHopFamily::IPV4_BY_IPV6]));
         }
@@ -180,6 +185,10 @@ impl Settings {
         let Ok(remote_hold_time) = HoldTime::from_secs(open.hold_time) else {
             return Err(Notification::new(ErrorCode::UNACCEPTABLE_HOLD_TIME));
         };
+        let role = self.role.filter(|_| !internal);
+        if role.is_some_and(|local| !fits(local, &open.roles())) {
+            return Err(Notification::new(ErrorCode::ROLE_MISMATCH));
+        }
         let families: BTreeSet<_> = self.families.intersection(&offered(open)).copied().collect();
         if families.is_empty() {
             return Err(self.no_common_family());
@@ -202,6 +211,7 @@ impl Settings {
             enhanced_refresh: open.capabilities.contains(&Capability::EnhancedRefresh),
             add_path: self.negotiated_add_path(open),
             extended_next_hop: self.extended_next_hop && open.takes_ipv4_by_ipv6(),
+            role: role.map(|local| local.role),
         })
     }
 
@@ -238,6 +248,15 @@ impl Settings {
             code: ErrorCode::UNSUPPORTED_CAPABILITY,
             data: self.families.iter().flat_map(capability).collect(),
         }
+    }
+}
+
+/// Whether the roles that the neighbour says it has go with ours: the one that is ours seen from there, or, unless we insist,
+/// none (RFC 9234 §4.2).
+fn fits(local: LocalRole, said: &BTreeSet<u8>) -> bool {
+    match said.first() {
+        None => !local.strict,
+        Some(role) => said.len() == 1 && *role == local.role.other().octet(),
     }
 }
 

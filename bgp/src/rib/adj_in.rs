@@ -38,6 +38,8 @@ pub enum Refusal {
     FirstAs,
     /// Its next hop is our own address.
     NextHop,
+    /// The neighbour's role gives it no right to tell it (RFC 9234 §5).
+    Leak,
 }
 
 impl fmt::Display for Refusal {
@@ -50,6 +52,7 @@ impl fmt::Display for Refusal {
             Self::Cluster => "it has been through our own cluster",
             Self::FirstAs => "the neighbour's AS is not the first in its path",
             Self::NextHop => "its next hop is our own address",
+            Self::Leak => "it is a leak: the neighbour may tell it to its customers only",
         })
     }
 }
@@ -148,7 +151,12 @@ impl AdjRibIn {
 
     /// What holds for all routes of the message; `None` when none is taken.
     fn judged(&mut self, update: &Update<'_>, family: Family, with: &Neighbourhood) -> Option<Arc<Received>> {
-        let attributes = Received::of(&update.attributes, family)?;
+        let mut attributes = Received::of(&update.attributes, family)?;
+        let neighbour = with.negotiated.remote_asn.get();
+        let marked = match with.negotiated.role {
+            Some(role) => role.receive(attributes.only_to_customer, neighbour),
+            None => Ok(attributes.only_to_customer),
+        };
         let internal = with.negotiated.internal;
         let refusal = if !with.negotiated.families.contains(&family) {
             Some(Refusal::Family)
@@ -158,13 +166,12 @@ impl AdjRibIn {
             Some(Refusal::Reflected)
         } else if attributes.cluster_list.contains(&with.cluster_id) {
             Some(Refusal::Cluster)
-        } else if !internal
-            && self.import.first_as
-            && attributes.path.neighbour() != Some(with.negotiated.remote_asn.get())
-        {
+        } else if !internal && self.import.first_as && attributes.path.neighbour() != Some(neighbour) {
             Some(Refusal::FirstAs)
         } else if attributes.next_hop == with.local {
             Some(Refusal::NextHop)
+        } else if marked.is_err() {
+            Some(Refusal::Leak)
         } else {
             None
         };
@@ -173,7 +180,10 @@ impl AdjRibIn {
                 self.refuse(refusal);
                 None
             }
-            None => Some(self.shared.intern(attributes)),
+            None => {
+                attributes.only_to_customer = marked.ok().flatten();
+                Some(self.shared.intern(attributes))
+            }
         }
     }
 

@@ -8,10 +8,10 @@ use std::{
 
 use super::{Candidate, Complete, Received, Reflected, Said};
 use crate::{
-    Asn, Family, Path, Prefix, RouteAttributes,
+    Asn, Family, Path, Prefix, Role, RouteAttributes,
     fsm::Negotiated,
     policy::{ExportFilter, Overrides},
-    wire::{Announcement, MAX_ATTRIBUTES, NextHop, Extra},
+    wire::{Announcement, Extra, MAX_ATTRIBUTES, NextHop},
 };
 
 /// `LOCAL_PREF` when a route says none: what every implementation takes as the default.
@@ -71,6 +71,7 @@ pub struct Export {
     /// IPv4 routes may have the IPv6 next hop (RFC 8950).
     extended_next_hop: bool,
     client: Option<Client>,
+    role: Option<Role>,
 }
 
 /// A neighbour to whom we are a route reflector.
@@ -114,6 +115,7 @@ impl Export {
             next_hop_v6: next_hop_v6.or(local_v6),
             extended_next_hop: negotiated.extended_next_hop,
             client: None,
+            role: negotiated.role,
         }
     }
 
@@ -221,14 +223,19 @@ impl Export {
         attributes: &'a RouteAttributes,
     ) -> Result<Announcement<'a>, WithheldReason> {
         let hops = if self.internal { 0 } else { 1 + usize::from(attributes.prepend) };
+        let own = self.asn.get();
         Ok(Announcement {
-            as_path: Path::sequence(vec![self.asn.get(); hops]),
+            as_path: Path::sequence(vec![own; hops]),
             next_hop: self.next_hop(family).ok_or(WithheldReason::NoNextHop(family))?,
             med: attributes.med,
             local_pref: self.internal.then(|| attributes.local_pref.unwrap_or(DEFAULT_LOCAL_PREF)),
             communities: &attributes.communities,
             large_communities: &attributes.large_communities,
-            extra: Extra::default(),
+            // Nobody has marked it yet, so that no role forbids it.
+            extra: Extra {
+                only_to_customer: self.role.and_then(|role| role.send(None, own).ok()?),
+                ..Extra::default()
+            },
         })
     }
 
@@ -260,6 +267,7 @@ impl Export {
                 aggregator: route.aggregator,
                 originator_id: Some(originator_id),
                 cluster_list: own.into_iter().chain(route.cluster_list.iter().copied()).collect(),
+                only_to_customer: route.only_to_customer,
                 extended_communities: &route.extended_communities,
                 unknown: &route.unknown,
             },

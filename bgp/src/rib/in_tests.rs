@@ -10,11 +10,11 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    Asn, Community, Family, HoldTime, Path, Prefix,
+    Asn, Community, Family, HoldTime, Path, Prefix, Role,
     fsm::Negotiated,
     policy::{Import, PrefixRange, Rule, Verdict},
     wire::{
-        AddPath, Announcement, Context, Frame, HEADER_LEN, Message, MessageType, NextHop, Origin, Extra,
+        AddPath, Announcement, Context, Extra, Frame, HEADER_LEN, Message, MessageType, NextHop, Origin,
         PathId, Update, encode_announce, encode_withdraw,
     },
 };
@@ -47,6 +47,7 @@ fn with(internal: bool) -> Neighbourhood {
             enhanced_refresh: true,
             add_path: AddPath::default(),
             extended_next_hop: false,
+            role: None,
         },
     }
 }
@@ -239,6 +240,26 @@ fn what_is_kept_beyond_a_restart_is_marked_once_loses_against_everything_and_is_
 
     let again = apply(&mut rib, &announce(&announcement(&[NEIGHBOUR]), &[kept]), &with);
     assert_eq!((again, rib.stale()), (vec!["+10.0.0.1/32 65001".to_owned()], 0));
+}
+
+#[test]
+fn a_leak_is_refused_and_what_a_provider_tells_is_marked_for_customers_only() {
+    let told = |role, marked: Option<u32>| {
+        let mut with = with(false);
+        with.negotiated.role = Some(role);
+        let mut rib = AdjRibIn::new(take_all());
+        let extra = Extra { only_to_customer: marked, ..Extra::default() };
+        let route = Announcement { extra, ..announcement(&[NEIGHBOUR]) };
+        apply(&mut rib, &announce(&route, &[prefix("10.0.0.0/8")]), &with);
+        let kept = rib.paths().next().map(|(_, route)| route.only_to_customer);
+        (kept, rib.refused().get(&Refusal::Leak).copied())
+    };
+    assert_eq!(told(Role::Customer, None), (Some(Some(NEIGHBOUR)), None));
+    assert_eq!(told(Role::Customer, Some(7)), (Some(Some(7)), None));
+    assert_eq!(told(Role::Provider, None), (Some(None), None));
+    assert_eq!(told(Role::Provider, Some(7)), (None, Some(1)));
+    assert_eq!(told(Role::Peer, Some(NEIGHBOUR)), (Some(Some(NEIGHBOUR)), None));
+    assert_eq!(told(Role::Peer, Some(7)), (None, Some(1)));
 }
 
 #[test]

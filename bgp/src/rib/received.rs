@@ -40,6 +40,8 @@ pub struct Received {
     pub originator_id: Option<Ipv4Addr>,
     /// `CLUSTER_LIST` (RFC 4456).
     pub cluster_list: Vec<Ipv4Addr>,
+    /// `ONLY_TO_CUSTOMER`, what was told or what our role adds (RFC 9234).
+    pub only_to_customer: Option<u32>,
     /// Transitive attributes that this speaker does not know: flags, type, value. Who passes the route on passes them
     /// on, with the partial bit (RFC 4271 §5).
     pub unknown: Vec<(u8, u8, Vec<u8>)>,
@@ -61,6 +63,7 @@ impl Default for Received {
             extended_communities: Vec::new(),
             originator_id: None,
             cluster_list: Vec::new(),
+            only_to_customer: None,
             unknown: Vec::new(),
         }
     }
@@ -104,6 +107,7 @@ impl Received {
                 .unwrap_or_default(),
             originator_id: attributes.originator_id,
             cluster_list: attributes.cluster_list.map(|all| all.iter().collect()).unwrap_or_default(),
+            only_to_customer: attributes.only_to_customer,
             unknown: transitive.map(|raw| (raw.flags, raw.kind, raw.value.to_vec())).collect(),
         })
     }

@@ -45,6 +45,7 @@ fn negotiated(with: u8) -> Negotiated {
         enhanced_refresh: true,
         add_path: AddPath::default(),
         extended_next_hop: false,
+        role: None,
     }
 }
 

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    Asn, Community, Family, HoldTime, Path, Prefix, RouteAttributes, RouteSet,
+    Asn, Community, Family, HoldTime, Path, Prefix, Role, RouteAttributes, RouteSet,
     fsm::Negotiated,
     wire::{AddPath, NextHop, encode_announce},
 };
@@ -27,6 +27,7 @@ fn negotiated(families: &[Family], internal: bool) -> Negotiated {
         enhanced_refresh: false,
         add_path: AddPath::default(),
         extended_next_hop: false,
+        role: None,
     }
 }
 
@@ -239,6 +240,44 @@ fn external_and_internal_neighbours_get_what_is_theirs() {
     let longest = Said::Own(RouteAttributes { prepend: 255, ..RouteAttributes::default() });
     let said = external.announcement(Family::Ipv4, &longest).unwrap();
     assert!(encode_announce(&mut Vec::new(), &said, &["10.0.0.1/32".parse().unwrap()], true).is_ok());
+}
+
+#[test]
+fn customers_and_peers_are_told_that_a_route_is_for_customers_only_and_providers_are_not() {
+    for (role, expected) in [
+        (Some(Role::Provider), Some(64_600)),
+        (Some(Role::Peer), Some(64_600)),
+        (Some(Role::Rs), Some(64_600)),
+        (Some(Role::Customer), None),
+        (Some(Role::RsClient), None),
+        (None, None),
+    ] {
+        let agreed = Negotiated { role, ..negotiated(&Family::ALL, false) };
+        let (asn, local) = (Asn::new(64_600).unwrap(), "192.0.2.1".parse().unwrap());
+        let export = Export::new(asn, &Family::ALL.into(), &agreed, local, None, None);
+        let said = Said::Own(RouteAttributes::default());
+        assert_eq!(
+            export.announcement(Family::Ipv4, &said).unwrap().extra.only_to_customer,
+            expected,
+            "{role:?}"
+        );
+    }
+}
+
+#[test]
+fn an_ipv4_route_has_the_ipv6_next_hop_where_that_was_agreed_on_and_there_is_no_other() {
+    let hop = |local: &str, extended_next_hop, own: Option<Ipv4Addr>| {
+        let agreed = Negotiated { extended_next_hop, ..negotiated(&Family::ALL, false) };
+        let asn = Asn::new(64_600).unwrap();
+        let export = Export::new(asn, &Family::ALL.into(), &agreed, local.parse().unwrap(), own, None);
+        let said = Said::Own(RouteAttributes::default());
+        export.announcement(Family::Ipv4, &said).map(|said| said.next_hop)
+    };
+    let (six, four) = ("2001:db8::1".parse().unwrap(), Ipv4Addr::new(192, 0, 2, 1));
+    assert_eq!(hop("2001:db8::1", true, None), Ok(NextHop::V4ByV6(six)));
+    assert_eq!(hop("2001:db8::1", true, Some(four)), Ok(NextHop::V4(four)));
+    assert_eq!(hop("192.0.2.1", true, None), Ok(NextHop::V4(four)));
+    assert_eq!(hop("2001:db8::1", false, None), Err(WithheldReason::NoNextHop(Family::Ipv4)));
 }
 
 proptest! {

@@ -6,9 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{AdjRibOut, Candidate, Reflected, Said};
 use crate::{
-    Community, LargeCommunity, Prefix, RouteAttributes, RouteSet,
-    policy::ExportFilter,
-    wire::Announcement,
+    Community, LargeCommunity, Prefix, RouteAttributes, RouteSet, policy::ExportFilter, wire::Announcement,
 };
 
 /// A route that the owner wants announced or passed on, or that the neighbour still holds, and what becomes of it.
@@ -46,6 +44,9 @@ pub struct ToldAttributes {
     /// `CLUSTER_LIST` of a route that is passed on, the latest first (RFC 4456).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cluster_list: Vec<Ipv4Addr>,
+    /// `ONLY_TO_CUSTOMER` (RFC 9234).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only_to_customer: Option<u32>,
 }
 
 impl From<Announcement<'_>> for ToldAttributes {
@@ -59,6 +60,7 @@ impl From<Announcement<'_>> for ToldAttributes {
             large_communities: announcement.large_communities.to_vec(),
             originator_id: announcement.extra.originator_id,
             cluster_list: announcement.extra.cluster_list,
+            only_to_customer: announcement.extra.only_to_customer,
         }
     }
 }

@@ -69,7 +69,11 @@ impl Stale {
 
     /// A session is up again: those families are gone whose forwarding was not preserved, as the neighbour says of a restart
     /// or, once that was over, of what is kept for long (the argument). The others have a last time to be told.
-    pub(super) fn returned(&mut self, is_preserved: impl Fn(Family, bool) -> bool, now: Instant) -> Vec<Family> {
+    pub(super) fn returned(
+        &mut self,
+        is_preserved: impl Fn(Family, bool) -> bool,
+        now: Instant,
+    ) -> Vec<Family> {
         let is_lost = |(family, kept): &(&Family, &Kept)| !is_preserved(**family, kept.is_long_lived);
         let lost: Vec<Family> = self.0.iter().filter(is_lost).map(|(family, _)| *family).collect();
         lost.iter().for_each(|family| self.forget(*family));

@@ -107,6 +107,7 @@ impl Session {
             long_lived: config.long_lived,
             add_path: config.import.as_ref().is_some_and(|import| import.add_path),
             extended_next_hop: config.extended_next_hop,
+            role: config.role,
         };
         let learned = config.import.clone().map(|import| {
             Learned::new(config.name.clone(), AdjRibIn::new(import), Arc::clone(&wiring.table))

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{BfdConfig, PeerGroup};
 use crate::{
-    Asn, AsnSet, Family, HoldTime, Password,
+    Asn, AsnSet, Family, HoldTime, LocalRole, Password,
     policy::{ExportFilter, Import, Overrides},
 };
 
@@ -126,6 +126,9 @@ pub struct PeerConfig {
     /// [`Speaker::set_permits`](crate::Speaker::set_permits) lets it through. Only a neighbour in the own AS can be.
     #[serde(default)]
     pub cluster_id: Option<Ipv4Addr>,
+    /// What we are to it; for a neighbour in another AS (RFC 9234).
+    #[serde(default)]
+    pub role: Option<LocalRole>,
     /// How the path to it is watched. `None`: not beyond the hold time. A change resets no session.
     #[serde(default)]
     pub bfd: Option<BfdConfig>,
@@ -206,6 +209,7 @@ impl PeerConfig {
             export: ExportFilter::All,
             overrides: Overrides::default(),
             cluster_id: None,
+            role: None,
             bfd: None,
         }
     }

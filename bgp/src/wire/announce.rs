@@ -84,6 +84,8 @@ pub struct Extra<'a> {
     pub originator_id: Option<Ipv4Addr>,
     /// `CLUSTER_LIST`, the latest first, towards internal neighbours alone (RFC 4456).
     pub cluster_list: Vec<Ipv4Addr>,
+    /// `ONLY_TO_CUSTOMER` (RFC 9234).
+    pub only_to_customer: Option<u32>,
     /// Extended communities.
     pub extended_communities: &'a [[u8; 8]],
     /// Transitive attributes that this speaker does not know: flags, type, value.
@@ -149,6 +151,9 @@ impl Announcement<'_> {
                 let words = [large.global, large.local1, large.local2];
                 words.into_iter().for_each(|word| out.extend_from_slice(&word.to_be_bytes()));
             }
+        }
+        if let Some(asn) = extra.only_to_customer {
+            push_attribute(out, OPTIONAL | TRANSITIVE, code::ONLY_TO_CUSTOMER, &asn.to_be_bytes());
         }
         for (flags, kind, value) in extra.unknown {
             push_attribute(out, (flags & (OPTIONAL | TRANSITIVE)) | PARTIAL, *kind, value);
@@ -222,20 +227,22 @@ pub fn encode_announce(
             out.extend_from_slice(&attributes);
             routes.iter().for_each(|prefix| nlri::push(out, *prefix));
         }),
-        NextHop::V6(next_hop) | NextHop::V4ByV6(next_hop) => packed(prefixes, room - MP_REACH_V6, |routes, octets| {
-            let block = MP_REACH_V6 + octets + attributes.len();
-            push_start(out, 4 + block);
-            push_length(out, 0);
-            push_length(out, block);
-            // RFC 7606 §5.1: MP_REACH_NLRI comes first.
-            push_long_head(out, OPTIONAL, code::MP_REACH, MP_REACH_V6 - 4 + octets);
-            let [high, low] = family.afi().to_be_bytes();
-            out.extend_from_slice(&[high, low, family.safi(), 16]);
-            out.extend_from_slice(&next_hop.octets());
-            out.push(0);
-            routes.iter().for_each(|prefix| nlri::push(out, *prefix));
-            out.extend_from_slice(&attributes);
-        }),
+        NextHop::V6(next_hop) | NextHop::V4ByV6(next_hop) => {
+            packed(prefixes, room - MP_REACH_V6, |routes, octets| {
+                let block = MP_REACH_V6 + octets + attributes.len();
+                push_start(out, 4 + block);
+                push_length(out, 0);
+                push_length(out, block);
+                // RFC 7606 §5.1: MP_REACH_NLRI comes first.
+                push_long_head(out, OPTIONAL, code::MP_REACH, MP_REACH_V6 - 4 + octets);
+                let [high, low] = family.afi().to_be_bytes();
+                out.extend_from_slice(&[high, low, family.safi(), 16]);
+                out.extend_from_slice(&next_hop.octets());
+                out.push(0);
+                routes.iter().for_each(|prefix| nlri::push(out, *prefix));
+                out.extend_from_slice(&attributes);
+            })
+        }
     })
 }
 

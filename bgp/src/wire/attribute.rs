@@ -27,6 +27,7 @@ pub(super) mod code {
     pub(in crate::wire) const AS4_PATH: u8 = 17;
     pub(in crate::wire) const AS4_AGGREGATOR: u8 = 18;
     pub(in crate::wire) const LARGE_COMMUNITIES: u8 = 32;
+    pub(in crate::wire) const ONLY_TO_CUSTOMER: u8 = 35;
 }
 
 pub(super) const OPTIONAL: u8 = 0x80;
@@ -93,6 +94,8 @@ pub struct Attributes<'a> {
     pub originator_id: Option<Ipv4Addr>,
     /// `CLUSTER_LIST`, from internal neighbours alone (RFC 4456).
     pub cluster_list: Option<ClusterList<'a>>,
+    /// `ONLY_TO_CUSTOMER`: the AS that marked the route so (RFC 9234).
+    pub only_to_customer: Option<u32>,
     /// `AS4_PATH`, from neighbours with two-octet AS numbers alone (RFC 6793).
     pub as4_path: Option<AsPath<'a>>,
     /// `AS4_AGGREGATOR`, from neighbours with two-octet AS numbers alone (RFC 6793).
@@ -164,7 +167,8 @@ impl<'a> RawAttribute<'a> {
             | code::EXTENDED_COMMUNITIES
             | code::AS4_PATH
             | code::AS4_AGGREGATOR
-            | code::LARGE_COMMUNITIES => Some(OPTIONAL | TRANSITIVE),
+            | code::LARGE_COMMUNITIES
+            | code::ONLY_TO_CUSTOMER => Some(OPTIONAL | TRANSITIVE),
             _ => None,
         }
     }
@@ -208,6 +212,9 @@ impl<'a> Attributes<'a> {
                 self.extended_communities = Some(ExtendedCommunities(words(value, 8)?));
             }
             code::LARGE_COMMUNITIES => self.large_communities = Some(LargeCommunities(words(value, 12)?)),
+            code::ONLY_TO_CUSTOMER => {
+                self.only_to_customer = Some(word(value, "ONLY_TO_CUSTOMER has not four octets")?);
+            }
             code::ORIGINATOR_ID => {
                 self.originator_id = Some(word(value, "ORIGINATOR_ID has not four octets")?.into());
             }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{DecodeError, ErrorCode, cursor::Cursor};
-use crate::Family;
+use crate::{Family, Role};
 
 /// Something that a speaker can do, as it says in OPEN.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub enum Capability {
     ExtendedNextHop(Vec<NextHopFamily>),
     /// Messages up to 65535 octets are received (RFC 8654).
     ExtendedMessage,
+    /// What the speaker is to its neighbour, by number (RFC 9234 §4.1).
+    Role(u8),
     /// Graceful restart (RFC 4724).
     GracefulRestart(GracefulRestart),
     /// AS numbers in four octets, and the speaker's own (RFC 6793).
@@ -105,6 +107,7 @@ const MULTIPROTOCOL: u8 = 1;
 const ROUTE_REFRESH: u8 = 2;
 const EXTENDED_NEXT_HOP: u8 = 5;
 const EXTENDED_MESSAGE: u8 = 6;
+const ROLE: u8 = 9;
 const GRACEFUL_RESTART: u8 = 64;
 const FOUR_OCTET_ASN: u8 = 65;
 const ADD_PATH: u8 = 69;
@@ -146,6 +149,7 @@ impl Capability {
             (ROUTE_REFRESH, []) => Ok(Self::RouteRefresh),
             (EXTENDED_NEXT_HOP, _) => next_hop_families(value).map(Self::ExtendedNextHop).ok_or_else(wrong),
             (EXTENDED_MESSAGE, []) => Ok(Self::ExtendedMessage),
+            (ROLE, &[role]) => Ok(Self::Role(role)),
             (FOUR_OCTET_ASN, &[a, b, c, d]) => Ok(Self::FourOctetAsn(u32::from_be_bytes([a, b, c, d]))),
             (GRACEFUL_RESTART, _) => {
                 GracefulRestart::decode(value).map(Self::GracefulRestart).ok_or_else(wrong)
@@ -153,9 +157,10 @@ impl Capability {
             (ADD_PATH, _) => add_path_families(value).map(Self::AddPath).ok_or_else(wrong),
             (ENHANCED_REFRESH, []) => Ok(Self::EnhancedRefresh),
             (LONG_LIVED, _) => long_lived_families(value).map(Self::LongLived).ok_or_else(wrong),
-            (MULTIPROTOCOL | ROUTE_REFRESH | EXTENDED_MESSAGE | FOUR_OCTET_ASN | ENHANCED_REFRESH, _) => {
-                Err(wrong())
-            }
+            (
+                MULTIPROTOCOL | ROUTE_REFRESH | EXTENDED_MESSAGE | ROLE | FOUR_OCTET_ASN | ENHANCED_REFRESH,
+                _,
+            ) => Err(wrong()),
             (code, value) => Ok(Self::Unknown { code, value: value.to_vec() }),
         }
     }
@@ -172,6 +177,7 @@ impl Capability {
                 (EXTENDED_NEXT_HOP, families.iter().flat_map(NextHopFamily::octets).collect())
             }
             Self::ExtendedMessage => (EXTENDED_MESSAGE, Vec::new()),
+            Self::Role(role) => (ROLE, vec![*role]),
             Self::GracefulRestart(restart) => (GRACEFUL_RESTART, restart.value()),
             Self::FourOctetAsn(asn) => (FOUR_OCTET_ASN, asn.to_be_bytes().to_vec()),
             Self::AddPath(families) => (ADD_PATH, families.iter().flat_map(AddPathFamily::octets).collect()),
@@ -200,6 +206,10 @@ impl fmt::Display for Capability {
                 write!(f, "extended next hop ({})", words.join(", "))
             }
             Self::ExtendedMessage => f.write_str("extended messages"),
+            Self::Role(role) => match Role::from_octet(*role) {
+                Some(role) => write!(f, "role {role}"),
+                None => write!(f, "role {role}"),
+            },
             Self::GracefulRestart(restart) => restart.fmt(f),
             Self::FourOctetAsn(asn) => write!(f, "four-octet AS number {asn}"),
             Self::AddPath(families) => {
@@ -316,11 +326,8 @@ fn next_hop_families(value: &[u8]) -> Option<Vec<NextHopFamily>> {
 
 impl NextHopFamily {
     /// IPv4 unicast routes by IPv6 next hops.
-    pub const IPV4_BY_IPV6: Self = Self {
-        afi: Family::Ipv4.afi(),
-        safi: Family::Ipv4.safi() as u16,
-        next_hop_afi: Family::Ipv6.afi(),
-    };
+    pub const IPV4_BY_IPV6: Self =
+        Self { afi: Family::Ipv4.afi(), safi: Family::Ipv4.safi() as u16, next_hop_afi: Family::Ipv6.afi() };
 
     fn octets(&self) -> [u8; 6] {
         let [a, b] = self.afi.to_be_bytes();

@@ -42,6 +42,7 @@ error_codes! {
     UNSUPPORTED_PARAMETER = 2, 4, "OPEN Message Error/Unsupported Optional Parameter";
     UNACCEPTABLE_HOLD_TIME = 2, 6, "OPEN Message Error/Unacceptable Hold Time";
     UNSUPPORTED_CAPABILITY = 2, 7, "OPEN Message Error/Unsupported Capability";
+    ROLE_MISMATCH = 2, 11, "OPEN Message Error/Role Mismatch";
     MALFORMED_ATTRIBUTE_LIST = 3, 1, "UPDATE Message Error/Malformed Attribute List";
     UNRECOGNIZED_WELL_KNOWN = 3, 2, "UPDATE Message Error/Unrecognized Well-known Attribute";
     MISSING_WELL_KNOWN = 3, 3, "UPDATE Message Error/Missing Well-known Attribute";

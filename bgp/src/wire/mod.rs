@@ -36,7 +36,7 @@ mod update_tests;
 use crate::Family;
 
 pub use announce::{
-    Announcement, EncodeError, MAX_ATTRIBUTES, NextHop, Extra, encode_announce, encode_end_of_rib,
+    Announcement, EncodeError, Extra, MAX_ATTRIBUTES, NextHop, encode_announce, encode_end_of_rib,
     encode_withdraw,
 };
 pub use attribute::{Aggregator, Attributes, Origin, RawAttribute, Unknown};

@@ -1,6 +1,6 @@
 //! OPEN (RFC 4271 §4.2), with extended optional parameters (RFC 9072).
 
-use std::net::Ipv4Addr;
+use std::{collections::BTreeSet, net::Ipv4Addr};
 
 use super::{
     AddPathFamily, Capability, DecodeError, EncodeError, ErrorCode, GracefulRestart, LongLivedFamily,
@@ -52,6 +52,14 @@ impl Open {
         self.capabilities.iter().rev().find_map(|capability| {
             if let Capability::LongLived(families) = capability { Some(families.as_slice()) } else { None }
         })
+    }
+
+    /// The numbers of the roles that the speaker says it has; one, or it contradicts itself (RFC 9234 §4.2).
+    pub fn roles(&self) -> BTreeSet<u8> {
+        let role = |capability: &Capability| {
+            if let Capability::Role(role) = capability { Some(*role) } else { None }
+        };
+        self.capabilities.iter().filter_map(role).collect()
     }
 
     /// The speaker takes IPv4 routes with IPv6 next hops (RFC 8950 §4).
@@ -192,6 +200,7 @@ mod tests {
                 NextHopFamily { afi: 1, safi: 128, next_hop_afi: 2 },
             ]),
             Capability::ExtendedMessage,
+            Capability::Role(3),
             Capability::GracefulRestart(GracefulRestart {
                 restarting: true,
                 notification: true,
@@ -227,7 +236,8 @@ mod tests {
     #[test]
     fn a_stale_time_has_three_octets_and_one_that_is_cut_short_resets() {
         let body = |families: &[u8]| {
-            let octets = [u8::try_from(families.len() + 4).unwrap(), 2, u8::try_from(families.len() + 2).unwrap()];
+            let octets =
+                [u8::try_from(families.len() + 4).unwrap(), 2, u8::try_from(families.len() + 2).unwrap()];
             let head = [4, 0xfc, 0x58, 0, 90, 192, 0, 2, 1];
             [&head[..], &octets, &[71, u8::try_from(families.len()).unwrap()], families].concat()
         };
@@ -235,7 +245,10 @@ mod tests {
         let kept = LongLivedFamily { afi: 1, safi: 1, forwarding: true, stale_time: 65_538 };
         let other = LongLivedFamily { afi: 25, safi: 70, forwarding: false, stale_time: 0 };
         assert_eq!(open.long_lived(), Some(&[kept, other][..]));
-        assert_eq!(open.capabilities[0].to_string(), "long-lived graceful restart (ipv4 unicast for 65538 s forwarding, family 25/70 for 0 s)");
+        assert_eq!(
+            open.capabilities[0].to_string(),
+            "long-lived graceful restart (ipv4 unicast for 65538 s forwarding, family 25/70 for 0 s)"
+        );
         assert_eq!(Open::decode(&body(&[])).unwrap().long_lived(), Some(&[][..]));
         assert!(Open::decode(&body(&[0, 1, 1, 0x80, 1, 0])).is_err());
     }

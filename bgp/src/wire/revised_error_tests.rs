@@ -154,6 +154,7 @@ fn optional() -> Cases {
             "LARGE_COMMUNITY empty or not a multiple of 12",
             one(EXTERNAL, 0xc0, code::LARGE_COMMUNITIES, &[0; 8]),
         ),
+        ("ONLY_TO_CUSTOMER not of four octets", one(EXTERNAL, 0xc0, code::ONLY_TO_CUSTOMER, &[0; 2])),
         ("ORIGINATOR_ID from an external neighbour", one(EXTERNAL, 0x80, code::ORIGINATOR_ID, &[1; 4])),
         ("ORIGINATOR_ID not of four octets", one(INTERNAL, 0x80, code::ORIGINATOR_ID, &[1; 3])),
         ("CLUSTER_LIST from an external neighbour", one(EXTERNAL, 0x80, code::CLUSTER_LIST, &[1; 4])),

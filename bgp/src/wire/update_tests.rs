@@ -234,11 +234,11 @@ fn what_few_routes_carry_arrives_as_it_was_sent_in_either_width() {
         origin: Origin::Incomplete,
         atomic_aggregate: true,
         aggregator: Some(Aggregator { asn: 4_200_000_002, router_id: id(9) }),
+        only_to_customer: Some(4_200_000_003),
         originator_id: Some(id(2)),
         cluster_list: vec![id(100), id(101)],
         extended_communities: &[[0, 2, 0xfc, 0x58, 0, 0, 0, 7]],
         unknown: &[(0xd0, 99, vec![1, 2, 3])],
-        ..Extra::default()
     };
     let sent = Announcement { local_pref: Some(100), extra, ..announcement(v4()) };
     for four_octet_asn in [false, true] {
@@ -251,12 +251,16 @@ fn what_few_routes_carry_arrives_as_it_was_sent_in_either_width() {
         assert_eq!((got.origin, got.atomic_aggregate), (Some(Origin::Incomplete), true));
         let aggregator = if four_octet_asn { got.aggregator } else { got.as4_aggregator };
         assert_eq!(aggregator, sent.extra.aggregator);
-        assert_eq!(got.originator_id, Some(id(2)));
+        assert_eq!((got.originator_id, got.only_to_customer), (Some(id(2)), Some(4_200_000_003)));
         assert_eq!(got.cluster_list.unwrap().iter().collect::<Vec<_>>(), sent.extra.cluster_list);
         let communities: Vec<_> = got.extended_communities.unwrap().iter().collect();
         assert_eq!(communities, sent.extra.extended_communities);
         let unknown: Vec<_> = got.unknown().map(|raw| (raw.flags, raw.kind, raw.value)).collect();
-        assert_eq!(unknown, [(0xe0, 99, &[1, 2, 3][..])], "with the partial bit, and the length as short as it can be");
+        assert_eq!(
+            unknown,
+            [(0xe0, 99, &[1, 2, 3][..])],
+            "with the partial bit, and the length as short as it can be"
+        );
     }
 }
 

@@ -1,7 +1,7 @@
 //! `[[bgp.group]]`: neighbours that are not known one by one.
 
 use super::transport::{
-    check_listens, distance, extended_next_hop, next_hop_ipv4, next_hop_ipv6, password,
+    check_listens, distance, extended_next_hop, next_hop_ipv4, next_hop_ipv6, password, role,
 };
 use super::{PEER_NAME, asn, families};
 use crate::config::Problem;
@@ -27,6 +27,8 @@ const KEYS: &[&str] = &[
     "next_hop_ipv4",
     "next_hop_ipv6",
     "extended_next_hop",
+    "role",
+    "role_strict",
     "multihop",
     "ttl_security",
     "med",
@@ -96,6 +98,7 @@ fn group(node: &Node<'_>, names: &mut Seen<String>, prefixes: &mut Seen<Prefix>)
         export: policy::export(&section),
         overrides: Overrides { med: attributes::med(&section), prepend: attributes::prepend(&section) },
         extended_next_hop: extended_next_hop(&section),
+        role: role(&section),
         distance: distance(&section),
         bfd: section.get("bfd").and_then(|node| bfd::read(&node)),
         name: name?,

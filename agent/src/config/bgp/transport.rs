@@ -6,6 +6,7 @@ use crate::config::secret::{self, Secret};
 use crate::config::twice::Seen;
 use crate::config::value::{address, boolean};
 use crate::config::walk::{Node, Section};
+use bgp::LocalRole;
 use std::net::{IpAddr, SocketAddr};
 
 const LISTEN: &str = "an array of this host's addresses, such as [\"10.64.0.1\", \"[fd00:64::1]:1179\"]";
@@ -88,6 +89,19 @@ pub(super) fn extended_next_hop(section: &Section<'_>) -> bool {
     section.get("extended_next_hop").and_then(|node| boolean(&node)).unwrap_or(false)
 }
 
+/// What we are to the neighbour: `role`, and `role_strict` with it.
+pub(super) fn role(section: &Section<'_>) -> Option<LocalRole> {
+    const ROLE: &str =
+        "what lvsd's AS is to it: \"customer\", \"provider\", \"peer\", \"rs\" or \"rs-client\"";
+    let role = section.get("role").map(|node| node.parsed(ROLE, |text| text.parse().ok()));
+    let strict = section.get("role_strict");
+    if let (None, Some(node)) = (&role, &strict) {
+        node.report(Problem::Conflict("role_strict is for a router with a role".to_owned()));
+    }
+    let strict = strict.and_then(|node| boolean(&node)).unwrap_or(false);
+    role.flatten().map(|role| LocalRole { role, strict })
+}
+
 /// A session gives a next hop of its own family only; the other one must be named, unless an IPv6 session may give one to IPv4.
 pub(super) fn check_next_hop(section: &Section<'_>, item: &Node<'_>, family: Family, peer: Option<IpAddr>) {
     let key = match family {
@@ -102,7 +116,11 @@ pub(super) fn check_next_hop(section: &Section<'_>, item: &Node<'_>, family: Fam
         item.report(Problem::Conflict(format!(
             "{} routes over the session with {peer} have no next hop: set {key} to this host's address{}",
             family.as_str(),
-            if family == Family::Ipv4 { ", or extended_next_hop where the router takes IPv6 ones" } else { "" }
+            if family == Family::Ipv4 {
+                ", or extended_next_hop where the router takes IPv6 ones"
+            } else {
+                ""
+            }
         )));
     }
 }

@@ -40,7 +40,9 @@ fn routes_are_kept_for_long_only_where_they_are_kept_over_a_restart() {
     assert_eq!((time(""), time("long_lived_graceful_restart = \"1h\"\n")), (None, Some(3600)));
     let off = with_time("graceful_restart = false\nlong_lived_graceful_restart = \"1h\"\n");
     assert!(error(&off).contains("goes on where graceful_restart ends"), "{}", error(&off));
-    assert!(error(&with_time("long_lived_graceful_restart = \"0s\"\n")).contains("long_lived_graceful_restart"));
+    assert!(
+        error(&with_time("long_lived_graceful_restart = \"0s\"\n")).contains("long_lived_graceful_restart")
+    );
 }
 
 #[test]
@@ -123,8 +125,27 @@ fn ipv4_over_an_ipv6_session_needs_a_next_hop() {
     assert_eq!(
         error(&with(&peer("r1", "fd00::251", "families = [\"ipv4\"]\n"))),
         "8:13: bgp.peer[0].families[0]: ipv4 routes over the session with fd00::251 have no next hop: \
-         set next_hop_ipv4 to this host's address"
+         set next_hop_ipv4 to this host's address, or extended_next_hop where the router takes IPv6 ones"
     );
+    let extended = "families = [\"ipv4\", \"ipv6\"]\nextended_next_hop = true\n";
+    assert!(bgp(&with(&peer("r1", "fd00::251", extended))).peers[0].extended_next_hop);
+}
+
+#[test]
+fn a_role_is_one_of_five_and_between_two_ases() {
+    let role = |more: &str| bgp(&with(&peer("r1", "10.0.0.1", more))).peers[0].role;
+    assert_eq!(role(""), None);
+    let found = role("role = \"rs-client\"\n").expect("it has one");
+    assert_eq!((found.role, found.strict), (::bgp::Role::RsClient, false));
+    let said = |more: &str| error(&with(&peer("r1", "10.0.0.1", more)));
+    assert!(
+        said("role = \"upstream\"\n").contains("what lvsd's AS is to it"),
+        "{}",
+        said("role = \"upstream\"\n")
+    );
+    assert!(said("role_strict = true\n").contains("role_strict is for a router with a role"));
+    let internal = with(&peer("r1", "10.0.0.1", "role = \"peer\"\n")).replace("65001", "64600");
+    assert!(error(&internal).contains("what one AS is to another"), "{}", error(&internal));
 }
 
 #[test]

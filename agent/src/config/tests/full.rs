@@ -67,6 +67,8 @@ fn bgp_is_read_in_full() {
     assert_eq!(one.families, BTreeSet::from([Family::Ipv4, Family::Ipv6]));
     assert_eq!((one.next_hop_ipv4, one.next_hop_ipv6), ("10.64.0.1".parse().ok(), "fd00:64::1".parse().ok()));
     assert_eq!((one.extended_next_hop, two.extended_next_hop), (true, false));
+    let strict = |role| Some(::bgp::LocalRole { role, strict: true });
+    assert_eq!((one.role, two.role), (strict(::bgp::Role::Customer), None));
     assert_eq!(two.families, BTreeSet::from([Family::Ipv6]));
     assert_eq!((two.passive, two.distance), (true, Distance::Within(1)));
     let password = |secret: &Option<Secret>| secret.as_ref().and_then(Secret::password).cloned();
@@ -89,6 +91,8 @@ fn groups_of_neighbours_are_read_in_full() {
     assert_eq!((nodes.limit, nodes.linger), (64, Duration::from_secs(60)));
     assert_eq!(nodes.families, BTreeSet::from([Family::Ipv4, Family::Ipv6]));
     assert_eq!((nodes.extended_next_hop, others.extended_next_hop), (true, false));
+    let role = nodes.role.expect("it has one");
+    assert_eq!((role.role, role.strict, others.role), (::bgp::Role::Rs, true, None));
     assert_eq!(
         (nodes.next_hop_ipv4, nodes.next_hop_ipv6),
         ("10.64.0.1".parse().ok(), "fd00:64::1".parse().ok())
