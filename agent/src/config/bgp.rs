@@ -199,9 +199,6 @@ fn peer(
     let asn = section.required("asn", ASN).and_then(|node| asn(&node));
     let port = section.get("port").and_then(|node| port(&node)).unwrap_or(BGP_PORT);
     let local_address = section.get("local_address").and_then(|node| local_address(&node, peer_address));
-    let next_hop_ipv4 = section.get("next_hop_ipv4").and_then(|node| next_hop_ipv4(&node));
-    let next_hop_ipv6 = section.get("next_hop_ipv6").and_then(|node| next_hop_ipv6(&node));
-    let extended_next_hop = transport::extended_next_hop(&section);
     let families = families(&section, peer_address);
     let overrides = Overrides { med: attributes::med(&section), prepend: attributes::prepend(&section) };
     let (import, export) = (policy::import(&section), policy::export(&section));
@@ -217,9 +214,9 @@ fn peer(
         port,
         local_address,
         families: families?,
-        next_hop_ipv4,
-        next_hop_ipv6,
-        extended_next_hop,
+        next_hop_ipv4: section.get("next_hop_ipv4").and_then(|node| next_hop_ipv4(&node)),
+        next_hop_ipv6: section.get("next_hop_ipv6").and_then(|node| next_hop_ipv6(&node)),
+        extended_next_hop: transport::extended_next_hop(&section),
         role: transport::role(&section),
         import,
         export,

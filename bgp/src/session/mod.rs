@@ -20,6 +20,7 @@ mod outbound;
 mod path;
 mod report;
 mod rules;
+mod settings;
 mod socket;
 mod stale;
 mod stop;

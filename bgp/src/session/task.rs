@@ -19,13 +19,14 @@ use super::{
     outbound::Outbound,
     path::{Order, Path},
     report::Report,
+    settings::settings,
     socket,
     timers::{TimerKey, Timers},
     transport::{Transport, Written},
     waiting::{Dialling, dial, ready, until},
 };
 use crate::{
-    fsm::{Action, Event, Input, Jitter, Negotiated, Outgoing, Output, Peer, Settings, Side},
+    fsm::{Action, Event, Input, Jitter, Negotiated, Outgoing, Output, Peer, Side},
     rib::{AdjRibIn, AdjRibOut, Export, LocRib, Reflected},
     speaker::{PeerConfig, Published, Question, Rules, SessionStatus},
     wire::{RefreshKind, encode_keepalive},
@@ -93,22 +94,7 @@ enum Wake {
 
 impl Session {
     pub(super) fn new(identity: Identity, config: PeerConfig, wiring: Wiring) -> Self {
-        let settings = Settings {
-            asn: identity.asn,
-            router_id: identity.router_id,
-            remote_asn: config.remote_asn,
-            other_asns: config.other_asns.clone(),
-            passive: config.passive,
-            hold_time: config.hold_time,
-            connect_retry: config.connect_retry,
-            families: config.families.clone(),
-            graceful_restart: config.graceful_restart.then_some(identity.restart_time),
-            graceful_notification: config.graceful_notification,
-            long_lived: config.long_lived,
-            add_path: config.import.as_ref().is_some_and(|import| import.add_path),
-            extended_next_hop: config.extended_next_hop,
-            role: config.role,
-        };
+        let settings = settings(identity, &config);
         let learned = config.import.clone().map(|import| {
             Learned::new(config.name.clone(), AdjRibIn::new(import), Arc::clone(&wiring.table))
         });
