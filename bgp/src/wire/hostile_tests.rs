@@ -12,10 +12,11 @@ fn any_kind() -> impl Strategy<Value = MessageType> {
 }
 
 fn any_context() -> impl Strategy<Value = Context> {
-    any::<(bool, bool, bool, bool)>().prop_map(|(four_octet_asn, internal, ipv4, ipv6)| Context {
+    any::<[bool; 5]>().prop_map(|[four_octet_asn, internal, ipv4, ipv6, extended_next_hop]| Context {
         four_octet_asn,
         internal,
         add_path: AddPath { ipv4, ipv6 },
+        extended_next_hop,
     })
 }
 
