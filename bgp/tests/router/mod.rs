@@ -1,5 +1,7 @@
 //! A BIRD on loopback addresses.
 
+#![allow(dead_code, reason = "each test uses what it needs of it")]
+
 use std::{
     fs,
     io::{BufRead, BufReader, Write},
