@@ -80,7 +80,9 @@ async fn one_of_two_balancers_gives_addresses_and_takes_them_back_and_the_other_
     assert_eq!(object["metadata"]["finalizers"], json!(["service.kubernetes.io/load-balancer-cleanup"]));
     // One that cannot be served says so, on the Service and in lvsctl.
     cluster.create(SERVICES, &service("bad", json!({"lvsd/scheduler": "fastest"})));
-    first.until("it is refused", |w| w.refusal("k8s.prod.bad.https").contains("annotation lvsd/scheduler")).await;
+    first
+        .until("it is refused", |w| w.refusal("k8s.prod.bad.https").contains("annotation lvsd/scheduler"))
+        .await;
     first.until("an Event says so", |_| is_told(&cluster, "annotation lvsd/scheduler")).await;
     assert!(!is_told(&cluster, "no address"), "to wait for an address is nothing to be told");
     // The one that has the Lease dies; the other takes it.
