@@ -1,11 +1,11 @@
 //! The daemon's life: built from a configuration, run until it is told to stop, drained.
 
 use crate::api::{self, Context, control};
-use crate::config::{self, Config};
+use crate::config::{self, Config, SourceSettings};
 use crate::core::Event;
 use crate::engine::{Engine, Executors, Inbox};
 use crate::exec::{
-    Mode, addresses, checks, fib, ipvs, networks, paths, probes, routes, saver, snapshots, state_file,
+    Mode, addresses, checks, fib, fleet, ipvs, networks, paths, probes, routes, saver, snapshots, state_file,
 };
 use crate::metrics::Metrics;
 use crate::notify;
@@ -84,7 +84,11 @@ pub async fn run(path: &Path, mut config: Config, arguments: Arguments<'_>) -> a
         refused: executors.routes.as_ref().map(routes::Handle::refused),
         checks: executors.checks.watcher(),
         probes: executors.checks.probes(),
+        fleet: None,
     };
+    // In a dry run it is none of those that serve.
+    let fleet = if mode.is_dry() { None } else { fleet(&config, &inbox).map(Arc::new) };
+    let context = Context { fleet: fleet.clone(), ..context };
     let engine = Engine::new(engine_inbox, executors, metrics).context("start the log's thread")?;
     let engine = engine.recorded_by(recording.and_then(record));
     inbox.event(Event::Restored { saved, snapshots: earlier }).await;
@@ -102,6 +106,9 @@ pub async fn run(path: &Path, mut config: Config, arguments: Arguments<'_>) -> a
     around.spawn(signals(inbox, Arc::clone(&context.reloader))?);
     drop(context);
     engine.run().await;
+    if let Some(fleet) = fleet {
+        fleet.stop().await;
+    }
     around.shutdown().await;
     tracing::info!("stopped; the kernel goes on serving");
     Ok(())
@@ -133,6 +140,17 @@ fn record(path: &Path) -> Option<Recorder> {
         Err(error) => tracing::error!(file = %path.display(), %error, "nothing is recorded"),
     }
     recorder.ok()
+}
+
+/// Begins to tell the other balancers of this one, where there are others.
+fn fleet(config: &Config, inbox: &Inbox) -> Option<fleet::Handle> {
+    let fleet = config.fleet.as_ref()?;
+    match config.sources.get(&fleet.source) {
+        Some(SourceSettings::Etcd(settings)) => {
+            Some(fleet::Handle::spawn(fleet.clone(), settings.clone(), inbox.clone()))
+        }
+        Some(_) | None => None,
+    }
 }
 
 /// Different for each start and host, so that the checks of several balancers do not fall together.

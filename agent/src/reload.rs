@@ -102,6 +102,13 @@ fn needs_restart(running: &Config, new: &Config) -> Vec<String> {
     let (old, now) = (&running.daemon, &new.daemon);
     let asn = |config: &Config| config.bgp.as_ref().map(|bgp| bgp.local_asn);
     let fib = |config: &Config| config.nodes.as_ref().map(|nodes| nodes.fib);
+    let fleet = |config: &Config| {
+        let fleet =
+            config.fleet.as_ref().map(|fleet| (fleet.source.clone(), fleet.prefix.clone(), fleet.ttl));
+        let name = config.fleet.as_ref().and_then(|fleet| fleet.name.clone());
+        let source = fleet.as_ref().and_then(|(source, ..)| config.sources.get(source).cloned());
+        (fleet, name, source)
+    };
     let router_id = |config: &Config| config.bgp.as_ref().map(|bgp| bgp.router_id);
     let listen = |config: &Config| config.bgp.as_ref().map(|bgp| bgp.listen.clone());
     [
@@ -113,6 +120,7 @@ fn needs_restart(running: &Config, new: &Config) -> Vec<String> {
         ("lvsd.dry_run", old.dry_run != now.dry_run),
         ("pybal.http", running.pybal.http != new.pybal.http),
         ("probes (the whole section)", running.probes != new.probes),
+        ("fleet (the whole section, and its source)", fleet(running) != fleet(new)),
         ("nodes.fib (the whole section)", fib(running) != fib(new)),
         ("nodes (given or not)", running.nodes.is_some() != new.nodes.is_some()),
         ("bgp.local_asn (or the whole section)", asn(running) != asn(new)),

@@ -6,7 +6,7 @@ use lvsd::api::{Context, control, http};
 use lvsd::config;
 use lvsd::core::numbers::numbers;
 use lvsd::core::path::{Neighbour, PathSeen};
-use lvsd::core::{Action, Event, State, Timestamp, nodes, plan, step, view};
+use lvsd::core::{Action, Event, State, Timestamp, change, fleet, nodes, plan, step, view};
 use lvsd::engine::{Inbox, Input, Query};
 use lvsd::exec::checks;
 use lvsd::metrics::Metrics;
@@ -79,6 +79,11 @@ async fn turn(mut inbox: mpsc::Receiver<Input>) {
                 drop(reply.send(lvsd::core::pybal::pools(&state, &which)));
             }
             Input::Query(Query::Why { host, reply }) => drop(reply.send(view::why(&state, &host))),
+            Input::Query(Query::Preview { selector, reply }) => {
+                drop(reply.send(change::preview(&state, &selector)));
+            }
+            Input::Query(Query::Report { reply }) => drop(reply.send(fleet::report(&state))),
+            Input::Query(Query::Seen { reply }) => drop(reply.send(fleet::seen(&state))),
             Input::Query(Query::Plan { config, reply }) => {
                 drop(reply.send(plan::plan(&state, config, now())));
             }
@@ -131,6 +136,7 @@ impl Daemon {
             bgp: None,
             checks: watcher,
             probes: None,
+            fleet: None,
         };
         let listener = control::listen(&config.daemon).await.unwrap();
         let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();

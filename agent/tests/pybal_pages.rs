@@ -101,6 +101,7 @@ impl Daemon {
             bgp: None,
             checks: watcher,
             probes: None,
+            fleet: None,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();

@@ -3,13 +3,16 @@
 //! Root and lvsd's own user may do everything; anyone else who can open the socket may look.
 
 mod announcements;
+mod fleet;
 
 use super::Context;
 use super::messages::{
-    ConfirmRequest, PoolRequest, Problem, ProblemKind, SimulateRequest, TakeOutRequest, WeightRequest,
+    ChangeRequest, ConfirmRequest, PoolRequest, Problem, ProblemKind, SimulateRequest, TakeOutRequest,
+    WeightRequest,
 };
 use crate::config::{Config, Daemon};
 use crate::core::action::{Answer, Refusal};
+use crate::core::change::Selector;
 use crate::core::event::{Command, Note, TakenOut};
 use crate::exec::ipvs::Comparison;
 use anyhow::{Context as _, bail};
@@ -132,6 +135,8 @@ pub async fn serve(listener: UnixListener, context: Context) -> std::io::Result<
         .route("/v1/inactive", post(|who, what| take_out(who, what, TakenOut::Inactive)))
         .route("/v1/weight", post(weight))
         .route("/v1/pool", post(pool))
+        .route("/v1/preview", post(preview))
+        .route("/v1/change", post(change))
         .route("/v1/diff", get(diff))
         .route("/v1/resync", post(resync))
         .route("/v1/simulate", post(simulate))
@@ -139,6 +144,7 @@ pub async fn serve(listener: UnixListener, context: Context) -> std::io::Result<
         .route("/v1/confirm", post(confirm))
         .route("/v1/reload", post(reload))
         .merge(announcements::routes())
+        .merge(fleet::routes())
         .with_state(context);
     axum::serve(listener, router.into_make_service_with_connect_info::<Peer>()).await
 }
@@ -173,6 +179,7 @@ impl From<Refusal> for Problem {
             Refusal::BelowThreshold { .. }
             | Refusal::NothingServes { .. }
             | Refusal::NotOurs { .. }
+            | Refusal::NotWritten { .. }
             | Refusal::Nothing { .. } => ProblemKind::Refused,
         };
         Self { kind, message: refusal.to_string() }
@@ -251,6 +258,16 @@ async fn weight(operator: Operator, request: Body<WeightRequest>) -> Result<Resp
 async fn pool(operator: Operator, request: Body<PoolRequest>) -> Result<Response, Problem> {
     let Json(PoolRequest { host }) = request?;
     operator.order(Command::Pool { host }).await
+}
+
+async fn preview(State(context): State<Context>, request: Body<Selector>) -> Result<Response, Problem> {
+    Ok(Json(context.inbox.preview(request?.0).await??).into_response())
+}
+
+async fn change(operator: Operator, request: Body<ChangeRequest>) -> Result<Response, Problem> {
+    let Json(ChangeRequest { objects, to, reason, force, lasts }) = request?;
+    let note = note(reason, force, lasts);
+    operator.order(Command::ChangeSource { objects, to, note }).await
 }
 
 async fn confirm(operator: Operator, request: Body<ConfirmRequest>) -> Result<Response, Problem> {

@@ -1,5 +1,6 @@
 //! What goes over the control socket, besides the views of [`crate::core::view`]: plain data, both ways.
 
+use crate::core::change::{Object, Word};
 use crate::core::saved::SetWeight;
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +47,25 @@ pub struct WeightRequest {
 pub struct PoolRequest {
     /// The backend's host name.
     pub host: String,
+}
+
+/// `POST /v1/change`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeRequest {
+    /// The hosts in pools of sources, as `POST /v1/preview` has found them.
+    pub objects: Vec<Object>,
+    /// What is to be said of them.
+    pub to: Word,
+    /// Why.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// Also when a pool falls below its threshold.
+    #[serde(default)]
+    pub force: bool,
+    /// For how long, in seconds: what a source says does not end by itself, so that this is refused.
+    #[serde(default)]
+    pub lasts: Option<u64>,
 }
 
 /// `POST /v1/confirm`.

@@ -13,6 +13,7 @@ use crate::core::pybal::Which;
 use crate::core::view::{BfdView, PeerView, ProbesView, Status, Why};
 use crate::engine::{Gone, Inbox};
 use crate::exec::checks::Watcher;
+use crate::exec::fleet;
 use crate::metrics::{Metrics, Page, Pybal, Sources};
 use crate::reload::Reloader;
 use ::bgp::speaker::{Refused, Statuses};
@@ -36,6 +37,8 @@ pub struct Context {
     pub refused: Option<watch::Receiver<Refused>>,
     /// The checks.
     pub checks: Watcher,
+    /// The other balancers, where a fleet is configured.
+    pub fleet: Option<Arc<fleet::Handle>>,
     /// The probe namespace, where one is configured.
     pub probes: Option<watch::Receiver<ProbesView>>,
 }

@@ -1,21 +1,22 @@
 //! lvsctl: asks lvsd, and tells it.
 
 use clap::Parser;
-use lvsd::api::messages::{
-    ConfirmRequest, PoolRequest, Problem, ProblemKind, SimulateRequest, TakeOutRequest, WeightRequest,
-};
+use lvsd::api::messages::{ConfirmRequest, Problem, ProblemKind, SimulateRequest};
 use lvsd::config;
 use lvsd::core::action::Done;
+use lvsd::core::event::TakenOut;
 use lvsd::core::nodes::bgppeer::{self, Wanted};
 use lvsd::core::plan::{Plan, Simulation};
 use lvsd::core::view::{Status, Why};
-use lvsd::ctl::announcements::{self, Said};
-use lvsd::ctl::arguments::{Arguments, Calico, Command, Drain, Note, Output};
+use lvsd::ctl::announcements;
+use lvsd::ctl::arguments::{Arguments, Calico, Command, Drain, Output};
 use lvsd::ctl::bgp::{self, Bgp, Direction};
+use lvsd::ctl::change::{self, Changed, TakeOut};
 use lvsd::ctl::client::{Client, ClientError};
 use lvsd::ctl::import::{self, ImportPybal};
 use lvsd::ctl::render;
 use lvsd::doctor;
+use lvsd::exec::fleet::Member;
 use lvsd::exec::ipvs::Comparison;
 use lvsd::reload::Reloaded;
 use serde::Serialize;
@@ -35,6 +36,9 @@ const STILL_BUSY: u8 = 10;
 
 /// `lvsctl import-pybal` could not carry everything over.
 const NOT_CARRIED_OVER: u8 = 11;
+
+/// Some balancer does not obey what was changed.
+const NOT_FOLLOWED: u8 = 12;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -94,24 +98,23 @@ async fn run(arguments: &Arguments) -> Result<Printed, ClientError> {
             let status: Status = client.status(service.as_deref()).await?;
             show(output, &status, |status| render::status(status, paint))
         }
-        Command::Depool(out) => take_out(&client, "/v1/depool", (&out.host, &out.note), output).await,
-        Command::Inactive(out) => take_out(&client, "/v1/inactive", (&out.host, &out.note), output).await,
-        Command::Drain(drain) => match &drain.host {
-            Some(host) => take_out(&client, "/v1/drain", (host, &drain.note), output).await,
-            None => drain_balancer(&client, drain, output).await,
-        },
+        Command::Depool(TakeOut { host, place, note }) => {
+            show_change(output, &change::take_out(&client, host, (place, note), TakenOut::Depooled).await?)
+        }
+        Command::Inactive(TakeOut { host, place, note }) => {
+            show_change(output, &change::take_out(&client, host, (place, note), TakenOut::Inactive).await?)
+        }
+        Command::Drain(Drain { host: Some(host), place, note, .. }) => {
+            show_change(output, &change::take_out(&client, host, (place, note), TakenOut::Drained).await?)
+        }
+        Command::Drain(drain) => drain_balancer(&client, drain, output).await,
         Command::Undrain => show(output, &announcements::undrain(&client).await?, render::done),
         Command::Vip(command) => show(output, &announcements::vip(&client, command).await?, render::done),
-        Command::Weight { host, weight, note, .. } => {
-            let Note { said: Said { reason, lasts }, force } = note;
-            let (host, reason) = (host.clone(), reason.clone());
-            let request = WeightRequest { host, weight: *weight, reason, force: *force, lasts: *lasts };
-            let done: Done = client.post("/v1/weight", &request).await?;
-            show(output, &done, render::done)
-        }
-        Command::Pool { host } => {
-            let done: Done = client.post("/v1/pool", &PoolRequest { host: host.clone() }).await?;
-            show(output, &done, render::done)
+        Command::Weight(asked) => show_change(output, &change::weigh(&client, asked).await?),
+        Command::Pool(asked) => show_change(output, &change::pool(&client, asked).await?),
+        Command::Fleet => {
+            let members: Vec<Member> = client.get("/v1/fleet").await?;
+            show(output, &members, |members| render::fleet(members, paint))
         }
         Command::Bgp { what } => show_bgp(&client, what.as_ref(), output).await,
         Command::Confirm { service } => {
@@ -187,19 +190,6 @@ fn host_name() -> String {
     name.trim().split('.').next().unwrap_or_default().to_owned()
 }
 
-async fn take_out(
-    client: &Client,
-    path: &str,
-    (host, note): (&str, &Note),
-    output: Output,
-) -> Result<Printed, ClientError> {
-    let Note { said: Said { reason, lasts }, force } = note;
-    let request =
-        TakeOutRequest { host: host.to_owned(), reason: reason.clone(), force: *force, lasts: *lasts };
-    let done: Done = client.post(path, &request).await?;
-    show(output, &done, render::done)
-}
-
 async fn show_bgp(client: &Client, what: Option<&Bgp>, output: Output) -> Result<Printed, ClientError> {
     let paint = paint();
     match what {
@@ -220,6 +210,12 @@ async fn show_bgp(client: &Client, what: Option<&Bgp>, output: Output) -> Result
             show(output, &paths, |paths| render::bgp::rib_in(paths, paint))
         }
     }
+}
+
+/// What was changed; a balancer that has not followed shows in the exit code.
+fn show_change(output: Output, changed: &Changed) -> Result<Printed, ClientError> {
+    let printed = show(output, changed, render::change::changed)?;
+    Ok(Printed { code: if changed.is_missed() { NOT_FOLLOWED } else { 0 }, ..printed })
 }
 
 /// `lvsctl drain --balancer`: with --wait it is watched until its traffic has moved.

@@ -24,6 +24,7 @@ mod compact;
 mod daemon;
 pub(crate) mod document;
 mod error;
+mod fleet;
 mod forwarding;
 mod kernel;
 mod load;
@@ -48,6 +49,7 @@ pub(crate) mod walk;
 pub use attributes::{Attributes, Route};
 pub use canary::{Canary, IPVS_MARKS};
 pub use error::{ConfigError, Place, Problem};
+pub use fleet::Fleet;
 pub use load::load;
 pub use model::{
     Admin, Backend, Bgp, CheckPath, CheckTemplate, Config, ConnectionLimits, Daemon, Distance, Family, Front,

@@ -38,6 +38,9 @@ pub struct Config {
     /// The first of [`IPVS_MARKS`](super::IPVS_MARKS) firewall marks by which lvsd asks through IPVS itself.
     #[serde(default = "super::canary::default_first_mark")]
     pub first_mark: u32,
+    /// What balancers tell one another, and where, `[fleet]`; without it nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fleet: Option<super::Fleet>,
     /// The peer of a cluster's nodes, `[nodes]`; without it no route is taken from anybody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nodes: Option<super::Nodes>,

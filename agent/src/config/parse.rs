@@ -8,7 +8,7 @@ use super::service::Listeners;
 use super::twice::Seen;
 use super::walk::{Files, Node, ReadFile, Run, root};
 use super::{
-    ConfigError, attributes, bgp, canary, daemon, kernel, nodes, probes, pybal, service, source, vip,
+    ConfigError, attributes, bgp, canary, daemon, fleet, kernel, nodes, probes, pybal, service, source, vip,
 };
 use std::io;
 use std::net::IpAddr;
@@ -16,7 +16,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use toml::de::DeValue;
 
-const KEYS: &[&str] = &["lvsd", "ipvs", "bgp", "nodes", "probes", "pybal", "source", "service", "vip"];
+const KEYS: &[&str] =
+    &["lvsd", "ipvs", "bgp", "nodes", "probes", "pybal", "source", "fleet", "service", "vip"];
 
 /// Parses and validates the files' text as one configuration. Each file is given with the name that errors and
 /// relative paths are to have; the first is the main one, which only the order of errors shows. Files that settings name
@@ -122,6 +123,7 @@ impl<'a> Across<'a> {
         attributes::check_contradictions(config, run);
         canary::check_marks(config, run);
         source::check_strangers(config, run);
+        fleet::check_source(config, run);
         pybal::check_names(config, run);
         self.nodes.iter().for_each(|node| nodes::check_speaker(config, node));
     }
@@ -159,6 +161,7 @@ impl Default for Reader {
                 pybal: Default::default(),
                 first_mark: canary::default_first_mark(),
                 nodes: None,
+                fleet: None,
                 services: Default::default(),
                 sources: Default::default(),
                 vips: Default::default(),
@@ -196,6 +199,9 @@ impl Reader {
         }
         if let Some(node) = section.get("pybal").filter(|node| self.alone(node, "pybal")) {
             self.config.pybal = pybal::read(&node);
+        }
+        if let Some(node) = section.get("fleet").filter(|node| self.alone(node, "fleet")) {
+            self.config.fleet = fleet::read(&node);
         }
         for (name, node) in section.get("source").and_then(|node| node.entries()).unwrap_or_default() {
             if self.sources.first_key(&node, &name.to_owned(), || format!("source {name}")) {

@@ -1,5 +1,6 @@
 //! What is to be done: whole desired states for the executors, and answers.
 
+use super::change::{WriteOrder, Written};
 use super::inventory::Snapshots;
 use super::nodes::NodePeers;
 use super::saved::Saved;
@@ -57,6 +58,8 @@ pub enum Action {
     WatchPools(WantedPools),
     /// Look exactly these names up, now and periodically.
     ResolveHosts(BTreeSet<String>),
+    /// Change what a source says, and report what came of it.
+    WriteSource(WriteOrder),
     /// Answer an operator's request.
     Reply {
         /// The request's id.
@@ -91,6 +94,7 @@ impl Action {
             | Self::Hasten(_)
             | Self::WatchPaths(_)
             | Self::WatchPools(_)
+            | Self::WriteSource(_)
             | Self::ResolveHosts(_) => false,
         }
     }
@@ -140,7 +144,7 @@ impl WantedTable {
 pub type Answer = Result<Done, Refusal>;
 
 /// What was done.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Done {
     /// The host that was asked for, or the service.
     pub host: String,
@@ -148,6 +152,9 @@ pub struct Done {
     pub services: Vec<String>,
     /// In words.
     pub message: String,
+    /// What was written where the truth is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub written: Vec<Written>,
 }
 
 /// Why a request was refused.
@@ -194,6 +201,12 @@ pub enum Refusal {
     #[error("{message}")]
     Nothing {
         /// Why not.
+        message: String,
+    },
+    /// What was to be written was not, or not all of it.
+    #[error("{message}")]
+    NotWritten {
+        /// What came of each.
         message: String,
     },
     /// The truth is elsewhere.

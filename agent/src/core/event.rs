@@ -1,7 +1,8 @@
 //! What can happen: plain data, everything that the core ever learns.
 
+use super::change::{Object, Word, Written};
 use super::found::FoundService;
-use super::inventory::Snapshots;
+use super::inventory::{Progress, Snapshots};
 use super::nodes::{Cluster, Seen};
 use super::path::PathSeen;
 use super::saved::{Saved, SetWeight, VipWord};
@@ -35,6 +36,13 @@ pub enum Event {
         pool: PoolId,
         /// Its backends, or why there are none.
         outcome: Result<Vec<Backend>, String>,
+    },
+    /// All that a source of revisions has so far was said.
+    SourceSeen {
+        /// Its name.
+        source: Arc<str>,
+        /// How far it is heard.
+        progress: Progress,
     },
     /// A source of several pools can be read and has said all that is wanted of it; or it cannot, and why.
     SourceSaid {
@@ -109,6 +117,13 @@ pub enum Event {
     FibSynced(fib::Report),
     /// An operator asks for something.
     Operator(Request),
+    /// What an operator's request had to be written to a source was, or was not.
+    SourceWritten {
+        /// The request's id.
+        id: u64,
+        /// What came of each object.
+        written: Vec<Written>,
+    },
     /// Several of these that were heard together: what follows from them is done once.
     Several(Vec<Event>),
     /// Time has passed; sent when [`super::State::next_wakeup`] asked for it.
@@ -156,6 +171,15 @@ pub enum Command {
     Pool {
         /// The backend's host name.
         host: String,
+    },
+    /// Change what sources say, for every balancer that reads them.
+    ChangeSource {
+        /// The hosts in their pools.
+        objects: Vec<Object>,
+        /// What is to be said of them.
+        to: Word,
+        /// Why.
+        note: Note,
     },
     /// Let through what the guard against large changes holds back of a service's source.
     Confirm {

@@ -9,6 +9,7 @@ pub use snapshots::Snapshots;
 use super::uses::Users;
 use super::{Timestamp, guard};
 use crate::config::{Backend, PoolId, Service, Threshold};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -72,8 +73,21 @@ pub struct KnownSource {
     pub error: Option<String>,
     /// How often it could not be read, since start.
     pub outages: u64,
+    /// How far it is heard, if it has revisions and has said so.
+    pub progress: Option<Progress>,
     /// Since when it is live, or cannot be read.
     pub since: Timestamp,
+}
+
+/// How far a source of revisions is heard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// All up to this was said: a revision of etcd's v3 API, or an index of v2.
+    pub revision: u64,
+    /// How often everything was listed.
+    pub listings: u64,
+    /// How often a server did not do what it is there for.
+    pub errors: u64,
 }
 
 /// A host name: its last good addresses and, if the last look-up failed, why.
@@ -167,6 +181,13 @@ impl Inventory {
             }
         }
         fallen_back
+    }
+
+    /// Takes how far a source is heard. One that never said how it is, is not kept.
+    pub fn source_seen(&mut self, source: &str, progress: Progress) {
+        if let Some(known) = self.sources.get_mut(source) {
+            known.progress = Some(progress);
+        }
     }
 
     /// Obeys what is held back of a pool if `max_change` lets it through; true when it does.

@@ -30,6 +30,10 @@ pub fn command(state: &mut State, request: &Request, now: Timestamp) -> Answer {
             weigh(state, &canonical(host), change, note.force)
         }
         Command::Weigh { host, to: None, .. } => unweigh(state, &canonical(host)),
+        Command::ChangeSource { objects, .. } => {
+            let message = format!("{} objects are changed by what changes sources", objects.len());
+            Err(Refusal::Nothing { message })
+        }
         Command::Confirm { service } => confirm(state, service, now),
         Command::Vip { vip, to, note } => {
             let always = matches!(to, Some(VipWord::Announced)) && note.force;
@@ -49,7 +53,7 @@ fn change<T>(to: T, who: &str, note: &Note, now: Timestamp) -> Change<T> {
 fn take_out(state: &mut State, host: &str, change: Change<TakenOut>, force: bool) -> Answer {
     let services = services_of(state, host)?;
     let leaves_denominator = change.to == TakenOut::Inactive;
-    check_threshold(state, host, &services, leaves_denominator, force)?;
+    check_threshold(state, &BTreeSet::from([host]), &services, leaves_denominator, force)?;
     let admin = change.to.admin();
     let message = format!("{host} is {}", admin.as_str());
     let Change { who, at, reason, until, .. } = change;
@@ -57,7 +61,7 @@ fn take_out(state: &mut State, host: &str, change: Change<TakenOut>, force: bool
         Some(before) => format!("{message}; it was {} {before}", before.to.as_str()),
         None => message,
     };
-    Ok(Done { host: host.into(), services, message })
+    Ok(Done { host: host.into(), services, message, ..Done::default() })
 }
 
 fn pool(state: &mut State, host: &str) -> Answer {
@@ -77,17 +81,17 @@ fn pool(state: &mut State, host: &str) -> Answer {
         None if was_out => format!("{host} may be pooled again; its checks decide"),
         None => format!("{host} was not taken out"),
     };
-    Ok(Done { host: host.into(), services, message })
+    Ok(Done { host: host.into(), services, message, ..Done::default() })
 }
 
 fn weigh(state: &mut State, host: &str, change: Change<SetWeight>, force: bool) -> Answer {
     let services = services_of(state, host)?;
     if matches!(change.to, SetWeight::Absolute(Weight::ZERO) | SetWeight::Percent(0)) {
-        check_threshold(state, host, &services, false, force)?;
+        check_threshold(state, &BTreeSet::from([host]), &services, false, force)?;
     }
     let message = format!("{host} gets the weight {}", change.to);
     state.saved.weights.insert(host.into(), change);
-    Ok(Done { host: host.into(), services, message })
+    Ok(Done { host: host.into(), services, message, ..Done::default() })
 }
 
 fn unweigh(state: &mut State, host: &str) -> Answer {
@@ -98,7 +102,8 @@ fn unweigh(state: &mut State, host: &str) -> Answer {
     };
     let message =
         if was_set { "gets the weight of its source again" } else { "had the weight of its source" };
-    Ok(Done { host: host.into(), services, message: format!("{host} {message}") })
+    let message = format!("{host} {message}");
+    Ok(Done { host: host.into(), services, message, ..Done::default() })
 }
 
 /// Hosts that operators' changes are about and that no pool has.
@@ -161,13 +166,13 @@ fn confirm(state: &mut State, name: &str, now: Timestamp) -> Answer {
     let users = confirmed.iter().filter_map(|id| state.pool_users.get(*id)).flatten();
     let services: BTreeSet<String> = users.map(ToString::to_string).collect();
     let message = format!("what {} says is obeyed now", in_words(confirmed));
-    Ok(Done { host: name.into(), services: services.into_iter().collect(), message })
+    Ok(Done { host: name.into(), services: services.into_iter().collect(), message, ..Done::default() })
 }
 
 /// Refuses what would leave a pool with fewer serving backends than its threshold asks for.
-fn check_threshold(
+pub(super) fn check_threshold(
     state: &State,
-    host: &str,
+    hosts: &BTreeSet<&str>,
     services: &[String],
     leaves_denominator: bool,
     force: bool,
@@ -177,7 +182,7 @@ fn check_threshold(
         .filter_map(|name| state.services.get(name).map(|service| (name, service)))
         .flat_map(|(name, service)| {
             service.pools.iter().filter_map(move |(family, pool)| {
-                let numbers = shortfall(pool, service.config.depool_threshold, host, leaves_denominator)?;
+                let numbers = shortfall(pool, service.config.depool_threshold, hosts, leaves_denominator)?;
                 Some(format!("{name} ({}): {numbers}", Family::from(*family)))
             })
         })
@@ -185,8 +190,9 @@ fn check_threshold(
     if force || broken.is_empty() {
         return Ok(());
     }
+    let who = hosts.iter().copied().collect::<Vec<_>>().join(", ");
     let message = format!(
-        "without {host} the depool threshold would be broken in {}; --force does it all the same",
+        "without {who} the depool threshold would be broken in {}; --force does it all the same",
         broken.join("; ")
     );
     Err(Refusal::BelowThreshold { message })
@@ -218,16 +224,27 @@ pub fn services_of(state: &State, host: &str) -> Result<Vec<String>, Refusal> {
     Err(Refusal::UnknownHost { host: host.into(), near })
 }
 
-/// The numbers, when the pool serves with fewer than its threshold asks for once `host` is gone. A backend that does
+/// The numbers, when the pool serves with fewer than its threshold asks for once `hosts` are gone. A backend that does
 /// not serve on its own merit is no loss.
-fn shortfall(pool: &Pool, threshold: Threshold, host: &str, leaves_denominator: bool) -> Option<String> {
-    let member = pool.members.get(host)?;
-    if !member.decision.standing.can_serve() || member.decision.weight == Weight::ZERO {
+fn shortfall(
+    pool: &Pool,
+    threshold: Threshold,
+    hosts: &BTreeSet<&str>,
+    leaves_denominator: bool,
+) -> Option<String> {
+    let serves = |host: &&&str| {
+        let member = pool.members.get(**host);
+        member.is_some_and(|member| {
+            member.decision.standing.can_serve() && member.decision.weight > Weight::ZERO
+        })
+    };
+    let lost = hosts.iter().filter(serves).count();
+    if lost == 0 {
         return None;
     }
     let counts = pool.counts(threshold);
-    let left = counts.serving - 1;
-    let total = counts.total - usize::from(leaves_denominator);
+    let left = counts.serving.saturating_sub(lost);
+    let total = if leaves_denominator { counts.total.saturating_sub(lost) } else { counts.total };
     let needed = threshold.needed(total);
     (left < needed).then(|| format!("{left} of {total} backends would be left serving, {needed} are needed"))
 }

@@ -118,7 +118,7 @@ pub(super) fn vip(state: &mut State, name: &str, to: Option<VipWord>, change: Ch
             message
         }
     };
-    Ok(Done { host: vip.to_string(), services, message })
+    Ok(Done { host: vip.to_string(), services, message, ..Done::default() })
 }
 
 /// Drains the whole balancer.
@@ -134,7 +134,7 @@ pub(super) fn drain(state: &mut State, who: &str, note: &Note, now: Timestamp) -
                 .to_owned()
         }
     };
-    Ok(Done { host: BALANCER.into(), services: Vec::new(), message })
+    Ok(Done { host: BALANCER.into(), message, ..Done::default() })
 }
 
 /// Takes a drain of the whole balancer back.
@@ -143,7 +143,7 @@ pub(super) fn undrain(state: &mut State) -> Answer {
         Some(_) => "the balancer announces its VIPs again",
         None => "the balancer was not drained",
     };
-    Ok(Done { host: BALANCER.into(), services: Vec::new(), message: message.into() })
+    Ok(Done { host: BALANCER.into(), message: message.into(), ..Done::default() })
 }
 
 /// What an answer about the whole balancer is about.

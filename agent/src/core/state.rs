@@ -4,6 +4,7 @@ use super::Timestamp;
 use super::action::{Notice, WantedPools, WantedTable};
 use super::announced::Manner;
 use super::canary::Canary;
+use super::change::Pending;
 use super::families::PerFamily;
 use super::found::Found;
 use super::inventory::Inventory;
@@ -79,6 +80,8 @@ pub struct State {
     pub(super) drain: Drain,
     /// While it starts: services that have not spoken, as far as they were looked at.
     pub(super) unsettled: BTreeSet<String>,
+    /// Operators' requests that wait for sources to be written.
+    pub(super) changes: BTreeMap<u64, Pending>,
     pub(super) emitted: Emitted,
     pub(super) notices: Vec<Notice>,
 }

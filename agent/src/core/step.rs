@@ -7,7 +7,7 @@ use super::outcome::{self, Dirty};
 use super::saved::Expired;
 use super::state::{DRAIN_POLL, Phase, START_GRACE, ServiceState, State, service_keys};
 use super::uses::{self, Users, Uses};
-use super::{Timestamp, canary, desired, marks, operator, orders, path, sources};
+use super::{Timestamp, canary, change, desired, marks, operator, orders, path, sources};
 use crate::config::{Config, PoolId, Service};
 use ipvs::{DestinationKey, ServiceKey, Table};
 use std::collections::{BTreeMap, BTreeSet};
@@ -95,7 +95,9 @@ fn take(state: &mut State, event: Event, dirty: &mut Dirty, last: &mut Vec<Actio
         Event::FibSynced(report) => {
             dirty.nodes |= state.nodes.synced(report);
         }
-        Event::Operator(request) => last.push(operate(state, &request, dirty, now)),
+        Event::SourceSeen { source, progress } => state.inventory.source_seen(&source, progress),
+        Event::Operator(request) => last.extend(operate(state, &request, dirty, now)),
+        Event::SourceWritten { id, written } => last.extend(change::written(state, id, written)),
         Event::Several(events) => events.into_iter().for_each(|event| take(state, event, dirty, last, now)),
         Event::Tick => last.extend(tick(state, dirty, now)),
         Event::Stop => stop(state, now),
@@ -251,8 +253,16 @@ fn end_drains(
     }
 }
 
-fn operate(state: &mut State, request: &Request, dirty: &mut Dirty, now: Timestamp) -> Action {
-    let answer = operator::command(state, request, now);
+fn operate(state: &mut State, request: &Request, dirty: &mut Dirty, now: Timestamp) -> Vec<Action> {
+    let answer = if let Command::ChangeSource { objects, to, note } = &request.command {
+        match change::begin(state, request, objects, *to, note) {
+            // The answer comes when it is written.
+            Ok(actions) => return actions,
+            Err(refusal) => Err(refusal),
+        }
+    } else {
+        operator::command(state, request, now)
+    };
     match &answer {
         Ok(done) => {
             dirty.relist.extend(done.services.iter().cloned());
@@ -279,7 +289,7 @@ fn operate(state: &mut State, request: &Request, dirty: &mut Dirty, now: Timesta
             reason: refusal.to_string(),
         }),
     }
-    Action::Reply { id: request.id, answer }
+    vec![Action::Reply { id: request.id, answer }]
 }
 
 /// Bounds what is kept of hosts that no pool has.
@@ -304,6 +314,7 @@ fn vip_of(command: &Command) -> Option<IpAddr> {
         Command::Vip { vip, .. } => vip.parse().ok(),
         Command::TakeOut { .. }
         | Command::Pool { .. }
+        | Command::ChangeSource { .. }
         | Command::Confirm { .. }
         | Command::Weigh { .. }
         | Command::DrainBalancer { .. }

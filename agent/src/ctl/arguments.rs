@@ -1,13 +1,12 @@
 //! What `lvsctl` can be told on its command line.
 
-use super::announcements::{self, Said};
+use super::announcements;
 use super::bgp::Bgp;
+use super::change::{Note, Place, Pool, TakeOut, Weight};
 use super::import::ImportPybal;
 use crate::core::nodes::bgppeer;
-use crate::core::saved::SetWeight;
 use bgp::Prefix;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use ipvs::Weight;
 use std::path::PathBuf;
 
 /// Ask lvsd, the control daemon of this LVS load balancer, and tell it.
@@ -39,7 +38,8 @@ Exit codes:
   8  something on this host is to be changed (lvsctl doctor)
   9  the kernel is not as lvsd wants it (lvsctl diff)
   10 packets still came when the wait was over (lvsctl drain --balancer --wait)
-  11 not everything could be carried over (lvsctl import-pybal)";
+  11 not everything could be carried over (lvsctl import-pybal)
+  12 etcd was changed, and some balancer has not followed within the time (--confirm)";
 
 /// How an answer is printed.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -61,9 +61,9 @@ pub enum Command {
         /// Only this service.
         service: Option<String>,
     },
-    /// Take a backend out of every pool: no new connections, those it has finish. Kept over restarts.
+    /// Take a backend out: no new connections, those it has finish. In etcd, for every balancer, where its pools are there.
     #[command(
-        after_help = "Examples:\n  lvsctl depool cp1075 --reason 'disk, T12345'\n  lvsctl depool cp1075 --for 2h\n  lvsctl depool cp1075 --force"
+        after_help = "Examples:\n  lvsctl depool cp1075 --reason 'disk, T12345'\n  lvsctl depool 'cp10*' --cluster cache_text\n  lvsctl depool cp1075 --local --for 2h\n  lvsctl depool cp1075 --force"
     )]
     Depool(TakeOut),
     /// Drain a backend: weight 0, its connections finish; it stays in the kernel's table. Or the whole balancer.
@@ -80,29 +80,17 @@ pub enum Command {
     /// Make a backend no part of its pools: it does not count for the depool threshold, and is deleted once drained.
     #[command(after_help = "Example:\n  lvsctl inactive cp1075 --reason 'decommissioned'")]
     Inactive(TakeOut),
-    /// Take a depool, drain or inactive back; the backend's checks decide from then on.
-    #[command(after_help = "Example:\n  lvsctl pool cp1075")]
-    Pool {
-        /// The backend's host name.
-        host: String,
-    },
-    /// Give a backend another weight than its source does, or its source's again.
+    /// Take a depool, drain or inactive back; the backend's checks decide from then on. In etcd a weight of 0 stays.
+    #[command(after_help = "Examples:\n  lvsctl pool cp1075\n  lvsctl pool cp1075 --local")]
+    Pool(Pool),
+    /// Give a backend another weight, in etcd or on this balancer alone.
     #[command(
-        after_help = "Examples:\n  lvsctl weight cp1075 1 --reason canary\n  lvsctl weight cp1075 10% --for 1h\n  lvsctl weight cp1075 --reset"
+        after_help = "Examples:\n  lvsctl weight cp1075 1 --reason canary\n  lvsctl weight cp1075 10% --local --for 1h\n  lvsctl weight cp1075 --reset --local"
     )]
-    Weight {
-        /// The backend's host name.
-        host: String,
-        /// A weight of 0 to 65535, or a share of its source's weight like 10%.
-        #[arg(value_parser = set_weight, required_unless_present = "reset")]
-        weight: Option<SetWeight>,
-        /// The weight of its source again.
-        #[arg(long, conflicts_with = "weight")]
-        reset: bool,
-        /// What it is noted with.
-        #[command(flatten)]
-        note: Note,
-    },
+    Weight(Weight),
+    /// Show all balancers of the fleet side by side, and where they differ.
+    #[command(after_help = "Examples:\n  lvsctl fleet\n  lvsctl fleet -o json | jq '.[].seen'")]
+    Fleet,
     /// Show the BGP peers; with a command one of them in full, or the routes.
     #[command(
         after_help = "Examples:\n  lvsctl bgp\n  lvsctl bgp neighbor r1\n  lvsctl bgp rib out 192.0.2.10\n  lvsctl bgp rib in"
@@ -200,16 +188,6 @@ pub enum Calico {
     },
 }
 
-/// A backend that is taken out.
-#[derive(Debug, Args)]
-pub struct TakeOut {
-    /// The backend's host name.
-    pub host: String,
-    /// What it is noted with.
-    #[command(flatten)]
-    pub note: Note,
-}
-
 /// What is drained.
 #[derive(Debug, Args)]
 pub struct Drain {
@@ -222,28 +200,10 @@ pub struct Drain {
     /// With --balancer: watch the traffic go, at most for so long.
     #[arg(long, value_name = "TIME", value_parser = announcements::seconds, requires = "balancer", conflicts_with = "host")]
     pub wait: Option<u64>,
+    /// Where.
+    #[command(flatten)]
+    pub place: Place,
     /// What it is noted with.
     #[command(flatten)]
     pub note: Note,
-}
-
-/// What a change of backends is noted with.
-#[derive(Debug, Args)]
-pub struct Note {
-    /// Why, for whoever asks later.
-    #[command(flatten)]
-    pub said: Said,
-    /// Also when a pool falls below its depool threshold.
-    #[arg(long)]
-    pub force: bool,
-}
-
-fn set_weight(text: &str) -> Result<SetWeight, String> {
-    let share = text.strip_suffix('%').map(|share| share.parse().ok().filter(|share| *share <= 100));
-    let weight = || text.parse::<u16>().ok().and_then(|weight| Weight::new(weight.into()).ok());
-    match share {
-        Some(share) => share.map(SetWeight::Percent),
-        None => weight().map(SetWeight::Absolute),
-    }
-    .ok_or_else(|| "expected a weight of 0 to 65535, or a share of 0% to 100%".into())
 }

@@ -3,6 +3,7 @@
 pub mod announcements;
 pub mod arguments;
 pub mod bgp;
+pub mod change;
 pub mod client;
 pub mod import;
 pub mod render;

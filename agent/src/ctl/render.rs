@@ -2,7 +2,9 @@
 
 pub mod bgp;
 mod canary;
+pub mod change;
 mod check;
+mod fleet;
 mod nodes;
 mod source;
 mod table;
@@ -16,6 +18,7 @@ use crate::exec::ipvs::Comparison;
 use crate::reload::Reloaded;
 use canary::canary_text;
 use check::check_text;
+pub use fleet::fleet;
 pub use nodes::{nodes, routes};
 use std::time::SystemTime;
 use table::Table;
@@ -289,6 +292,9 @@ pub fn why(why: &Why, paint: Paint) -> String {
 /// `lvsctl depool` and `lvsctl pool`.
 pub fn done(done: &Done) -> String {
     if done.host == BALANCER {
+        return format!("{}\n", done.message);
+    }
+    if !done.written.is_empty() {
         return format!("{}\n", done.message);
     }
     let services = if done.services.is_empty() { "no service".into() } else { done.services.join(", ") };

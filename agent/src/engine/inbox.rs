@@ -3,7 +3,9 @@
 use crate::config::Config;
 use crate::core::Event;
 use crate::core::action::{Answer, Refusal};
+use crate::core::change::{Preview, Selector};
 use crate::core::event::Command;
+use crate::core::fleet::{Report, Seen};
 use crate::core::nodes::view::{NodesView, RouteView};
 use crate::core::numbers::Numbers;
 use crate::core::plan::{Plan, Simulation};
@@ -64,6 +66,23 @@ pub enum Query {
         host: String,
         /// Where the answer goes.
         reply: oneshot::Sender<Result<Why, Refusal>>,
+    },
+    /// What is told to the fleet of this balancer?
+    Report {
+        /// Where the answer goes.
+        reply: oneshot::Sender<Report>,
+    },
+    /// Up to which revision is each source obeyed?
+    Seen {
+        /// Where the answer goes.
+        reply: oneshot::Sender<Seen>,
+    },
+    /// Which hosts in pools of sources match?
+    Preview {
+        /// Those that are looked for.
+        selector: Selector,
+        /// Where the answer goes.
+        reply: oneshot::Sender<Result<Preview, Refusal>>,
     },
     /// What would a configuration change?
     Plan {
@@ -149,6 +168,21 @@ impl Inbox {
     /// Asks why a host is in or out.
     pub async fn why(&self, host: String) -> Result<Result<Why, Refusal>, Gone> {
         self.ask(|reply| Input::Query(Query::Why { host, reply })).await
+    }
+
+    /// Asks what is told to the fleet of this balancer.
+    pub async fn report(&self) -> Result<Report, Gone> {
+        self.ask(|reply| Input::Query(Query::Report { reply })).await
+    }
+
+    /// Asks up to which revision each source is obeyed.
+    pub async fn seen(&self) -> Result<Seen, Gone> {
+        self.ask(|reply| Input::Query(Query::Seen { reply })).await
+    }
+
+    /// Asks which hosts in pools of sources match.
+    pub async fn preview(&self, selector: Selector) -> Result<Result<Preview, Refusal>, Gone> {
+        self.ask(|reply| Input::Query(Query::Preview { selector, reply })).await
     }
 
     /// Asks what a configuration would change.

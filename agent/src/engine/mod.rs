@@ -17,7 +17,7 @@ pub use inbox::{Gone, INBOX, Inbox, Input, Query};
 
 use crate::core::event::Request;
 use crate::core::numbers::numbers;
-use crate::core::{Action, Event, State, nodes, plan, pybal, step, view};
+use crate::core::{Action, Event, State, change, fleet, nodes, plan, pybal, step, view};
 use crate::exec::{addresses, checks, fib, ipvs, paths, routes, saver, snapshots};
 use crate::metrics::Metrics;
 use crate::record::recorder::Recorder;
@@ -232,6 +232,7 @@ impl Engine {
             Action::Hasten(checks) => self.executors.checks.hasten(checks),
             Action::WatchPaths(addresses) => self.executors.paths.set(addresses),
             Action::WatchPools(wanted) => self.executors.pools.set(wanted),
+            Action::WriteSource(order) => self.executors.pools.write(order),
             Action::ResolveHosts(names) => self.executors.names.set(names),
             Action::Reply { id, answer } => self.replies.answer(id, answer),
             Action::Notice(notice) => self.teller.tell(notice).await,
@@ -249,6 +250,11 @@ impl Engine {
             Query::Numbers { reply } => drop(reply.send(numbers(&self.state))),
             Query::Pools { which, reply } => drop(reply.send(pybal::pools(&self.state, &which))),
             Query::Why { host, reply } => drop(reply.send(view::why(&self.state, &host))),
+            Query::Report { reply } => drop(reply.send(fleet::report(&self.state))),
+            Query::Seen { reply } => drop(reply.send(fleet::seen(&self.state))),
+            Query::Preview { selector, reply } => {
+                drop(reply.send(change::preview(&self.state, &selector)));
+            }
             Query::Plan { config, reply } => {
                 drop(reply.send(plan::plan(&self.state, config, self.clock.now())));
             }

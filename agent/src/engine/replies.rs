@@ -73,7 +73,7 @@ mod tests {
     use crate::core::action::Done;
 
     fn done() -> Answer {
-        Ok(Done { host: "rs1".into(), services: Vec::new(), message: "rs1 is depooled".into() })
+        Ok(Done { host: "rs1".into(), message: "rs1 is depooled".into(), ..Done::default() })
     }
 
     #[test]

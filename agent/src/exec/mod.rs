@@ -6,6 +6,7 @@
 pub mod addresses;
 pub mod checks;
 pub mod fib;
+pub mod fleet;
 pub mod ipvs;
 pub mod networks;
 pub mod nodes;

@@ -21,6 +21,21 @@ pub(super) fn register(make: &Make, sources: &[SourceView]) -> Result<(), Error>
         "Since when the source is live or away, in seconds since 1970.",
         labels,
     )?;
+    let revision = make.many(
+        "lvsd_source_revision",
+        "Up to which of its revisions the source is obeyed, of those that have some.",
+        labels,
+    )?;
+    let listings = make.counters(
+        "lvsd_source_listings_total",
+        "How often everything was listed, of sources with revisions.",
+        labels,
+    )?;
+    let errors = make.counters(
+        "lvsd_source_server_errors_total",
+        "How often a server of the source did not do what it is there for, of sources with revisions.",
+        labels,
+    )?;
     let pools = make.many("lvsd_source_pools", "Pools that are wanted of the source.", labels)?;
     let services = make.many(
         "lvsd_source_services",
@@ -38,6 +53,11 @@ pub(super) fn register(make: &Make, sources: &[SourceView]) -> Result<(), Error>
         count(&outages, labels, source.outages);
         if let Some(at) = source.since {
             since.with_label_values(labels).set(at.as_seconds());
+        }
+        if let Some(progress) = source.progress {
+            revision.with_label_values(labels).set(progress.revision as f64);
+            count(&listings, labels, progress.listings);
+            count(&errors, labels, progress.errors);
         }
         pools.with_label_values(labels).set(source.pools as f64);
         services.with_label_values(labels).set(source.services as f64);

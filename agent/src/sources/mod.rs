@@ -19,6 +19,7 @@ mod web;
 
 use crate::config::{Backend, Query};
 use crate::core::found::FoundService;
+use crate::core::inventory::Progress;
 use std::future::Future;
 
 /// A source of pools.
@@ -46,6 +47,8 @@ pub enum Said {
         /// Whether it has no others.
         whole: bool,
     },
+    /// How far it is heard: all that it has so far was said.
+    Seen(Progress),
     /// It can be read, and all that is wanted of it was said.
     Live,
     /// It cannot be read, and why. Said once for each reason; everything that it said stays.

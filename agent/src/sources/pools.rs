@@ -1,18 +1,19 @@
 //! Runs the sources that are wanted, and reports what they say.
 
-use super::etcd::Etcd;
+use super::etcd::{self, Etcd};
 use super::http::Http;
 use super::kubernetes::Kubernetes;
 use super::{Said, Source, files};
 use crate::config::{PoolId, Query, SourceSettings};
 use crate::core::Event;
 use crate::core::action::WantedPools;
+use crate::core::change::{Object, WriteOrder, Written};
 use crate::engine::Inbox;
 use futures_util::FutureExt;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 /// The sources that run.
 #[derive(Debug)]
@@ -20,6 +21,7 @@ pub struct Handle {
     inbox: Inbox,
     files: files::Handle,
     running: BTreeMap<Arc<str>, Running>,
+    writing: JoinSet<()>,
 }
 
 /// A source at work.
@@ -43,7 +45,7 @@ impl Handle {
     /// When the kernel gives no inotify instance.
     pub fn spawn(inbox: Inbox) -> std::io::Result<Self> {
         let files = files::Handle::spawn(inbox.clone())?;
-        Ok(Self { inbox, files, running: BTreeMap::new() })
+        Ok(Self { inbox, files, running: BTreeMap::new(), writing: JoinSet::new() })
     }
 
     /// Follows exactly these pools. A source whose settings are others begins anew.
@@ -70,10 +72,35 @@ impl Handle {
         }
     }
 
+    /// Changes what a source says, and reports what came of it.
+    pub fn write(&mut self, order: WriteOrder) {
+        // Those that have ended are let go of; the core bounds how many there are.
+        while self.writing.try_join_next().is_some() {}
+        let settings = order.objects.first().and_then(|object| self.running.get(&object.source));
+        let settings = settings.map(|running| running.settings.clone());
+        let inbox = self.inbox.clone();
+        self.writing.spawn(async move {
+            let written = match settings {
+                Some(SourceSettings::Etcd(settings)) => etcd::write(&settings, &order).await,
+                Some(_) | None => not_written(&order),
+            };
+            inbox.event(Event::SourceWritten { id: order.id, written }).await;
+        });
+    }
+
     /// Ends all of them.
     pub fn stop(self) {
         self.files.stop();
     }
+}
+
+/// A reload has taken the source away meanwhile.
+fn not_written(order: &WriteOrder) -> Vec<Written> {
+    let gone = |object: &Object| Written {
+        object: object.clone(),
+        outcome: Err(format!("there is no etcd {} any more", object.source)),
+    };
+    order.objects.iter().map(gone).collect()
 }
 
 fn start(name: Arc<str>, settings: SourceSettings, queries: BTreeSet<Query>, inbox: Inbox) -> Running {
@@ -116,6 +143,7 @@ fn event(said: Said, name: &Arc<str>) -> Event {
     match said {
         Said::Pool { query, outcome } => Event::PoolRead { pool: PoolId::Remote { source, query }, outcome },
         Said::Services { services, whole } => Event::ServicesSaid { source, services, whole },
+        Said::Seen(progress) => Event::SourceSeen { source, progress },
         Said::Live => Event::SourceSaid { source, outcome: Ok(()) },
         Said::Stale(why) => Event::SourceSaid { source, outcome: Err(why) },
     }

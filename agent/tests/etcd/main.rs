@@ -2,7 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod balancer;
+mod changes;
 mod cluster;
+mod fleet;
 mod proxy;
 mod secured;
 mod server;

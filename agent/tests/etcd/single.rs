@@ -51,6 +51,7 @@ async fn a_day(version: EtcdVersion) {
         delete(&server, version, &key(host));
     }
     watched.until_error("/conftool/v1/pools/eqiad/cache/text/ holds no host").await;
+    watched.until("how far it is", |all| all.listings() > 0).await;
     assert_eq!(watched.listings(), 1, "all of it by one listing and its watch");
     assert!(watched.outages.is_empty());
 }
@@ -121,6 +122,7 @@ async fn many_pools_are_read_by_one_listing_in_pages() {
     for path in paths {
         watched.until_pool(path, &all.join(" ")).await;
     }
+    watched.until("how far it is", |all| all.listings() > 0).await;
     assert_eq!(watched.listings(), 1);
 }
 

@@ -1,11 +1,10 @@
 //! A source that is listened to.
 
 use lvsd::config::{Admin, Backend, Endpoint, EtcdSettings, EtcdVersion, Query, TlsFiles};
-use lvsd::sources::etcd::{Counters, Etcd};
+use lvsd::core::inventory::Progress;
+use lvsd::sources::etcd::Etcd;
 use lvsd::sources::{Said, Source};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -46,7 +45,7 @@ pub(crate) fn settings(version: EtcdVersion, ports: &[u16]) -> EtcdSettings {
 pub(crate) struct Watched {
     source: Etcd,
     pub(crate) wanted: watch::Sender<BTreeSet<Query>>,
-    counters: Arc<Counters>,
+    progress: Progress,
     /// The last content of each pool, `cp1*10 cp2*10!`; `!` is out, `-` inactive.
     pools: BTreeMap<String, String>,
     /// The last word on each pool if it was an error.
@@ -60,13 +59,13 @@ impl Watched {
     pub(crate) fn new(settings: EtcdSettings, paths: &[&str]) -> Self {
         let (wanted, receiver) = watch::channel(queries(paths));
         let source = Etcd::new("conftool".into(), settings, receiver);
-        let counters = source.counters();
         let (pools, errors) = (BTreeMap::new(), BTreeMap::new());
-        Self { source, wanted, counters, pools, errors, is_live: false, outages: Vec::new() }
+        let (progress, outages) = Default::default();
+        Self { source, wanted, progress, pools, errors, is_live: false, outages }
     }
 
     pub(crate) fn listings(&self) -> u64 {
-        self.counters.listings.load(Ordering::Relaxed)
+        self.progress.listings
     }
 
     /// Listens until something is so.
@@ -105,8 +104,9 @@ impl Watched {
 
     /// Nothing is said for a while.
     pub(crate) async fn is_quiet(&mut self) {
-        if let Ok(said) = tokio::time::timeout(QUIET, self.source.next()).await {
-            panic!("nothing was to be said, but it said {said:?}");
+        let end = tokio::time::Instant::now() + QUIET;
+        while let Ok(said) = tokio::time::timeout_at(end, self.source.next()).await {
+            assert!(matches!(said, Said::Seen(_)), "nothing was to be said, but it said {said:?}");
         }
     }
 
@@ -120,6 +120,7 @@ impl Watched {
                 }
                 Err(error) => drop(self.errors.insert(path.to_string(), error)),
             },
+            Said::Seen(progress) => self.progress = progress,
             Said::Live => self.is_live = true,
             Said::Stale(why) => {
                 assert!(self.is_live || self.outages.is_empty(), "an outage is said once");

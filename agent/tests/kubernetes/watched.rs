@@ -114,6 +114,7 @@ impl Watched {
                 }
             }
             Said::Live => self.standing = Some(Ok(())),
+            Said::Seen(_) => {}
             Said::Stale(why) => self.standing = Some(Err(why)),
         }
     }

@@ -177,15 +177,14 @@ fn endpoint(text: &str) -> Option<Endpoint> {
 
 /// A directory of etcd: names between slashes.
 fn prefix(node: &Node<'_>) -> Option<Arc<str>> {
-    let path = node.parsed(PREFIX, |text| text.strip_prefix('/').filter(|path| is_path(path)))?;
-    Some(format!("/{path}").into())
+    node.parsed(PREFIX, |text| is_directory(text).then(|| text.into()))
 }
 
-/// Whether a text is names between slashes, none of which means anything else in a path.
-fn is_path(text: &str) -> bool {
+/// Whether a text is names after slashes, none of which means anything else in a path.
+pub(in crate::config) fn is_directory(text: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':' | '@' | '+');
     let is_name = |name: &str| !matches!(name, "" | "." | "..") && name.chars().all(plain);
-    text.len() <= 1024 && text.split('/').all(is_name)
+    text.len() <= 1024 && text.strip_prefix('/').is_some_and(|text| text.split('/').all(is_name))
 }
 
 /// Reports what secures connections where they are not secured.

@@ -5,6 +5,7 @@ mod http;
 pub(super) mod kubernetes;
 mod tls;
 
+pub(super) use etcd::is_directory;
 pub use etcd::{Endpoint, EtcdSettings, EtcdVersion, Login};
 pub use http::HttpSettings;
 pub use kubernetes::{AddressPool, AddressRange, Cordon, KubernetesSettings, Lease, WholeServices};

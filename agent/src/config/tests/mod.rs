@@ -8,6 +8,7 @@ mod checks;
 mod daemon;
 mod etcd;
 mod files;
+mod fleet;
 mod full;
 mod golden;
 mod nodes;

@@ -1,7 +1,7 @@
 //! A service's backends, from all of its sources, with their addresses.
 
 use super::{Inventory, Name};
-use crate::config::{Backend, Pool, Service};
+use crate::config::{Backend, Pool, PoolId, Service};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -79,6 +79,22 @@ impl Inventory {
             let name = self.names.get(&**host).filter(|name| name.addresses.is_some())?;
             Some((&**host, name.error.as_deref()?))
         })
+    }
+
+    /// What is known of each pool of a service; without an id what the configuration itself says.
+    pub fn contents<'a>(
+        &'a self,
+        service: &'a Service,
+    ) -> impl Iterator<Item = (Option<&'a PoolId>, &'a [Backend])> {
+        let inline: Option<&[Backend]> = match &service.pool {
+            Pool::Inline(backends) => Some(backends),
+            Pool::Sources(_) => None,
+        };
+        let pools = service.pool.sources().iter().filter_map(|id| {
+            let backends = self.pools.get(id)?.backends.as_ref()?;
+            Some((Some(id), backends.as_slice()))
+        });
+        inline.map(|backends| (None, backends)).into_iter().chain(pools)
     }
 
     /// Notes which names of a service's backends have to be looked up. True when that changes which are in all.

@@ -2,6 +2,7 @@
 
 mod agents;
 mod announcements;
+mod changes;
 mod forwarding;
 mod found;
 mod histories;

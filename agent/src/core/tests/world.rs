@@ -2,6 +2,7 @@
 
 use crate::config::{self, Config};
 use crate::core::action::{Answer, Notice, WantedPools, WantedTable, WatchedCluster};
+use crate::core::change::WriteOrder;
 use crate::core::event::{Command, ConnectionCount, Note, Request, TakenOut};
 use crate::core::inventory::Snapshots;
 use crate::core::nodes::NodePeers;
@@ -51,6 +52,8 @@ pub(in crate::core) struct World {
     pub(in crate::core) snapshots: Snapshots,
     pub(in crate::core) notices: Vec<Notice>,
     pub(in crate::core) answers: Vec<Answer>,
+    /// What was to be written to sources, in order.
+    pub(in crate::core) orders: Vec<WriteOrder>,
     /// The sessions with nodes, and how they are kept.
     pub(in crate::core) node_peers: Option<NodePeers>,
     /// What nodes are told of one another.
@@ -92,6 +95,7 @@ impl World {
             snapshots: Snapshots::new(),
             notices: Vec::new(),
             answers: Vec::new(),
+            orders: Vec::new(),
             node_peers: None,
             permits: Default::default(),
             cluster: None,
@@ -183,6 +187,7 @@ impl World {
             }
             Action::WatchPools(wanted) => self.pools = wanted,
             Action::ResolveHosts(names) => self.names = names,
+            Action::WriteSource(order) => self.orders.push(order),
             Action::Reply { answer, .. } => self.answers.push(answer),
             Action::Notice(notice) => self.notices.push(notice),
             Action::Exit => self.has_exited = true,

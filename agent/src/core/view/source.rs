@@ -1,6 +1,7 @@
 //! How the sources are.
 
 use crate::core::Timestamp;
+use crate::core::inventory::Progress;
 use crate::core::state::State;
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +20,9 @@ pub struct SourceView {
     pub error: Option<String>,
     /// How often it could not be read, since start.
     pub outages: u64,
+    /// How far it is heard, if it has revisions.
+    #[serde(default)]
+    pub progress: Option<Progress>,
     /// The pools that are wanted of it.
     pub pools: usize,
     /// Services that it has by itself and that are served.
@@ -58,6 +62,7 @@ pub fn sources(state: &State) -> Vec<SourceView> {
             since: known.map(|known| known.since),
             error: known.and_then(|known| known.error.clone()),
             outages: known.map_or(0, |known| known.outages),
+            progress: known.and_then(|known| known.progress),
             pools: state.pool_users.keys().filter(is_its).count(),
             services: state.found.services().filter(|(source, _)| *source == name).count()
                 - state.found.conflicts_of(name),

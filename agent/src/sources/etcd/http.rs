@@ -95,9 +95,23 @@ impl Connection {
         }
         let body = Full::new(Bytes::from(form.unwrap_or_default()));
         let request = request.body(body).map_err(|error| error.to_string())?;
-        match tokio::time::timeout(self.timeout, self.sender.send_request(request)).await {
-            Ok(answer) => answer.map_err(|error| chain(&error)),
-            Err(_) => Err(format!("no answer within {:?}", self.timeout)),
+        let limit = self.timeout;
+        let asking = self.sender.send_request(request);
+        let answer = tokio::time::timeout(limit, async { asking.await.map_err(|error| chain(&error)) }).await;
+        answer.unwrap_or_else(|_| Err(format!("no answer within {limit:?}")))
+    }
+
+    /// What comes within the time that an answer may take.
+    ///
+    /// # Errors
+    /// What came instead, or that nothing did.
+    pub(super) async fn within<T>(
+        &self,
+        coming: impl Future<Output = Result<T, String>>,
+    ) -> Result<T, String> {
+        match tokio::time::timeout(self.timeout, coming).await {
+            Ok(came) => came,
+            Err(_) => Err(format!("no whole answer within {:?}", self.timeout)),
         }
     }
 }

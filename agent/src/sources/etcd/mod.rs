@@ -13,15 +13,20 @@
 //! differs from what was said before, so that to list again costs a few megabytes and nothing else: it is what is done
 //! after every doubt. While no server answers, everything stays as it is.
 //!
-//! Reading order: [`value`], [`book`] (both pure), [`store`], [`v3`], [`v2`] on [`http`], and the loop here.
+//! Reading order: [`value`], [`book`] (both pure), [`store`], [`v3`], [`v2`] on [`http`], the loop here, and [`mod@write`] for
+//! what operators change.
 
 mod book;
 mod http;
+pub mod roster;
 mod store;
 mod tls;
 mod v2;
 mod v3;
 mod value;
+mod write;
+
+pub(in crate::sources) use self::write::write;
 
 use self::book::Book;
 use self::store::{Change, Store, Trouble};
@@ -29,10 +34,10 @@ use self::v2::V2;
 use self::v3::V3;
 use super::{Said, Source};
 use crate::config::{EtcdSettings, EtcdVersion, Query};
+use crate::core::inventory::Progress;
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -49,36 +54,25 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// A connection that has lasted for so long was a good one: the next failure is a first one.
 const STEADY: Duration = Duration::from_secs(10);
 
-/// How a source has fared, in numbers.
-#[derive(Debug, Default)]
-pub struct Counters {
-    /// Listings of everything.
-    pub listings: AtomicU64,
-    /// Servers that did not do what they are there for.
-    pub errors: AtomicU64,
-}
-
 /// The pools of an etcd.
 #[derive(Debug)]
 pub struct Etcd {
     said: mpsc::Receiver<Said>,
     task: JoinHandle<()>,
-    counters: Arc<Counters>,
 }
 
 impl Etcd {
     /// Reads what is wanted, from now on until it is dropped.
     pub fn new(name: Arc<str>, settings: EtcdSettings, wanted: watch::Receiver<BTreeSet<Query>>) -> Self {
         let (sayings, said) = mpsc::channel(SAYINGS);
-        let counters = Arc::new(Counters::default());
         let book = Book::new(Arc::clone(&settings.prefix));
         let reader = Reader {
             name,
             wanted,
             sayings,
             book,
-            counters: Arc::clone(&counters),
             standing: Standing::Unknown,
+            progress: Progress::default(),
             errors: Vec::new(),
             failures: 0,
         };
@@ -86,12 +80,7 @@ impl Etcd {
             EtcdVersion::V2 => tokio::spawn(reader.run::<V2>(settings)),
             EtcdVersion::V3 => tokio::spawn(reader.run::<V3>(settings)),
         };
-        Self { said, task, counters }
-    }
-
-    /// How it has fared so far.
-    pub fn counters(&self) -> Arc<Counters> {
-        Arc::clone(&self.counters)
+        Self { said, task }
     }
 }
 
@@ -126,8 +115,9 @@ struct Reader {
     wanted: watch::Receiver<BTreeSet<Query>>,
     sayings: mpsc::Sender<Said>,
     book: Book,
-    counters: Arc<Counters>,
     standing: Standing,
+    /// What was said last of how far it is heard.
+    progress: Progress,
     /// What went wrong since the last listing, by endpoint.
     errors: Vec<String>,
     /// Failures one soon after another.
@@ -157,7 +147,10 @@ impl Reader {
             if begin.elapsed() >= STEADY {
                 self.failures = 0;
             }
-            self.counters.errors.fetch_add(1, Ordering::Relaxed);
+            let errors = self.progress.errors + 1;
+            if self.seen(Progress { errors, ..self.progress }).await.is_err() {
+                return;
+            }
             tracing::warn!(source = %self.name, %endpoint, why = trouble.why(), "etcd cannot be read here");
             self.errors.push(format!("{endpoint}: {}", trouble.why()));
             if self.errors.len() >= settings.endpoints.len() && self.stale().await.is_err() {
@@ -191,9 +184,10 @@ impl Reader {
             let lost = match listed {
                 Ok(()) => {
                     self.book.end();
-                    self.counters.listings.fetch_add(1, Ordering::Relaxed);
                     self.say().await?;
                     self.live().await?;
+                    let listings = self.progress.listings + 1;
+                    self.seen(Progress { revision: store.revision(), listings, ..self.progress }).await?;
                     self.watch(&mut store).await?
                 }
                 Err(trouble) => Some(trouble),
@@ -226,6 +220,7 @@ impl Reader {
                 Err(trouble) => return Ok(Some(trouble)),
             }
             self.say().await?;
+            self.seen(Progress { revision: store.revision(), ..self.progress }).await?;
         }
     }
 
@@ -234,6 +229,14 @@ impl Reader {
             self.sayings.send(said).await.map_err(|_| Over)?;
         }
         Ok(())
+    }
+
+    /// Says how far everything was said; the revision may have gone back.
+    async fn seen(&mut self, progress: Progress) -> Result<(), Over> {
+        if std::mem::replace(&mut self.progress, progress) == progress {
+            return Ok(());
+        }
+        self.sayings.send(Said::Seen(progress)).await.map_err(|_| Over)
     }
 
     async fn live(&mut self) -> Result<(), Over> {

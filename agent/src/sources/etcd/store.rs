@@ -19,6 +19,9 @@ pub(super) trait Store: Sized + Send {
     /// dropped in its midst does no harm: the next listing begins anew.
     fn list(&mut self, directory: &str, book: &mut Book) -> impl Future<Output = Result<(), Trouble>> + Send;
 
+    /// As of when everything is known that was listed and changed so far.
+    fn revision(&self) -> u64;
+
     /// Waits for what changed in the directory since it was listed, or since the last changes. One that is dropped in
     /// its midst may have taken changes with it: then everything has to be listed again.
     fn changes(&mut self) -> impl Future<Output = Result<Vec<Change>, Trouble>> + Send;

@@ -6,6 +6,7 @@
 use super::book::Book;
 use super::http::{Connection, body};
 use super::store::{Change, MAX_KEYS, Store, Trouble};
+use super::write::{Problem, Writer};
 use crate::config::{Endpoint, EtcdSettings};
 use crate::ctl::escape;
 use hyper::body::Incoming;
@@ -60,10 +61,10 @@ struct Answer {
 /// An answer that is none.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Refusal {
+struct Refusal {
     #[serde(rename = "errorCode")]
-    pub(super) code: u32,
-    pub(super) message: String,
+    code: u32,
+    message: String,
     cause: String,
     index: u64,
 }
@@ -103,6 +104,10 @@ impl Store for V2 {
         // A directory that is not there holds nothing.
         self.index = index.unwrap_or(refusal.index);
         Ok(())
+    }
+
+    fn revision(&self) -> u64 {
+        self.index
     }
 
     async fn changes(&mut self) -> Result<Vec<Change>, Trouble> {
@@ -169,12 +174,12 @@ impl V2 {
 }
 
 /// The path of a directory or key: `/v2/keys/conftool/v1/pools`.
-pub(super) fn keys_path(key: &str) -> String {
+fn keys_path(key: &str) -> String {
     let names = key.trim_matches('/').split('/').map(escape);
     format!("/v2/keys/{}", names.collect::<Vec<_>>().join("/"))
 }
 
-pub(super) fn index(answer: &Response<Incoming>) -> Option<u64> {
+fn index(answer: &Response<Incoming>) -> Option<u64> {
     answer.headers().get(INDEX)?.to_str().ok()?.parse().ok()
 }
 
@@ -182,7 +187,7 @@ fn understood(text: &[u8]) -> Result<Answer, Trouble> {
     serde_json::from_slice(text).map_err(|error| Trouble::Away(format!("an answer that is none: {error}")))
 }
 
-pub(super) fn refused(status: StatusCode, refusal: &Refusal) -> Trouble {
+fn refused(status: StatusCode, refusal: &Refusal) -> Trouble {
     let Refusal { message, cause, .. } = refusal;
     Trouble::Away(match (message.is_empty(), cause.is_empty()) {
         (true, _) => format!("it answered {status}"),
@@ -209,5 +214,60 @@ fn change(answer: Answer) -> Result<Change, Trouble> {
         (false, false) => Ok(Change::Put { key: node.key, value: node.value.into_bytes() }),
         // It may stand where a key was.
         (false, true) => Err(Trouble::Lost(format!("{action} of the directory {}", node.key))),
+    }
+}
+
+/// Keys that are changed.
+pub(super) struct Keys(Connection);
+
+/// Somebody else was faster.
+const COMPARE_FAILED: u32 = 101;
+
+impl Writer for Keys {
+    async fn connect(settings: &EtcdSettings, endpoint: &Endpoint) -> Result<Self, String> {
+        Connection::open(settings, endpoint).await.map(Self)
+    }
+
+    async fn read(&mut self, key: &str) -> Result<Option<(Vec<u8>, u64)>, Problem> {
+        let path = format!("{}?quorum=true", keys_path(key));
+        let node = match self.ask(Method::GET, &path, None).await? {
+            Ok(node) => node,
+            Err((_, refusal)) if refusal.code == KEY_NOT_FOUND => return Ok(None),
+            Err((status, refusal)) => {
+                return Err(Problem::Refused(refused(status, &refusal).why().to_owned()));
+            }
+        };
+        Ok((!node.dir).then(|| (node.value.into_bytes(), node.modified)))
+    }
+
+    async fn swap(&mut self, key: &str, value: &str, revision: u64) -> Result<Option<u64>, Problem> {
+        let form = format!("value={}&prevIndex={revision}", escape(value));
+        match self.ask(Method::PUT, &keys_path(key), Some(form)).await? {
+            Ok(node) => Ok(Some(node.modified)),
+            Err((_, refusal)) if refusal.code == COMPARE_FAILED => Ok(None),
+            Err((status, refusal)) => Err(Problem::Refused(refused(status, &refusal).why().to_owned())),
+        }
+    }
+}
+
+impl Keys {
+    /// Asks about a key: what it is now, or how that was refused.
+    async fn ask(
+        &mut self,
+        method: Method,
+        path: &str,
+        form: Option<String>,
+    ) -> Result<Result<Node, (StatusCode, Refusal)>, Problem> {
+        let answer = self.0.ask(method, path, form).await.map_err(Problem::Away)?;
+        let status = answer.status();
+        let text = self.0.within(body(answer)).await.map_err(Problem::Away)?;
+        if status.is_success() {
+            let answer = understood(&text).map_err(|trouble| Problem::Away(trouble.why().to_owned()))?;
+            return Ok(Ok(answer.node));
+        }
+        if status.is_server_error() {
+            return Err(Problem::Away(format!("it answered {status}")));
+        }
+        Ok(Err((status, serde_json::from_slice(&text).unwrap_or_default())))
     }
 }

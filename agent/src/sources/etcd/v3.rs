@@ -7,8 +7,12 @@
 use super::book::Book;
 use super::store::{Change, MAX_KEYS, Store, Trouble, chain};
 use super::tls;
+use super::write::{Problem, Writer};
 use crate::config::{Endpoint, EtcdSettings};
-use etcd_client::{Client, ConnectOptions, Error, GetOptions, KvClient, WatchOptions, WatchStream};
+use etcd_client::{
+    Client, Compare, CompareOp, ConnectOptions, Error, GetOptions, KvClient, Txn, TxnOp, WatchOptions,
+    WatchStream,
+};
 use futures_util::StreamExt;
 use std::time::Duration;
 
@@ -121,6 +125,10 @@ impl Store for V3 {
         Ok(())
     }
 
+    fn revision(&self) -> u64 {
+        u64::try_from(self.revision).unwrap_or(0)
+    }
+
     async fn changes(&mut self) -> Result<Vec<Change>, Trouble> {
         let away = |why: &str| Trouble::Away(why.to_owned());
         loop {
@@ -186,4 +194,43 @@ fn range_end(directory: &str) -> Vec<u8> {
         *last = last.saturating_add(1);
     }
     end
+}
+
+/// Keys that are changed.
+pub(super) struct Keys {
+    kv: KvClient,
+    timeout: Duration,
+}
+
+impl Writer for Keys {
+    async fn connect(settings: &EtcdSettings, endpoint: &Endpoint) -> Result<Self, String> {
+        let client = client(settings, endpoint).await?;
+        Ok(Self { kv: client.kv_client(), timeout: settings.timeout })
+    }
+
+    async fn read(&mut self, key: &str) -> Result<Option<(Vec<u8>, u64)>, Problem> {
+        let found = within(self.timeout, self.kv.get(key, None)).await.map_err(problem)?;
+        let pair = found.kvs().first();
+        Ok(pair.map(|pair| (pair.value().to_vec(), u64::try_from(pair.mod_revision()).unwrap_or(0))))
+    }
+
+    async fn swap(&mut self, key: &str, value: &str, revision: u64) -> Result<Option<u64>, Problem> {
+        let revision = i64::try_from(revision).unwrap_or(i64::MAX);
+        let swap = Txn::new()
+            .when([Compare::mod_revision(key, CompareOp::Equal, revision)])
+            .and_then([TxnOp::put(key, value, None)]);
+        let answer = within(self.timeout, self.kv.txn(swap)).await.map_err(problem)?;
+        let now = answer.header().map_or(0, |header| header.revision());
+        Ok(answer.succeeded().then(|| u64::try_from(now).unwrap_or(0)))
+    }
+}
+
+/// What every server would say alike is a refusal.
+fn problem(why: String) -> Problem {
+    let is_final =
+        ["permission denied", "user name is empty", "authentication failed", "database space exceeded"];
+    match is_final.iter().any(|words| why.contains(words)) {
+        true => Problem::Refused(why),
+        false => Problem::Away(why),
+    }
 }

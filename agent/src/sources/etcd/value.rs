@@ -3,6 +3,7 @@
 use crate::config::Admin;
 use crate::config::value::{MAX_WEIGHT, WEIGHT};
 use crate::config::walk::shortened;
+use crate::core::change::{Word, in_source};
 use ipvs::Weight;
 use serde_json::{Map, Value as Json};
 
@@ -40,6 +41,38 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Value, String> {
         weight: weight.ok_or_else(|| expected("weight", WEIGHT))?,
         pooled: pooled.ok_or_else(|| expected("pooled", POOLED))?,
     })
+}
+
+/// A value that is changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Changed {
+    /// The new value; what belongs to others is as it was.
+    pub(super) value: String,
+    /// What was said before, in words.
+    pub(super) was: String,
+    /// What is said now.
+    pub(super) is: String,
+}
+
+/// A value with another word in it.
+///
+/// # Errors
+/// When the value cannot be read: then nobody knows what it would become.
+pub(super) fn changed(bytes: &[u8], to: Word) -> Result<Changed, String> {
+    let before = parse(bytes)?;
+    let mut members = members(bytes)?;
+    let (was, is) = match to {
+        Word::Pooled(admin) => {
+            members.insert("pooled".to_owned(), in_source(admin).into());
+            (format!("pooled {}", in_source(before.pooled)), format!("pooled {}", in_source(admin)))
+        }
+        Word::Weight(weight) => {
+            members.insert("weight".to_owned(), weight.into());
+            (format!("weight {}", before.weight.get()), format!("weight {weight}"))
+        }
+    };
+    let value = serde_json::to_string(&members).map_err(|error| error.to_string())?;
+    Ok(Changed { value, was, is })
 }
 
 fn members(bytes: &[u8]) -> Result<Map<String, Json>, String> {
@@ -89,6 +122,18 @@ mod tests {
             assert!(error.contains(words), "{text}: {error}");
         }
         assert!(parse(&vec![b' '; MAX_VALUE + 1]).is_err_and(|error| error.contains("larger than")));
+    }
+
+    #[test]
+    fn a_change_leaves_what_belongs_to_others() {
+        let before = br#"{"weight":10,"pooled":"yes","rack":{"row":"a"}}"#;
+        let depooled = changed(before, Word::Pooled(Admin::Depooled)).unwrap();
+        assert_eq!(depooled.value, r#"{"pooled":"no","rack":{"row":"a"},"weight":10}"#);
+        assert_eq!((&*depooled.was, &*depooled.is), ("pooled yes", "pooled no"));
+        let drained = changed(before, Word::Weight(0)).unwrap();
+        assert_eq!(drained.value, r#"{"pooled":"yes","rack":{"row":"a"},"weight":0}"#);
+        assert_eq!((&*drained.was, &*drained.is), ("weight 10", "weight 0"));
+        assert!(changed(b"rubbish", Word::Weight(0)).is_err());
     }
 
     proptest! {

@@ -228,6 +228,7 @@ fn refusals_are_right(seen: &Seen<'_>) -> Outcome {
         Command::TakeOut { .. }
         | Command::Pool { .. }
         | Command::Weigh { .. }
+        | Command::ChangeSource { .. }
         | Command::Confirm { .. }
         | Command::Vip { .. }
         | Command::DrainBalancer { .. }

@@ -1,0 +1,221 @@
+//! Tells the other balancers of this one, and reads what they tell.
+//!
+//! Two keys under a lease: `PREFIX/NAME/seen`, up to which revision each source is obeyed, and `PREFIX/NAME/report`, what
+//! the balancer does. etcd that is away stops nothing: then nobody is told, which the others see when the lease is over.
+
+use crate::config::{EtcdSettings, Fleet};
+use crate::core::fleet::{Report, Seen};
+use crate::engine::Inbox;
+use crate::sources::etcd::roster::{Held, Roster};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tokio::sync::{Mutex, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+/// How often it is looked whether there is news: a depool is confirmed within so long.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// How often a whole report is made, at most.
+const REPORT: Duration = Duration::from_secs(1);
+
+/// The pause after etcd could not be told.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// How long a stop waits for its lease to be given back.
+const FAREWELL: Duration = Duration::from_secs(3);
+
+/// The task that tells.
+#[derive(Debug)]
+pub struct Handle {
+    fleet: Fleet,
+    settings: EtcdSettings,
+    stop: watch::Sender<bool>,
+    /// One task; it ends with this.
+    task: Mutex<JoinSet<()>>,
+}
+
+/// What is known of a balancer.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Member {
+    /// Its name.
+    pub name: String,
+    /// Whether it is the one that was asked.
+    pub is_self: bool,
+    /// Up to which revision it obeys each source.
+    pub seen: Seen,
+    /// What it says of itself; none when it has not said anything, or in words of another version.
+    pub report: Option<Report>,
+}
+
+/// Who has followed a change.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Confirmation {
+    /// Those that obey it.
+    pub followed: Vec<String>,
+    /// Those that do not, each with what it says.
+    pub missing: BTreeMap<String, String>,
+}
+
+impl Handle {
+    /// Tells from now on.
+    pub fn spawn(fleet: Fleet, settings: EtcdSettings, inbox: Inbox) -> Self {
+        let (stop, stopped) = watch::channel(false);
+        let teller = Teller { name: name(&fleet), fleet: fleet.clone(), settings: settings.clone(), inbox };
+        let mut task = JoinSet::new();
+        task.spawn(teller.run(stopped));
+        Self { fleet, settings, stop, task: Mutex::new(task) }
+    }
+
+    /// All balancers that live, by name.
+    ///
+    /// # Errors
+    /// Why etcd cannot be read.
+    pub async fn members(&self) -> Result<Vec<Member>, String> {
+        let mut roster = Roster::connect(&self.settings, &self.fleet.prefix).await?;
+        self.read(&mut roster).await
+    }
+
+    async fn read(&self, roster: &mut Roster) -> Result<Vec<Member>, String> {
+        let mut members: BTreeMap<String, Member> = BTreeMap::new();
+        for (key, value) in roster.all().await? {
+            let Some((name, what)) = key.rsplit_once('/') else { continue };
+            let member = members.entry(name.to_owned()).or_default();
+            match what {
+                "seen" => member.seen = serde_json::from_slice(&value).unwrap_or_default(),
+                "report" => member.report = serde_json::from_slice(&value).ok(),
+                _ => {}
+            }
+        }
+        let own = name(&self.fleet);
+        let named = |(name, member): (String, Member)| Member { is_self: name == own, name, ..member };
+        Ok(members.into_iter().map(named).collect())
+    }
+
+    /// Waits until every balancer that lives obeys a source up to a revision, for so long at most.
+    ///
+    /// # Errors
+    /// Why etcd cannot be read.
+    pub async fn confirm(
+        &self,
+        source: &str,
+        revision: u64,
+        longest: Duration,
+    ) -> Result<Confirmation, String> {
+        let end = Instant::now() + longest;
+        let mut roster = Roster::connect(&self.settings, &self.fleet.prefix).await?;
+        loop {
+            let confirmation = confirmation(self.read(&mut roster).await?, source, revision);
+            if confirmation.missing.is_empty() || Instant::now() >= end {
+                return Ok(confirmation);
+            }
+            tokio::time::sleep(LOOK / 2).await;
+        }
+    }
+
+    /// Takes leave of the others.
+    pub async fn stop(&self) {
+        self.stop.send_replace(true);
+        let mut task = self.task.lock().await;
+        drop(tokio::time::timeout(FAREWELL, task.join_next()).await);
+        task.abort_all();
+    }
+}
+
+fn confirmation(members: Vec<Member>, source: &str, revision: u64) -> Confirmation {
+    let mut confirmation = Confirmation::default();
+    for Member { name, seen, report, .. } in members {
+        let seen = seen.get(source).copied();
+        if seen.is_some_and(|seen| seen >= revision) {
+            confirmation.followed.push(name);
+            continue;
+        }
+        let state = report.and_then(|report| report.sources.get(source).cloned());
+        let state = state.unwrap_or_else(|| "does not have this source".to_owned());
+        let why = match seen {
+            Some(seen) => format!("obeys revision {seen}, {revision} is wanted; {source} there: {state}"),
+            None => format!("obeys no revision yet; {source} there: {state}"),
+        };
+        confirmation.missing.insert(name, why);
+    }
+    confirmation
+}
+
+/// The balancer's name: as configured, or the host's own without its domain.
+fn name(fleet: &Fleet) -> String {
+    fleet.name.clone().unwrap_or_else(|| {
+        let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        name.trim().split('.').next().filter(|name| !name.is_empty()).unwrap_or("unnamed").to_owned()
+    })
+}
+
+struct Teller {
+    name: String,
+    fleet: Fleet,
+    settings: EtcdSettings,
+    inbox: Inbox,
+}
+
+impl Teller {
+    async fn run(self, mut stopped: watch::Receiver<bool>) {
+        let mut last = String::new();
+        while let Err(why) = self.tell(stopped.clone()).await {
+            if why != last {
+                tracing::warn!(why, "the fleet cannot be told of this balancer");
+                last = why;
+            }
+            if tokio::time::timeout(PAUSE, wait(&mut stopped)).await.is_ok() {
+                return;
+            }
+        }
+    }
+
+    /// Tells until that does not go on, or it is told to stop.
+    async fn tell(&self, mut stopped: watch::Receiver<bool>) -> Result<(), String> {
+        let mut roster = Roster::connect(&self.settings, &self.fleet.prefix).await?;
+        let mut held = roster.join(self.fleet.ttl).await?;
+        let (mut seen, mut report) = (None, None);
+        let (mut kept, mut reported) = (Instant::now(), None::<Instant>);
+        while !*stopped.borrow_and_update() {
+            let now = Instant::now();
+            // An engine that has ended has nothing more to tell.
+            let Ok(news) = self.inbox.seen().await else { break };
+            if seen.as_ref() != Some(&news) {
+                seen = Some(news);
+                self.put(&mut roster, "seen", &seen, &held).await?;
+            }
+            if reported.is_none_or(|at| now.duration_since(at) >= REPORT) {
+                reported = Some(now);
+                let Ok(news) = self.inbox.report().await else { break };
+                if report.as_ref() != Some(&news) {
+                    report = Some(news);
+                    self.put(&mut roster, "report", &report, &held).await?;
+                }
+            }
+            if now.duration_since(kept) >= self.fleet.ttl / 3 {
+                kept = now;
+                roster.keep(&mut held).await?;
+            }
+            // A stop that comes meanwhile is seen at once.
+            drop(tokio::time::timeout(LOOK, wait(&mut stopped)).await);
+        }
+        roster.leave(&held).await
+    }
+
+    async fn put(
+        &self,
+        roster: &mut Roster,
+        what: &str,
+        value: &impl Serialize,
+        held: &Held,
+    ) -> Result<(), String> {
+        let value = serde_json::to_string(value).map_err(|error| error.to_string())?;
+        roster.tell(&format!("{}/{what}", self.name), value, held).await
+    }
+}
+
+/// Waits until it is told to stop.
+async fn wait(stopped: &mut watch::Receiver<bool>) {
+    drop(stopped.wait_for(|stopped| *stopped).await);
+}
