@@ -82,6 +82,7 @@ pub async fn run(path: &Path, mut config: Config, arguments: Arguments<'_>) -> a
         peers: executors.routes.as_ref().map(routes::Handle::status),
         bgp: executors.routes.as_ref().map(routes::Handle::looks),
         refused: executors.routes.as_ref().map(routes::Handle::refused),
+        bmp: executors.routes.as_ref().map(routes::Handle::bmp),
         checks: executors.checks.watcher(),
         probes: executors.checks.probes(),
         fleet: None,

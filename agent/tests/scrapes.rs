@@ -44,8 +44,8 @@ fn resident() -> u64 {
 
 /// Makes pages as /metrics does and gives the series of the last.
 fn scrape(metrics: &Metrics, state: &State, times: usize) -> usize {
-    let (mut series, peers, refused) = (0, Default::default(), Default::default());
-    let sources = Sources { peers: &peers, refused: &refused, checks: None, probes: None };
+    let (mut series, peers, refused, bmp) = (0, Default::default(), Default::default(), Default::default());
+    let sources = Sources { peers: &peers, refused: &refused, bmp: &bmp, checks: None, probes: None };
     for _ in 0..times {
         let page = metrics.page(numbers(state), &sources).expect("the metrics are consistent");
         series = page.map(|piece| piece.lines().filter(|line| !line.starts_with('#')).count()).sum();

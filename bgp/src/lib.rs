@@ -17,12 +17,14 @@
 //! - [`policy`]: what is taken from a peer, and what it is told;
 //! - [`rib`]: what a peer holds of us and has yet to be told, what it told us, and the best of that;
 //! - [`bfd`]: whether packets get to a neighbour and back; knows nothing of the others;
+//! - [`bmp`]: a station hears what there is;
 //! - `session`: one peer's task: TCP, timers, status;
 //! - [`speaker`]: all peers behind one handle, the place to start as a user.
 
 pub mod asn;
 pub mod asn_set;
 pub mod bfd;
+pub mod bmp;
 pub mod community;
 pub mod fsm;
 pub mod hold_time;
@@ -39,6 +41,7 @@ pub mod wire;
 
 pub use asn::Asn;
 pub use asn_set::AsnSet;
+pub use bmp::{BmpConfig, BmpStatus};
 pub use community::{Community, LargeCommunity};
 pub use fsm::StateName;
 pub use hold_time::HoldTime;

@@ -35,6 +35,8 @@ pub struct Context {
     pub bgp: Option<bgp::Looks>,
     /// BGP connections that nobody took, where BGP is configured.
     pub refused: Option<watch::Receiver<Refused>>,
+    /// How it goes with the monitoring station; none where BGP is not configured.
+    pub bmp: Option<watch::Receiver<::bgp::BmpStatus>>,
     /// The checks.
     pub checks: Watcher,
     /// The other balancers, where a fleet is configured.
@@ -115,9 +117,10 @@ impl Context {
         };
         let peers: Statuses = self.peers.as_ref().map(|peers| routers(&peers.borrow())).unwrap_or_default();
         let refused = self.refused.as_ref().map(|refused| refused.borrow().clone()).unwrap_or_default();
+        let bmp = self.bmp.as_ref().map(|bmp| bmp.borrow().clone()).unwrap_or_default();
         let (checks, probes) = (self.checks.snapshot().await, self.probes());
         let (checks, probes) = (checks.as_ref(), probes.as_ref());
-        let sources = Sources { peers: &peers, refused: &refused, checks, probes };
+        let sources = Sources { peers: &peers, refused: &refused, bmp: &bmp, checks, probes };
         let page = self.metrics.page(numbers, &sources)?;
         let bgp = self.bgp.as_ref().map(|looks| (looks.local_asn, &peers));
         let pools = self.inbox.pools(Which::Measured).await?;

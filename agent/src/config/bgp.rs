@@ -1,5 +1,6 @@
 //! `[bgp]` and its `[[bgp.peer]]` and `[[bgp.group]]`.
 
+mod bmp;
 mod group;
 mod transport;
 
@@ -32,6 +33,7 @@ const KEYS: &[&str] = &[
     "listen",
     "peer",
     "group",
+    "bmp",
 ];
 
 const PEER_KEYS: &[&str] = &[
@@ -135,6 +137,7 @@ pub(super) fn read(node: &Node<'_>) -> Option<Bgp> {
         listen: listen?,
         peers: peers?,
         groups,
+        bmp: section.get("bmp").and_then(|node| bmp::read(&node)),
     })
 }
 

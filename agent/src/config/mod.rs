@@ -52,7 +52,7 @@ pub use error::{ConfigError, Place, Problem};
 pub use fleet::Fleet;
 pub use load::load;
 pub use model::{
-    Admin, Backend, Bgp, CheckPath, CheckTemplate, Config, ConnectionLimits, Daemon, Distance, Family, Front,
+    Admin, Backend, Bgp, Bmp, CheckPath, CheckTemplate, Config, ConnectionLimits, Daemon, Distance, Family, Front,
     Group, HostAddresses, Network, Peer, Pool, PoolId, Probes, Query, Require, Segment, Service, Target,
 };
 pub use nodes::{BlockCheck, ClusterPlace, IpPool, Node, NodeListen, NodeMode, NodeRoutes, Nodes};

@@ -182,6 +182,18 @@ pub struct Bgp {
     /// Neighbours that are not known one by one; no two share a name or a prefix.
     #[serde(default)]
     pub groups: Vec<Group>,
+    /// The station that hears of sessions and routes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bmp: Option<Bmp>,
+}
+
+/// A station of the BGP Monitoring Protocol (RFC 7854).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bmp {
+    /// Where it listens.
+    pub station: SocketAddr,
+    /// How often it hears each session's counts.
+    pub statistics_interval: Duration,
 }
 
 /// An address family that is announced to a peer.

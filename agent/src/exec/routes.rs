@@ -2,14 +2,16 @@
 //! them: at most one another's routes.
 
 use crate::api::bgp::Looks;
-use crate::config::{Bgp, Distance, Family, Group, NodeListen, Nodes, Peer, Secret};
+use crate::config::{Bgp, Bmp, Distance, Family, Group, NodeListen, Nodes, Peer, Secret};
 use crate::core::nodes::{NodePeers, NodeSession, sessions};
 use crate::engine::Inbox;
 use anyhow::Context;
 use bgp::policy::{ExportFilter, Import, MaxPrefixes, Rule, Verdict};
 use bgp::rib::Permits;
 use bgp::speaker::{BGP_PORT, Refused, Statuses};
-use bgp::{Asn, HoldTime, Password, PeerConfig, PeerGroup, RouteSet, Speaker, SpeakerConfig};
+use bgp::{
+    Asn, BmpConfig, BmpStatus, HoldTime, Password, PeerConfig, PeerGroup, RouteSet, Speaker, SpeakerConfig,
+};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -69,6 +71,7 @@ impl Handle {
         let groups = bgp.groups.iter().filter_map(|group| usable(&group.name, peer_group(group, bgp)));
         self.routers = (peers.collect(), groups.collect());
         self.set();
+        self.speaker.set_bmp(bgp.bmp.as_ref().map(station));
     }
 
     /// Keeps exactly these sessions with nodes, beside those with routers.
@@ -122,11 +125,26 @@ impl Handle {
         self.speaker.refused()
     }
 
+    /// How it goes with the monitoring station.
+    pub fn bmp(&self) -> watch::Receiver<BmpStatus> {
+        self.speaker.bmp()
+    }
+
     /// Withdraws what is left, says Cease with this text and closes.
     pub async fn shutdown(self, text: &str) {
         self.teller.iter().for_each(tokio::task::JoinHandle::abort);
         self.speaker.shutdown(text).await;
         self.listener.abort();
+    }
+}
+
+fn station(bmp: &Bmp) -> BmpConfig {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    BmpConfig {
+        station: bmp.station,
+        name: name.trim().to_owned(),
+        description: concat!("lvsd ", env!("CARGO_PKG_VERSION")).to_owned(),
+        statistics: bmp.statistics_interval,
     }
 }
 

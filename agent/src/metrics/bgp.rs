@@ -1,6 +1,7 @@
 //! What BGP knows of its peers and of the paths to them.
 
 use super::gauges::{Make, count, flag};
+use ::bgp::BmpStatus;
 use ::bgp::speaker::{Refused, Statuses};
 use prometheus::Error;
 
@@ -93,6 +94,18 @@ pub(super) fn refused(make: &Make, refused: &Refused) -> Result<(), Error> {
         &["reason"],
     )?;
     refused.iter().for_each(|(reason, number)| count(&counters, &[reason.as_str()], *number));
+    Ok(())
+}
+
+/// The monitoring station, connected or not.
+pub(super) fn station(make: &Make, bmp: &BmpStatus) -> Result<(), Error> {
+    make.one("lvsd_bmp_connected", "There is a connection to the BMP station.", flag(bmp.is_connected))?;
+    let connections =
+        make.counters("lvsd_bmp_connections_total", "Connections to the BMP station, since start.", &[])?;
+    count(&connections, &[], bmp.connections);
+    let messages =
+        make.counters("lvsd_bmp_messages_total", "Messages to the BMP station, since start.", &[])?;
+    count(&messages, &[], bmp.messages);
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use super::page::{Family, Of};
 use crate::core::nodes::view::NodesNumbers;
 use crate::core::numbers::Numbers;
 use crate::core::view::ProbesView;
+use ::bgp::BmpStatus;
 use ::bgp::speaker::{Refused, Statuses};
 use health::Snapshot;
 use health::runner::Histogram;
@@ -21,6 +22,8 @@ pub struct Sources<'a> {
     pub peers: &'a Statuses,
     /// BGP connections that nobody took; none where BGP is not configured.
     pub refused: &'a Refused,
+    /// How it goes with the monitoring station.
+    pub bmp: &'a BmpStatus,
     /// The checks; none while the runner stops.
     pub checks: Option<&'a Snapshot>,
     /// The probe namespace, where one is configured.
@@ -132,6 +135,7 @@ pub(super) fn registry(numbers: &Numbers, sources: &Sources<'_>) -> Result<Regis
     super::sources::register(&make, &numbers.sources)?;
     bgp::peers(&make, sources.peers)?;
     bgp::refused(&make, sources.refused)?;
+    bgp::station(&make, sources.bmp)?;
     bgp::paths(&make, sources.peers)?;
     if let Some(view) = sources.probes {
         probes(&make, view)?;
@@ -145,7 +149,7 @@ pub(super) fn registry(numbers: &Numbers, sources: &Sources<'_>) -> Result<Regis
 pub(super) struct Make(Registry);
 
 impl Make {
-    fn one(&self, name: &str, help: &str, value: f64) -> Result<(), Error> {
+    pub(super) fn one(&self, name: &str, help: &str, value: f64) -> Result<(), Error> {
         let gauge = Gauge::new(name, help)?;
         gauge.set(value);
         self.0.register(Box::new(gauge))

@@ -6,10 +6,11 @@ use std::{
 };
 
 use crate::{
+    bmp::Session,
     fsm::{EndReason, Negotiated, Outgoing, StateName},
     rib::AdjRibOut,
     speaker::{Outlet, PeerConfig, PeerStatus, Seldom, SessionStatus, SpeakerEvent, ToldAt, Withheld},
-    wire::{Handling, Malformed, Notification, Open, Update},
+    wire::{AddPath, Handling, Malformed, Notification, Open, Update},
 };
 
 /// Different NOTIFICATIONs whose repetition is kept in mind: more than a neighbour gets that is wrong in one way.
@@ -23,6 +24,8 @@ pub(super) struct Report {
     published: Option<PeerStatus>,
     /// NOTIFICATIONs that were sent, by their text: a neighbour that dials in a loop gets thousands.
     said: BTreeMap<String, Seldom>,
+    /// The last OPEN that was sent and the last that came, whole.
+    opens: [Vec<u8>; 2],
 }
 
 impl Report {
@@ -32,10 +35,18 @@ impl Report {
             Some(before) => new.after(before),
             None => new,
         };
-        Self { peer: config.name.clone(), outlet, status, published: None, said: BTreeMap::new() }
+        Self {
+            peer: config.name.clone(),
+            outlet,
+            status,
+            published: None,
+            said: BTreeMap::new(),
+            opens: Default::default(),
+        }
     }
 
     pub(super) fn open_received(&mut self, open: &Open) {
+        self.opens[1] = whole(open);
         self.status.counters.received.open += 1;
         self.status.capabilities_received = open.capabilities.iter().map(ToString::to_string).collect();
         self.status.hold_time_received = Some(open.hold_time);
@@ -48,6 +59,7 @@ impl Report {
         match message {
             Outgoing::Keepalive => counters.sent.keepalive += 1,
             Outgoing::Open(open) => {
+                self.opens[0] = whole(open);
                 counters.sent.open += 1;
                 self.status.capabilities_sent = open.capabilities.iter().map(ToString::to_string).collect();
             }
@@ -104,9 +116,33 @@ impl Report {
         self.status.session = Some(session);
     }
 
+    /// Shows the session to who exports it (BMP), unless its routes come with path identifiers.
+    pub(super) fn sighted(&self, negotiated: &Negotiated) {
+        let Some(session) =
+            self.status.session.as_ref().filter(|_| negotiated.add_path == AddPath::default())
+        else {
+            return;
+        };
+        let [sent, received] = self.opens.clone();
+        self.outlet.sighted(
+            &self.peer,
+            Session {
+                number: self.status.counters.established,
+                since: SystemTime::now(),
+                local: session.local,
+                remote: session.remote,
+                asn: negotiated.remote_asn.get(),
+                router_id: session.remote_router_id,
+                sent,
+                received,
+            },
+        );
+    }
+
     /// A connection ended; a session with it if there was one.
     pub(super) fn ended(&mut self, reason: &EndReason, was_established: bool) {
         if was_established {
+            self.outlet.lost(&self.peer, reason);
             self.status.session = None;
             self.status.announced = BTreeMap::new();
             self.status.received = BTreeMap::new();
@@ -202,5 +238,15 @@ impl Report {
 
     pub(super) fn peer(&self) -> &str {
         &self.peer
+    }
+}
+
+/// The message, header and all.
+fn whole(open: &Open) -> Vec<u8> {
+    let mut out = Vec::new();
+    match open.encode(&mut out) {
+        Ok(()) => out,
+        // It came as a message, or has gone out as one.
+        Err(_) => Vec::new(),
     }
 }

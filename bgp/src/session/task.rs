@@ -310,6 +310,7 @@ impl Session {
             graceful_restart: negotiated.graceful_restart.is_some(),
             restarting: negotiated.graceful_restart.as_ref().is_some_and(|restart| restart.restarting),
         });
+        self.report.sighted(negotiated);
         self.set_routes();
     }
 

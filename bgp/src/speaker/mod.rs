@@ -53,6 +53,7 @@ use supervisor::{Control, Inputs, Supervisor};
 
 use crate::{
     RouteSet,
+    bmp::{BmpConfig, BmpStatus, Exporter, Sources},
     rib::{LocRib, Permits},
 };
 
@@ -104,6 +105,7 @@ pub struct Speaker {
     permits: watch::Sender<Permits>,
     outlet: Outlet,
     asker: Asker,
+    exporter: Exporter,
     /// Owns every task of the speaker; `None` once `shutdown` has taken it.
     supervisor: Option<JoinHandle<()>>,
 }
@@ -130,6 +132,11 @@ impl Speaker {
             permits: permits_receiver,
             questions: questions_receiver,
         };
+        let exporter = Exporter::spawn(Sources {
+            sightings: outlet.sightings(),
+            statuses: outlet.status(),
+            table: learned.clone(),
+        });
         let supervisor = Supervisor::new(config, inputs, table, outlet.clone());
         let supervisor = Some(tokio::spawn(supervisor.run()));
         (
@@ -141,6 +148,7 @@ impl Speaker {
                 permits,
                 outlet,
                 asker: Asker(questions),
+                exporter,
                 supervisor,
             },
             events,
@@ -194,6 +202,17 @@ impl Speaker {
         self.control.send_modify(|control| control.groups = groups);
     }
 
+    /// Tells this station of sessions and of the routes that are taken (BMP, RFC 7854), or none. Returns at once; a station
+    /// that does not read loses its connection and holds up nobody.
+    pub fn set_bmp(&self, station: Option<BmpConfig>) {
+        self.exporter.set(station);
+    }
+
+    /// How it goes with the station.
+    pub fn bmp(&self) -> watch::Receiver<BmpStatus> {
+        self.exporter.status()
+    }
+
     /// How many connections were closed before a word was said, by reason.
     pub fn refused(&self) -> watch::Receiver<Refused> {
         self.outlet.all_refused()
@@ -229,6 +248,7 @@ impl Speaker {
             {
                 tracing::warn!("not every BGP session could be shut down in time; closing what is left");
             }
+            self.exporter.stop().await;
         }
     }
 }

@@ -8,6 +8,10 @@ use std::sync::{
 use tokio::sync::{mpsc, watch};
 
 use super::{PeerStatus, Refusal, Refused, SpeakerEvent, Statuses};
+use crate::{
+    bmp::{Session, Sighting, Sightings},
+    fsm::EndReason,
+};
 
 /// The sending side of events and statuses. Never blocks.
 #[derive(Clone, Debug)]
@@ -16,6 +20,7 @@ pub(crate) struct Outlet {
     dropped: Arc<AtomicU64>,
     statuses: Arc<watch::Sender<Statuses>>,
     refused: Arc<watch::Sender<Refused>>,
+    sightings: Arc<watch::Sender<Sightings>>,
 }
 
 impl Outlet {
@@ -25,7 +30,8 @@ impl Outlet {
         let (statuses, _) = watch::channel(Statuses::new());
         let (refused, _) = watch::channel(Refusal::ALL.into_iter().map(|reason| (reason, 0)).collect());
         let (statuses, refused) = (Arc::new(statuses), Arc::new(refused));
-        (Self { events, dropped: Arc::default(), statuses, refused }, receiver)
+        let sightings = Arc::new(watch::channel(Sightings::new()).0);
+        (Self { events, dropped: Arc::default(), statuses, refused, sightings }, receiver)
     }
 
     /// Hands an event to the owner; drops and counts it when the owner does not keep up. An owner that has
@@ -60,8 +66,28 @@ impl Outlet {
         self.statuses.borrow().get(peer).cloned()
     }
 
+    /// A session came up.
+    pub(crate) fn sighted(&self, peer: &str, session: Session) {
+        let sighting = Sighting { session, ended: None };
+        self.sightings.send_modify(|sightings| drop(sightings.insert(peer.to_owned(), sighting)));
+    }
+
+    /// A session ended.
+    pub(crate) fn lost(&self, peer: &str, reason: &EndReason) {
+        self.sightings.send_if_modified(|sightings| {
+            let sighting = sightings.get_mut(peer).filter(|sighting| sighting.ended.is_none());
+            sighting.map(|sighting| sighting.ended = Some(reason.clone())).is_some()
+        });
+    }
+
+    /// What is seen of sessions.
+    pub(crate) fn sightings(&self) -> watch::Receiver<Sightings> {
+        self.sightings.subscribe()
+    }
+
     /// Forgets a peer that is no longer configured.
     pub(crate) fn remove(&self, peer: &str) {
+        self.sightings.send_if_modified(|sightings| sightings.remove(peer).is_some());
         self.statuses.send_modify(|statuses| {
             statuses.remove(peer);
         });

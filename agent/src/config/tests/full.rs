@@ -55,6 +55,11 @@ fn bgp_is_read_in_full() {
     assert_eq!((bgp.graceful_restart, bgp.attributes.med), (false, Some(0)));
     let communities = bgp.attributes.communities.expect("there are some");
     assert_eq!(communities.iter().map(ToString::to_string).collect::<Vec<_>>(), ["65535:0", "64600:7"]);
+    let bmp = bgp.bmp.as_ref().expect("there is a station");
+    assert_eq!(
+        (bmp.station.to_string(), bmp.statistics_interval.as_secs()),
+        ("10.64.0.9:11019".to_owned(), 30)
+    );
     let [one, two] = &bgp.peers[..] else { panic!("there are two peers") };
     assert_eq!(
         (one.name.as_str(), one.address.to_string(), one.asn),
