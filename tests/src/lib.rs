@@ -15,7 +15,7 @@
 //! ```
 //!
 //! Reading order: [`kernel`] and [`world`] (where it runs), [`netns`] and [`host`] (a namespace and its processes),
-//! [`network`] (who is joined to whom), [`nginx`], [`bird`], [`frr`], [`gobgp`], [`calico`], [`name_server`], [`lvsd`] (what runs on them), [`site`] (all of it at work), [`table`] (IPVS as the
+//! [`network`] (who is joined to whom), [`nginx`], [`bird`], [`frr`], [`calico`], [`name_server`], [`lvsd`] (what runs on them), [`site`] (all of it at work), [`table`] (IPVS as the
 //! kernel shows it), [`watch`] (how soon an effect follows its cause), [`traffic`] (the client), [`evidence`] (what a failure leaves behind), [`measure`]
 //! (what benchmarks share).
 
@@ -25,7 +25,6 @@ pub mod calico;
 pub mod configuration;
 pub mod evidence;
 pub mod frr;
-pub mod gobgp;
 pub mod host;
 pub mod kernel;
 pub mod lvsd;

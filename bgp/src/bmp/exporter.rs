@@ -122,11 +122,9 @@ impl Shell {
                 }
                 continue;
             };
-            let outcome = self.export(&config, &mut wanted).await;
-            self.status.send_modify(|status| status.is_connected = false);
-            match outcome {
+            match self.export(&config, &mut wanted).await {
                 Ok(End::Owner) => return,
-                Ok(End::Reconfigured) => {}
+                Ok(End::Reconfigured) => self.status.send_modify(|status| status.is_connected = false),
                 Err(error) => {
                     self.failed(config.station, &error);
                     // Both can be dropped at any time.
@@ -148,7 +146,7 @@ impl Shell {
                 tracing::warn!(%station, reason, "no connection to the BMP station");
             }
             status.last_error = Some(reason);
-            is_new
+            std::mem::take(&mut status.is_connected) || is_new
         });
     }
 
