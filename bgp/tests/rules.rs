@@ -1,6 +1,5 @@
 //! Rules that change while a session goes on.
 
-#[allow(dead_code, reason = "each test uses what it needs of it")]
 mod played;
 #[allow(dead_code, reason = "each test uses what it needs of it")]
 mod router;
