@@ -137,6 +137,7 @@ fn every_setting_is_documented() {
     let probes = [
         "[lvsd]\nx = 1\n",
         "[bgp]\nx = 1\n",
+        "[bgp]\n[bgp.bmp]\nx = 1\n",
         "[bgp]\n[[bgp.peer]]\nx = 1\n",
         "[bgp]\n[[bgp.group]]\nx = 1\n",
         "[service.a.canary]\nx = 1\n",
@@ -189,7 +190,8 @@ fn every_setting_is_documented() {
             _ => None,
         });
         for key in keys.expect("the known keys").iter().filter(|key| {
-            !["peer", "group", "segment", "node", "pool", "listen", "fib", "address_pool"].contains(key)
+            !["peer", "group", "bmp", "segment", "node", "pool", "listen", "fib", "address_pool"]
+                .contains(key)
         }) {
             known += 1;
             assert!(documented.contains(key), "{probe:?}: {key} has no row in docs/configuration.md");

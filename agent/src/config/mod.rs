@@ -52,8 +52,9 @@ pub use error::{ConfigError, Place, Problem};
 pub use fleet::Fleet;
 pub use load::load;
 pub use model::{
-    Admin, Backend, Bgp, Bmp, CheckPath, CheckTemplate, Config, ConnectionLimits, Daemon, Distance, Family, Front,
-    Group, HostAddresses, Network, Peer, Pool, PoolId, Probes, Query, Require, Segment, Service, Target,
+    Admin, Backend, Bgp, Bmp, CheckPath, CheckTemplate, Config, ConnectionLimits, Daemon, Distance, Family,
+    Front, Group, HostAddresses, Network, Peer, Pool, PoolId, Probes, Query, Require, Segment, Service,
+    Target,
 };
 pub use nodes::{BlockCheck, ClusterPlace, IpPool, Node, NodeListen, NodeMode, NodeRoutes, Nodes};
 pub use parse::{parse, parse_from, parse_with};

@@ -55,10 +55,11 @@ pub(crate) fn withdraw(family: Family, prefixes: &[Prefix]) -> Vec<Vec<u8>> {
 
 fn update(family: Family, route: &Received, attributes: &[u8], routes: &[u8]) -> Vec<u8> {
     let mut all = attributes.to_vec();
-    if family == Family::Ipv6 {
-        push(&mut all, OPTIONAL, 14, &reach(route, routes));
+    let in_body = family == Family::Ipv4 && route.next_hop.is_ipv4();
+    if !in_body {
+        push(&mut all, OPTIONAL, 14, &reach(family, route, routes));
     }
-    let own = if family == Family::Ipv4 { routes } else { &[] };
+    let own = if in_body { routes } else { &[] };
     let length = |octets: usize| u16::try_from(octets).unwrap_or(u16::MAX).to_be_bytes();
     let mut out = vec![0xff; 16];
     out.extend_from_slice(&length(FRAME + all.len() + own.len()));
@@ -69,8 +70,8 @@ fn update(family: Family, route: &Received, attributes: &[u8], routes: &[u8]) ->
     out
 }
 
-/// `MP_REACH_NLRI` of IPv6 (RFC 2545 §3).
-fn reach(route: &Received, routes: &[u8]) -> Vec<u8> {
+/// `MP_REACH_NLRI` (RFC 2545 §3), of IPv4 where the next hop is IPv6 (RFC 8950).
+fn reach(family: Family, route: &Received, routes: &[u8]) -> Vec<u8> {
     let mut hops = match route.next_hop {
         IpAddr::V6(hop) => hop.octets().to_vec(),
         IpAddr::V4(hop) => hop.octets().to_vec(),
@@ -80,7 +81,8 @@ fn reach(route: &Received, routes: &[u8]) -> Vec<u8> {
     {
         hops.extend_from_slice(&link_local.octets());
     }
-    let mut value = vec![0, 2, 1, u8::try_from(hops.len()).unwrap_or(0)];
+    let [high, low] = family.afi().to_be_bytes();
+    let mut value = vec![high, low, family.safi(), u8::try_from(hops.len()).unwrap_or(0)];
     value.extend_from_slice(&hops);
     value.push(0);
     value.extend_from_slice(routes);
@@ -109,6 +111,7 @@ fn attributes(route: &Received, family: Family) -> Vec<u8> {
     number(4, OPTIONAL, route.med);
     number(5, TRANSITIVE, route.local_pref);
     number(9, OPTIONAL, route.originator_id.map(Ipv4Addr::to_bits));
+    number(35, OPTIONAL | TRANSITIVE, route.only_to_customer);
     if route.atomic_aggregate {
         push(&mut out, TRANSITIVE, 6, &[]);
     }
