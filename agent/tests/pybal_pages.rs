@@ -98,6 +98,7 @@ impl Daemon {
             metrics,
             peers: None,
             refused: None,
+            bmp: None,
             bgp: None,
             checks: watcher,
             probes: None,
