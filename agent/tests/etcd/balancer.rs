@@ -135,6 +135,7 @@ impl Balancer {
             metrics,
             peers: None,
             refused: None,
+            bmp: None,
             bgp: None,
             checks: checks.watcher(),
             probes: None,
