@@ -125,6 +125,7 @@ pub(super) fn read(node: &Node<'_>) -> Option<Bgp> {
     };
     let known = peers.as_deref().unwrap_or_default();
     let groups = groups.map(|node| group::read(&node, listens, known)).unwrap_or_default();
+    let bmp = section.get("bmp").and_then(|node| bmp::read(&node));
     Some(Bgp {
         local_asn: local_asn?,
         router_id: router_id?,
@@ -137,7 +138,7 @@ pub(super) fn read(node: &Node<'_>) -> Option<Bgp> {
         listen: listen?,
         peers: peers?,
         groups,
-        bmp: section.get("bmp").and_then(|node| bmp::read(&node)),
+        bmp,
     })
 }
 
