@@ -1,8 +1,10 @@
-//! Tables by chance, always the same ones: what this crate writes, ipvsadm says; what ipvsadm writes, this crate reads.
+//! Tables by chance, others in each run: what this crate writes, ipvsadm says; what ipvsadm writes, this crate reads.
+//! `LAB_SEED=7` makes the same ones again.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::{NonZeroU16, NonZeroU32};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use ipvs::{
     Destination, DestinationKey, Entry, Family, Forward, Ipvs, Persistence, Protocol, Scheduler,
@@ -14,7 +16,10 @@ use super::{Checked, Failure, reach, same};
 
 const TABLES: u32 = 60;
 
-/// Numbers that look random (xorshift), the same in each run.
+/// What the random tables are made from.
+const SEED: &str = "LAB_SEED";
+
+/// Numbers that look random (xorshift), the same for the same seed, which is not 0.
 struct Chance(u64);
 
 impl Chance {
@@ -144,9 +149,26 @@ fn without_thresholds(table: &Table) -> Table {
     table.iter().map(|(key, entry)| (*key, plain(entry))).collect()
 }
 
+/// From the environment, or else from the clock.
+fn seed() -> Result<u64, Failure> {
+    let seed = match std::env::var(SEED) {
+        Ok(seed) => seed.parse().map_err(|error| format!("{SEED}={seed}: {error}"))?,
+        Err(_) => u64::from(SystemTime::now().duration_since(UNIX_EPOCH)?.subsec_nanos()),
+    };
+    Ok(seed)
+}
+
 /// From each table to the next by its diff, and each also from ipvsadm's hand.
 pub(super) async fn random_tables(ipvs: &Ipvs) -> Checked {
-    let mut chance = Chance(0x1b5_2026);
+    let seed = seed()?;
+    match random_tables_of(seed, ipvs).await {
+        Ok(said) => Ok(format!("{said}, {SEED}={seed}")),
+        Err(error) => Err(format!("{error}; to run it again: {SEED}={seed}").into()),
+    }
+}
+
+async fn random_tables_of(seed: u64, ipvs: &Ipvs) -> Checked {
+    let mut chance = Chance(seed.max(1));
     let (mut destinations, mut operations) = (0, 0);
     for number in 0..TABLES {
         let want = chance.table()?;
