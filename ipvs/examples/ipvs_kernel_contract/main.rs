@@ -6,6 +6,7 @@
 mod examples;
 mod faults;
 mod full_table;
+mod hashing;
 mod ipvsadm;
 mod order;
 mod random;
@@ -80,7 +81,13 @@ async fn run() -> Result<u32, Failure> {
     report("timeouts are set and read", settings::timeouts(&ipvs).await);
     report("sync daemons are started, changed and stopped", settings::daemons(&ipvs).await);
     report("the version is that of ipvsadm", settings::version(&ipvs).await);
-    report("balancers with different histories give clients the same destinations", balancers_agree());
+    for scheduler in [Scheduler::Mh, Scheduler::Sh] {
+        let agree =
+            format!("balancers with different histories give clients the same destinations by {scheduler}");
+        report(&agree, balancers_agree(&scheduler));
+    }
+    report("sh shares clients by divided weights", hashing::shares_of_sh());
+    report("without fallback a destination at weight 0 turns its clients away", hashing::fallback());
     report("a late destination makes mh differ until it is sorted", a_late_destination());
     report("a destination that begins at weight 0 can have its slots", a_destination_at_weight_0());
     report("lost answers are a resync, and the next request works", faults::overrun().await);

@@ -8,25 +8,25 @@ use std::time::Duration;
 
 use ipvs::diff::{keep_slots, reorder};
 use ipvs::{
-    Destination, DestinationKey, Entry, Ipvs, Op, Options, Scheduler, SchedulerFlags, Service, ServiceKey,
-    Table, Weight, diff,
+    Control, Destination, DestinationKey, Entry, Ipvs, Op, Options, Refusal, Scheduler, SchedulerFlags,
+    Service, ServiceKey, Snapshot, Table, Weight, diff,
 };
 use nix::sched::{CloneFlags, unshare};
 
 use super::{Checked, Failure};
 
 const VIP: &str = "192.0.2.10:53";
-const CLIENTS: u32 = 2000;
+pub(super) const CLIENTS: u32 = 2000;
 const DESTINATIONS: u32 = 20;
 
 /// What each client got.
-type Choices = BTreeMap<SocketAddr, SocketAddr>;
+pub(super) type Choices = BTreeMap<SocketAddr, SocketAddr>;
 
 /// A balancer in the network namespace of its thread.
-struct Balancer {
+pub(super) struct Balancer {
     ipvs: Ipvs,
     runtime: tokio::runtime::Runtime,
-    key: ServiceKey,
+    pub(super) key: ServiceKey,
 }
 
 impl Balancer {
@@ -43,34 +43,44 @@ impl Balancer {
         Ok(Self { ipvs: Ipvs::open(Options::default())?, runtime, key: format!("udp {VIP}").parse()? })
     }
 
-    fn apply(&self, ops: Vec<Op>) -> Result<(), Failure> {
+    pub(super) fn apply(&self, ops: Vec<Op>) -> Result<(), Failure> {
         for result in self.runtime.block_on(self.ipvs.apply(ops))? {
             result?;
         }
         Ok(())
     }
 
-    fn reach(&self, want: Entry) -> Result<(), Failure> {
-        let have = self.runtime.block_on(self.ipvs.dump())?.table;
+    pub(super) fn dump(&self) -> Result<Snapshot, Failure> {
+        Ok(self.runtime.block_on(self.ipvs.dump())?)
+    }
+
+    /// Gives why it was refused, if it was.
+    pub(super) fn control(&self, control: Control) -> Result<Option<Refusal>, Failure> {
+        let result = self.runtime.block_on(self.ipvs.control(vec![control]))?.pop().ok_or("no result")?;
+        Ok(result.err().map(|error| error.refusal))
+    }
+
+    pub(super) fn reach(&self, want: Entry) -> Result<(), Failure> {
+        let have = self.dump()?.table;
         self.apply(diff(&have, &Table::from_iter([(self.key, want)]), &BTreeSet::new()))
     }
 
     /// Brings the destinations into their order; gives the number of operations.
     fn sort(&self) -> Result<usize, Failure> {
-        let snapshot = self.runtime.block_on(self.ipvs.dump())?;
+        let snapshot = self.dump()?;
         let Some(order) = snapshot.unsorted.get(&self.key) else { return Ok(0) };
         let entry = snapshot.table.get(&self.key).ok_or("the service is gone")?;
         let ops = reorder(self.key, order, entry);
         let count = ops.len();
         self.apply(ops)?;
-        match self.runtime.block_on(self.ipvs.dump())?.unsorted.get(&self.key) {
+        match self.dump()?.unsorted.get(&self.key) {
             None => Ok(count),
             Some(order) => Err(format!("after sorting the order is {order:?}").into()),
         }
     }
 
     /// Lets clients send, from this port on.
-    fn choices(&self, port: u16) -> Result<Choices, Failure> {
+    pub(super) fn choices(&self, port: u16) -> Result<Choices, Failure> {
         for number in 0..CLIENTS {
             let client = (Ipv4Addr::from(0x0a09_0100 + number), port);
             // Whether it leaves for the destination is not asked: the kernel has chosen one before.
@@ -98,7 +108,9 @@ impl Balancer {
 }
 
 /// A balancer's story in a namespace of its own.
-fn told<T: Send>(story: impl FnOnce(&Balancer) -> Result<T, Failure> + Send) -> Result<T, Failure> {
+pub(super) fn told<T: Send>(
+    story: impl FnOnce(&Balancer) -> Result<T, Failure> + Send,
+) -> Result<T, Failure> {
     thread::scope(|scope| {
         let thread = scope.spawn(|| {
             Balancer::new().and_then(|balancer| story(&balancer)).map_err(|error| error.to_string())
@@ -107,9 +119,21 @@ fn told<T: Send>(story: impl FnOnce(&Balancer) -> Result<T, Failure> + Send) -> 
     })
 }
 
-fn pool(numbers: impl IntoIterator<Item = u32>, down: Option<u32>) -> Result<Entry, Failure> {
-    let flags = SchedulerFlags { fallback: true, port: true, ..SchedulerFlags::NONE };
-    let mut entry = Entry::new(Service::new(Scheduler::Mh, flags)?);
+pub(super) fn pool(numbers: impl IntoIterator<Item = u32>, down: Option<u32>) -> Result<Entry, Failure> {
+    pool_of(hashing(Scheduler::Mh, true)?, numbers, down)
+}
+
+/// By address and port of a client; with fallback it gets another destination where its own is at weight 0.
+pub(super) fn hashing(scheduler: Scheduler, fallback: bool) -> Result<Service, Failure> {
+    Ok(Service::new(scheduler, SchedulerFlags { fallback, port: true, ..SchedulerFlags::NONE })?)
+}
+
+pub(super) fn pool_of(
+    service: Service,
+    numbers: impl IntoIterator<Item = u32>,
+    down: Option<u32>,
+) -> Result<Entry, Failure> {
+    let mut entry = Entry::new(service);
     for number in numbers {
         let weight = if down == Some(number) { Weight::ZERO } else { Weight::new(1 + number % 3)? };
         entry.destinations.insert(destination(number), Destination::direct_routing(weight));
@@ -117,7 +141,7 @@ fn pool(numbers: impl IntoIterator<Item = u32>, down: Option<u32>) -> Result<Ent
     Ok(entry)
 }
 
-fn destination(number: u32) -> DestinationKey {
+pub(super) fn destination(number: u32) -> DestinationKey {
     DestinationKey { address: Ipv4Addr::from(0x0a00_0000 + number).into(), port: 53 }
 }
 
@@ -131,7 +155,7 @@ fn differ(one: &Choices, other: &Choices) -> Result<usize, Failure> {
     Ok(one.iter().filter(|(client, got)| other.get(client) != Some(got)).count())
 }
 
-fn equal(what: &str, one: &Choices, other: &Choices) -> Result<(), Failure> {
+pub(super) fn equal(what: &str, one: &Choices, other: &Choices) -> Result<(), Failure> {
     match differ(one, other)? {
         0 => Ok(()),
         number => Err(format!("{what}: {number} of {CLIENTS} clients get another destination").into()),
@@ -139,20 +163,24 @@ fn equal(what: &str, one: &Choices, other: &Choices) -> Result<(), Failure> {
 }
 
 /// Programmed at once, or in steps that add at the end, change weights and delete: the same.
-pub(super) fn balancers_agree() -> Checked {
-    let all = || pool(1..=DESTINATIONS, None);
+pub(super) fn balancers_agree(scheduler: &Scheduler) -> Checked {
+    let pool = |numbers: Vec<u32>, down| pool_of(hashing(scheduler.clone(), true)?, numbers, down);
+    let all = || pool((1..=DESTINATIONS).collect(), None);
     let at_once = told(|balancer| {
         balancer.reach(all()?)?;
         balancer.choices(4000)
     })?;
     let in_steps = told(|balancer| {
-        balancer.reach(pool(1..=7, None)?)?;
-        balancer.reach(pool((1..=DESTINATIONS).chain([100, 101]), Some(5))?)?;
+        balancer.reach(pool((1..=7).collect(), None)?)?;
+        balancer.reach(pool((1..=DESTINATIONS).chain([100, 101]).collect(), Some(5))?)?;
         balancer.reach(all()?)?;
         balancer.choices(4000)
     })?;
     equal("programmed at once and in steps", &at_once, &in_steps)?;
     let used: BTreeSet<_> = at_once.values().collect();
+    if used.len() != DESTINATIONS as usize {
+        return Err(format!("only {} of {DESTINATIONS} destinations have clients", used.len()).into());
+    }
     Ok(format!("{CLIENTS} clients, {} destinations", used.len()))
 }
 
