@@ -11,6 +11,7 @@ mod ipvsadm;
 mod order;
 mod random;
 mod settings;
+mod statistics;
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -81,6 +82,7 @@ async fn run() -> Result<u32, Failure> {
     report("timeouts are set and read", settings::timeouts(&ipvs).await);
     report("sync daemons are started, changed and stopped", settings::daemons(&ipvs).await);
     report("the version is that of ipvsadm", settings::version(&ipvs).await);
+    report("counters are those of ipvsadm, and are set to 0", statistics::counters());
     for scheduler in [Scheduler::Mh, Scheduler::Sh] {
         let agree =
             format!("balancers with different histories give clients the same destinations by {scheduler}");
