@@ -7,7 +7,7 @@ CARGO ?= cargo
 PACKAGES := bird2 ca-certificates curl etcd-client etcd-server exabgp frr gcc gobgpd ipvsadm iproute2 kmod knot libc6-dev libprotobuf-dev nftables nginx-light openssl procps protobuf-compiler systemd tcpdump user-mode-linux
 
 .DEFAULT_GOAL := help
-.PHONY: help deps kube build test demo lab bench bench-ipvs bench-health bench-bgp bench-fib lint clean
+.PHONY: help deps kube build test demo lab bench bench-ipvs bench-health bench-sources bench-bgp bench-fib lint clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,10 @@ bench-health: deps ## measure what checks cost and how soon a dead server is out
 	@tests/install-packages keepalived nftables
 	$(CARGO) build --quiet --release -p lvsd -p lab --bin lvsd --bin lvsctl --bin bench_health
 	@chrt --rr 1 "$${CARGO_TARGET_DIR:-target}"/release/bench_health
+
+bench-sources: deps ## measure what thousands of pools in etcd cost, and how soon a fleet follows (root); leaves target/bench/sources.*
+	$(CARGO) build --quiet --release -p lvsd -p lab --bin lvsd --bin lvsctl --bin bench_sources --example core_at_scale
+	@chrt --rr 1 taskset --cpu-list 0 "$${CARGO_TARGET_DIR:-target}"/release/bench_sources
 
 bench-bgp: deps ## measure BGP: messages beside other codecs, routes beside BIRD, FRR and GoBGP (root); leaves target/bench/bgp*
 	$(CARGO) bench --quiet -p lvsd-bgp --bench codec

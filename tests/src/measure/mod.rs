@@ -1,7 +1,10 @@
 //! What benchmarks share: requests as lvsctl makes them ([`control`]), what lvsd says of itself ([`exposition`]), who
-//! gets the processor ([`priority`]), and the report ([`figures`]).
+//! gets the processor ([`priority`]), the socket that everything is compared with ([`bare`]), the core without a guest
+//! ([`core`]), and the report ([`figures`]).
 
+pub mod bare;
 pub mod control;
+pub mod core;
 pub mod exposition;
 pub mod figures;
 pub mod priority;

@@ -15,8 +15,8 @@ use lab::site::LIMIT;
 use lab::table;
 use lab::wait::wait_until;
 
-use crate::bare::{Acknowledged, Bare};
 use crate::size::{Pool, Size, balancer, file};
+use lab::measure::bare::{Acknowledged, Bare};
 
 /// What is programmed.
 const SIZE: Size = Size { services: 1000, backends: 20 };

@@ -3,9 +3,8 @@
 //!
 //! Outside [`native`] lets the core alone decide, then the lab's kernel is booted; inside, [`cold`] fills empty tables and starts lvsd on a full one, [`operator`]
 //! takes a server out of a hundred services, and [`scale`] lets one server fail among up to ten thousand. [`size`] says
-//! what is balanced, [`bare`] is the socket that everything is compared with, [`plot`] draws the picture.
+//! what is balanced, [`plot`] draws the picture.
 
-mod bare;
 mod cold;
 mod native;
 mod operator;

@@ -3,16 +3,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
+use lab::measure::core::run;
 use lab::measure::figures::{Report, Required};
 use serde::{Deserialize, Serialize};
 
 use crate::scale::{RESIDENT, SIZES, STEP};
-
-/// What is run: `agent/examples/core_at_scale.rs`, which the Makefile builds.
-const PROGRAM: &str = "examples/core_at_scale";
 
 /// What it found, for all sizes.
 #[derive(Debug, Serialize, Deserialize)]
@@ -52,16 +49,6 @@ pub(crate) fn measure(bench: &Path) -> Result<()> {
     fs::create_dir_all(bench)?;
     fs::write(file(bench), serde_json::to_string_pretty(&native)? + "\n")?;
     Ok(())
-}
-
-fn run<T: for<'de> Deserialize<'de>>(what: &str, services: u32, backends: u32) -> Result<T> {
-    let program = std::env::current_exe()?.with_file_name(PROGRAM);
-    let output = Command::new(&program)
-        .args([what, &services.to_string(), &backends.to_string()])
-        .output()
-        .with_context(|| format!("run {}: make bench-ipvs builds it", program.display()))?;
-    ensure!(output.status.success(), "{what}: {}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).with_context(|| format!("what {} says", program.display()))
 }
 
 /// Puts what was measured outside into the report.

@@ -13,8 +13,8 @@ use lab::measure::figures::{Report, Required};
 use lab::measure::priority::{self, Rank};
 use lab::site::LIMIT;
 
-use crate::bare::Bare;
 use crate::size::{POOL_FILE, Pool, Size, WEIGHT, balancer, file};
+use lab::measure::bare::Bare;
 
 /// What there is.
 const SIZE: Size = Size { services: 100, backends: 10 };

@@ -14,8 +14,8 @@ use lab::measure::exposition::Exposition;
 use lab::measure::figures::{Report, Required};
 use lab::wait::wait_until;
 
-use crate::bare::Bare;
 use crate::size::{Pool, Size, WEIGHT, balancer};
+use lab::measure::bare::Bare;
 
 pub(crate) const SIZES: [Size; 3] = [
     Size { services: 100, backends: 10 },

@@ -13,7 +13,7 @@ use ipvs::{
 };
 use lab::host::Host;
 
-use crate::bare::Bare;
+use lab::measure::bare::Bare;
 
 /// The weight of every backend.
 pub(crate) const WEIGHT: u32 = 10;

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+use crate::host::Host;
 use anyhow::{Context, Result, ensure};
 use ipvs::wire::{Body, Messages, Request, destination, family_id, without_acknowledgement};
 use ipvs::{DestinationKey, Op, ServiceKey, Table, Weight, diff};
-use lab::host::Host;
 use nix::sys::socket::sockopt::RcvBufForce;
 use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, send, setsockopt,
@@ -19,22 +19,24 @@ const BATCH: usize = 128;
 
 /// Which messages of a batch are acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Acknowledged {
+pub enum Acknowledged {
+    /// Every one.
     Each,
-    /// As lvsd has it: the kernel tells failures anyway.
+    /// The last, as lvsd has it: the kernel tells failures anyway.
     Last,
 }
 
 /// The socket, in one host's network namespace.
 #[derive(Debug)]
-pub(crate) struct Bare {
+pub struct Bare {
     socket: OwnedFd,
     family: u16,
     buffer: Vec<u8>,
 }
 
 impl Bare {
-    pub(crate) fn open(host: &Host) -> Result<Self> {
+    /// One in the namespace of `host`.
+    pub fn open(host: &Host) -> Result<Self> {
         let socket = host.enter(|| -> Result<OwnedFd> {
             let protocol = SockProtocol::NetlinkGeneric;
             let socket = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol)?;
@@ -53,7 +55,7 @@ impl Bare {
     }
 
     /// Fills an empty table; the messages are made beforehand. Gives the time from the first send to the last answer.
-    pub(crate) fn fill(&mut self, table: &Table, acknowledged: Acknowledged) -> Result<Duration> {
+    pub fn fill(&mut self, table: &Table, acknowledged: Acknowledged) -> Result<Duration> {
         let ops = diff(&Table::new(), table, &BTreeSet::new());
         let batches =
             ops.chunks(BATCH).map(|ops| self.batch(ops, acknowledged)).collect::<Result<Vec<_>>>()?;
@@ -68,7 +70,7 @@ impl Bare {
     }
 
     /// Sets one destination's weight and gives the time that took.
-    pub(crate) fn set_weight(&mut self, table: &Table, key: ServiceKey, weight: u32) -> Result<Duration> {
+    pub fn set_weight(&mut self, table: &Table, key: ServiceKey, weight: u32) -> Result<Duration> {
         let (at, before) =
             table.get(&key).and_then(|entry| entry.destinations.first_key_value()).context("none")?;
         let mut destination = *before;
@@ -82,7 +84,7 @@ impl Bare {
     }
 
     /// The destinations of one service and their weights.
-    pub(crate) fn weights(&mut self, key: &ServiceKey) -> Result<Vec<(DestinationKey, u32)>> {
+    pub fn weights(&mut self, key: &ServiceKey) -> Result<Vec<(DestinationKey, u32)>> {
         let mut found = Vec::new();
         let family = key.family();
         self.ask(&Request::DumpDestinations(key), |attributes| {

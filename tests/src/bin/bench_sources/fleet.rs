@@ -1,0 +1,242 @@
+//! Four balancers that follow one etcd of thousands of pools: `lvsctl depool` on the first, the tables of the others.
+
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::net::Ipv4Addr;
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use ipvs::{Protocol, ServiceKey};
+use lab::host::{Host, Process};
+use lab::lvsd::Lvsd;
+use lab::measure::bare::Bare;
+use lab::measure::figures::{Report, Required};
+use lab::measure::priority::{self, Rank};
+use lab::wait::wait_until;
+use lab::world::World;
+
+/// Pools, each of a service of its own, and hosts in each.
+const POOLS: u32 = 5_000;
+const HOSTS: u32 = 10;
+
+/// The balancers: lvsctl runs on the first.
+const BALANCERS: usize = 4;
+
+/// Hosts that are taken out and put back.
+const TIMES: u32 = 100;
+
+/// Writes in one transaction of etcd.
+const TOGETHER: u32 = 500;
+
+/// Between two looks at a service; a look takes some 50 µs.
+const LOOK: Duration = Duration::from_micros(500);
+
+/// Nothing here takes so long, on the slowest day.
+const LIMIT: Duration = Duration::from_secs(300);
+
+/// Where etcd is.
+const ETCD: &str = "10.3.255.254";
+
+/// Milliseconds from the command to the tables of the others.
+#[derive(Debug, Default)]
+pub(crate) struct Samples {
+    /// To the first of them.
+    pub(crate) first: Vec<f64>,
+    /// To the last.
+    pub(crate) last: Vec<f64>,
+    /// To the end of lvsctl, which says who obeys.
+    pub(crate) answer: Vec<f64>,
+}
+
+/// Measures it.
+pub(crate) fn measure(world: &World, report: &mut Report) -> Result<Samples> {
+    let site = Site::build(world)?;
+    println!("{BALANCERS} balancers follow {POOLS} pools of {HOSTS} in etcd:");
+    let mut balancers = Vec::new();
+    for host in &site.balancers {
+        let begin = Instant::now();
+        let mut lvsd = Lvsd::start_with(host, &configuration(host))?;
+        lvsd.wait_ready(LIMIT)?;
+        let mut bare = Bare::open(host)?;
+        wait_until("the last pool is in the kernel", LIMIT, || {
+            bare.weights(&key(POOLS - 1)).is_ok_and(|found| found.len() == HOSTS as usize)
+        })?;
+        if balancers.is_empty() {
+            report.value(
+                "start -> full table",
+                begin.elapsed().as_secs_f64() * 1000.0,
+                "ms",
+                Required::Nothing,
+            );
+            let resident = lvsd.resident_kilobytes()? as f64 / 1000.0;
+            report.value("resident memory", resident, "MB", Required::Nothing);
+        }
+        balancers.push(lvsd);
+    }
+    let samples = commands(&balancers, &site.balancers[1..])?;
+    let mut latency = |what: &str, times: &[f64]| report.latency(what, times.to_vec(), Required::Nothing);
+    latency("lvsctl -> the kernel of the first other", &samples.first)?;
+    latency("lvsctl -> the kernels of all others", &samples.last)?;
+    latency("lvsctl, start to end, which waits until all obey", &samples.answer)?;
+    Ok(samples)
+}
+
+fn commands(balancers: &[Lvsd], others: &[Host]) -> Result<Samples> {
+    let watches = others.iter().map(Watch::start).collect::<Result<Vec<_>>>()?;
+    let mut samples = Samples::default();
+    for time in 0..TIMES {
+        // A prime stride: neighbours in time are no neighbours in memory.
+        let pool = time.wrapping_mul(2_741) % POOLS;
+        let host = backend(time % HOSTS);
+        for (verb, weight) in [("depool", 0), ("pool", 10)] {
+            watches.iter().try_for_each(|watch| watch.wanted.send((pool, host, weight)))?;
+            let begin = Instant::now();
+            let (host, service) = (host.to_string(), format!("s{pool:05}"));
+            balancers[0].ctl(&[verb, &host, "--service", &service, "--yes"])?;
+            let answered = begin.elapsed();
+            let seen = watches
+                .iter()
+                .map(|watch| watch.seen.recv_timeout(LIMIT).context("a table was not changed"))
+                .collect::<Result<Vec<_>>>()?;
+            let after = |at: Option<&Instant>| at.map(|at| (*at - begin).as_secs_f64() * 1000.0);
+            samples.first.extend(after(seen.iter().min()));
+            samples.last.extend(after(seen.iter().max()));
+            samples.answer.push(answered.as_secs_f64() * 1000.0);
+        }
+    }
+    Ok(samples)
+}
+
+/// Looks at one service until a host has a weight, on a thread of its own that gets the processor on time.
+#[derive(Debug)]
+struct Watch {
+    wanted: Sender<(u32, Ipv4Addr, u32)>,
+    seen: Receiver<Instant>,
+}
+
+impl Watch {
+    fn start(host: &Host) -> Result<Self> {
+        let mut bare = Bare::open(host)?;
+        let (wanted, wishes) = channel::<(u32, Ipv4Addr, u32)>();
+        let (tell, seen) = channel();
+        std::thread::Builder::new().name("watch".into()).spawn(move || -> Result<()> {
+            priority::put_first(nix::unistd::gettid().as_raw(), Rank::Watch)?;
+            for (pool, host, weight) in wishes {
+                let is_so = |(at, its): &(ipvs::DestinationKey, u32)| at.address == host && *its == weight;
+                while !bare.weights(&key(pool))?.iter().any(is_so) {
+                    std::thread::sleep(LOOK);
+                }
+                tell.send(Instant::now())?;
+            }
+            Ok(())
+        })?;
+        Ok(Self { wanted, seen })
+    }
+}
+
+/// One segment: etcd on one host, the balancers beside it.
+struct Site {
+    balancers: Vec<Host>,
+    /// Runs as long as this is there.
+    _etcd: Process,
+}
+
+impl Site {
+    fn build(world: &World) -> Result<Self> {
+        let store = Host::create("etcd", world.directory())?;
+        store.run(&[
+            "sh",
+            "-ec",
+            &format!(
+                "ip link set lo up; ip link add br0 type bridge; ip addr add {ETCD}/16 dev br0; \
+                 ip addr add 10.1.255.254/16 dev br0; ip link set br0 up"
+            ),
+        ])?;
+        let balancers = (1..=BALANCERS)
+            .map(|number| {
+                let host = Host::create(&format!("lb{number}"), world.directory())?;
+                host.run(&[
+                    "sh",
+                    "-ec",
+                    &format!(
+                        "ip link set lo up; ip link add eth0 type veth peer name lb{number} netns etcd; \
+                         ip addr add 10.3.255.{number}/16 dev eth0; ip addr add 10.1.255.{number}/16 dev eth0; \
+                         ip link set eth0 up; ip -n etcd link set lb{number} master br0 up"
+                    ),
+                ])?;
+                Ok(host)
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let etcd = start_etcd(&store)?;
+        fill(&store)?;
+        Ok(Self { balancers, _etcd: etcd })
+    }
+}
+
+fn start_etcd(host: &Host) -> Result<Process> {
+    let url = format!("http://{ETCD}:2379");
+    let mut command = Command::new("etcd");
+    command
+        .args(["--listen-client-urls", &url, "--advertise-client-urls", &url, "--max-txn-ops", "1000"])
+        .args(["--unsafe-no-fsync", "--logger", "zap", "--log-level", "warn", "--data-dir"])
+        .arg(host.files().join("data"));
+    let etcd = host.spawn("etcd", command)?;
+    wait_until("etcd serves", LIMIT, || {
+        host.output(&["etcdctl", "--endpoints", &url, "endpoint", "health"]).is_ok_and(|o| o.status.success())
+    })?;
+    Ok(etcd)
+}
+
+/// Writes every pool, as conftool would.
+fn fill(host: &Host) -> Result<()> {
+    let keys: Vec<(u32, u32)> =
+        (0..POOLS).flat_map(|pool| (0..HOSTS).map(move |host| (pool, host))).collect();
+    for together in keys.chunks(TOGETHER as usize) {
+        let mut text = String::from("\n");
+        for (pool, number) in together {
+            let key = format!("/conftool/v1/pools/bench/bench/s{pool:05}/{}", backend(*number));
+            let _ = writeln!(text, "put {key} {{\"weight\":10,\"pooled\":\"yes\"}}");
+        }
+        text += "\n\n";
+        let file = host.files().join("fill");
+        fs::write(&file, text)?;
+        let mut command = Command::new("etcdctl");
+        command.env("ETCDCTL_API", "3").args(["--endpoints", &format!("http://{ETCD}:2379"), "txn"]);
+        command.stdin(Stdio::from(File::open(&file)?)).stdout(Stdio::null());
+        let status = host.enter(|| command.status())?.context("etcdctl runs")?;
+        ensure!(status.success(), "etcd does not take the pools");
+    }
+    Ok(())
+}
+
+fn configuration(host: &Host) -> String {
+    let files = host.files();
+    let files = files.display();
+    let mut text = format!(
+        "[lvsd]\nstate_dir = \"{files}/state\"\ncontrol_socket = \"{files}/control.sock\"\nhttp = \"127.0.0.1:9090\"\n\
+         resync_interval = \"1h\"\nshutdown_delay = \"0s\"\n\n\
+         [source.conftool]\ntype = \"etcd\"\nendpoints = [\"http://{ETCD}:2379\"]\n\n[fleet]\nsource = \"conftool\"\n\
+         name = \"{}\"\n",
+        host.name()
+    );
+    for pool in 0..POOLS {
+        let vip = Ipv4Addr::from(u32::from(Ipv4Addr::new(198, 18, 0, 0)) + pool);
+        let _ = write!(
+            text,
+            "\n[service.s{pool:05}]\nvips = [\"{vip}\"]\nport = 80\nchecks = []\n\
+             pool = {{ source = \"conftool\", path = \"bench/bench/s{pool:05}\" }}\n"
+        );
+    }
+    text
+}
+
+fn backend(number: u32) -> Ipv4Addr {
+    Ipv4Addr::from(u32::from(Ipv4Addr::new(10, 1, 0, 1)) + number)
+}
+
+fn key(pool: u32) -> ServiceKey {
+    let address = Ipv4Addr::from(u32::from(Ipv4Addr::new(198, 18, 0, 0)) + pool).into();
+    ServiceKey::Address { protocol: Protocol::Tcp, address, port: 80 }
+}
