@@ -62,6 +62,8 @@ pub(in crate::core) struct World {
     pub(in crate::core) cluster: Option<WatchedCluster>,
     /// What the kernel is to have of nodes' routes; none before anything was said.
     pub(in crate::core) fib: Option<crate::fib::Routes>,
+    /// How often the kernel was to be read again.
+    pub(in crate::core) reads: usize,
     pub(in crate::core) has_exited: bool,
     /// Connections that the kernel's destinations have.
     pub(in crate::core) connections: Vec<ConnectionCount>,
@@ -100,6 +102,7 @@ impl World {
             permits: Default::default(),
             cluster: None,
             fib: None,
+            reads: 0,
             has_exited: false,
             connections: Vec::new(),
             is_deaf: false,
@@ -162,6 +165,7 @@ impl World {
             Action::KeepSnapshots(snapshots) => self.snapshots = snapshots,
             Action::SyncIpvs(wanted) => self.sync(&wanted),
             Action::ReadKernel => {
+                self.reads += 1;
                 let (table, connections) = (self.kernel.clone(), self.connections.clone());
                 self.pending.push(Event::KernelRead { table, connections });
             }

@@ -59,6 +59,8 @@ pub(super) struct Host {
     is_slow: bool,
     pending: VecDeque<Event>,
     dies_after: Option<usize>,
+    /// How far the wall clock was set back since this process began.
+    set_back: Duration,
     processes: u64,
     requests: u64,
     events: usize,
@@ -93,6 +95,7 @@ impl Host {
             is_slow: false,
             pending: VecDeque::new(),
             dies_after: None,
+            set_back: Duration::ZERO,
             processes: 0,
             requests: 0,
             events: 0,
@@ -200,6 +203,14 @@ impl Host {
                 self.is_slow = *is_slow;
                 self.drain()
             }
+            Incident::Leaps { millis } => {
+                self.now = self.now + Duration::from_millis(*millis);
+                self.event(Event::Tick)
+            }
+            Incident::SetBack { millis } => {
+                self.set_back += Duration::from_millis(*millis);
+                Ok(())
+            }
             Incident::Stop => self.stop(),
             Incident::Killed { loses_state, loses_snapshots, number } => {
                 if *loses_state {
@@ -223,6 +234,8 @@ impl Host {
     pub(super) fn start(&mut self) -> Outcome {
         self.state = State::new();
         self.processes += 1;
+        self.now =
+            Timestamp::from_micros(self.now.micros() - std::mem::take(&mut self.set_back).as_micros() as u64);
         (self.routes, self.has_exited, self.dies_after) = (None, false, None);
         self.former_checks.extend(std::mem::take(&mut self.checks).into_keys());
         (self.watched, self.resolved) = Default::default();

@@ -71,6 +71,16 @@ pub(super) enum Incident {
     Passes {
         millis: u64,
     },
+    /// Time passes and nobody is there to see it: a guest that was stopped, a process that did not get the processor. What was
+    /// due meanwhile is due at once.
+    Leaps {
+        millis: u64,
+    },
+    /// The wall clock is set back: the next process begins at an earlier time than the one before had. Not by much: what an
+    /// operator wants until a time is over by the clock.
+    SetBack {
+        millis: u64,
+    },
     Tick,
     /// The checks of an address, or only the first of them, report this.
     Checked {
@@ -248,7 +258,7 @@ pub(super) fn history(seed: u64) -> Vec<Incident> {
 }
 
 fn incident(random: &mut Random) -> Incident {
-    match random.below(44) {
+    match random.below(46) {
         0..=6 => Incident::Passes {
             millis: random.of(&[0, 1, 250, 1000, 1000, 3000, 5000, 10_000, 25_000, 61_000]),
         },
@@ -288,6 +298,8 @@ fn incident(random: &mut Random) -> Incident {
                 mode: random.of(&[None, Some(Mode::Ready), Some(Mode::Drain), Some(Mode::Maintenance)]),
             },
         },
+        43 => Incident::Leaps { millis: random.of(&[1000, 30_000, 3_600_000]) },
+        44 => Incident::SetBack { millis: random.of(&[1, 1000, 10_000]) },
         _ => Incident::Killed {
             loses_state: random.one_in(6),
             loses_snapshots: random.one_in(4),
