@@ -19,11 +19,17 @@ pub struct FoundService {
     pub service: Option<Result<Arc<Service>, String>>,
 }
 
+/// Services that one source has, by name; or why one cannot be served.
+type ByName = BTreeMap<String, Result<Arc<Service>, String>>;
+
+/// A service that is in conflict with another: its source, its name, and why.
+type Conflict = (Arc<str>, String, String);
+
 /// What the sources have.
 #[derive(Clone, Debug, Default)]
 pub struct Found {
     /// By source and name.
-    sources: BTreeMap<Arc<str>, BTreeMap<String, Result<Arc<Service>, String>>>,
+    sources: BTreeMap<Arc<str>, ByName>,
     /// What is in the way of a service that a source has, by source and name.
     conflicts: BTreeMap<(Arc<str>, String), String>,
 }
@@ -80,10 +86,7 @@ impl Found {
     }
 
     /// The configuration with the services of the sources. Gives those that are in conflict now and were not before.
-    pub(super) fn merge(
-        &mut self,
-        configured: &Arc<Config>,
-    ) -> (Arc<Config>, Vec<(Arc<str>, String, String)>) {
+    pub(super) fn merge(&mut self, configured: &Arc<Config>) -> (Arc<Config>, Vec<Conflict>) {
         let before = std::mem::take(&mut self.conflicts);
         if self.services().next().is_none() {
             return (Arc::clone(configured), Vec::new());

@@ -40,10 +40,10 @@ impl Web {
     /// What is wrong with a file.
     pub(super) fn connections(&mut self) -> Result<Connections, String> {
         let stamps = tls::stamps(&self.tls);
-        if let Some((of, client)) = &self.made {
-            if *of == stamps {
-                return Ok(client.clone());
-            }
+        if let Some((of, client)) = &self.made
+            && *of == stamps
+        {
+            return Ok(client.clone());
         }
         let https = HttpsConnectorBuilder::new()
             .with_tls_config(tls::settings(&self.tls)?)

@@ -10,7 +10,6 @@ mod made_up;
 mod mrt;
 mod numbers;
 mod reading;
-#[allow(dead_code, reason = "each test uses what it needs of it")]
 #[path = "../router/mod.rs"]
 mod router;
 mod wire;

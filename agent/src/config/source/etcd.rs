@@ -148,8 +148,7 @@ fn endpoints(node: &Node<'_>) -> Option<Vec<Endpoint>> {
         node.unexpected(ENDPOINTS);
         return None;
     }
-    let found: Vec<_> =
-        items.iter().filter_map(|item| item.parsed(ENDPOINT, |text| endpoint(text))).collect();
+    let found: Vec<_> = items.iter().filter_map(|item| item.parsed(ENDPOINT, endpoint)).collect();
     if found.len() < items.len() {
         return None;
     }
@@ -219,7 +218,7 @@ fn login(section: &Section<'_>) -> Option<Option<Login>> {
     let is_name = |text: &str| (1..=256).contains(&text.len()) && !text.contains([':', '\n', '\r', '\0']);
     let username = user.parsed(USER, |text| is_name(text).then(|| text.to_owned()));
     let password_file = password.credential(PASSWORD)?;
-    password.content_of(&password_file, |bytes| password_of(bytes))?;
+    password.content_of(&password_file, password_of)?;
     Some(Some(Login { username: username?, password_file }))
 }
 

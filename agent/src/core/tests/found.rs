@@ -19,8 +19,11 @@ fn service(name: &str, vip: &str, backend: &str) -> Arc<Service> {
     Arc::clone(&config.services[name])
 }
 
+/// A service by its name, why it is refused, or nothing when it is gone.
+type Said<'a> = (&'a str, Option<Result<Arc<Service>, &'a str>>);
+
 impl World {
-    fn found(&mut self, services: &[(&str, Option<Result<Arc<Service>, &str>>)], whole: bool) {
+    fn found(&mut self, services: &[Said<'_>], whole: bool) {
         let services = services.iter().map(|(name, service)| FoundService {
             name: (*name).to_owned(),
             service: service.clone().map(|service| service.map_err(str::to_owned)),

@@ -130,8 +130,7 @@ struct Over;
 
 impl Reader {
     async fn run<S: Store>(mut self, settings: EtcdSettings) {
-        let mut endpoints = settings.endpoints.iter().cycle();
-        while let Some(endpoint) = endpoints.next() {
+        for endpoint in settings.endpoints.iter().cycle() {
             if self.until_wanted().await.is_err() {
                 return;
             }
