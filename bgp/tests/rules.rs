@@ -1,7 +1,6 @@
 //! Rules that change while a session goes on.
 
 mod played;
-#[allow(dead_code, reason = "each test uses what it needs of it")]
 mod router;
 
 use std::net::{IpAddr, Ipv4Addr};
