@@ -150,8 +150,9 @@ impl Reader {
             if self.seen(Progress { errors, ..self.progress }).await.is_err() {
                 return;
             }
-            tracing::warn!(source = %self.name, %endpoint, why = trouble.why(), "etcd cannot be read here");
-            self.errors.push(format!("{endpoint}: {}", trouble.why()));
+            let why = hinted(trouble.why(), endpoint.is_secured && settings.tls.identity.is_none());
+            tracing::warn!(source = %self.name, %endpoint, why, "etcd cannot be read here");
+            self.errors.push(format!("{endpoint}: {why}"));
             if self.errors.len() >= settings.endpoints.len() && self.stale().await.is_err() {
                 return;
             }
@@ -257,6 +258,18 @@ impl Reader {
     }
 }
 
+/// Why, with what may be behind it: a server that misses our certificate may close the connection before its alert is read
+/// (TLS 1.3 has it after the handshake).
+fn hinted(why: &str, is_without_certificate: bool) -> String {
+    let is_closed = ["closed", "reset by peer", "roken pipe"].iter().any(|word| why.contains(word));
+    match is_without_certificate && is_closed && !why.contains("ertificate") {
+        true => {
+            format!("{why}; perhaps it asks for a client's certificate: set certificate_file and key_file")
+        }
+        false => why.to_owned(),
+    }
+}
+
 /// The pause after so many failures: doubled each time, up to a half shorter by chance, so that a fleet does not come
 /// back at once.
 fn pause(failures: u32) -> Duration {
@@ -268,6 +281,18 @@ fn pause(failures: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_connection_that_is_closed_without_a_certificate_of_ours_is_explained() {
+        let closed = "transport error: operation was canceled: connection closed";
+        assert!(hinted(closed, true).ends_with("set certificate_file and key_file"));
+        assert_eq!(hinted(closed, false), closed);
+        assert_eq!(hinted("connection refused", true), "connection refused");
+        assert_eq!(
+            hinted("received fatal alert: CertificateRequired; closed", true),
+            "received fatal alert: CertificateRequired; closed"
+        );
+    }
 
     #[test]
     fn pauses_grow_to_the_longest_and_differ() {
