@@ -17,8 +17,8 @@ use tokio::time::Instant;
 /// How often it is looked whether there is news: a depool is confirmed within so long.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// How often a whole report is made, at most.
-const REPORT: Duration = Duration::from_secs(1);
+/// How often a whole report is made, at most: the engine makes it, and goes over every service for that.
+const REPORT: Duration = Duration::from_secs(5);
 
 /// The pause after etcd could not be told.
 const PAUSE: Duration = Duration::from_secs(2);
