@@ -30,6 +30,8 @@ type Conflict = (Arc<str>, String, String);
 pub struct Found {
     /// By source and name.
     sources: BTreeMap<Arc<str>, ByName>,
+    /// Whole lists that miss too many services to be obeyed at once, and the numbers; changes since are in them.
+    held: BTreeMap<Arc<str>, (ByName, String)>,
     /// What is in the way of a service that a source has, by source and name.
     conflicts: BTreeMap<(Arc<str>, String), String>,
 }
@@ -43,23 +45,55 @@ impl Found {
         }
     }
 
-    /// Takes what a source says; `whole`: whatever it does not name is gone.
-    pub(super) fn said(&mut self, source: &Arc<str>, services: Vec<FoundService>, whole: bool) {
+    /// Takes what a source says; `whole`: whatever it does not name is gone. A whole list that misses more than half of what is
+    /// served is held back: then the numbers. One service may always go, and each that is said to be gone does.
+    pub(super) fn said(
+        &mut self,
+        source: &Arc<str>,
+        services: Vec<FoundService>,
+        whole: bool,
+    ) -> Option<&str> {
         let its = self.sources.entry(Arc::clone(source)).or_default();
-        if whole {
-            its.clear();
-        }
-        for FoundService { name, service } in services {
-            match service {
-                Some(service) => drop(its.insert(name, service)),
-                None => drop(its.remove(&name)),
+        if !whole {
+            if let Some((held, _)) = self.held.get_mut(source) {
+                services.iter().cloned().for_each(|service| take(held, service));
             }
+            services.into_iter().for_each(|service| take(its, service));
+            return None;
         }
+        let mut list = ByName::new();
+        services.into_iter().for_each(|service| take(&mut list, service));
+        let served = its.values().filter(|service| service.is_ok()).count();
+        let missing =
+            its.iter().filter(|(name, service)| service.is_ok() && !list.contains_key(*name)).count();
+        if missing <= (served / 2).max(1) {
+            self.held.remove(source);
+            *its = list;
+            return None;
+        }
+        let numbers = format!(
+            "held back: its list misses {missing} of {served} services that are served; `lvsctl confirm {source}` lets it through"
+        );
+        self.held.insert(Arc::clone(source), (list, numbers));
+        self.held(source)
+    }
+
+    /// Why a source's list is held back, if it is.
+    pub fn held(&self, source: &str) -> Option<&str> {
+        self.held.get(source).map(|(_, numbers)| numbers.as_str())
+    }
+
+    /// Lets a list that is held back through. False when none is.
+    pub(super) fn confirm(&mut self, source: &str) -> bool {
+        let Some((source, (list, _))) = self.held.remove_entry(source) else { return false };
+        self.sources.insert(source, list);
+        true
     }
 
     /// Forgets sources that are not there any more.
     pub(super) fn forget_others(&mut self, wanted: &BTreeMap<Arc<str>, SourceSettings>) {
         self.sources.retain(|source, _| wanted.contains_key(source));
+        self.held.retain(|source, _| wanted.contains_key(source));
     }
 
     /// The services that are to be served, by source.
@@ -118,6 +152,14 @@ impl Found {
         let new = self.conflicts.iter().filter(is_new);
         let new = new.map(|((source, name), why)| (Arc::clone(source), name.clone(), why.clone())).collect();
         (Arc::new(merged), new)
+    }
+}
+
+/// Takes one service into a list.
+fn take(list: &mut ByName, FoundService { name, service }: FoundService) {
+    match service {
+        Some(service) => drop(list.insert(name, service)),
+        None => drop(list.remove(&name)),
     }
 }
 

@@ -150,6 +150,10 @@ fn has(service: &ServiceState, host: &str) -> bool {
 /// Lets through what is held back of a service's source, for all services that share it.
 fn confirm(state: &mut State, name: &str, now: Timestamp) -> Answer {
     let Some(service) = state.services.get(name) else {
+        if state.found.confirm(name) {
+            let message = format!("the services that {name} says are obeyed now");
+            return Ok(Done { host: name.into(), message, ..Done::default() });
+        }
         let near = suggest(name, state.services.keys().map(String::as_str));
         let near = near.into_iter().map(Into::into).collect();
         return Err(Refusal::UnknownService { service: name.into(), near });

@@ -90,7 +90,15 @@ pub(super) fn services_said(
     if !state.configured.as_ref().is_some_and(|config| config.sources.contains_key(source)) {
         return;
     }
-    state.found.said(source, services, whole);
+    let before = state.found.held(source).map(ToOwned::to_owned);
+    let held = state.found.said(source, services, whole).map(ToOwned::to_owned);
+    if let Some(numbers) = held.filter(|numbers| before.as_ref() != Some(numbers)) {
+        complain(
+            state,
+            &format!("a large change of source {source} is held back; its services go on"),
+            &numbers,
+        );
+    }
     merge(state, dirty, now);
 }
 

@@ -268,6 +268,10 @@ fn operate(state: &mut State, request: &Request, dirty: &mut Dirty, now: Timesta
             dirty.relist.extend(done.services.iter().cloned());
             if matches!(request.command, Command::Confirm { .. }) {
                 dirty.listed.extend(done.services.iter().cloned());
+                // It was a source's whole list of services.
+                if done.services.is_empty() {
+                    sources::merge(state, dirty, now);
+                }
             }
             dirty.operators = true;
             dirty.vips.extend(vip_of(&request.command));

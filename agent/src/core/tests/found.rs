@@ -4,6 +4,7 @@ use super::world::World;
 use super::{ALL, WEB};
 use crate::config::{self, Service};
 use crate::core::Event;
+use crate::core::event::Command;
 use crate::core::found::FoundService;
 use std::sync::Arc;
 use std::time::Duration;
@@ -129,4 +130,38 @@ fn a_source_that_the_configuration_loses_takes_its_services_along() {
     world.pass(Duration::from_secs(3));
     assert_eq!(world.weight(SHOP, "10.64.0.21:80"), None);
     assert_eq!(world.snapshots.services().count(), 0);
+}
+
+#[test]
+fn a_list_that_misses_more_than_half_of_the_services_is_held_back_until_it_is_confirmed() {
+    let mut world = running();
+    let names = ["k8s.a", "k8s.b", "k8s.c"];
+    let vips = ["192.0.2.20", "192.0.2.21", "192.0.2.22"];
+    let found = |number: usize| Some(Ok(service(names[number], vips[number], "10.64.0.21")));
+    world.found(&[(names[0], found(0)), (names[1], found(1)), (names[2], found(2))], true);
+    world.writes.clear();
+    world.found(&[(names[0], found(0))], true);
+    assert!(vips.iter().all(|vip| world.is_announced(vip)), "two of three do not go at once");
+    assert_eq!(world.writes, []);
+    let error = world.status().sources[0].error.clone().unwrap();
+    assert_eq!(
+        error,
+        "held back: its list misses 2 of 3 services that are served; `lvsctl confirm k8s` lets it through"
+    );
+    world.operate(Command::Confirm { service: "k8s".into() }).unwrap();
+    assert!(world.is_announced(vips[0]) && !world.is_announced(vips[1]) && !world.is_announced(vips[2]));
+    assert_eq!(world.status().sources[0].error, None);
+}
+
+#[test]
+fn a_list_that_calms_down_is_obeyed_and_one_service_at_a_time_may_always_go() {
+    let mut world = running();
+    let found = |name: &str, vip: &str| Some(Ok(service(name, vip, "10.64.0.21")));
+    world.found(&[("k8s.a", found("k8s.a", "192.0.2.20")), ("k8s.b", found("k8s.b", "192.0.2.21"))], true);
+    world.found(&[], true);
+    assert!(world.is_announced("192.0.2.20") && world.is_announced("192.0.2.21"));
+    world.found(&[("k8s.a", found("k8s.a", "192.0.2.20"))], true);
+    assert!(world.is_announced("192.0.2.20") && !world.is_announced("192.0.2.21"));
+    world.found(&[("k8s.a", None)], false);
+    assert!(!world.is_announced("192.0.2.20"));
 }

@@ -16,7 +16,7 @@ pub struct SourceView {
     pub state: String,
     /// Since when; none while it is silent.
     pub since: Option<Timestamp>,
-    /// Why it cannot be read, while it is away.
+    /// Why it cannot be read, while it is away; or why its list of services is held back.
     pub error: Option<String>,
     /// How often it could not be read, since start.
     pub outages: u64,
@@ -60,7 +60,9 @@ pub fn sources(state: &State) -> Vec<SourceView> {
             }
             .into(),
             since: known.map(|known| known.since),
-            error: known.and_then(|known| known.error.clone()),
+            error: known
+                .and_then(|known| known.error.clone())
+                .or_else(|| state.found.held(name).map(Into::into)),
             outages: known.map_or(0, |known| known.outages),
             progress: known.and_then(|known| known.progress),
             pools: state.pool_users.keys().filter(is_its).count(),
