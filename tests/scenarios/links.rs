@@ -21,6 +21,9 @@ const SLOW: &str = "interval = \"10s\"\ntimeout = \"1s\"\nfall = 3\nrise = 1";
 /// With it, half of that and the time until the neighbour table knows.
 const SOONER: Duration = Duration::from_secs(18);
 
+/// What lvsd logs of a backend that leaves its pool.
+const DOWN: &str = "down (was pooled)";
+
 /// `web` with rs3 in the second segment.
 fn with_far_server(asn: u32) -> Configuration {
     let mut web = Service::new("web", &FIRST);
@@ -132,11 +135,14 @@ pub(crate) fn an_unplugged_server_is_found_sooner_than_its_checks_would_come(wor
     println!("unplugged and out after {took:?}");
     ensure!(took < SOONER, "the unplugged server kept its weight for {took:?}");
     for host in &site.lab.balancers {
-        let log = fs::read_to_string(host.log("lvsd"))?;
-        let place =
-            |what: &str| log.lines().position(|line| line.contains("10.64.0.11") && line.contains(what));
-        let (asked, down) = (place("its checks look again at once"), place("down (was pooled)"));
-        ensure!(asked.is_some() && asked < down, "asked in line {asked:?}, down in line {down:?} of:\n{log}");
+        let place = |what: &str| {
+            let log = fs::read_to_string(host.log("lvsd")).unwrap_or_default();
+            log.lines().position(|line| line.contains("10.64.0.11") && line.contains(what))
+        };
+        // The kernel is told first, and the log after it.
+        wait_until(&format!("{} logs the server's end", host.name()), LIMIT, || place(DOWN).is_some())?;
+        let (asked, down) = (place("its checks look again at once"), place(DOWN));
+        ensure!(asked.is_some() && asked < down, "asked in line {asked:?}, down in line {down:?} of its log");
     }
     traffic.stop().map(drop)
 }
