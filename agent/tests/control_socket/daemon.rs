@@ -1,0 +1,192 @@
+//! An lvsd without a kernel below it, and lvsctl.
+
+use lvsd::api::{Context, control, http};
+use lvsd::config;
+use lvsd::core::numbers::numbers;
+use lvsd::core::path::{Neighbour, PathSeen};
+use lvsd::core::{Action, Event, State, Timestamp, change, fleet, nodes, plan, step, view};
+use lvsd::engine::{Inbox, Input, Query};
+use lvsd::exec::checks;
+use lvsd::metrics::Metrics;
+use lvsd::reload::Reloader;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::sync::Arc;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+
+const CONFIGURATION: &str = r#"
+[service.web]
+vips = ["192.0.2.10"]
+port = 80
+backends = [
+  { host = "rs1", addresses = ["10.64.0.11"] },
+  { host = "rs2", addresses = ["10.64.0.12"] },
+]
+checks = []
+"#;
+
+/// Every backend is on the balancer's link.
+fn direct(address: std::net::IpAddr) -> PathSeen {
+    PathSeen {
+        address,
+        path: lvsd::core::path::Path::Direct { interface: "eth0".into() },
+        neighbour: Neighbour::Unknown,
+    }
+}
+
+/// An engine without executors but for checks and the ways to backends: events change the state, answers go back, nothing
+/// else happens.
+async fn turn(mut inbox: mpsc::Receiver<Input>, checks: checks::Handle) {
+    let mut state = State::new();
+    let now = || Timestamp::from(std::time::SystemTime::now());
+    let table = ipvs::Table::new();
+    step(&mut state, Event::KernelRead { table, connections: Vec::new() }, now());
+    let (present, failures) = (std::collections::BTreeSet::new(), Vec::new());
+    step(&mut state, Event::AddressesSynced { present, failures }, now());
+    while let Some(input) = inbox.recv().await {
+        match input {
+            Input::Event(event) => {
+                for action in step(&mut state, event, now()) {
+                    match action {
+                        Action::SetChecks(wanted) => checks.set(wanted),
+                        Action::WatchPaths(addresses) => {
+                            let seen = Event::PathsSeen(addresses.into_iter().map(direct).collect());
+                            step(&mut state, seen, now());
+                        }
+                        _ => {}
+                    }
+                }
+            }
+            Input::Operate { who, command, reply } => {
+                let request = lvsd::core::event::Request { id: 1, who, command };
+                let actions = step(&mut state, Event::Operator(request), now());
+                let answer = actions.into_iter().find_map(|action| match action {
+                    Action::Reply { answer, .. } => Some(answer),
+                    _ => None,
+                });
+                drop(reply.send(answer.expect("every request is answered")));
+            }
+            Input::Query(Query::Status { service, reply }) => {
+                drop(reply.send(view::status(&state, service.as_deref())));
+            }
+            Input::Query(Query::Numbers { reply }) => drop(reply.send(numbers(&state))),
+            Input::Query(Query::Pools { which, reply }) => {
+                drop(reply.send(lvsd::core::pybal::pools(&state, &which)));
+            }
+            Input::Query(Query::Why { host, reply }) => drop(reply.send(view::why(&state, &host))),
+            Input::Query(Query::Preview { selector, reply }) => {
+                drop(reply.send(change::preview(&state, &selector)));
+            }
+            Input::Query(Query::Report { reply }) => drop(reply.send(fleet::report(&state))),
+            Input::Query(Query::Seen { reply }) => drop(reply.send(fleet::seen(&state))),
+            Input::Query(Query::Plan { config, reply }) => {
+                drop(reply.send(plan::plan(&state, config, now())));
+            }
+            Input::Query(Query::Simulate { down, reply }) => {
+                drop(reply.send(plan::simulate(&state, &down, now())));
+            }
+            Input::Query(Query::Nodes { reply }) => drop(reply.send(nodes::view::nodes(&state))),
+            Input::Query(Query::Routes { prefix, reply }) => {
+                drop(reply.send(nodes::view::routes(&state, prefix)));
+            }
+            Input::Query(Query::Kernel { reply, .. }) => drop(reply.send(Err("no kernel here".into()))),
+            Input::Query(Query::Ready { reply }) => drop(reply.send(state.is_ready())),
+        }
+    }
+}
+
+pub(crate) struct Daemon {
+    pub(crate) directory: tempfile::TempDir,
+    http: String,
+}
+
+impl Daemon {
+    pub(crate) async fn start() -> Self {
+        Self::start_with(CONFIGURATION).await
+    }
+
+    pub(crate) async fn start_with(configuration: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        // A user without rights may not be able to enter the directory of the build. Another process copies: a
+        // descriptor of ours that is open for writing would be inherited by what other tests start meanwhile, and a
+        // program that somebody can write to cannot be run.
+        let mut copy = Command::new("cp");
+        copy.arg(env!("CARGO_BIN_EXE_lvsctl")).arg(directory.path().join("lvsctl"));
+        assert!(copy.status().unwrap().success());
+        let file = directory.path().join("lvsd.toml");
+        let socket = directory.path().join("control.sock");
+        let text = format!("[lvsd]\ncontrol_socket = {:?}\n{configuration}", socket.display().to_string());
+        std::fs::write(&file, &text).unwrap();
+        let config = Arc::new(config::load(&file).unwrap());
+        let (inbox, receiver) = Inbox::new();
+        let checks = checks::Handle::spawn(1, inbox.clone(), None);
+        let watcher = checks.watcher();
+        tokio::spawn(turn(receiver, checks));
+        inbox.event(Event::Configured(Arc::clone(&config))).await;
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let reloader = Reloader::new(file, Arc::clone(&config), inbox.clone(), Arc::clone(&metrics));
+        let reloader = Arc::new(reloader);
+        let context = Context {
+            inbox,
+            reloader,
+            metrics,
+            peers: None,
+            refused: None,
+            bmp: None,
+            bgp: None,
+            checks: watcher,
+            probes: None,
+            fleet: None,
+        };
+        let listener = control::listen(&config.daemon).await.unwrap();
+        let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = tcp.local_addr().unwrap().to_string();
+        tokio::spawn(http::serve(tcp, context.clone()));
+        tokio::spawn(control::serve(listener, context));
+        Self { directory, http: address }
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.directory.path().join("control.sock")
+    }
+
+    pub(crate) async fn lvsctl(&self, arguments: &[&str]) -> Output {
+        self.lvsctl_as(None, arguments).await
+    }
+
+    pub(crate) async fn lvsctl_as(&self, uid: Option<u32>, arguments: &[&str]) -> Output {
+        let mut command = Command::new(self.directory.path().join("lvsctl"));
+        command.arg("--socket").arg(self.socket()).args(arguments);
+        if let Some(uid) = uid {
+            command.uid(uid).gid(uid);
+        }
+        tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> String {
+        let mut stream = TcpStream::connect(&self.http).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: lvsd\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+}
+
+pub(crate) fn out(output: &Output) -> String {
+    assert!(output.status.success(), "{}", err(output));
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+pub(crate) fn err(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+pub(crate) fn json(output: &Output) -> serde_json::Value {
+    serde_json::from_str(&out(output)).unwrap()
+}
