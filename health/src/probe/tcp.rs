@@ -8,7 +8,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use socket2::Type;
 use tokio::net::{TcpSocket, TcpStream};
-use tokio::time::sleep_until;
+use tokio::time::timeout_at;
 
 use super::way::{Way, wanting};
 use super::{connection_failure, words};
@@ -27,32 +27,36 @@ pub(super) async fn probe(way: &Way<'_>) -> Result<Found, Failure> {
 /// packets lost would then be a fiftieth of all probes.
 pub(super) async fn connect(way: &Way<'_>) -> Result<TcpStream, Failure> {
     let mut first = pin!(attempt(way));
-    // Neither branch loses anything: the first attempt is kept.
-    tokio::select! {
-        biased;
-        outcome = &mut first => return outcome,
-        () = sleep_until(way.limit.half()) => {}
+    // The attempt is kept, and has no timer of its own: nearly all end here.
+    if let Ok(outcome) = timeout_at(way.limit.half(), &mut first).await {
+        return outcome;
     }
-    let second = attempt(way);
-    // Cancel-safe: whichever attempt is dropped is no longer wanted.
-    tokio::select! {
-        biased;
-        outcome = &mut first => return outcome,
-        outcome = second => if !outcome.as_ref().is_err_and(Failure::is_inconclusive) { return outcome },
-    }
-    first.await
+    let second = async {
+        // Cancel-safe: whichever attempt is dropped is no longer wanted.
+        tokio::select! {
+            biased;
+            outcome = &mut first => return outcome,
+            outcome = attempt(way) => {
+                if !outcome.as_ref().is_err_and(Failure::is_inconclusive) { return outcome }
+            },
+        }
+        first.await
+    };
+    way.limit.within(Stage::Connecting, second).await?
 }
 
-/// One attempt at that.
+/// The least port that a kernel draws by itself, unless `net.ipv4.ip_unprivileged_port_start` was lowered.
+const LEAST_DRAWN: u16 = 1024;
+
+/// One attempt at that, without end.
 async fn attempt(way: &Way<'_>) -> Result<TcpStream, Failure> {
     let socket = way.socket(Type::STREAM, None).await?;
     socket.set_linger(Some(Duration::ZERO)).map_err(|error| wanting(&error))?;
     let socket = TcpSocket::from_std_stream(StdTcpStream::from(socket));
-    let stream = way
-        .limit
-        .within(Stage::Connecting, socket.connect(way.target))
-        .await?
-        .map_err(|error| connect_failure(&error, way.target))?;
+    let stream = socket.connect(way.target).await.map_err(|error| connect_failure(&error, way.target))?;
+    if way.target.port() < LEAST_DRAWN {
+        return Ok(stream);
+    }
     // A connection to a port of this host at which nothing listens can meet itself, when that port is drawn as
     // its own (simultaneous open, RFC 9293, section 3.5).
     match stream.local_addr() {
