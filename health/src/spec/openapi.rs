@@ -15,7 +15,7 @@ use super::{HttpVersion, SpecError, Tls};
 pub struct OpenApiParts {
     /// Where the description is, after `base`. `/?spec` by default.
     pub path: String,
-    /// What precedes the paths of the description; empty by default. What the description says of that is not looked at.
+    /// What precedes the paths of the description. Empty by default; then it is what the description says of that.
     pub base: String,
     /// The Host header. By default the target's address.
     pub host: Option<String>,

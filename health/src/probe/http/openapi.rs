@@ -6,6 +6,7 @@
 
 mod examples;
 mod expected;
+mod model;
 mod template;
 
 use hyper::body::Bytes;
@@ -34,10 +35,11 @@ pub(in crate::probe) async fn probe(way: &Way<'_>, description: &OpenApi) -> Res
     let (text, found) = fetch(way, &manner, &format!("{}{}", parts.base, parts.path)).await?;
     let (mut tried, mut failed, mut first) = (0, 0, Vec::new());
     // Large and from the server: it keeps no other probe waiting. Dropped, it ends by itself within moments.
-    let read = tokio::task::spawn_blocking(move || examples(&text)).await;
+    let base = parts.base.clone();
+    let read = tokio::task::spawn_blocking(move || examples(&text, &base)).await;
     for example in read.map_err(|error| Failure::Local { error: error.to_string() })?? {
         tried += 1;
-        let Err(failure) = attempt(way, &manner, &parts.base, &example).await else { continue };
+        let Err(failure) = attempt(way, &manner, &example).await else { continue };
         if failure.is_inconclusive() {
             return Err(failure);
         }
@@ -68,12 +70,11 @@ async fn fetch(way: &Way<'_>, manner: &Manner<'_>, path: &str) -> Result<(Vec<u8
 }
 
 /// Sends an example's request and holds the answer against what it says.
-async fn attempt(way: &Way<'_>, manner: &Manner<'_>, base: &str, example: &Example) -> Result<(), Failure> {
+async fn attempt(way: &Way<'_>, manner: &Manner<'_>, example: &Example) -> Result<(), Failure> {
     let told = example.host();
     let sent_to = Manner { host: told.or(manner.host), ..*manner };
-    let path = format!("{base}{}", example.path);
     let message = sent_to
-        .message(way.target, (example.method, &path), example.headers(), example.body.clone())
+        .message(way.target, (example.method, &example.path), example.headers(), example.body.clone())
         .map_err(|error| examples::unusable(&example.endpoint, &error))?;
     // The connection is the service's own, whatever host the example is for.
     let mut session = Session::open(way, manner).await?;

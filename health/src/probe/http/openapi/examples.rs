@@ -58,17 +58,33 @@ pub(super) fn unusable(endpoint: &str, error: &dyn fmt::Display) -> Failure {
     HttpFailure::Description { error: format!("{endpoint}: {error}") }.into()
 }
 
-/// The examples of a description. GET without examples (`x-amples`) has one: no parameters but the default ones
-/// (`x-default-params`), status 200. POST without examples has none, other methods are not tried, nor is what says
-/// `"x-monitor": false`.
-pub(super) fn examples(description: &[u8]) -> Result<Vec<Example>, Failure> {
+/// What a description says of all examples.
+struct Defaults<'a> {
+    /// What precedes all paths.
+    base: &'a str,
+    /// Parameters of paths, unless an example gives its own.
+    params: &'a Map<String, Value>,
+    /// Fields of queries, likewise.
+    query: &'a Map<String, Value>,
+}
+
+/// The examples of a description. GET without examples (`x-amples`) has one: no parameters and no query but the default ones
+/// (`x-default-params`, `x-default-query`), status 200. POST without examples has none, other methods are not tried, nor
+/// is what says `"x-monitor": false`. Their paths are preceded by `base` unless that is empty; then by what the description
+/// says.
+pub(super) fn examples(description: &[u8], base: &str) -> Result<Vec<Example>, Failure> {
     let description: Value = serde_json::from_slice(description)
         .map_err(|error| HttpFailure::NotJson { what: "description".to_owned(), error: error.to_string() })?;
     let Some(paths) = description.get("paths").and_then(Value::as_object) else {
         return Err(HttpFailure::Description { error: "it has no paths".to_owned() }.into());
     };
     let nothing = Map::new();
-    let defaults = description.get("x-default-params").and_then(Value::as_object).unwrap_or(&nothing);
+    let defaults = |name| description.get(name).and_then(Value::as_object).unwrap_or(&nothing);
+    let defaults = Defaults {
+        base: if base.is_empty() { described_base(&description) } else { base },
+        params: defaults("x-default-params"),
+        query: defaults("x-default-query"),
+    };
     let (mut examples, mut regexes) = (Vec::new(), Regexes::new());
     for (template, operations) in paths.iter().filter(|(template, _)| template.starts_with('/')) {
         for (method, name) in [("GET", "get"), ("POST", "post")] {
@@ -82,11 +98,25 @@ pub(super) fn examples(description: &[u8]) -> Result<Vec<Example>, Failure> {
                 if examples.len() == MAX_EXAMPLES {
                     return Ok(examples);
                 }
-                examples.push(example(method, template, listed, defaults, &mut regexes)?);
+                examples.push(example(method, template, listed, &defaults, &mut regexes)?);
             }
         }
     }
     Ok(examples)
+}
+
+/// The path of the first of the description's `servers` (OpenAPI), whatever host it names, or its `basePath` (Swagger).
+fn described_base(description: &Value) -> &str {
+    let server =
+        description.get("servers").and_then(|servers| servers.get(0)).filter(|server| !server.is_null());
+    let base = match server {
+        Some(server) => server.get("url"),
+        None => description.get("basePath"),
+    };
+    let base = base.and_then(Value::as_str).unwrap_or_default();
+    let path =
+        base.split_once("://").map_or(base, |(_, rest)| rest.find('/').map_or("", |path| &rest[path..]));
+    path.trim_end_matches('/')
 }
 
 /// Whether `x-monitor` says no, as Python understands it.
@@ -106,19 +136,21 @@ fn example(
     method: &'static str,
     template: &str,
     listed: &Value,
-    defaults: &Map<String, Value>,
+    defaults: &Defaults<'_>,
     regexes: &mut Regexes,
 ) -> Result<Example, Failure> {
     let endpoint = format!("{method} {template}");
     let nothing = Map::new();
     let request = listed.get("request").and_then(Value::as_object).unwrap_or(&nothing);
     let object = |name| request.get(name).and_then(Value::as_object).unwrap_or(&nothing);
-    let mut path = realize(template, object("params"), defaults);
+    let mut path = format!("{}{}", defaults.base, realize(template, object("params"), defaults.params));
     let mut headers: Vec<_> =
         object("headers").iter().map(|(name, value)| (name.clone(), text(value))).collect();
     let mut body = Bytes::new();
     if method == "GET" {
-        let query = pairs(object("query"));
+        let mut query = defaults.query.clone();
+        query.extend(object("query").clone());
+        let query = pairs(&query);
         if !query.is_empty() {
             path.push(if path.contains('?') { '&' } else { '?' });
             path.push_str(&query);
@@ -132,15 +164,16 @@ fn example(
 }
 
 /// The body in the form that the headers announce: JSON; or, as octets, a text as it is and JSON for everything else; or a
-/// form, which is announced if nothing is.
+/// form, which is announced if nothing is and it has fields.
 fn encoded(body: &Value, headers: &mut Vec<(String, String)>) -> Bytes {
     const FORM: &str = "application/x-www-form-urlencoded";
     let given = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
-    let content_type = given.map(|(_, value)| value.to_ascii_lowercase());
+    let media_type = |value: &str| value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let content_type = given.map(|(_, value)| media_type(value));
     let octets = match (content_type.as_deref(), body) {
         (Some("application/json"), body) => body.to_string(),
         (_, Value::Object(fields)) if content_type.as_deref() != Some("application/octet-stream") => {
-            if content_type.is_none() {
+            if content_type.is_none() && !fields.is_empty() {
                 headers.push(("content-type".to_owned(), FORM.to_owned()));
             }
             pairs(fields)
@@ -157,7 +190,7 @@ mod tests {
     use serde_json::json;
 
     fn of(description: &Value) -> Vec<Example> {
-        examples(description.to_string().as_bytes()).expect("examples")
+        examples(description.to_string().as_bytes(), "").expect("examples")
     }
 
     #[test]
@@ -194,10 +227,42 @@ mod tests {
     }
 
     #[test]
+    fn what_precedes_the_paths_is_told_by_the_configuration_or_by_the_description() {
+        let (v2, v3) =
+            (json!({"basePath": "/v2/"}), |url: &str| json!({"servers": [{"url": url}, {"url": "/no"}]}));
+        for (description, configured, path) in [
+            (v2.clone(), "", "/v2/a"),
+            (v2, "/mine", "/mine/a"),
+            (v3("/v3"), "", "/v3/a"),
+            (v3("https://api.example.org/v3/"), "", "/v3/a"),
+            (v3("https://api.example.org"), "", "/a"),
+            (v3("/"), "", "/a"),
+            (json!({"servers": [], "basePath": "/v2"}), "", "/v2/a"),
+            (json!({}), "", "/a"),
+        ] {
+            let mut description = description;
+            description["paths"] = json!({"/a": {"get": {}}});
+            let examples = examples(description.to_string().as_bytes(), configured).expect("examples");
+            assert_eq!(examples[0].path, path, "{description}");
+            assert_eq!(examples[0].endpoint, "GET /a");
+        }
+    }
+
+    #[test]
+    fn default_fields_of_queries_give_way_to_an_examples_own() {
+        let get = |query| json!({"get": {"x-amples": [{"request": {"query": query}}]}});
+        let paths = json!({"/a": get(json!({"b": 2, "c": 3})), "/b": {"get": {}}, "/c": {"post": {"x-amples": [{}]}}});
+        let examples = of(&json!({"x-default-query": {"a": 1, "b": 1}, "paths": paths}));
+        let told: Vec<_> = examples.iter().map(|example| example.path.as_str()).collect();
+        assert_eq!(told, ["/a?a=1&b=2&c=3", "/b?a=1&b=1", "/c"]);
+    }
+
+    #[test]
     fn a_body_is_encoded_as_it_is_announced() {
         for (content_type, body, octets) in [
             (Some("application/json"), json!({"water": true}), r#"{"water":true}"#),
             (Some("application/json"), json!("text"), r#""text""#),
+            (Some("Application/JSON; charset=utf-8"), json!({"a": 1}), r#"{"a":1}"#),
             (Some("application/octet-stream"), json!({"a": [1]}), r#"{"a":[1]}"#),
             (Some("application/octet-stream"), json!("raw"), "raw"),
             (None, json!({"a": "b c"}), "a=b+c"),
@@ -211,7 +276,7 @@ mod tests {
 
     #[test]
     fn a_description_that_is_none_is_told_and_a_huge_one_is_tried_in_part() {
-        let told = |text: &str| examples(text.as_bytes()).expect_err("none").to_string();
+        let told = |text: &str| examples(text.as_bytes(), "").expect_err("none").to_string();
         assert!(told("<html>").starts_with("description is not the JSON expected: "));
         assert_eq!(told("{}"), "description cannot be used: it has no paths");
         assert!(told(&"[".repeat(100_000)).contains("recursion limit"));
@@ -223,7 +288,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_is_a_description_or_none(text: Vec<u8>) {
-            drop(examples(&text));
+            drop(examples(&text, ""));
         }
 
         #[test]
@@ -236,7 +301,7 @@ mod tests {
                 "response": {"status": value, "headers": part, "body": part},
             });
             let description = json!({"paths": {format!("/{template}"): {method: {"x-amples": [listed]}}}});
-            drop(examples(description.to_string().as_bytes()));
+            drop(examples(description.to_string().as_bytes(), ""));
         }
     }
 }
