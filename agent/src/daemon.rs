@@ -12,7 +12,6 @@ use crate::notify;
 use crate::record::recorder::Recorder;
 use crate::reload::Reloader;
 use crate::sources::{cluster, names, pools};
-use ::ipvs::Ipvs;
 use anyhow::Context as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -51,7 +50,7 @@ pub async fn run(path: &Path, mut config: Config, arguments: Arguments<'_>) -> a
     let learns = config.nodes.as_ref().map(|_| &inbox);
     let speaks = config.bgp.as_ref().filter(|_| !mode.is_dry());
     let routes = speaks.map(|bgp| routes::Handle::spawn(bgp, is_restart, learns)).transpose()?;
-    let kernel = Ipvs::open(::ipvs::Options::default())?;
+    let kernel = ipvs::Kernel::open(mode)?;
     let executors = Executors {
         ipvs: ipvs::Handle::spawn(kernel, inbox.clone(), Arc::clone(&metrics), mode),
         addresses: addresses::Handle::spawn(config.daemon.device.clone(), inbox.clone(), mode)?,

@@ -4,6 +4,7 @@
 //! costs its own operations and no reading. After any error it counts as unknown and is read again.
 
 mod beside;
+mod kernel;
 
 use super::{Backoff, Mode};
 use crate::core::Event;
@@ -12,7 +13,8 @@ use crate::core::event::ConnectionCount;
 use crate::engine::Inbox;
 use crate::metrics::Metrics;
 use beside::{Beside, Settled};
-use ipvs::{Connections, DaemonRole, Ipvs, Op, ServiceKey, Snapshot, Table, Weight, diff, settled};
+use ipvs::{Connections, DaemonRole, Op, ServiceKey, Snapshot, Table, Weight, diff, settled};
+pub use kernel::Kernel;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -33,7 +35,7 @@ pub struct Handle {
 
 impl Handle {
     /// Starts the executor. It reads the kernel's table at once and reports it.
-    pub fn spawn(ipvs: Ipvs, inbox: Inbox, metrics: Arc<Metrics>, mode: Mode) -> Self {
+    pub fn spawn(ipvs: Kernel, inbox: Inbox, metrics: Arc<Metrics>, mode: Mode) -> Self {
         let (wanted, wanted_rx) = watch::channel(None);
         let read = Arc::new(Notify::new());
         let done = Arc::new(AtomicU64::new(0));
@@ -162,7 +164,7 @@ struct Wanted {
 
 struct Executor {
     done: Arc<AtomicU64>,
-    ipvs: Ipvs,
+    ipvs: Kernel,
     inbox: Inbox,
     metrics: Arc<Metrics>,
     mode: Mode,

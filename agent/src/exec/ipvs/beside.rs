@@ -1,7 +1,8 @@
 //! What is set beside the table: read, compared, brought to what is wanted.
 
+use super::kernel::Kernel;
 use crate::core::settings::{WantedSettings, running};
-use ipvs::{DaemonRole, Error, Ipvs, Settings};
+use ipvs::{DaemonRole, Error, Settings};
 use std::collections::BTreeSet;
 
 /// The kernel's settings, as far as they are known.
@@ -24,7 +25,11 @@ impl Beside {
     }
 
     /// What would have to be done, in words. Reads.
-    pub(super) async fn compare(&mut self, ipvs: &Ipvs, want: &WantedSettings) -> Result<Vec<String>, Error> {
+    pub(super) async fn compare(
+        &mut self,
+        ipvs: &Kernel,
+        want: &WantedSettings,
+    ) -> Result<Vec<String>, Error> {
         if want.is_nothing() {
             return Ok(Vec::new());
         }
@@ -37,7 +42,7 @@ impl Beside {
     /// Reads if asked to or if nothing is known, then does what differs.
     pub(super) async fn settle(
         &mut self,
-        ipvs: &Ipvs,
+        ipvs: &Kernel,
         want: &WantedSettings,
         must_read: bool,
     ) -> Result<Settled, Error> {
