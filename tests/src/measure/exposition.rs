@@ -15,17 +15,26 @@ pub struct Exposition(BTreeMap<String, f64>);
 impl Exposition {
     /// Reads the page.
     pub fn of(lvsd: &Lvsd) -> Result<Self> {
-        let text = lvsd.http("/metrics")?;
+        Ok(Self::read(&lvsd.http("/metrics")?))
+    }
+
+    /// Reads its text.
+    pub fn read(text: &str) -> Self {
         let series = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| {
             let (name, value) = line.rsplit_once(' ')?;
             Some((name.to_owned(), value.parse().ok()?))
         });
-        Ok(Self(series.collect()))
+        Self(series.collect())
     }
 
     /// The value of a series, named as the page does.
     pub fn value(&self, series: &str) -> Result<f64> {
         self.0.get(series).copied().with_context(|| format!("no {series} on /metrics"))
+    }
+
+    /// The sum of the series whose names begin so.
+    pub fn sum(&self, beginning: &str) -> f64 {
+        self.0.iter().filter(|(name, _)| name.starts_with(beginning)).map(|(_, value)| value).sum()
     }
 
     /// How long programming the kernel took between an earlier reading and this one.

@@ -193,10 +193,10 @@ fn watch(host: &Host, processes: &[u32]) -> Result<Cost> {
 }
 
 /// Of USER_HZ (proc_pid_stat(5)).
-const TICKS: f64 = 100.0;
+pub(crate) const TICKS: f64 = 100.0;
 
 /// Processor time of these processes so far, in ticks.
-fn processor(processes: &[u32]) -> Result<f64> {
+pub(crate) fn processor(processes: &[u32]) -> Result<f64> {
     let of = |process: &u32| -> Result<f64> {
         let text = fs::read_to_string(format!("/proc/{process}/stat"))?;
         let (_, rest) = text.rsplit_once(')').context("stat")?;
@@ -208,7 +208,7 @@ fn processor(processes: &[u32]) -> Result<f64> {
 }
 
 /// Resident memory of a process, bytes.
-fn resident(process: u32) -> Result<f64> {
+pub(crate) fn resident(process: u32) -> Result<f64> {
     let text = fs::read_to_string(format!("/proc/{process}/statm"))?;
     let pages: f64 = text.split_whitespace().nth(1).context("statm")?.parse()?;
     Ok(pages * 4096.0)

@@ -1,12 +1,13 @@
 //! The benchmark of health checks: what they cost, and how soon a server that dies is out of IPVS, beside keepalived.
 //! `make bench-health` builds it in release and runs it.
 //!
-//! [`native`] has the library's runner ([`checker`]) check nginx on the machine's own kernel. Then it boots the lab's
-//! kernel; inside, [`load`] gives lvsd and keepalived the same checks, and [`deaths`] lets servers die and return by
+//! [`native`] has the library's runner ([`checker`]) check nginx on the machine's own kernel, [`daemon`] lvsd itself. Then it
+//! boots the lab's kernel; inside, [`load`] gives lvsd and keepalived the same checks, and [`deaths`] lets servers die and return by
 //! chance, while both, each on a balancer of its own, check them. [`ground`] is the network, [`server`] what runs on a
 //! server, [`observer`] looks at the kernel's tables, [`picture`] draws the distributions and the loads.
 
 mod checker;
+mod daemon;
 mod deaths;
 mod ground;
 mod load;
@@ -15,6 +16,7 @@ mod observer;
 mod picture;
 mod server;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -43,7 +45,7 @@ const ALL_LOADS: &str = "health-loads.svg";
 const PARTS: &str = "LAB_PARTS";
 
 /// What is measured by itself, each with a directory of its own.
-const ALL_PARTS: [&str; 3] = ["native", "load", "deaths"];
+const ALL_PARTS: [&str; 4] = [native::ROLE, daemon::ROLE, "load", "deaths"];
 
 /// The deaths take some half an hour; a busy machine may take its time.
 const LIMIT: Duration = Duration::from_secs(5400);
@@ -54,7 +56,7 @@ fn main() -> ExitCode {
         match role.as_str() {
             server::ROLE => return server::run(argument.as_ref()),
             checker::ROLE => return checker::run(argument),
-            native::ROLE => return native::run(argument.as_ref()),
+            native::ROLE | daemon::ROLE => return native::run(role, argument.as_ref()),
             _ => {}
         }
     }
@@ -74,25 +76,27 @@ fn outside() -> Result<()> {
     let bench = target()?.join("bench");
     let directory = |part: &str| bench.join(format!("health-{part}"));
     for part in parts()? {
-        if part == "native" {
+        if [native::ROLE, daemon::ROLE].contains(&part) {
             let own = directory(part);
             fs::create_dir_all(&own).with_context(|| format!("create {}", own.display()))?;
-            native::outside(&own)?;
+            native::outside(part, &own)?;
         } else {
             in_the_lab(part, directory(part))?;
         }
     }
     let mut all = Map::new();
-    let mut loads = Vec::new();
+    let mut loads = BTreeMap::new();
     for part in ALL_PARTS.iter().filter(|part| directory(part).join(FIGURES).exists()) {
         all.insert((*part).to_owned(), read::<Value>(&directory(part).join(FIGURES))?);
         let file = directory(part).join(LOADS);
-        loads.push(if file.exists() { read::<Vec<Load>>(&file)? } else { Vec::new() });
+        if file.exists() {
+            loads.insert(*part, read::<Vec<Load>>(&file)?);
+        }
     }
     let figures = bench.join(ALL_FIGURES);
     fs::write(&figures, serde_json::to_string_pretty(&all)? + "\n")?;
     println!("report: {}", figures.display());
-    if let [native, lab, ..] = &loads[..] {
+    if let (Some(native), Some(lab)) = (loads.get(native::ROLE), loads.get("load")) {
         picture::loads(&bench.join(ALL_LOADS), native, lab)?;
         println!("report: {}", bench.join(ALL_LOADS).display());
     }

@@ -11,6 +11,7 @@ use lab::measure::figures::{Report, Required};
 use lab::wait::wait_until;
 
 use crate::checker::{self, Cost, Task};
+use crate::daemon;
 use crate::picture::Load;
 use crate::server::PORT;
 use crate::{FIGURES, LOADS};
@@ -31,7 +32,7 @@ const LOSS_SECONDS: u64 = 600;
 const VARIABLE: &str = "LAB_LOSS_SECONDS";
 
 /// Every packet is lost with this chance, of 100.
-const LOSS: &str = "add table inet loss; \
+pub(crate) const LOSS: &str = "add table inet loss; \
     add chain inet loss input { type filter hook input priority 0; }; \
     add rule inet loss input numgen random mod 100 0 drop";
 
@@ -39,23 +40,23 @@ const LOSS: &str = "add table inet loss; \
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// Requirements: how late probes start, milliseconds; cores; memory, MB; verdicts that were wrong.
-const LAG: Required = Required::AtMost(50.0);
-const CORES: Required = Required::AtMost(1.0);
-const MEMORY: Required = Required::AtMost(100.0);
-const NONE: Required = Required::AtMost(0.0);
+pub(crate) const LAG: Required = Required::AtMost(50.0);
+pub(crate) const CORES: Required = Required::AtMost(1.0);
+pub(crate) const MEMORY: Required = Required::AtMost(100.0);
+pub(crate) const NONE: Required = Required::AtMost(0.0);
 
 /// Runs this program in a network namespace of its own.
-pub(crate) fn outside(directory: &Path) -> Result<()> {
+pub(crate) fn outside(role: &str, directory: &Path) -> Result<()> {
     let mut command = Command::new("unshare");
-    command.arg("--net").arg("--").arg(std::env::current_exe()?).arg(ROLE).arg(directory);
+    command.arg("--net").arg("--").arg(std::env::current_exe()?).arg(role).arg(directory);
     let status = command.status().context("run unshare (util-linux)")?;
     ensure!(status.success(), "the checks on the machine's own kernel: {status}");
     Ok(())
 }
 
 /// Is that program.
-pub(crate) fn run(directory: &Path) -> ExitCode {
-    match measure(directory) {
+pub(crate) fn run(role: &str, directory: &Path) -> ExitCode {
+    match if role == ROLE { measure(directory) } else { daemon::measure(directory) } {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("bench-health: {error:#}");
@@ -137,17 +138,17 @@ fn check(task: Task) -> Result<Cost> {
     Ok(serde_json::from_slice(&output.stdout)?)
 }
 
-fn run_to_end(program: &str, arguments: &[&str]) -> Result<()> {
+pub(crate) fn run_to_end(program: &str, arguments: &[&str]) -> Result<()> {
     let status = Command::new(program).args(arguments).status().with_context(|| format!("run {program}"))?;
     ensure!(status.success(), "{program} {}: {status}", arguments.join(" "));
     Ok(())
 }
 
 /// nginx on every address of this host, on the processor that the checker does not have.
-struct Nginx(Child);
+pub(crate) struct Nginx(Child);
 
 impl Nginx {
-    fn start(directory: &Path) -> Result<Self> {
+    pub(crate) fn start(directory: &Path) -> Result<Self> {
         let files: PathBuf = directory.join("nginx");
         fs::create_dir_all(&files)?;
         let configuration = files.join("nginx.conf");
