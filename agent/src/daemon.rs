@@ -7,6 +7,7 @@ use crate::engine::{Engine, Executors, Inbox};
 use crate::exec::{
     Mode, addresses, checks, fib, fleet, ipvs, networks, paths, probes, routes, saver, snapshots, state_file,
 };
+use crate::logging::Log;
 use crate::metrics::Metrics;
 use crate::notify;
 use crate::record::recorder::Recorder;
@@ -20,12 +21,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
 /// How lvsd is to run, beside its configuration.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Arguments<'a> {
     /// Where every event is recorded.
     pub recording: Option<&'a Path>,
     /// Whether nothing is written, whatever the configuration says.
     pub is_dry: bool,
+    /// The process's log.
+    pub log: Log,
 }
 
 /// Runs lvsd with a configuration that was read from `path`. Returns when it has been told to stop and has drained.
@@ -33,7 +36,7 @@ pub struct Arguments<'a> {
 /// # Errors
 /// When something that it cannot do without is not to be had: the state file, IPVS, its sockets.
 pub async fn run(path: &Path, mut config: Config, arguments: Arguments<'_>) -> anyhow::Result<()> {
-    let Arguments { recording, is_dry } = arguments;
+    let Arguments { recording, is_dry, log } = arguments;
     config.daemon.dry_run |= is_dry;
     let mode = if config.daemon.dry_run { Mode::DryRun } else { Mode::Live };
     let config = Arc::new(config);
@@ -85,6 +88,7 @@ pub async fn run(path: &Path, mut config: Config, arguments: Arguments<'_>) -> a
         checks: executors.checks.watcher(),
         probes: executors.checks.probes(),
         fleet: None,
+        log,
     };
     // In a dry run it is none of those that serve.
     let fleet = if mode.is_dry() { None } else { fleet(&config, &inbox).map(Arc::new) };

@@ -18,10 +18,12 @@
 //! - [`import`] (pure): a configuration of PyBal's as one of lvsd's;
 //! - [`doctor`]: what `lvsctl doctor` looks at on the host, and what it says;
 //! - [`record`]: every event in a file, and the same actions from it again;
+//! - [`logging`], [`chronicle`]: the log, and its latest lines;
 //! - [`privileges`]: what of its capabilities commands get: nothing;
 //! - [`daemon`]: how it is put together, and its life from start to drain.
 
 pub mod api;
+pub mod chronicle;
 pub mod config;
 pub mod core;
 pub mod ctl;
@@ -30,6 +32,7 @@ pub mod doctor;
 pub mod engine;
 pub mod exec;
 pub mod fib;
+pub mod host;
 pub mod import;
 pub mod logging;
 pub mod metrics;

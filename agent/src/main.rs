@@ -97,7 +97,7 @@ fn probes(action: Probes, path: &std::path::Path) -> anyhow::Result<()> {
         Probes::Up => namespace::up(&settings),
         Probes::Down => namespace::down(&settings),
         Probes::Serve => {
-            logging::init()?;
+            drop(logging::init()?);
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(serve::serve(settings))
         }
@@ -124,7 +124,7 @@ fn run(path: &std::path::Path, recording: Option<&std::path::Path>, is_dry: bool
     // Before there is another thread, which would have capabilities of its own.
     privileges::keep_from_children().context("give up what commands would inherit")?;
     let config = daemon::load(path)?;
-    logging::init()?;
+    let log = logging::init()?;
     // Two threads: one can decide while the other probes. With one processor they would only hand it to and fro.
     let threads = std::thread::available_parallelism().map_or(1, |processors| processors.get().min(2));
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -132,7 +132,7 @@ fn run(path: &std::path::Path, recording: Option<&std::path::Path>, is_dry: bool
         .max_blocking_threads(names::CONCURRENT + FILES)
         .enable_all()
         .build()?;
-    let result = runtime.block_on(daemon::run(path, config, daemon::Arguments { recording, is_dry }));
+    let result = runtime.block_on(daemon::run(path, config, daemon::Arguments { recording, is_dry, log }));
     // A look-up that hangs in the system's resolver must not hold the exit.
     runtime.shutdown_background();
     result

@@ -102,6 +102,7 @@ impl Daemon {
             bgp: None,
             checks: watcher,
             probes: None,
+            log: lvsd::logging::Log::default(),
             fleet: None,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -95,6 +95,8 @@ fn logs_are_json(host: &Host) -> Result<()> {
             serde_json::from_str(line).with_context(|| format!("a line that is no JSON: {line}"))?;
         let has = |field: &str| line[field].is_string();
         ensure!(["timestamp", "level", "message"].into_iter().all(has), "a field is missing: {line}");
+        let is_decision = line["target"] == "lvsd::engine::teller";
+        ensure!(!is_decision || (has("reason") && line["event"].is_u64()), "no reason or no event: {line}");
     }
     ensure!(log.lines().count() > 3, "hardly a line in the log: {log}");
     Ok(())

@@ -4,6 +4,7 @@
 
 mod announcements;
 mod fleet;
+mod log;
 
 use super::Context;
 use super::messages::{
@@ -145,6 +146,7 @@ pub async fn serve(listener: UnixListener, context: Context) -> std::io::Result<
         .route("/v1/reload", post(reload))
         .merge(announcements::routes())
         .merge(fleet::routes())
+        .merge(log::routes())
         .with_state(context);
     axum::serve(listener, router.into_make_service_with_connect_info::<Peer>()).await
 }

@@ -13,11 +13,12 @@ use tokio::net::TcpListener;
 /// Answers on the listener until it fails or the future is dropped.
 pub async fn serve(listener: TcpListener, context: Context) -> std::io::Result<()> {
     let router = Router::new()
-        .route("/", get(|| async { "lvsd\n/metrics  for Prometheus\n/healthz  200 while the daemon turns\n/readyz   200 once routes have been set\n/pools    pools and servers in PyBal's words\n/alerts   what is wrong with them\n" }))
         .route("/metrics", get(metrics))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .merge(super::pybal::routes())
+        .merge(super::page::routes())
+        .merge(super::live::routes())
         .with_state(context);
     axum::serve(listener, router).await
 }

@@ -118,6 +118,15 @@ pub struct DrainRequest {
     pub lasts: Option<u64>,
 }
 
+/// `GET` and `POST /v1/log`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Levels {
+    /// What is written, as `LVSD_LOG` has it; asked for without, as lvsd was started.
+    #[serde(default)]
+    pub levels: Option<String>,
+}
+
 /// `POST /v1/simulate`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -3,7 +3,9 @@
 pub mod bgp;
 pub mod control;
 pub mod http;
+mod live;
 pub mod messages;
+mod page;
 mod pybal;
 
 use crate::core::action::Refusal;
@@ -14,6 +16,7 @@ use crate::core::view::{BfdView, PeerView, ProbesView, Status, Why};
 use crate::engine::{Gone, Inbox};
 use crate::exec::checks::Watcher;
 use crate::exec::fleet;
+use crate::logging::Log;
 use crate::metrics::{Metrics, Page, Pybal, Sources};
 use crate::reload::Reloader;
 use ::bgp::speaker::{Refused, Statuses};
@@ -43,6 +46,8 @@ pub struct Context {
     pub fleet: Option<Arc<fleet::Handle>>,
     /// The probe namespace, where one is configured.
     pub probes: Option<watch::Receiver<ProbesView>>,
+    /// The process's log.
+    pub log: Log,
 }
 
 impl Context {

@@ -13,11 +13,13 @@ use lvsd::ctl::arguments::{Arguments, Calico, Command, Drain, Output};
 use lvsd::ctl::bgp::{self, Bgp, Direction};
 use lvsd::ctl::change::{self, Changed, TakeOut};
 use lvsd::ctl::client::{Client, ClientError};
+use lvsd::ctl::events;
 use lvsd::ctl::import::{self, ImportPybal};
 use lvsd::ctl::render;
 use lvsd::doctor;
 use lvsd::exec::fleet::Member;
 use lvsd::exec::ipvs::Comparison;
+use lvsd::host;
 use lvsd::reload::Reloaded;
 use serde::Serialize;
 use std::io::{IsTerminal, Write};
@@ -126,6 +128,11 @@ async fn run(arguments: &Arguments) -> Result<Printed, ClientError> {
             let why: Why = client.why(host).await?;
             show(output, &why, |why| render::why(why, paint))
         }
+        Command::Events(wanted) => {
+            wanted.print(&client, output, paint).await?;
+            Ok(Printed { text: String::new(), code: 0 })
+        }
+        Command::LogLevel(wanted) => show(output, &wanted.run(&client).await?, events::levels),
         Command::Nodes => {
             let nodes = client.nodes().await?;
             show(output, &nodes, |nodes| render::nodes(nodes, paint))
@@ -136,7 +143,7 @@ async fn run(arguments: &Arguments) -> Result<Printed, ClientError> {
         }
         Command::Calico(Calico::PrintBgppeer { name, selector, api }) => {
             let nodes = client.nodes().await?;
-            let name = name.clone().unwrap_or_else(host_name);
+            let name = name.clone().unwrap_or_else(host::short_name);
             let wanted = Wanted { name: &name, selector, api, is_reflector: nodes.reflector.is_some() };
             let objects = bgppeer::objects(&wanted, nodes.local_asn, &nodes.local_addresses);
             show(output, &objects, |objects| bgppeer::yaml(objects))
@@ -182,12 +189,6 @@ fn import_pybal(arguments: &ImportPybal, output: Output) -> Result<Printed, Clie
         eprint!("{}", told.report);
     }
     Ok(Printed { code, ..printed })
-}
-
-/// This host's name, without its domain.
-fn host_name() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    name.trim().split('.').next().unwrap_or_default().to_owned()
 }
 
 async fn show_bgp(client: &Client, what: Option<&Bgp>, output: Output) -> Result<Printed, ClientError> {

@@ -3,6 +3,7 @@
 use super::announcements;
 use super::bgp::Bgp;
 use super::change::{Note, Place, Pool, TakeOut, Weight};
+use super::events::{Events, LogLevel};
 use super::import::ImportPybal;
 use crate::core::nodes::bgppeer;
 use bgp::Prefix;
@@ -112,6 +113,16 @@ pub enum Command {
         /// The backend's host name.
         host: String,
     },
+    /// Show what was decided and what happened lately, the oldest first.
+    #[command(
+        after_help = "Examples:\n  lvsctl events --follow\n  lvsctl events --since 30m --about web\n  lvsctl events --level warn -n 20\n  lvsctl events -o json | jq -r '.message'"
+    )]
+    Events(Events),
+    /// Show what lvsd logs, or have it log more or less from now on.
+    #[command(
+        after_help = "Examples:\n  lvsctl log-level\n  lvsctl log-level info,bgp=debug\n  lvsctl log-level --reset"
+    )]
+    LogLevel(LogLevel),
     /// Show the cluster's nodes: sessions, blocks, routes, and what is wrong.
     #[command(after_help = "Examples:\n  lvsctl nodes\n  lvsctl nodes -o json | jq '.alarms'")]
     Nodes,

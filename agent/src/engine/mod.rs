@@ -63,6 +63,8 @@ pub struct Engine {
     metrics: Arc<Metrics>,
     replies: Replies,
     teller: Teller,
+    /// How many events were taken since start: the latest one's number, as `lvsd replay` counts a recording's.
+    events: u64,
     recorder: Option<Recorder>,
 }
 
@@ -85,6 +87,7 @@ impl Engine {
             metrics,
             replies: Replies::default(),
             teller,
+            events: 0,
             recorder: None,
         })
     }
@@ -171,6 +174,7 @@ impl Engine {
             self.executors.names.set_interval(config.daemon.resolve_interval);
         }
         let now = self.clock.now();
+        self.events += 1;
         if let Some(recorder) = &mut self.recorder {
             recorder.event(&event, now);
         }
@@ -235,7 +239,7 @@ impl Engine {
             Action::WriteSource(order) => self.executors.pools.write(order),
             Action::ResolveHosts(names) => self.executors.names.set(names),
             Action::Reply { id, answer } => self.replies.answer(id, answer),
-            Action::Notice(notice) => self.teller.tell(notice).await,
+            Action::Notice(notice) => self.teller.tell(self.events, notice).await,
             Action::Exit => return Flow::Exit,
         }
         Flow::Go

@@ -20,10 +20,13 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// How long a stop waits for the last lines. A log that hangs must not hold the exit.
 const FINISH: Duration = Duration::from_secs(2);
 
+/// A notice, and which of the engine's events since start it came of.
+pub(super) type Told = (u64, Notice);
+
 /// The engine's end.
 #[derive(Debug)]
 pub(super) struct Teller {
-    notices: mpsc::Sender<Notice>,
+    notices: mpsc::Sender<Told>,
     finished: oneshot::Receiver<()>,
     metrics: Arc<Metrics>,
     /// Lines that were lost since the log took one.
@@ -37,14 +40,14 @@ impl Teller {
     /// When no thread is to be had.
     pub(super) fn start(
         metrics: Arc<Metrics>,
-        tell: impl Fn(&Notice) + Send + 'static,
+        tell: impl Fn(&Told) + Send + 'static,
     ) -> std::io::Result<Self> {
         let (notices, mut receiver) = mpsc::channel(QUEUE);
         let (done, finished) = oneshot::channel();
         thread::Builder::new().name("log".into()).spawn(move || {
             privileges::give_way();
-            while let Some(notice) = receiver.blocking_recv() {
-                tell(&notice);
+            while let Some(told) = receiver.blocking_recv() {
+                tell(&told);
             }
             // Who waits for it may have gone.
             let _gone = done.send(());
@@ -56,16 +59,16 @@ impl Teller {
     /// takes lines again.
     ///
     /// Not cancel-safe: a notice that waits for room is lost and not counted.
-    pub(super) async fn tell(&mut self, notice: Notice) {
+    pub(super) async fn tell(&mut self, event: u64, notice: Notice) {
         self.metrics.notice(&notice);
-        if self.lost > 0 && !self.confess() {
+        if self.lost > 0 && !self.confess(event) {
             self.lose();
             return;
         }
-        match self.notices.try_send(notice) {
+        match self.notices.try_send((event, notice)) {
             Ok(()) => {}
-            Err(mpsc::error::TrySendError::Full(notice)) => {
-                if self.notices.send_timeout(notice, PATIENCE).await.is_err() {
+            Err(mpsc::error::TrySendError::Full(told)) => {
+                if self.notices.send_timeout(told, PATIENCE).await.is_err() {
                     self.lose();
                 }
             }
@@ -79,7 +82,7 @@ impl Teller {
     }
 
     /// Says how many lines were lost, if there is room for that.
-    fn confess(&mut self) -> bool {
+    fn confess(&mut self, event: u64) -> bool {
         let notice = Notice {
             level: Level::Error,
             service: None,
@@ -87,7 +90,7 @@ impl Teller {
             what: format!("{} lines of this log were lost", self.lost),
             reason: format!("it took none for {} s", PATIENCE.as_secs()),
         };
-        let is_told = self.notices.try_send(notice).is_ok();
+        let is_told = self.notices.try_send((event, notice)).is_ok();
         if is_told {
             self.lost = 0;
         }
@@ -103,12 +106,13 @@ impl Teller {
 }
 
 /// Writes it to the process's log.
-pub(super) fn log(notice: &Notice) {
+pub(super) fn log((event, notice): &Told) {
     let (service, subject) = (notice.service.as_deref(), notice.subject.as_deref());
+    let reason = notice.reason.as_str();
     match notice.level {
-        Level::Info => tracing::info!(service, subject, "{notice}"),
-        Level::Warn => tracing::warn!(service, subject, "{notice}"),
-        Level::Error => tracing::error!(service, subject, "{notice}"),
+        Level::Info => tracing::info!(service, subject, reason, event, "{notice}"),
+        Level::Warn => tracing::warn!(service, subject, reason, event, "{notice}"),
+        Level::Error => tracing::error!(service, subject, reason, event, "{notice}"),
     }
 }
 
@@ -129,10 +133,10 @@ mod tests {
     }
 
     /// A log that takes a line for each permit, and what it took.
-    fn log_with_permits(permits: Receiver<()>) -> (impl Fn(&Notice) + Send, Arc<Mutex<Vec<String>>>) {
+    fn log_with_permits(permits: Receiver<()>) -> (impl Fn(&Told) + Send, Arc<Mutex<Vec<String>>>) {
         let taken = Arc::new(Mutex::new(Vec::new()));
         let log = Arc::clone(&taken);
-        let tell = move |notice: &Notice| {
+        let tell = move |(_, notice): &Told| {
             // Without permits to come everything is taken.
             let _none = permits.recv();
             log.lock().unwrap().push(notice.what.clone());
@@ -147,7 +151,7 @@ mod tests {
         let (tell, taken) = log_with_permits(receiver);
         let mut teller = Teller::start(Arc::new(Metrics::new().unwrap()), tell).unwrap();
         for number in 0..2 * QUEUE {
-            teller.tell(notice(number)).await;
+            teller.tell(0, notice(number)).await;
         }
         teller.finish().await;
         assert_eq!(*taken.lock().unwrap(), (0..2 * QUEUE).map(|n| n.to_string()).collect::<Vec<_>>());
@@ -162,7 +166,7 @@ mod tests {
         let begin = tokio::time::Instant::now();
         // One more may be in the log's hands.
         for number in 0..QUEUE + 51 {
-            teller.tell(notice(number)).await;
+            teller.tell(0, notice(number)).await;
         }
         // Each of fifty would wait as long.
         assert!(begin.elapsed() < 10 * PATIENCE, "waited {:?}", begin.elapsed());
@@ -172,7 +176,7 @@ mod tests {
         while teller.notices.capacity() < QUEUE {
             thread::sleep(Duration::from_millis(1));
         }
-        teller.tell(notice(7)).await;
+        teller.tell(0, notice(7)).await;
         teller.finish().await;
         let taken = taken.lock().unwrap();
         let [.., confession, last] = &taken[..] else { panic!("{taken:?}") };

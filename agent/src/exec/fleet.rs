@@ -6,6 +6,7 @@
 use crate::config::{EtcdSettings, Fleet};
 use crate::core::fleet::{Report, Seen};
 use crate::engine::Inbox;
+use crate::host;
 use crate::sources::etcd::roster::{Held, Roster};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -144,10 +145,8 @@ fn confirmation(members: Vec<Member>, source: &str, revision: u64) -> Confirmati
 
 /// The balancer's name: as configured, or the host's own without its domain.
 fn name(fleet: &Fleet) -> String {
-    fleet.name.clone().unwrap_or_else(|| {
-        let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-        name.trim().split('.').next().filter(|name| !name.is_empty()).unwrap_or("unnamed").to_owned()
-    })
+    let own = || Some(host::short_name()).filter(|name| !name.is_empty());
+    fleet.name.clone().or_else(own).unwrap_or_else(|| "unnamed".into())
 }
 
 struct Teller {

@@ -139,10 +139,9 @@ impl Handle {
 }
 
 fn station(bmp: &Bmp) -> BmpConfig {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     BmpConfig {
         station: bmp.station,
-        name: name.trim().to_owned(),
+        name: crate::host::name(),
         description: concat!("lvsd ", env!("CARGO_PKG_VERSION")).to_owned(),
         statistics: bmp.statistics_interval,
     }

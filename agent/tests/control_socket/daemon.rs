@@ -7,6 +7,7 @@ use lvsd::core::path::{Neighbour, PathSeen};
 use lvsd::core::{Action, Event, State, Timestamp, change, fleet, nodes, plan, step, view};
 use lvsd::engine::{Inbox, Input, Query};
 use lvsd::exec::checks;
+use lvsd::logging::Log;
 use lvsd::metrics::Metrics;
 use lvsd::reload::Reloader;
 use std::os::unix::fs::PermissionsExt;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 const CONFIGURATION: &str = r#"
 [service.web]
@@ -101,7 +103,11 @@ async fn turn(mut inbox: mpsc::Receiver<Input>, checks: checks::Handle) {
 
 pub(crate) struct Daemon {
     pub(crate) directory: tempfile::TempDir,
-    http: String,
+    /// Where HTTP is served.
+    pub(crate) http: String,
+    pub(crate) log: Log,
+    engine: JoinHandle<()>,
+    server: JoinHandle<std::io::Result<()>>,
 }
 
 impl Daemon {
@@ -126,11 +132,12 @@ impl Daemon {
         let (inbox, receiver) = Inbox::new();
         let checks = checks::Handle::spawn(1, inbox.clone(), None);
         let watcher = checks.watcher();
-        tokio::spawn(turn(receiver, checks));
+        let engine = tokio::spawn(turn(receiver, checks));
         inbox.event(Event::Configured(Arc::clone(&config))).await;
         let metrics = Arc::new(Metrics::new().unwrap());
         let reloader = Reloader::new(file, Arc::clone(&config), inbox.clone(), Arc::clone(&metrics));
         let reloader = Arc::new(reloader);
+        let log = Log::default();
         let context = Context {
             inbox,
             reloader,
@@ -142,13 +149,20 @@ impl Daemon {
             checks: watcher,
             probes: None,
             fleet: None,
+            log: log.clone(),
         };
         let listener = control::listen(&config.daemon).await.unwrap();
         let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = tcp.local_addr().unwrap().to_string();
-        tokio::spawn(http::serve(tcp, context.clone()));
+        let server = tokio::spawn(http::serve(tcp, context.clone()));
         tokio::spawn(control::serve(listener, context));
-        Self { directory, http: address }
+        Self { directory, http: address, log, engine, server }
+    }
+
+    /// Ends it, as a process that is killed.
+    pub(crate) fn stop(&mut self) {
+        self.engine.abort();
+        self.server.abort();
     }
 
     pub(crate) fn socket(&self) -> PathBuf {

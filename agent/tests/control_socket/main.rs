@@ -2,7 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod browser;
 mod daemon;
+mod log;
+mod page;
 mod why;
 
 use daemon::{Daemon, err, json, out};

@@ -139,6 +139,7 @@ impl Balancer {
             bgp: None,
             checks: checks.watcher(),
             probes: None,
+            log: lvsd::logging::Log::default(),
             fleet: told,
         };
         let others = context.fleet.clone();

@@ -110,9 +110,9 @@ async fn connected(settings: &KubernetesSettings, client: &mut Option<Client>) -
 /// Different for each host and process.
 fn identity() -> String {
     use std::hash::{BuildHasher, RandomState};
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_else(|_| NAME.to_owned());
+    let host = Some(crate::host::name()).filter(|name| !name.is_empty()).unwrap_or_else(|| NAME.to_owned());
     let chance = RandomState::new().hash_one(std::process::id());
-    format!("{}-{chance:016x}", host.trim())
+    format!("{host}-{chance:016x}")
 }
 
 struct Publisher {
