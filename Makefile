@@ -55,7 +55,8 @@ bench-sources: deps ## measure what thousands of pools in etcd cost, and how soo
 	$(CARGO) build --quiet --release -p lvsd -p lab --bin lvsd --bin lvsctl --bin bench_sources --example core_at_scale
 	@chrt --rr 1 taskset --cpu-list 0 "$${CARGO_TARGET_DIR:-target}"/release/bench_sources
 
-bench-bgp: deps ## measure BGP: messages beside other codecs, routes beside BIRD, FRR and GoBGP (root); leaves target/bench/bgp*
+bench-bgp: deps ## measure BGP: messages beside other codecs, routes beside BIRD, FRR and GoBGP (root); leaves target/bench/bgp*, writes docs/performance.md
+	@rm -f "$${CARGO_TARGET_DIR:-target}"/bench/bgp.json
 	$(CARGO) bench --quiet -p lvsd-bgp --bench codec
 	$(CARGO) bench --quiet -p lvsd-bgp --bench speakers --no-run
 	@chrt --rr 1 $(CARGO) bench --quiet -p lvsd-bgp --bench speakers

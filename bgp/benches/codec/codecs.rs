@@ -1,17 +1,14 @@
 //! The codecs, each in its own way to read a message down to its last prefix and AS number.
 
-use std::{collections::HashMap, time::Instant};
+use std::collections::HashMap;
 
-use bgp::{
-    Community, Path, Prefix,
-    wire::{Announcement, Context, Extra, Framer, Message, MpReach, NextHop, Nlri, Segment, encode_announce},
-};
+use bgp::wire::{Context, Framer, Message, Nlri, Segment};
 use netgauze_bgp_pkt::{
     BgpMessage,
     path_attribute::{MpReach as TheirReach, MpUnreach as TheirUnreach, PathAttributeValue},
     wire::deserializer::BgpParsingContext,
 };
-use netgauze_parse_utils::{WritablePdu, reader::SliceReader, traits::ParseFromWithOneInput};
+use netgauze_parse_utils::{reader::SliceReader, traits::ParseFromWithOneInput};
 
 /// What was found: the same for everybody, or somebody is wrong.
 #[derive(Debug, Default)]
@@ -117,86 +114,4 @@ fn bgp_rs(bytes: &[u8], tally: &mut Tally) {
             })
             .sum::<usize>();
     }
-}
-
-/// What our encoder is given for a message.
-struct Said {
-    path: Vec<u32>,
-    next_hop: NextHop,
-    med: Option<u32>,
-    communities: Vec<Community>,
-    prefixes: Vec<Prefix>,
-}
-
-fn said(bytes: &[u8]) -> Option<Said> {
-    let mut framer = Framer::new();
-    framer.space().get_mut(..bytes.len())?.copy_from_slice(bytes);
-    framer.filled(bytes.len());
-    let Ok(Message::Update(update)) =
-        Message::decode(framer.next_frame(false).ok()??, Context::new(true, false))
-    else {
-        return None;
-    };
-    let next_hop = match update.attributes.mp_reach {
-        Some(MpReach::Known { next_hop: std::net::IpAddr::V6(address), .. }) => NextHop::V6(address),
-        _ => NextHop::V4(update.attributes.next_hop?),
-    };
-    Some(Said {
-        path: update.attributes.as_path?.segments().flat_map(Segment::asns).collect(),
-        next_hop,
-        med: update.attributes.med,
-        communities: update.attributes.communities.map(|all| all.iter().collect()).unwrap_or_default(),
-        prefixes: update
-            .announced()
-            .filter(|nlri| nlri.family() == next_hop.family())
-            .flat_map(Nlri::iter)
-            .collect(),
-    })
-}
-
-/// The fastest of several runs, in messages a second.
-fn rate(count: usize, mut run: impl FnMut()) -> f64 {
-    let once = |run: &mut dyn FnMut()| {
-        let start = Instant::now();
-        run();
-        start.elapsed().as_secs_f64()
-    };
-    let best = (0..5).map(|_| once(&mut run)).fold(f64::MAX, f64::min);
-    count as f64 / best
-}
-
-/// Announcements written a second, by those that write from values and not from octets.
-pub(crate) fn written(messages: &[Vec<u8>]) -> Vec<(&'static str, f64)> {
-    let said: Vec<_> = messages.iter().filter_map(|message| said(message)).collect();
-    let mut out = Vec::with_capacity(1 << 20);
-    let ours = rate(said.len(), || {
-        for one in &said {
-            let announcement = Announcement {
-                as_path: Path::sequence(one.path.clone()),
-                next_hop: one.next_hop,
-                med: one.med,
-                local_pref: None,
-                communities: &one.communities,
-                large_communities: &[],
-                extra: Extra::default(),
-            };
-            out.clear();
-            encode_announce(&mut out, &announcement, &one.prefixes, true).expect("it was a message");
-        }
-    });
-    let parsed: Vec<_> = messages
-        .iter()
-        .filter_map(|message| {
-            let mut context =
-                BgpParsingContext::new(true, HashMap::new(), HashMap::new(), false, false, true, true);
-            BgpMessage::parse(&mut SliceReader::new(message), &mut context).ok()
-        })
-        .collect();
-    let netgauze = rate(parsed.len(), || {
-        for message in &parsed {
-            out.clear();
-            message.write(&mut out).expect("it was a message");
-        }
-    });
-    vec![("lvsd-bgp", ours), ("netgauze-bgp-pkt", netgauze)]
 }

@@ -2,26 +2,23 @@
 //! and a thousand neighbours at once.
 //!
 //! `cargo bench -p lvsd-bgp --bench speakers`, as root, with Debian's packages bird2, frr, gobgpd and iproute2. It runs
-//! in a network namespace of its own. Prints tables; adds to `target/bench/bgp.json` and draws `bgp-speakers.svg`. With
-//! `-- vip` it does the part of one VIP alone, and prints.
+//! in a network namespace of its own. Prints tables; adds its part to `target/bench/bgp.json`, draws `bgp-speakers.svg` and
+//! `bgp-vip.svg`, and puts its tables into `docs/performance.md`. With `-- vip` it does the part of one VIP alone, and prints.
 
 mod child;
 mod daemons;
 mod neighbour;
 mod peers;
-mod picture;
+mod pictures;
+#[path = "../report/mod.rs"]
+mod report;
 mod table;
 mod vip;
 
-use std::{
-    env, fs,
-    net::Ipv4Addr,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{env, net::Ipv4Addr, process::Command};
 
 use nix::sched::{CloneFlags, unshare};
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// Where the daemons listen: each has an address of its own.
 const PORT: u16 = 1790;
@@ -53,29 +50,6 @@ fn median(mut samples: Vec<f64>) -> f64 {
     quantile(&samples, 0.5)
 }
 
-/// Load, processors and kernel, as they are when it begins.
-fn machine() -> Value {
-    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
-    let model = read("/proc/cpuinfo");
-    let model = model.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
-    json!({
-        "kernel": read("/proc/sys/kernel/osrelease").trim(),
-        "processor": model.trim_start_matches(['\t', ' ', ':']),
-        "processors": std::thread::available_parallelism().map_or(0, usize::from),
-        "load": read("/proc/loadavg").trim(),
-    })
-}
-
-/// Adds to what the other benchmark has written.
-fn write(directory: &Path, report: Value) {
-    let path = directory.join("bgp.json");
-    let known = fs::read_to_string(&path).ok().and_then(|text| serde_json::from_str::<Value>(&text).ok());
-    let mut whole = known.unwrap_or_else(|| json!({}));
-    whole["speakers"] = report;
-    fs::write(&path, format!("{whole:#}\n")).expect("the report is written");
-    println!("\nleft in {}", path.display());
-}
-
 fn main() {
     // Cargo hands `--bench` on.
     let arguments: Vec<_> = env::args().skip(1).filter(|argument| argument != "--bench").collect();
@@ -91,7 +65,7 @@ fn main() {
         drop(vip::compare(&daemons, feeders));
         return;
     }
-    let machine = machine();
+    let machine = report::machine();
     println!("{machine:#}");
     let daemons = daemons::start_all();
     let (tables, feeders) = table::compare(&daemons);
@@ -99,11 +73,12 @@ fn main() {
     let versions: Vec<_> = daemons.iter().map(|daemon| daemon.version()).collect();
     drop(daemons);
     let many = peers::many();
-    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("../target"), PathBuf::from);
-    let directory = target.join("bench");
-    fs::create_dir_all(&directory).expect("target/bench");
-    picture::write(&directory.join("bgp-speakers.svg"), &tables);
-    let report =
+    let directory = report::directory();
+    pictures::tables(&directory.join("bgp-speakers.svg"), &tables);
+    pictures::vip(&directory.join("bgp-vip.svg"), &vip);
+    report::document("tables", &table::documented(&tables, &versions, &machine));
+    report::document("vip", &vip::documented(&vip));
+    let part =
         json!({ "machine": machine, "versions": versions, "tables": tables, "vip": vip, "neighbours": many });
-    write(&directory, report);
+    report::add(&directory.join("bgp.json"), "speakers", part);
 }

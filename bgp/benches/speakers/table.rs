@@ -1,14 +1,15 @@
 //! A hundred thousand routes with one set of attributes, told and taken back.
 
-use std::{net::Ipv4Addr, time::Instant};
+use std::{fmt::Write as _, net::Ipv4Addr, time::Instant};
 
 use bgp::{
     Family, Path, Prefix,
     wire::{Announcement, Extra, NextHop, encode_announce, encode_withdraw},
 };
 use serde::Serialize;
+use serde_json::Value;
 
-use crate::{FEEDER, FEEDER_ASN, daemons::Daemon, median, neighbour::Neighbour};
+use crate::{FEEDER, FEEDER_ASN, daemons::Daemon, median, neighbour::Neighbour, report};
 
 pub(crate) const ROUTES: u32 = 100_000;
 
@@ -22,7 +23,7 @@ pub(crate) struct Table {
     pub(crate) announced_per_second: f64,
     pub(crate) withdrawn_per_second: f64,
     /// More memory with the routes than before the first, for each.
-    octets_per_route: f64,
+    pub(crate) octets_per_route: f64,
 }
 
 /// The two streams of UPDATEs.
@@ -91,4 +92,25 @@ pub(crate) fn compare(daemons: &[Daemon]) -> (Vec<Table>, Vec<Neighbour>) {
         table
     });
     (tables.collect(), feeders)
+}
+
+/// As `docs/performance.md` has it.
+pub(crate) fn documented(tables: &[Table], versions: &[String], machine: &Value) -> String {
+    let mut text = String::from(
+        "\n| | announced a second, in millions | withdrawn a second, in millions | octets a route |\n|---|---|---|---|\n",
+    );
+    for table in tables {
+        let millions = |rate: f64| format!("{:.2}", rate / 1e6);
+        let _ = writeln!(
+            text,
+            "| {} | {} | {} | {:.0} |",
+            table.name,
+            millions(table.announced_per_second),
+            millions(table.withdrawn_per_second),
+            table.octets_per_route
+        );
+    }
+    let words = report::machine_in_words(machine);
+    let _ = writeln!(text, "\n{words}; {}.", versions.join(", "));
+    text
 }
