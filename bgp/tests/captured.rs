@@ -1,25 +1,15 @@
 //! What routers were captured saying, and what this crate reads in it.
 //!
-//! `captured/ROUTER-KIND.hex` holds one message a line, in the order in which the router sent them: its OPEN first. The
-//! routers are Debian 12's BIRD 2.0.12, BIRD 1.6.8, FRR 8.4.4, GoBGP 3.10 and ExaBGP 4.2.21; ours was a neighbour with
-//! four-octet AS numbers that takes path identifiers (`narrow`: one with neither), in another AS (`internal`: the same). The
-//! readings beside them were compared with the routers' configurations; `UPDATE_EXPECTED=1` writes them anew.
+//! The readings beside the sessions were compared with the routers' configurations; `UPDATE_EXPECTED=1` writes them anew.
+
+mod capture;
 
 use std::{fmt::Write as _, fs, path::Path as File};
 
 use bgp::{
-    Family, Path,
-    wire::{AddPath, Attributes, Capability, Context, Framer, Message, MpReach, Nlri, Open, Update},
+    Path,
+    wire::{Attributes, Capability, Context, Framer, Message, MpReach, Nlri, Open, Update},
 };
-
-fn messages(file: &File) -> Vec<Vec<u8>> {
-    let text = fs::read_to_string(file).expect("a captured session");
-    let octet = |pair: &[u8]| {
-        let digits = std::str::from_utf8(pair).expect("ASCII");
-        u8::from_str_radix(digits, 16).expect("hexadecimal")
-    };
-    text.lines().map(|line| line.as_bytes().chunks(2).map(octet).collect()).collect()
-}
 
 fn list<T: ToString>(items: impl Iterator<Item = T>) -> String {
     items.map(|item| item.to_string()).collect::<Vec<_>>().join(" ")
@@ -77,16 +67,6 @@ fn update(update: &Update<'_>) -> String {
     text + &attributes(&update.attributes)
 }
 
-/// What the session agreed on, for a neighbour as the module's documentation has it.
-fn context(name: &str, router: &Open) -> Context {
-    let narrow = name.contains("narrow");
-    let ids = |family| !narrow && router.add_path(family).is_some_and(|entry| entry.send);
-    Context {
-        add_path: AddPath { ipv4: ids(Family::Ipv4), ipv6: ids(Family::Ipv6) },
-        ..Context::new(!narrow && router.four_octet_asn().is_some(), name.contains("internal"))
-    }
-}
-
 fn reading(name: &str, messages: &[Vec<u8>]) -> String {
     let (mut text, mut agreed) = (String::new(), Context::new(true, false));
     for bytes in messages {
@@ -96,7 +76,7 @@ fn reading(name: &str, messages: &[Vec<u8>]) -> String {
         let frame = framer.next_frame(true).expect("a well-formed header").expect("a whole message");
         text += &match Message::decode(frame, agreed).expect("a message that does not reset the session") {
             Message::Open(router) => {
-                agreed = context(name, &router);
+                agreed = capture::agreed(name, bytes).expect("an OPEN");
                 open(&router)
             }
             Message::Update(message) => update(&message),
@@ -111,20 +91,14 @@ fn reading(name: &str, messages: &[Vec<u8>]) -> String {
 #[test]
 fn every_captured_session_is_read_as_the_router_was_configured() {
     let directory = File::new(env!("CARGO_MANIFEST_DIR")).join("tests/captured");
-    let mut sessions = 0;
-    for entry in fs::read_dir(&directory).expect("captured sessions") {
-        let file = entry.expect("an entry").path();
-        if file.extension().is_none_or(|extension| extension != "hex") {
-            continue;
-        }
-        let name = file.file_stem().expect("a name").to_string_lossy().into_owned();
-        let found = reading(&name, &messages(&file));
-        let expected = file.with_extension("expected");
+    let sessions = capture::sessions();
+    for (name, messages) in &sessions {
+        let found = reading(name, messages);
+        let expected = directory.join(format!("{name}.expected"));
         if std::env::var_os("UPDATE_EXPECTED").is_some() {
             fs::write(&expected, &found).expect("the reading is written");
         }
         assert_eq!(found, fs::read_to_string(&expected).expect("a reading beside the session"), "{name}");
-        sessions += 1;
     }
-    assert_eq!(sessions, 8);
+    assert_eq!(sessions.len(), 8);
 }

@@ -7,7 +7,7 @@ use std::{
 
 use bgp::{
     Path, Prefix,
-    wire::{self, Context, Framer, Message, Nlri},
+    wire::{self, AddPath, Context, Framer, Message, Nlri},
 };
 use netgauze_bgp_pkt::{
     BgpMessage,
@@ -29,14 +29,33 @@ pub(crate) struct View {
     pub(crate) large_communities: Vec<[u32; 3]>,
 }
 
-/// This crate's reading of a message of the internal, four-octet session; `None` when it is no well-formed UPDATE of
-/// the families that it knows.
-pub(crate) fn ours(bytes: &[u8]) -> Option<View> {
+/// What a session agreed on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Session {
+    pub(crate) internal: bool,
+    pub(crate) four_octets: bool,
+    /// Prefixes have identifiers.
+    pub(crate) ids: AddPath,
+}
+
+impl Session {
+    /// Internal, with four octets and without identifiers.
+    pub(crate) const PLAIN: Self =
+        Self { internal: true, four_octets: true, ids: AddPath { ipv4: false, ipv6: false } };
+
+    pub(crate) fn has_ids(self) -> bool {
+        self.ids != AddPath::default()
+    }
+}
+
+/// This crate's reading of a message; `None` when it is no well-formed UPDATE of the families that it knows.
+pub(crate) fn ours(bytes: &[u8], session: Session) -> Option<View> {
     let mut framer = Framer::new();
     framer.space().get_mut(..bytes.len())?.copy_from_slice(bytes);
     framer.filled(bytes.len());
     let frame = framer.next_frame(false).ok()??;
-    let Ok(Message::Update(update)) = Message::decode(frame, Context::new(true, true)) else { return None };
+    let context = Context { add_path: session.ids, ..Context::new(session.four_octets, session.internal) };
+    let Ok(Message::Update(update)) = Message::decode(frame, context) else { return None };
     let attributes = update.attributes;
     let other_family = matches!(attributes.mp_reach, Some(wire::MpReach::Other { .. }))
         || matches!(attributes.mp_unreach, Some(wire::MpUnreach::Other { .. }));
@@ -64,6 +83,8 @@ pub(crate) fn ours(bytes: &[u8]) -> Option<View> {
 /// A prefix as everybody writes it; bits past its length, which not everybody clears, are cleared.
 fn prefix(text: impl ToString) -> Prefix {
     let text = text.to_string();
+    // routecore puts the path identifier in front.
+    let text = text.rsplit(' ').next().unwrap_or_default();
     let (address, length) = text.split_once('/').expect("a length");
     let length: u32 = length.parse().expect("a number");
     let address = match address.parse().expect("an address") {
@@ -80,13 +101,14 @@ fn prefix(text: impl ToString) -> Prefix {
 }
 
 /// The reading of rustbgpd-wire.
-pub(crate) fn rustbgpd(bytes: &[u8]) -> Option<View> {
-    use rustbgpd_wire::{AsPathSegment, PathAttribute};
+pub(crate) fn rustbgpd(bytes: &[u8], session: Session) -> Option<View> {
+    use rustbgpd_wire::{Afi, AsPathSegment, PathAttribute, Safi};
     let mut buffer = bytes::Bytes::copy_from_slice(bytes);
     let Ok(rustbgpd_wire::Message::Update(update)) = rustbgpd_wire::decode_message(&mut buffer, 4096) else {
         return None;
     };
-    let parsed = update.parse_revised(true, true, false, &[]).ok()?;
+    let six: &[_] = if session.ids.ipv6 { &[(Afi::Ipv6, Safi::Unicast)] } else { &[] };
+    let parsed = update.parse_revised(session.four_octets, session.internal, session.ids.ipv4, six).ok()?;
     if !parsed.malformed.is_empty() {
         return None;
     }
@@ -130,9 +152,11 @@ pub(crate) fn rustbgpd(bytes: &[u8]) -> Option<View> {
     Some(view)
 }
 
-/// The reading of netgauze-bgp-pkt.
-pub(crate) fn netgauze(bytes: &[u8]) -> Option<View> {
-    let mut context = BgpParsingContext::new(true, HashMap::new(), HashMap::new(), false, false, true, true);
+/// The reading of netgauze-bgp-pkt; for sessions without path identifiers, whose type for families is in another crate.
+pub(crate) fn netgauze(bytes: &[u8], session: Session) -> Option<View> {
+    let four_octets = session.four_octets;
+    let mut context =
+        BgpParsingContext::new(four_octets, HashMap::new(), HashMap::new(), false, false, true, true);
     let message = BgpMessage::parse(&mut SliceReader::new(bytes), &mut context).ok()?;
     let BgpMessage::Update(update) = message else { return None };
     let mut view = View {
@@ -169,12 +193,16 @@ pub(crate) fn netgauze(bytes: &[u8]) -> Option<View> {
 }
 
 /// The reading of routecore.
-pub(crate) fn routecore(bytes: &[u8]) -> Option<View> {
+pub(crate) fn routecore(bytes: &[u8], session: Session) -> Option<View> {
     use routecore::bgp::{
         aspath::Hop,
         message::{SessionConfig, UpdateMessage},
+        types::AfiSafiType,
     };
-    let update = UpdateMessage::from_octets(bytes, &SessionConfig::modern()).ok()?;
+    let mut config = if session.four_octets { SessionConfig::modern() } else { SessionConfig::legacy() };
+    let ids = [(session.ids.ipv4, AfiSafiType::Ipv4Unicast), (session.ids.ipv6, AfiSafiType::Ipv6Unicast)];
+    ids.into_iter().filter(|(has, _)| *has).for_each(|(_, family)| config.add_addpath_rxtx(family));
+    let update = UpdateMessage::from_octets(bytes, &config).ok()?;
     let mut path = Vec::new();
     if let Some(theirs) = update.aspath().ok()? {
         for hop in theirs.hops() {
