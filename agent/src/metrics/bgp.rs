@@ -141,3 +141,48 @@ pub(super) fn paths(make: &Make, peers: &Statuses) -> Result<(), Error> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use prometheus::TextEncoder;
+    use serde_json::json;
+
+    /// What a session of a router came to whose UPDATEs were malformed; a test of the library's has these from a session.
+    fn statuses() -> Statuses {
+        let counters = json!({
+            "messages_in": 9, "messages_out": 4, "updates_in": 5, "updates_out": 2, "notifications_in": 1,
+            "notifications_out": 0, "treated_as_withdraw": 3, "attributes_discarded": 7, "connects": 2, "established": 2,
+            "received": { "open": 2, "update": 5, "notification": 1, "keepalive": 1, "refresh": 0 },
+        });
+        let since = json!({ "secs_since_epoch": 1, "nanos_since_epoch": 0 });
+        let status = json!({
+            "address": "10.64.0.251", "asn": 65001, "hold_time": 90, "state": "Active", "since": since, "session": null,
+            "announced": {}, "received": { "ipv4": 11 }, "learned": { "ipv4": 6, "ipv6": 1 },
+            "refused": { "no import rule accepts it": 4 }, "withheld": [], "in_sync": false, "last_error": null,
+            "last_withdraw_latency": null, "last_announce_latency": null, "counters": counters,
+        });
+        Statuses::from([("r1".to_owned(), serde_json::from_value(status).unwrap())])
+    }
+
+    #[test]
+    fn what_a_session_counted_is_in_the_series_of_its_name() {
+        let make = Make::new();
+        peers(&make, &statuses()).unwrap();
+        let page = TextEncoder::new().encode_to_string(&make.done().gather()).unwrap();
+        for line in [
+            "lvsd_bgp_malformed_total{handling=\"treat_as_withdraw\",peer=\"r1\"} 3",
+            "lvsd_bgp_malformed_total{handling=\"attribute_discard\",peer=\"r1\"} 7",
+            "lvsd_bgp_established{peer=\"r1\"} 0",
+            "lvsd_bgp_sessions_total{peer=\"r1\"} 2",
+            "lvsd_bgp_notifications_total{direction=\"in\",peer=\"r1\"} 1",
+            "lvsd_bgp_notifications_total{direction=\"out\",peer=\"r1\"} 0",
+            "lvsd_bgp_received_prefixes{family=\"ipv4\",peer=\"r1\"} 11",
+            "lvsd_bgp_taken_prefixes{family=\"ipv6\",peer=\"r1\"} 1",
+            "lvsd_bgp_refused_total{peer=\"r1\",reason=\"no import rule accepts it\"} 4",
+            "lvsd_bgp_messages_total{direction=\"in\",peer=\"r1\",type=\"update\"} 5",
+        ] {
+            assert!(page.lines().any(|there| there == line), "{line} is not in\n{page}");
+        }
+    }
+}

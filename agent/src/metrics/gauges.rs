@@ -127,7 +127,7 @@ fn number(count: usize) -> u64 {
 
 /// A registry that holds every other gauge once.
 pub(super) fn registry(numbers: &Numbers, sources: &Sources<'_>) -> Result<Registry, Error> {
-    let make = Make(Registry::new());
+    let make = Make::new();
     daemon(&make, numbers)?;
     if let Some(numbers) = &numbers.nodes {
         nodes(&make, numbers)?;
@@ -143,12 +143,20 @@ pub(super) fn registry(numbers: &Numbers, sources: &Sources<'_>) -> Result<Regis
     if let Some(checks) = sources.checks {
         health(&make, checks)?;
     }
-    Ok(make.0)
+    Ok(make.done())
 }
 
 pub(super) struct Make(Registry);
 
 impl Make {
+    pub(super) fn new() -> Self {
+        Self(Registry::new())
+    }
+
+    pub(super) fn done(self) -> Registry {
+        self.0
+    }
+
     pub(super) fn one(&self, name: &str, help: &str, value: f64) -> Result<(), Error> {
         let gauge = Gauge::new(name, help)?;
         gauge.set(value);

@@ -46,10 +46,10 @@ fn vip_reason(world: &World, vip: &str) -> String {
 
 #[test]
 fn a_vip_is_announced_with_what_it_or_its_service_or_bgp_says_in_this_order() {
-    let bgp = WEB.replace("router_id", "med = 100\ncommunities = [\"64600:1\"]\nrouter_id");
+    let bgp = WEB.replace("router_id", "med = 100\nlocal_pref = 90\ncommunities = [\"64600:1\"]\nrouter_id");
     let text = format!(
         "{bgp}[service.web.route]\nmed = 50\nlarge_communities = [\"64600:1:2\"]\n\
-         [vip.\"{VIP}\"]\nmed = 0\nprepend = 2\ncommunities = []\n"
+         [vip.\"{VIP}\"]\nmed = 0\nlocal_pref = 300\nprepend = 2\ncommunities = []\n"
     );
     let mut world = World::with(&text);
     world.up(&ALL);
@@ -59,6 +59,7 @@ fn a_vip_is_announced_with_what_it_or_its_service_or_bgp_says_in_this_order() {
         (Some(0), 2, 0, 1)
     );
     assert_eq!((other.med, other.prepend), (Some(50), 0));
+    assert_eq!((own.local_pref, other.local_pref), (Some(300), Some(90)));
     assert_eq!(other.communities, [Community::new(64_600, 1)]);
     world.configure(&bgp);
     assert_eq!(told(&world, VIP).unwrap().med, Some(100), "a reload takes it back");
