@@ -69,29 +69,30 @@ impl Rig {
     /// What an event does, in few words.
     fn does(&mut self, event: Event) -> String {
         let actions = self.handle(event);
-        let words: Vec<_> = actions.iter().map(|action| self.word(action)).collect();
+        let words: Vec<_> = actions.iter().map(|action| word(action, self.now)).collect();
         let state = self.connection.state();
         if words.is_empty() { state.to_string() } else { format!("{state}: {}", words.join(", ")) }
     }
+}
 
-    fn word(&self, action: &Action) -> String {
-        match action {
-            Action::Connect => "dial".into(),
-            Action::Send(Outgoing::Open(_)) => "send open".into(),
-            Action::Send(Outgoing::Keepalive) => "send keepalive".into(),
-            Action::Send(Outgoing::Notification(n)) => format!("send {}/{}", n.code.code, n.code.subcode),
-            Action::Close => "close".into(),
-            Action::SetTimer(timer, at) => format!("{timer:?} in {}", (*at - self.now).as_secs()),
-            Action::StopTimer(timer) => format!("stop {timer:?}"),
-            Action::AttemptFailed(_) => "attempt failed".into(),
-            Action::SessionUp(_) => "up".into(),
-            Action::Refresh(kind, family) => format!("{kind:?} refresh {family}"),
-            Action::Ended(EndReason::Sent { .. }) => "ended by us".into(),
-            Action::Ended(EndReason::Received(_)) => "ended by them".into(),
-            Action::Ended(EndReason::TcpClosed(_)) => "ended by TCP".into(),
-            Action::Ended(EndReason::SendHold) => "ended by send hold".into(),
-            Action::Ended(EndReason::Stopped) => "stopped".into(),
-        }
+/// What is to be done, in few words.
+pub(super) fn word(action: &Action, now: Instant) -> String {
+    match action {
+        Action::Connect => "dial".into(),
+        Action::Send(Outgoing::Open(_)) => "send open".into(),
+        Action::Send(Outgoing::Keepalive) => "send keepalive".into(),
+        Action::Send(Outgoing::Notification(n)) => format!("send {}/{}", n.code.code, n.code.subcode),
+        Action::Close => "close".into(),
+        Action::SetTimer(timer, at) => format!("{timer:?} in {}", (*at - now).as_secs()),
+        Action::StopTimer(timer) => format!("stop {timer:?}"),
+        Action::AttemptFailed(_) => "attempt failed".into(),
+        Action::SessionUp(_) => "up".into(),
+        Action::Refresh(kind, family) => format!("{kind:?} refresh {family}"),
+        Action::Ended(EndReason::Sent { .. }) => "ended by us".into(),
+        Action::Ended(EndReason::Received(_)) => "ended by them".into(),
+        Action::Ended(EndReason::TcpClosed(_)) => "ended by TCP".into(),
+        Action::Ended(EndReason::SendHold) => "ended by send hold".into(),
+        Action::Ended(EndReason::Stopped) => "stopped".into(),
     }
 }
 

@@ -33,10 +33,11 @@
 //!
 //! A passive peer waits in Active, without a timer, until the neighbour dials.
 //!
-//! A peer that is held off (`HoldOff`: it sent too many routes) stays down for its time, whoever dials.
+//! A peer that is held off (`HoldOff`: it sent too many routes) stays down for its time, whoever dials; so does one of
+//! which more than three sessions in a row have ended within 60 s, for the idle hold.
 //!
 //! Deviations from RFC 4271, all towards being up again sooner: OpenSent goes to Idle when TCP is lost, not to
-//! Active; a neighbour may dial us during our idle hold (it damps itself); `DelayOpen` does not
+//! Active; a neighbour may dial us during our idle hold (it damps itself, and where it does not, see above); `DelayOpen` does not
 //! exist. A ROUTE-REFRESH does not restart the hold timer, as in the RFC.
 
 mod backoff;
@@ -48,6 +49,8 @@ mod state;
 
 #[cfg(test)]
 mod connection_tests;
+#[cfg(test)]
+mod peer_table_tests;
 #[cfg(test)]
 mod peer_tests;
 #[cfg(test)]

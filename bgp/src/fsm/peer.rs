@@ -11,6 +11,10 @@ use crate::wire::{ErrorCode, Notification, Open};
 /// A session that lasted this long was a good one: the next idle hold is the shortest.
 const STABLE: Duration = Duration::from_secs(60);
 
+/// Sessions in a row that may end before they are stable without the neighbour being kept from dialling: a router that is
+/// reloaded, or restarted twice, is let in at once.
+const FLAPS: u32 = 3;
+
 /// Which of a peer's connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Side {
@@ -76,6 +80,8 @@ pub struct Peer {
     backoff: Backoff,
     /// When the present session was established.
     established_at: Option<Instant>,
+    /// Sessions in a row that ended before they were stable.
+    flaps: u32,
     stopped: bool,
     /// Until when the neighbour is not wanted.
     held_off_until: Option<Instant>,
@@ -92,6 +98,7 @@ impl Peer {
             incoming: Connection::idle(),
             backoff: Backoff::default(),
             established_at: None,
+            flaps: 0,
             stopped: true,
             held_off_until: None,
         }
@@ -130,14 +137,17 @@ impl Peer {
         match input {
             Input::Start => {
                 self.stopped = false;
-                self.pass(Side::Outgoing, Event::Start, now, &mut out);
+                match self.held_off_until.filter(|until| now < *until) {
+                    Some(until) => out.push(Output::SetIdleHold(until)),
+                    None => self.dial(now, &mut out),
+                }
             }
             Input::Accepted => self.accepted(now, &mut out),
             Input::Connection(side, Event::Open(open)) => self.opened(side, open, now, &mut out),
             Input::Connection(side, event) => self.pass(side, event, now, &mut out),
             Input::IdleHoldExpired => {
-                if !self.stopped && self.established().is_none() {
-                    self.pass(Side::Outgoing, Event::Start, now, &mut out);
+                if !self.stopped {
+                    self.dial(now, &mut out);
                 }
             }
             Input::Stop(notification) => {
@@ -156,6 +166,13 @@ impl Peer {
             }
         }
         out
+    }
+
+    /// Dials, unless there is a session.
+    fn dial(&mut self, now: Instant, out: &mut Vec<Output>) {
+        if self.established().is_none() {
+            self.pass(Side::Outgoing, Event::Start, now, out);
+        }
     }
 
     /// The neighbour dialled. A connection that was already accepted and has said nothing is given up for it.
@@ -272,6 +289,9 @@ impl Peer {
             let since = self.established_at.take();
             if since.is_some_and(|since| now.saturating_duration_since(since) >= STABLE) {
                 self.backoff.reset();
+                self.flaps = 0;
+            } else {
+                self.flaps = self.flaps.saturating_add(1);
             }
         } else if side == Side::Incoming {
             // The outgoing side goes on by itself.
@@ -281,6 +301,10 @@ impl Peer {
             return;
         }
         let wait = if reason.is_collision() { Backoff::shortest() } else { self.backoff.next_wait() };
-        out.push(Output::SetIdleHold(now + self.jitter.apply(wait)));
+        let until = now + self.jitter.apply(wait);
+        if self.flaps > FLAPS {
+            self.held_off_until = self.held_off_until.max(Some(until));
+        }
+        out.push(Output::SetIdleHold(until));
     }
 }

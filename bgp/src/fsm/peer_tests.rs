@@ -217,3 +217,29 @@ fn a_neighbour_that_is_held_off_is_not_let_in_before_its_time_and_dialled_then()
     assert!(outputs.contains(&Output::On(Side::Outgoing, Action::Connect)));
     assert!(rig.input(Input::Accepted).contains(&Output::Accept));
 }
+
+#[test]
+fn a_neighbour_whose_sessions_end_again_and_again_is_let_in_three_times_and_then_after_the_idle_hold() {
+    let mut rig = Rig::new(1);
+    let refused = Output::Refuse(Notification::new(ErrorCode::CONNECTION_REJECTED));
+    let mut waits = Vec::new();
+    for session in 1..=8 {
+        if let Some(wait) = waits.last().filter(|_| session > 4).copied() {
+            rig.now += wait - Duration::from_millis(1);
+            assert_eq!(rig.input(Input::Accepted), [refused.clone()], "before session {session}");
+            rig.now += Duration::from_millis(1);
+        }
+        assert!(rig.input(Input::Accepted).contains(&Output::Accept), "session {session}");
+        rig.on(Side::Incoming, &[open(), Event::Keepalive]);
+        let outputs = rig.on(Side::Incoming, &[Event::TcpClosed("reset".into())]);
+        waits.push(idle_hold(&outputs, rig.now).unwrap());
+    }
+    let waits: Vec<_> = waits.iter().map(Duration::as_secs).collect();
+    assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60]);
+    rig.now += Duration::from_secs(60);
+    rig.input(Input::Accepted);
+    rig.on(Side::Incoming, &[open(), Event::Keepalive]);
+    rig.now += Duration::from_secs(60);
+    rig.on(Side::Incoming, &[Event::TcpClosed("reset".into())]);
+    assert!(rig.input(Input::Accepted).contains(&Output::Accept), "a stable session forgives");
+}
