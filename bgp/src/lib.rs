@@ -10,7 +10,7 @@
 //!
 //! Reading order, the pure half first (no clock, no socket, no task, no randomness):
 //!
-//! - [`route`], [`path`], [`prefix`], [`asn`], [`asn_set`], [`community`], [`hold_time`], [`password`], [`role`]: the
+//! - [`route`], [`path`], [`prefix`], [`asn`], [`asn_set`], [`community`], [`hold_time`], [`password`], [`key`], [`role`]: the
 //!   vocabulary;
 //! - [`wire`]: messages, both ways, and what to do about malformed ones;
 //! - [`fsm`]: one connection, and one peer with its collisions;
@@ -28,6 +28,7 @@ pub mod bmp;
 pub mod community;
 pub mod fsm;
 pub mod hold_time;
+pub mod key;
 pub mod password;
 pub mod path;
 pub mod policy;
@@ -45,6 +46,7 @@ pub use bmp::{BmpConfig, BmpStatus};
 pub use community::{Community, LargeCommunity};
 pub use fsm::StateName;
 pub use hold_time::HoldTime;
+pub use key::{AoAlgorithm, AoKey, SessionKey};
 pub use password::Password;
 pub use path::Path;
 pub use prefix::{Family, Prefix};

@@ -12,7 +12,7 @@ use std::{
 
 use bgp::{
     Asn, Community, Family, HoldTime, LargeCommunity, Password, PeerConfig, PeerStatus, Prefix,
-    RouteAttributes, RouteSet, Speaker, SpeakerConfig, SpeakerEvent, StateName,
+    RouteAttributes, RouteSet, SessionKey, Speaker, SpeakerConfig, SpeakerEvent, StateName,
     policy::{ExportFilter, ExportRule, Import, Overrides, PrefixRange, Rule, Verdict},
 };
 use router::{Bird, PATIENCE, REMOTE_ASN};
@@ -302,7 +302,7 @@ async fn a_signed_session_with_ttl_security_comes_up_and_none_without_the_passwo
         _ => None,
     });
     assert!(reason.await.contains("no answer"), "BIRD hears nothing that is not signed");
-    peers[0].password = Password::new("swordfish").ok();
+    peers[0].key = Password::new("swordfish").ok().map(SessionKey::Md5);
     speaker.set_peers(peers);
     established(&speaker).await;
     bird.wait_until("BIRD agrees", || bird.ask("show protocols lb").contains("Established"));

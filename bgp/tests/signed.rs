@@ -1,14 +1,17 @@
-//! TCP-MD5, between speakers on loopback addresses.
+//! TCP-MD5 and TCP-AO, between speakers on loopback addresses.
 
 mod ends;
 
 use std::{net::SocketAddr, time::Duration};
 
-use bgp::{Family, Password, PeerConfig, PeerGroup, Speaker, SpeakerConfig, SpeakerEvent, StateName};
+use bgp::{
+    AoAlgorithm, AoKey, Family, Password, PeerConfig, PeerGroup, SessionKey, Speaker, SpeakerConfig,
+    SpeakerEvent, StateName,
+};
 use ends::*;
 
 fn signed(peer: PeerConfig, password: &str) -> PeerConfig {
-    PeerConfig { password: Some(Password::new(password).expect("a password")), ..peer }
+    PeerConfig { key: Some(SessionKey::Md5(Password::new(password).expect("a password"))), ..peer }
 }
 
 fn passive(peer: PeerConfig) -> PeerConfig {
@@ -115,4 +118,51 @@ async fn a_groups_password_holds_for_its_prefix_and_a_peers_own_goes_before() {
     // The kernel has forgotten the group's key too: an unsigned connection is answered, and closed.
     let closed = status(&_stranger, "us", |status| status.counters.connects > 0);
     tokio::time::timeout(Duration::from_secs(30), closed).await.expect("in time");
+}
+
+fn ao(peer: PeerConfig, id: u8, algorithm: AoAlgorithm, secret: &str) -> PeerConfig {
+    let secret = Password::new(secret).expect("a secret");
+    PeerConfig { key: Some(SessionKey::Ao(AoKey { id, algorithm, secret })), ..peer }
+}
+
+/// Where the kernel has TCP-AO a session comes up with the same key and with no other; where it has none, the operator reads
+/// so, at the end that dials and at the one that listens.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_with_tcp_ao_comes_up_or_says_that_the_kernel_has_none() {
+    for algorithm in [AoAlgorithm::HmacSha1, AoAlgorithm::AesCmac] {
+        let (left, right) = (End::new(64_600, "127.0.0.1"), End::new(65_001, "127.0.0.2"));
+        let towards_left = right.towards("left", &left);
+        let (one, mut events) =
+            left.spawn(vec![ao(passive(left.towards("right", &right)), 7, algorithm, "the same")], true);
+        let (two, mut events2) = right.spawn(vec![ao(towards_left.clone(), 7, algorithm, "the same")], false);
+        let first = event(&mut events2, |event| match event {
+            SpeakerEvent::PeerFailed { reason, .. } => Some(Err(reason)),
+            SpeakerEvent::PeerUp { .. } => Some(Ok(())),
+            _ => None,
+        });
+        if let Err(reason) = first.await {
+            let says = "TCP-AO cannot be set up: this kernel has no TCP-AO; it takes Linux 6.7 or later";
+            assert!(reason.contains(says), "{reason}");
+            let listens = event(&mut events, |event| match event {
+                SpeakerEvent::ListenFailed { error, .. } => Some(error),
+                _ => None,
+            });
+            let error = listens.await;
+            assert!(error.contains(says) && error.contains("with 127.0.0.2/32"), "{error}");
+            println!("this kernel has no TCP-AO");
+            continue;
+        }
+        one.set_routes(routes(&["198.51.100.1/32"]));
+        let told = status(&two, "left", |status| status.received.get(&Family::Ipv4) == Some(&1)).await;
+        assert_eq!(told.marks, ["TCP-AO"]);
+        for wrong in [ao(towards_left.clone(), 7, algorithm, "another"), towards_left.clone()] {
+            two.set_peers(vec![wrong]);
+            unanswered(&mut events2).await;
+            assert_ne!(one.status().borrow()["right"].state, StateName::Established);
+        }
+        two.set_peers(vec![ao(towards_left, 7, algorithm, "the same")]);
+        established(&two, "left").await;
+        two.shutdown("done").await;
+        one.shutdown("done").await;
+    }
 }

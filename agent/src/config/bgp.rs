@@ -2,15 +2,16 @@
 
 mod bmp;
 mod group;
+mod key;
 mod transport;
 
 use super::Problem;
-use super::model::{Bgp, Family, Peer};
+use super::model::{Bgp, Family, Group, Peer};
 use super::twice::Seen;
 use super::value::{address, boolean, duration, duration_or, is_name, port};
 use super::walk::{Node, Section};
 use super::{attributes, bfd, policy};
-use bgp::policy::Overrides;
+use bgp::policy::{ExportFilter, Overrides};
 use bgp::wire::MAX_STALE_TIME;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
@@ -25,6 +26,7 @@ const KEYS: &[&str] = &[
     "long_lived_graceful_restart",
     "withdraw_hold",
     "graceful_shutdown",
+    "strict_export",
     "med",
     "local_pref",
     "prepend",
@@ -46,6 +48,8 @@ const PEER_KEYS: &[&str] = &[
     "next_hop_ipv4",
     "next_hop_ipv6",
     "extended_next_hop",
+    "link_local_next_hop",
+    "graceful_restart_notification",
     "role",
     "role_strict",
     "multihop",
@@ -59,6 +63,7 @@ const PEER_KEYS: &[&str] = &[
     "ttl_security",
     "passive",
     "password_file",
+    "tcp_ao",
     "bfd",
 ];
 
@@ -124,7 +129,12 @@ pub(super) fn read(node: &Node<'_>) -> Option<Bgp> {
         _ => section.required("peer", PEERS).and_then(|node| peers(&node, listens, local_asn)),
     };
     let known = peers.as_deref().unwrap_or_default();
-    let groups = groups.map(|node| group::read(&node, listens, known)).unwrap_or_default();
+    let mut groups = groups.map(|node| group::read(&node, listens, known)).unwrap_or_default();
+    let strict_export = section.get("strict_export").and_then(|node| boolean(&node)).unwrap_or(false);
+    let mut peers = peers;
+    if strict_export {
+        without_rules_nothing(local_asn, peers.as_deref_mut().unwrap_or_default(), &mut groups);
+    }
     let bmp = section.get("bmp").and_then(|node| bmp::read(&node));
     Some(Bgp {
         local_asn: local_asn?,
@@ -140,6 +150,16 @@ pub(super) fn read(node: &Node<'_>) -> Option<Bgp> {
         groups,
         bmp,
     })
+}
+
+/// Neighbours in other ASes that have no rules for it are told nothing (RFC 8212 §3).
+fn without_rules_nothing(own: Option<u32>, peers: &mut [Peer], groups: &mut [Group]) {
+    let peers = peers.iter_mut().filter(|peer| Some(peer.asn) != own).map(|peer| &mut peer.export);
+    let is_external = |group: &&mut Group| own.is_none_or(|own| !group.asns.contains(own));
+    let groups = groups.iter_mut().filter(is_external).map(|group| &mut group.export);
+    for export in peers.chain(groups).filter(|export| **export == ExportFilter::All) {
+        *export = ExportFilter::Rules(Vec::new());
+    }
 }
 
 /// An AS number that a speaker may have: 0 (RFC 7607), 23456 (RFC 6793) and the last of 16 and of 32 bits
@@ -206,7 +226,7 @@ fn peer(
     let families = families(&section, peer_address);
     let overrides = Overrides { med: attributes::med(&section), prepend: attributes::prepend(&section) };
     let (import, export) = (policy::import(&section), policy::export(&section));
-    let (distance, password) = (transport::distance(&section), transport::password(&section));
+    let (distance, key) = (transport::distance(&section), key::read(&section));
     let passive = section.get("passive").and_then(|node| {
         boolean(&node).filter(|passive| *passive).inspect(|_| check_listens(&node, listens))
     });
@@ -221,13 +241,16 @@ fn peer(
         next_hop_ipv4: section.get("next_hop_ipv4").and_then(|node| next_hop_ipv4(&node)),
         next_hop_ipv6: section.get("next_hop_ipv6").and_then(|node| next_hop_ipv6(&node)),
         extended_next_hop: transport::extended_next_hop(&section),
+        link_local_next_hop: transport::flag(&section, "link_local_next_hop"),
+        graceful_notification: transport::flag(&section, "graceful_restart_notification"),
         role: transport::role(&section),
         import,
         export,
         overrides,
         distance,
         passive: passive.unwrap_or(false),
-        password: password?,
+        password: key.password?,
+        tcp_ao: key.tcp_ao?,
         bfd,
     })
 }

@@ -1,19 +1,19 @@
 //! The validated configuration: plain data, every rule of the format already held.
 
+mod neighbours;
 mod pool;
 
-use super::{Attributes, Canary, Place, Pybal, PybalNames, Route, Secret, SourceSettings, Threshold, Vip};
-use bgp::LocalRole;
-use bgp::policy::{ExportFilter, Import, Overrides};
+use super::{Attributes, Canary, Place, Pybal, PybalNames, Route, SourceSettings, Threshold, Vip};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::{NonZeroU16, NonZeroU32};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use neighbours::{Distance, Group, Peer, TcpAo};
 pub use pool::{Admin, Backend, ConnectionLimits, Front, HostAddresses, Pool, PoolId, Query, Target};
 
 /// A whole configuration, as one or several files gave it.
@@ -234,110 +234,6 @@ impl From<ipvs::Family> for Family {
             ipvs::Family::V6 => Self::Ipv6,
         }
     }
-}
-
-/// One router that VIPs are announced to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Peer {
-    /// Name in logs, status and metrics.
-    pub name: String,
-    /// The router's address.
-    pub address: IpAddr,
-    /// The router's AS number.
-    pub asn: u32,
-    /// The router's TCP port.
-    pub port: u16,
-    /// Our end of the session; the kernel chooses when absent.
-    pub local_address: Option<IpAddr>,
-    /// What is announced; never empty. A family other than the address's own has its next hop below.
-    pub families: BTreeSet<Family>,
-    /// Next hop of IPv4 announcements; our end of the session when absent.
-    pub next_hop_ipv4: Option<Ipv4Addr>,
-    /// Next hop of IPv6 announcements; our end of the session when absent.
-    pub next_hop_ipv6: Option<Ipv6Addr>,
-    /// IPv4 routes may have IPv6 next hops (RFC 8950).
-    #[serde(default)]
-    pub extended_next_hop: bool,
-    /// What our AS is to its (RFC 9234).
-    #[serde(default)]
-    pub role: Option<LocalRole>,
-    /// What is taken of the router's routes; nothing without rules.
-    #[serde(default)]
-    pub import: Option<Import>,
-    /// Which of our routes it is told.
-    #[serde(default)]
-    pub export: ExportFilter,
-    /// Attributes that it is told in place of the routes' own.
-    #[serde(default)]
-    pub overrides: Overrides,
-    /// How far away the router is.
-    #[serde(default)]
-    pub distance: Distance,
-    /// The router dials, and we wait for it.
-    #[serde(default)]
-    pub passive: bool,
-    /// What both ends sign with (RFC 2385).
-    #[serde(default)]
-    pub password: Option<Secret>,
-    /// How the path to it is watched, beyond the hold time.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub bfd: Option<bgp::BfdConfig>,
-}
-
-/// How far away a neighbour is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Distance {
-    /// On the link when it is in another AS, anywhere when it is in ours.
-    #[default]
-    Usual,
-    /// Our packets get this TTL.
-    Ttl(u8),
-    /// At most so many hops; what comes from further away is dropped (RFC 5082). 1 is the link.
-    Within(u8),
-}
-
-/// Neighbours that dial from some prefixes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Group {
-    /// What their names in logs, status and metrics begin with, before `/` and the address.
-    pub name: String,
-    /// Where they dial from; at least one.
-    pub prefixes: Vec<bgp::Prefix>,
-    /// The AS numbers that they may be in; at least one.
-    pub asns: bgp::AsnSet,
-    /// So many at the same time, those that are remembered among them.
-    pub limit: usize,
-    /// How long one is remembered after its last connection.
-    pub linger: Duration,
-    /// What is announced to them; never empty.
-    pub families: BTreeSet<Family>,
-    /// As of a peer.
-    pub next_hop_ipv4: Option<Ipv4Addr>,
-    /// As of a peer.
-    pub next_hop_ipv6: Option<Ipv6Addr>,
-    /// What is taken of the routes of each; nothing without rules.
-    #[serde(default)]
-    pub import: Option<Import>,
-    /// Which of our routes they are told.
-    #[serde(default)]
-    pub export: ExportFilter,
-    /// Attributes that they are told in place of the routes' own.
-    #[serde(default)]
-    pub overrides: Overrides,
-    /// IPv4 routes may have IPv6 next hops (RFC 8950).
-    #[serde(default)]
-    pub extended_next_hop: bool,
-    /// What our AS is to its (RFC 9234).
-    #[serde(default)]
-    pub role: Option<LocalRole>,
-    /// How far away they are.
-    pub distance: Distance,
-    /// What both ends sign with (RFC 2385).
-    pub password: Option<Secret>,
-    /// How the path to each is watched, beyond the hold time.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub bfd: Option<bgp::BfdConfig>,
 }
 
 /// One balanced service: the same port of one or several VIPs, served by one pool.

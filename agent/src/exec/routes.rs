@@ -2,7 +2,7 @@
 //! them: at most one another's routes.
 
 use crate::api::bgp::Looks;
-use crate::config::{Bgp, Bmp, Distance, Family, Group, NodeListen, Nodes, Peer, Secret};
+use crate::config::{Bgp, Bmp, Distance, Family, Group, NodeListen, Nodes, Peer, Secret, TcpAo};
 use crate::core::nodes::{NodePeers, NodeSession, sessions};
 use crate::engine::Inbox;
 use anyhow::Context;
@@ -10,7 +10,8 @@ use bgp::policy::{ExportFilter, Import, MaxPrefixes, Rule, Verdict};
 use bgp::rib::Permits;
 use bgp::speaker::{BGP_PORT, Refused, Statuses};
 use bgp::{
-    Asn, BmpConfig, BmpStatus, HoldTime, Password, PeerConfig, PeerGroup, RouteSet, Speaker, SpeakerConfig,
+    AoKey, Asn, BmpConfig, BmpStatus, HoldTime, PeerConfig, PeerGroup, RouteSet, SessionKey, Speaker,
+    SpeakerConfig,
 };
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -165,12 +166,14 @@ fn peer_config(peer: &Peer, bgp: &Bgp) -> anyhow::Result<PeerConfig> {
     config.next_hop_v4 = peer.next_hop_ipv4;
     config.next_hop_v6 = peer.next_hop_ipv6;
     config.extended_next_hop = peer.extended_next_hop;
+    config.link_local_next_hop = peer.link_local_next_hop;
+    config.graceful_notification = peer.graceful_notification;
     config.role = peer.role;
     config.import.clone_from(&peer.import);
     config.export.clone_from(&peer.export);
     config.overrides = peer.overrides;
     set_distance(&mut config, peer.distance);
-    config.password = password(peer.password.as_ref())?;
+    config.key = key(peer.password.as_ref(), peer.tcp_ao.as_ref())?;
     config.bfd = peer.bfd;
     Ok(config)
 }
@@ -192,9 +195,11 @@ fn peer_group(group: &Group, bgp: &Bgp) -> anyhow::Result<PeerGroup> {
     template.overrides = group.overrides;
     template.bfd = group.bfd;
     template.extended_next_hop = group.extended_next_hop;
+    template.link_local_next_hop = group.link_local_next_hop;
+    template.graceful_notification = group.graceful_notification;
     template.role = group.role;
     set_distance(template, group.distance);
-    template.password = password(group.password.as_ref())?;
+    template.key = key(group.password.as_ref(), group.tcp_ao.as_ref())?;
     Ok(config)
 }
 
@@ -217,9 +222,15 @@ fn set_distance(config: &mut PeerConfig, distance: Distance) {
 }
 
 /// Rather no session than one that is not signed.
-fn password(secret: Option<&Secret>) -> anyhow::Result<Option<Password>> {
-    let known = |secret: &Secret| secret.password().cloned().context("its password is known by a mark only");
-    secret.map(known).transpose()
+fn key(password: Option<&Secret>, tcp_ao: Option<&TcpAo>) -> anyhow::Result<Option<SessionKey>> {
+    let known = |secret: &Secret| secret.password().cloned().context("its secret is known by a mark only");
+    Ok(match (password, tcp_ao) {
+        (Some(password), _) => Some(SessionKey::Md5(known(password)?)),
+        (None, Some(TcpAo { key_id, algorithm, secret })) => {
+            Some(SessionKey::Ao(AoKey { id: *key_id, algorithm: *algorithm, secret: known(secret)? }))
+        }
+        (None, None) => None,
+    })
 }
 
 /// Every address of this host.

@@ -68,6 +68,8 @@ pub struct Export {
     negotiated: BTreeSet<Family>,
     next_hop_v4: Option<Ipv4Addr>,
     next_hop_v6: Option<Ipv6Addr>,
+    /// Our link-local address beside it.
+    link_local: Option<Ipv6Addr>,
     /// IPv4 routes may have the IPv6 next hop (RFC 8950).
     extended_next_hop: bool,
     client: Option<Client>,
@@ -113,6 +115,7 @@ impl Export {
             negotiated: negotiated.families.clone(),
             next_hop_v4: next_hop_v4.or(local_v4),
             next_hop_v6: next_hop_v6.or(local_v6),
+            link_local: None,
             extended_next_hop: negotiated.extended_next_hop,
             client: None,
             role: negotiated.role,
@@ -156,6 +159,12 @@ impl Export {
     /// The same rules, and the neighbour is told these attributes in place of the routes' own.
     pub fn overriding(self, overrides: Overrides) -> Self {
         Self { overrides, ..self }
+    }
+
+    /// The same rules, and the neighbour is told this link-local address beside the IPv6 next hop: it is on one link with it
+    /// (RFC 2545 §3).
+    pub fn beside(self, link_local: Option<Ipv6Addr>) -> Self {
+        Self { link_local, ..self }
     }
 
     /// The families that both sides offered.
@@ -234,6 +243,7 @@ impl Export {
             // Nobody has marked it yet, so that no role forbids it.
             extra: Extra {
                 only_to_customer: self.role.and_then(|role| role.send(None, own).ok()?),
+                link_local: self.link_local,
                 ..Extra::default()
             },
         })
@@ -263,6 +273,7 @@ impl Export {
             large_communities: &route.large_communities,
             extra: Extra {
                 origin: route.origin,
+                link_local: None,
                 atomic_aggregate: route.atomic_aggregate,
                 aggregator: route.aggregator,
                 originator_id: Some(originator_id),

@@ -186,6 +186,10 @@ fn routes_without_a_next_hop_are_withheld_and_the_reason_names_the_way_out() {
     assert!(withheld[0].1.to_string().contains("set this peer's ipv6 next hop"));
     let link_local = export(&Family::ALL, "fe80::1", false);
     assert!(link_local.announcement(Family::Ipv6, &Said::Own(med(0))).is_err());
+    let hop = "fe80::1".parse().ok();
+    let own = export(&Family::ALL, "2001:db8::1", false).beside(hop);
+    let said = Said::Own(med(0));
+    assert_eq!(own.announcement(Family::Ipv6, &said).unwrap().extra.link_local, hop);
 }
 
 #[test]

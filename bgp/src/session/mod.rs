@@ -10,8 +10,11 @@
 //! waits again: a route that is set is on its way to the kernel's TCP in the same turn.
 
 mod answer;
+mod ao;
 mod inbound;
 mod learned;
+mod link;
+mod log;
 mod md5;
 mod min_ttl;
 mod neighbourhood;

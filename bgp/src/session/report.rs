@@ -1,20 +1,18 @@
 //! What a session tells its owner.
 
-use std::{
-    collections::BTreeMap,
-    time::{Instant, SystemTime},
-};
+use std::{collections::BTreeMap, io, time::SystemTime};
 
+use super::{
+    log::{Line, Log},
+    task::now,
+};
 use crate::{
     bmp::Session,
     fsm::{EndReason, Negotiated, Outgoing, StateName},
     rib::AdjRibOut,
-    speaker::{Outlet, PeerConfig, PeerStatus, Seldom, SessionStatus, SpeakerEvent, ToldAt, Withheld},
+    speaker::{Outlet, PeerConfig, PeerStatus, SessionStatus, SpeakerEvent, ToldAt, Withheld},
     wire::{AddPath, Handling, Malformed, Notification, Open, Update},
 };
-
-/// Different NOTIFICATIONs whose repetition is kept in mind: more than a neighbour gets that is wrong in one way.
-const MOST_SAID: usize = 16;
 
 /// The peer's status as it changes, and the way to the owner.
 pub(super) struct Report {
@@ -22,8 +20,7 @@ pub(super) struct Report {
     outlet: Outlet,
     pub(super) status: PeerStatus,
     published: Option<PeerStatus>,
-    /// NOTIFICATIONs that were sent, by their text: a neighbour that dials in a loop gets thousands.
-    said: BTreeMap<String, Seldom>,
+    pub(super) log: Log,
     /// The last OPEN that was sent and the last that came, whole.
     opens: [Vec<u8>; 2],
 }
@@ -40,7 +37,7 @@ impl Report {
             outlet,
             status,
             published: None,
-            said: BTreeMap::new(),
+            log: Log::new(config.name.clone()),
             opens: Default::default(),
         }
     }
@@ -97,13 +94,9 @@ impl Report {
     }
 
     pub(super) fn session_up(&mut self, session: SessionStatus) {
-        tracing::info!(
-            peer = self.peer,
-            router_id = %session.remote_router_id,
-            hold_time = %session.hold_time,
-            graceful_restart = session.graceful_restart,
-            "BGP session up"
-        );
+        let (router_id, hold_time) = (session.remote_router_id, session.hold_time);
+        let graceful_restart = session.graceful_restart;
+        self.say(Line::Up { router_id, hold_time, graceful_restart });
         self.outlet.event(SpeakerEvent::PeerUp {
             peer: self.peer.clone(),
             router_id: session.remote_router_id,
@@ -148,7 +141,7 @@ impl Report {
             self.status.received = BTreeMap::new();
             self.status.withheld = Vec::new();
             self.status.in_sync = false;
-            tracing::warn!(peer = self.peer, %reason, "BGP session down");
+            self.say(Line::Down(reason.to_string()));
             self.status.last_error = Some(reason.to_string());
             self.outlet.event(SpeakerEvent::PeerDown { peer: self.peer.clone(), reason: reason.to_string() });
         } else if *reason != EndReason::Stopped && !reason.is_collision() {
@@ -156,13 +149,12 @@ impl Report {
         }
     }
 
-    /// An attempt failed. Said once for the same reason again and again.
+    /// An attempt failed. The owner hears of the same reason again and again once.
     pub(super) fn failed(&mut self, reason: String) {
+        self.say(Line::Failed(reason.clone()));
         if self.status.last_error.as_ref() == Some(&reason) {
-            tracing::debug!(peer = self.peer, reason, "BGP connection failed again");
             return;
         }
-        tracing::warn!(peer = self.peer, reason, "BGP connection failed");
         self.status.last_error = Some(reason.clone());
         self.outlet.event(SpeakerEvent::PeerFailed { peer: self.peer.clone(), reason });
     }
@@ -171,13 +163,7 @@ impl Report {
         self.status.counters.notifications_out += 1;
         self.status.counters.sent.notification += 1;
         self.status.notification_sent = Some(ToldAt::now(notification));
-        if self.said.len() >= MOST_SAID {
-            self.said.clear();
-        }
-        let seldom = self.said.entry(notification.to_string()).or_default();
-        if let Some(count) = seldom.happened(Instant::now()) {
-            tracing::info!(peer = self.peer, %notification, count, "NOTIFICATION sent");
-        }
+        self.say(Line::Sent(notification.to_string()));
         self.outlet.event(SpeakerEvent::NotificationSent {
             peer: self.peer.clone(),
             notification: notification.to_string(),
@@ -188,7 +174,7 @@ impl Report {
         self.status.counters.notifications_in += 1;
         self.status.counters.received.notification += 1;
         self.status.notification_received = Some(ToldAt::now(notification));
-        tracing::warn!(peer = self.peer, %notification, "NOTIFICATION received");
+        self.say(Line::Received(notification.to_string()));
         self.outlet.event(SpeakerEvent::NotificationReceived {
             peer: self.peer.clone(),
             notification: notification.to_string(),
@@ -214,13 +200,20 @@ impl Report {
         }
     }
 
-    /// Something was wrong with an UPDATE and the session lives on. Said once for the same fault again and again.
+    /// Something was wrong with an UPDATE and the session lives on.
     fn malformed(&mut self, malformed: &Malformed) {
         let text = malformed.to_string();
-        if self.status.last_malformed.as_ref() != Some(&text) {
-            tracing::warn!(peer = self.peer, malformed = text, "BGP UPDATE is malformed");
-            self.status.last_malformed = Some(text);
-        }
+        self.say(Line::Malformed(text.clone()));
+        self.status.last_malformed = Some(text);
+    }
+
+    /// A connection that the neighbour dialled could not be used.
+    pub(super) fn dropped(&mut self, error: &io::Error) {
+        self.say(Line::Dropped(error.to_string()));
+    }
+
+    fn say(&mut self, line: Line) {
+        self.log.note(line, now());
     }
 
     /// What the neighbour holds of us and what is kept from it.

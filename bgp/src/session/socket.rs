@@ -8,8 +8,8 @@ use std::{
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
-use super::{md5, min_ttl};
-use crate::{Password, Prefix, speaker::PeerConfig};
+use super::{ao, md5, min_ttl};
+use crate::{Prefix, SessionKey, speaker::PeerConfig};
 
 /// Connections that may wait to be accepted: some from every router of a site that starts at once.
 const BACKLOG: i32 = 64;
@@ -30,7 +30,7 @@ pub(super) async fn dial(peer: PeerConfig, internal: bool) -> io::Result<TcpStre
 
 /// Why an attempt failed, with what TCP cannot tell: packets that are not signed as they should be are dropped unseen.
 pub(super) fn explained(why: String, peer: &PeerConfig) -> String {
-    match &peer.password {
+    match &peer.key {
         Some(_) => format!("{why}; it is the same when the neighbour has another password, or none"),
         None => why,
     }
@@ -43,11 +43,8 @@ pub(super) fn adopt(stream: &TcpStream, peer: &PeerConfig, internal: bool) -> io
 
 fn configure(socket: SockRef<'_>, peer: &PeerConfig, internal: bool) -> io::Result<()> {
     socket.set_tcp_nodelay(true)?;
-    if let Some(password) = &peer.password {
-        // Also of an accepted connection, which could be older than the listening socket's key.
-        let signed = md5::set(&socket, Prefix::host(peer.address), Some(password));
-        signed.map_err(|error| io::Error::new(error.kind(), format!("TCP-MD5 cannot be set up: {error}")))?;
-    }
+    // Also of an accepted connection, which could be older than the listening socket's key.
+    sign(&socket, Prefix::host(peer.address), peer.key.as_ref())?;
     let hops = peer.multihop.unwrap_or(1);
     if peer.gtsm {
         set_ttl(&socket, peer.address, MAX_TTL)?;
@@ -84,7 +81,31 @@ pub(crate) fn listen(address: SocketAddr, only_ipv6: bool) -> io::Result<TcpList
     TcpListener::from_std(socket.into())
 }
 
-/// Has a listening socket take connections from the prefix only if they are signed with this key, or as if it had none.
-pub(crate) fn set_key(listener: &TcpListener, prefix: Prefix, key: Option<&Password>) -> io::Result<()> {
-    md5::set(&SockRef::from(listener), prefix, key)
+/// Has a listening socket take connections from the prefix only if they are signed with this key, or as if it had none; `old`
+/// is what it has.
+pub(crate) fn set_key(
+    listener: &TcpListener,
+    prefix: Prefix,
+    old: Option<&SessionKey>,
+    key: Option<&SessionKey>,
+) -> io::Result<()> {
+    let socket = SockRef::from(listener);
+    let removed = match (old, key) {
+        // A key of TCP-MD5 takes the place of another.
+        (None, _) | (Some(SessionKey::Md5(_)), Some(SessionKey::Md5(_))) => Ok(()),
+        (Some(SessionKey::Md5(_)), _) => md5::set(&socket, prefix, None),
+        (Some(SessionKey::Ao(old)), _) => ao::remove(&socket, prefix, old),
+    };
+    removed?;
+    sign(&socket, prefix, key)
+}
+
+/// Has the kernel sign what a socket exchanges with a prefix, and drop what is not signed.
+fn sign(socket: &SockRef<'_>, with: Prefix, key: Option<&SessionKey>) -> io::Result<()> {
+    let (name, signed) = match key {
+        None => return Ok(()),
+        Some(SessionKey::Md5(password)) => ("TCP-MD5", md5::set(socket, with, Some(password))),
+        Some(SessionKey::Ao(key)) => ("TCP-AO", ao::add(socket, with, key)),
+    };
+    signed.map_err(|error| io::Error::new(error.kind(), format!("{name} cannot be set up: {error}")))
 }

@@ -16,6 +16,7 @@ use tokio::{
 use super::{
     Command, Identity, Stop, Wiring,
     learned::{Learned, TooMany},
+    link::link_local,
     outbound::Outbound,
     path::{Order, Path},
     report::Report,
@@ -165,7 +166,7 @@ impl Session {
     /// dialling future that is kept.
     async fn wake(&mut self) -> Wake {
         let stale_until = self.learned.as_ref().and_then(Learned::stale_until);
-        let deadline = [self.timers.next(), stale_until].into_iter().flatten().min();
+        let deadline = [self.timers.next(), stale_until, self.report.log.due()].into_iter().flatten().min();
         tokio::select! {
             Ok(()) = self.routes.changed() => Wake::Routes,
             Ok(()) = self.reflected.changed(), if self.config.cluster_id.is_some() => Wake::Reflected,
@@ -292,7 +293,13 @@ impl Session {
         let mut export =
             Export::new(self.identity.asn, &self.config.families, negotiated, local.ip(), v4, v6)
                 .filtered(self.config.export.clone())
-                .overriding(self.config.overrides);
+                .overriding(self.config.overrides)
+                .beside(
+                    self.config
+                        .link_local_next_hop
+                        .then(|| link_local(local.ip(), remote.ip(), v6))
+                        .flatten(),
+                );
         if let Some(cluster_id) = self.config.cluster_id {
             export = export.reflecting(cluster_id, negotiated, remote.ip().to_canonical());
         }
@@ -343,7 +350,7 @@ impl Session {
 
     fn arrived(&mut self, stream: TcpStream) {
         if let Err(error) = socket::adopt(&stream, &self.config, self.internal()) {
-            tracing::warn!(peer = self.report.peer(), %error, "an accepted connection was dropped");
+            self.report.dropped(&error);
             return;
         }
         self.arrived = Some(stream);
@@ -427,6 +434,7 @@ impl Session {
         if let Some(learned) = &mut self.learned {
             learned.expire(now());
         }
+        self.report.log.overdue(now());
     }
 }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{BfdConfig, PeerGroup};
 use crate::{
-    Asn, AsnSet, Family, HoldTime, LocalRole, Password,
+    Asn, AsnSet, Family, HoldTime, LocalRole, SessionKey,
     policy::{ExportFilter, Import, Overrides},
 };
 
@@ -77,9 +77,9 @@ pub struct PeerConfig {
     /// It is waited for, never dialled; see [`SpeakerConfig::listen`].
     #[serde(default)]
     pub passive: bool,
-    /// Both ends sign with this (RFC 2385). It is not written down with the rest.
+    /// Both ends sign with this. It is not written down with the rest.
     #[serde(skip)]
-    pub password: Option<Password>,
+    pub key: Option<SessionKey>,
     /// The address that we dial from; the kernel chooses when `None`.
     pub local_address: Option<IpAddr>,
     /// What we propose; the lower of both sides' proposals holds.
@@ -96,6 +96,11 @@ pub struct PeerConfig {
     /// their own family.
     #[serde(default)]
     pub extended_next_hop: bool,
+    /// A neighbour on the link of an IPv6 session is told our link-local address beside the IPv6 next hop (RFC 2545 §3). Off
+    /// unless asked for, other than the RFC has it: bgpd of FRR takes such a route for withdrawn when it does not know the
+    /// session's interface.
+    #[serde(default)]
+    pub link_local_next_hop: bool,
     /// Time to live of our packets when the neighbour is more than one hop away. `None`: 1 towards an external
     /// neighbour, the system's default towards an internal one.
     pub multihop: Option<u8>,
@@ -192,7 +197,7 @@ impl PeerConfig {
             remote_asn,
             other_asns: AsnSet::NONE,
             passive: false,
-            password: None,
+            key: None,
             local_address: None,
             hold_time: HoldTime::DEFAULT,
             connect_retry: DEFAULT_CONNECT_RETRY,
@@ -200,6 +205,7 @@ impl PeerConfig {
             next_hop_v4: None,
             next_hop_v6: None,
             extended_next_hop: false,
+            link_local_next_hop: false,
             multihop: None,
             gtsm: false,
             graceful_restart: true,

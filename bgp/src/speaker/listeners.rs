@@ -9,7 +9,7 @@ use tokio::{
 
 use super::{Outlet, Refusal, SpeakerEvent};
 use crate::{
-    Password, Prefix,
+    Prefix, SessionKey,
     session::{listen, set_key},
 };
 
@@ -17,7 +17,7 @@ use crate::{
 const RETRY: Duration = Duration::from_secs(5);
 
 /// The key of each prefix that has one.
-pub(super) type Keys = BTreeMap<Prefix, Password>;
+pub(super) type Keys = BTreeMap<Prefix, SessionKey>;
 
 #[derive(Debug)]
 struct Listener {
@@ -146,13 +146,13 @@ impl Listener {
             if self.address.is_ipv4() && !prefix.address().is_ipv4() {
                 continue;
             }
-            match set_key(socket, prefix, key) {
+            match set_key(socket, prefix, self.keys.get(&prefix), key) {
                 Ok(()) => match key {
                     Some(key) => drop(self.keys.insert(prefix, key.clone())),
                     None => drop(self.keys.remove(&prefix)),
                 },
                 Err(error) => {
-                    let error = io::Error::new(error.kind(), format!("TCP-MD5 with {prefix}: {error}"));
+                    let error = io::Error::new(error.kind(), format!("{error}, with {prefix}"));
                     self.failed(&error, outlet, again);
                     return;
                 }
@@ -177,11 +177,16 @@ mod tests {
     use std::net::{IpAddr, Ipv4Addr};
 
     use super::*;
+    use crate::Password;
+
+    fn md5(text: &str) -> SessionKey {
+        SessionKey::Md5(Password::new(text).unwrap())
+    }
 
     /// Far more than one socket has room for (`net.core.optmem_max`), in the order in which they are set.
     fn too_many() -> Keys {
         let host = |number: u32| Prefix::host(IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + number)));
-        (0..50_000).map(|number| (host(number), Password::new("x").unwrap())).collect()
+        (0..50_000).map(|number| (host(number), md5("x"))).collect()
     }
 
     #[tokio::test]
@@ -195,9 +200,14 @@ mod tests {
         let _stranger = TcpStream::connect(address).await.unwrap();
         assert!(matches!(listeners.accept().await, Some((Ok(_), _))), "no key is wanted for it");
 
-        keys.insert("127.0.0.0/8".parse().unwrap(), Password::new("y").unwrap());
+        keys.insert("127.0.0.0/8".parse().unwrap(), md5("y"));
         listeners.set_keys(keys);
-        assert!(listeners.listeners[0].failure.as_ref().is_some_and(|said| said.contains("TCP-MD5 with")));
+        assert!(
+            listeners.listeners[0]
+                .failure
+                .as_ref()
+                .is_some_and(|said| said.contains("TCP-MD5 cannot be set up"))
+        );
         let _unsigned = TcpStream::connect(address).await.unwrap();
         assert!(matches!(listeners.accept().await, Some((Err(Refusal::Unsigned), _))));
     }

@@ -9,7 +9,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::PeerConfig;
-use crate::{Family, HoldTime, bfd, fsm::StateName, wire::Notification};
+use crate::{Family, HoldTime, SessionKey, bfd, fsm::StateName, wire::Notification};
 
 /// Every peer's status by its configured name.
 pub type Statuses = BTreeMap<String, PeerStatus>;
@@ -128,7 +128,7 @@ pub struct PeerStatus {
     pub address: IpAddr,
     /// The AS that it has to be in.
     pub asn: u32,
-    /// What protects the session, and how it is made: `MD5`, `GTSM`, `passive`.
+    /// What protects the session, and how it is made: `MD5`, `TCP-AO`, `GTSM`, `passive`.
     #[serde(default)]
     pub marks: Vec<String>,
     /// The hold time that we propose.
@@ -241,6 +241,11 @@ impl PeerStatus {
 }
 
 fn marks(config: &PeerConfig) -> Vec<String> {
-    let marks = [("MD5", config.password.is_some()), ("GTSM", config.gtsm), ("passive", config.passive)];
+    let (md5, ao) = match config.key {
+        None => (false, false),
+        Some(SessionKey::Md5(_)) => (true, false),
+        Some(SessionKey::Ao(_)) => (false, true),
+    };
+    let marks = [("MD5", md5), ("TCP-AO", ao), ("GTSM", config.gtsm), ("passive", config.passive)];
     marks.into_iter().filter(|(_, is_so)| *is_so).map(|(mark, _)| mark.to_owned()).collect()
 }

@@ -50,7 +50,7 @@ impl Wanted {
                 if (prefix.contains(*own) || own.contains(prefix)) && !is_signed(inner) && is_signed(outer) {
                     let (inner, outer) = (&inner.name, &outer.name);
                     return Err(format!(
-                        "group {inner} is inside group {outer}, whose password holds for it too: give it one"
+                        "group {inner} is inside group {outer}, whose key holds for it too: give it one"
                     ));
                 }
             }
@@ -66,9 +66,9 @@ impl Wanted {
         if let Some(other) = self.peers.values().find(|other| other.address == peer.address) {
             return Err(format!("its address {} is that of peer {}", peer.address, other.name));
         }
-        match self.group_of(peer.address).filter(|group| is_signed(group) && peer.password.is_none()) {
+        match self.group_of(peer.address).filter(|group| is_signed(group) && peer.key.is_none()) {
             Some(group) => Err(format!(
-                "its address {} is inside group {}, whose password holds for it too: give it one",
+                "its address {} is inside group {}, whose key holds for it too: give it one",
                 peer.address, group.name
             )),
             None => Ok(()),
@@ -97,23 +97,23 @@ impl Wanted {
     /// The keys of those who may dial.
     pub(super) fn keys(&self) -> Keys {
         let of_group = |group: &PeerGroup| {
-            let password = group.template.password.clone();
-            group.prefixes.clone().into_iter().filter_map(move |prefix| Some((prefix, password.clone()?)))
+            let key = group.template.key.clone();
+            group.prefixes.clone().into_iter().filter_map(move |prefix| Some((prefix, key.clone()?)))
         };
-        let of_peer = |peer: &PeerConfig| Some((Prefix::host(peer.address), peer.password.clone()?));
+        let of_peer = |peer: &PeerConfig| Some((Prefix::host(peer.address), peer.key.clone()?));
         let groups = self.groups.values().flat_map(of_group);
         groups.chain(self.peers.values().filter_map(of_peer)).collect()
     }
 }
 
 const fn is_signed(group: &PeerGroup) -> bool {
-    group.template.password.is_some()
+    group.template.key.is_some()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Asn, Password};
+    use crate::{Asn, Password, SessionKey};
 
     fn asn() -> Asn {
         Asn::new(65_001).unwrap()
@@ -121,13 +121,13 @@ mod tests {
 
     fn group(name: &str, prefix: &str, password: Option<&str>) -> PeerGroup {
         let mut group = PeerGroup::new(name, prefix.parse().unwrap(), asn());
-        group.template.password = password.map(|text| Password::new(text).unwrap());
+        group.template.key = password.map(|text| SessionKey::Md5(Password::new(text).unwrap()));
         group
     }
 
     fn peer(name: &str, address: &str, password: Option<&str>) -> PeerConfig {
         let mut peer = PeerConfig::new(name, address.parse().unwrap(), asn());
-        peer.password = password.map(|text| Password::new(text).unwrap());
+        peer.key = password.map(|text| SessionKey::Md5(Password::new(text).unwrap()));
         peer
     }
 
@@ -157,7 +157,7 @@ mod tests {
         let (wanted, not_run) = Wanted::of(peers, groups);
         let names: Vec<_> = not_run.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["inner", "same", "plain"]);
-        assert!(not_run[2].1.contains("inside group nodes, whose password holds"), "{}", not_run[2].1);
+        assert!(not_run[2].1.contains("inside group nodes, whose key holds"), "{}", not_run[2].1);
         let keys: Vec<_> = wanted.keys().keys().map(ToString::to_string).collect();
         assert_eq!(keys, ["10.64.0.0/16", "10.64.0.6/32", "10.64.2.0/24"]);
     }

@@ -10,14 +10,17 @@ use super::{
 use crate::{Community, Family, LargeCommunity, Path, Prefix, asn::AS_TRANS};
 
 /// Octets for attributes other than `MP_REACH_NLRI` in a message that still has room for a prefix: what is left
-/// after the header, two lengths, `MP_REACH_NLRI` with an IPv6 next hop, and a /128.
-pub const MAX_ATTRIBUTES: usize = MAX_MESSAGE - HEADER_LEN - 4 - MP_REACH_V6 - 17;
+/// after the header, two lengths, `MP_REACH_NLRI` with an IPv6 next hop and a link-local one, and a /128.
+pub const MAX_ATTRIBUTES: usize = MAX_MESSAGE - HEADER_LEN - 4 - MP_REACH_V6 - LINK_LOCAL - 17;
 
 /// What the attributes of most routes take; more is allocated when it is needed.
 const TYPICAL_ATTRIBUTES: usize = 256;
 
 /// `MP_REACH_NLRI` without routes: flags, type, long length, AFI, SAFI, next hop with its length, reserved octet.
 const MP_REACH_V6: usize = 4 + 2 + 1 + 17 + 1;
+
+/// What a link-local next hop adds to it.
+const LINK_LOCAL: usize = 16;
 
 /// `MP_UNREACH_NLRI` without routes: flags, type, long length, AFI, SAFI.
 const MP_UNREACH: usize = 4 + 2 + 1;
@@ -76,6 +79,8 @@ pub struct Announcement<'a> {
 pub struct Extra<'a> {
     /// `ORIGIN`; own routes are from within the AS.
     pub origin: Origin,
+    /// The link-local address beside an IPv6 next hop, for a neighbour on the same link (RFC 2545 §3).
+    pub link_local: Option<Ipv6Addr>,
     /// `ATOMIC_AGGREGATE`.
     pub atomic_aggregate: bool,
     /// `AGGREGATOR`.
@@ -228,16 +233,20 @@ pub fn encode_announce(
             routes.iter().for_each(|prefix| nlri::push(out, *prefix));
         }),
         NextHop::V6(next_hop) | NextHop::V4ByV6(next_hop) => {
-            packed(prefixes, room - MP_REACH_V6, |routes, octets| {
-                let block = MP_REACH_V6 + octets + attributes.len();
+            let link_local = announcement.extra.link_local;
+            let start = MP_REACH_V6 + link_local.map_or(0, |_| LINK_LOCAL);
+            packed(prefixes, room - start, |routes, octets| {
+                let block = start + octets + attributes.len();
                 push_start(out, 4 + block);
                 push_length(out, 0);
                 push_length(out, block);
                 // RFC 7606 §5.1: MP_REACH_NLRI comes first.
-                push_long_head(out, OPTIONAL, code::MP_REACH, MP_REACH_V6 - 4 + octets);
+                push_long_head(out, OPTIONAL, code::MP_REACH, start - 4 + octets);
                 let [high, low] = family.afi().to_be_bytes();
-                out.extend_from_slice(&[high, low, family.safi(), 16]);
+                let length = if link_local.is_some() { 32 } else { 16 };
+                out.extend_from_slice(&[high, low, family.safi(), length]);
                 out.extend_from_slice(&next_hop.octets());
+                link_local.iter().for_each(|hop| out.extend_from_slice(&hop.octets()));
                 out.push(0);
                 routes.iter().for_each(|prefix| nlri::push(out, *prefix));
                 out.extend_from_slice(&attributes);

@@ -94,6 +94,30 @@ fn an_announcement_arrives_as_it_was_sent_in_both_families() {
 }
 
 #[test]
+fn a_link_local_next_hop_goes_beside_the_global_one_and_every_message_keeps_to_its_length() {
+    let link_local: Option<std::net::Ipv6Addr> = "fe80::1".parse().ok();
+    for hop in [v6(), v4_by_v6()] {
+        let (mut out, prefixes) = (Vec::new(), hosts(hop.family(), 2000));
+        let extra = Extra { link_local, ..Extra::default() };
+        let sent = Announcement { extra, ..announcement(hop) };
+        let messages = encode_announce(&mut out, &sent, &prefixes, true).unwrap();
+        let bodies = frames(&out);
+        assert_eq!(bodies.len(), messages);
+        let mut found = Vec::new();
+        for body in &bodies {
+            assert!(HEADER_LEN + body.len() <= MAX_MESSAGE);
+            let update = Update::decode(body, EXTERNAL).unwrap();
+            let Some(MpReach::Known { next_hop, link_local: beside, .. }) = update.attributes.mp_reach else {
+                panic!("no MP_REACH_NLRI")
+            };
+            assert_eq!((next_hop, beside), ("2001:db8::1".parse().unwrap(), link_local));
+            found.extend(update.announced().flat_map(Nlri::iter));
+        }
+        assert_eq!(found, prefixes);
+    }
+}
+
+#[test]
 fn a_two_octet_session_gets_as_trans_and_the_true_path_beside_it() {
     let mut out = Vec::new();
     encode_announce(&mut out, &announcement(v4()), &hosts(Family::Ipv4, 1), false).unwrap();
@@ -231,6 +255,7 @@ fn an_ipv4_route_by_an_ipv6_next_hop_is_in_mp_reach_nlri() {
 fn what_few_routes_carry_arrives_as_it_was_sent_in_either_width() {
     let id = |last| Ipv4Addr::new(10, 64, 0, last);
     let extra = Extra {
+        link_local: None,
         origin: Origin::Incomplete,
         atomic_aggregate: true,
         aggregator: Some(Aggregator { asn: 4_200_000_002, router_id: id(9) }),

@@ -1,11 +1,13 @@
 //! The rows of the matrix: what is planned, what must be seen, and which router cannot do it for what reason.
 
-use bgp::PeerStatus;
+mod kept;
+
+use bgp::{LocalRole, PeerStatus, Role};
 
 use crate::{
     Cell,
     ground::Ends,
-    plan::{Dials, OURS, Plan, Reach, THEIRS},
+    plan::{Beside, Dials, OURS, Plan, Reach, THEIRS},
     router::{Brand, Shown},
     us, wait_until,
 };
@@ -68,14 +70,18 @@ pub(crate) const CASES: &[Case] = &[
     ),
     Case {
         cannot: no_table,
-        ..Case::new("graceful restart: our routes stay until our End-of-RIB", |plan| plan, graceful_restart)
+        ..Case::new(
+            "graceful restart: our routes stay until our End-of-RIB",
+            |plan| plan,
+            kept::graceful_restart,
+        )
     },
     Case {
         cannot: no_table,
         ..Case::new(
             "graceful restart that never comes: our routes go after our restart time",
             |plan| Plan { restart_time: 4, ..plan },
-            never_back,
+            kept::never_back,
         )
     },
     Case {
@@ -101,15 +107,53 @@ pub(crate) const CASES: &[Case] = &[
         },
         ..Case::new("the router's shutdown's text is shown by us", |plan| plan, their_text)
     },
+    Case::new(
+        "both families over IPv6 alone: IPv4 routes by IPv6 next hops",
+        |plan| Plan { reach: Reach::NearV6, ..plan },
+        over_ipv6_alone,
+    ),
     Case {
         cannot: |brand| match brand {
-            Brand::Gobgp | Brand::Exabgp => Some("not tried"),
+            Brand::Gobgp => Some("GoBGP shows the global next hop alone"),
+            Brand::Frr => Some("FRR's bgpd knows interfaces from its zebra alone, which is not run here"),
+            Brand::Bird | Brand::Exabgp => None,
+        },
+        ..Case::new(
+            "over IPv6: our link-local next hop beside the global one",
+            |plan| Plan { apart: true, beside: Beside::LinkLocal, ..plan },
+            link_local,
+        )
+    },
+    Case {
+        cannot: no_table,
+        ..Case::new(
+            "long-lived graceful restart: our routes stay as the last choice",
+            |plan| Plan { restart_time: 3, beside: Beside::LongLived, ..plan },
+            kept::long_lived,
+        )
+    },
+    Case {
+        cannot: |brand| match brand {
+            Brand::Gobgp => Some("GoBGP 3.10 knows no roles"),
+            Brand::Exabgp => Some("ExaBGP 4.2.21 knows no roles"),
             Brand::Bird | Brand::Frr => None,
         },
         ..Case::new(
-            "both families over IPv6 alone: IPv4 routes by IPv6 next hops",
-            |plan| Plan { reach: Reach::NearV6, ..plan },
-            over_ipv6_alone,
+            "roles: the router is our provider, marks its routes, and is refused as a peer",
+            |plan| Plan { beside: Beside::Roles, ..plan },
+            roles,
+        )
+    },
+    Case {
+        cannot: |brand| match brand {
+            Brand::Bird => Some("BIRD 2.0.12 knows no graceful restart over a NOTIFICATION"),
+            Brand::Exabgp => no_table(brand),
+            Brand::Frr | Brand::Gobgp => None,
+        },
+        ..Case::new(
+            "graceful restart over a NOTIFICATION, of either end",
+            |plan| Plan { beside: Beside::Notification, ..plan },
+            kept::over_a_notification,
         )
     },
 ];
@@ -139,6 +183,32 @@ fn over_ipv6_alone(cell: &mut Cell<'_>) -> Outcome {
         return Err(format!("{} is by {hop:?}, not by {theirs}", THEIRS[0]));
     }
     told_and_withdrawn(cell)
+}
+
+fn link_local(cell: &mut Cell<'_>) -> Outcome {
+    cell.us.start(false);
+    cell.us.announce(&OURS);
+    cell.us.established()?;
+    let wanted = expected(cell, OURS[1]);
+    cell.wait("a link-local next hop beside the global one", |router| {
+        router.route(OURS[1]) == Some(wanted.clone()) && router.has_link_local(OURS[1])
+    })
+}
+
+/// With the right role a session, over which the router marks what it tells; with a wrong one none, which we say.
+fn roles(cell: &mut Cell<'_>) -> Outcome {
+    exchange(cell)?;
+    let (marked, theirs) = (cell.us.only_to_customer(THEIRS[0]), cell.plan.their_asn);
+    if marked != Some(theirs) {
+        return Err(format!("{} is marked by {marked:?}, not by {theirs}", THEIRS[0]));
+    }
+    let session = &cell.plan.sessions()[0];
+    let mut peer = cell.us.peer(session);
+    peer.role = Some(LocalRole { role: Role::Peer, strict: true });
+    cell.us.speaker().set_peers(vec![peer]);
+    let refused =
+        |status: &PeerStatus| status.last_error.as_ref().is_some_and(|error| error.contains("Role Mismatch"));
+    cell.us.status(session.name, "the role is refused", refused).map(drop)
 }
 
 fn told_and_withdrawn(cell: &mut Cell<'_>) -> Outcome {
@@ -206,39 +276,6 @@ fn hold_time(cell: &mut Cell<'_>) -> Outcome {
     cell.us.status(name, "the hold timer expires", expired).map(drop)
 }
 
-fn graceful_restart(cell: &mut Cell<'_>) -> Outcome {
-    cell.us.start(false);
-    cell.us.announce(&OURS);
-    cell.us.established()?;
-    cell.wait("both routes", |router| OURS.iter().all(|prefix| router.route(prefix).is_some()))?;
-    cell.us.vanish();
-    cell.wait("it keeps both routes as stale", |router| OURS.iter().all(|prefix| router.is_stale(prefix)))?;
-    // Back, and not knowing yet what to announce: nothing may be taken from the router.
-    cell.us.start(true);
-    cell.us.established()?;
-    cell.us.learned()?;
-    for prefix in OURS {
-        if cell.router.route(prefix).is_none() {
-            return Err(format!("{prefix} went before our End-of-RIB"));
-        }
-    }
-    cell.us.announce(&OURS[..1]);
-    cell.wait("what was not told again goes", |router| router.route(OURS[1]).is_none())?;
-    cell.wait("what was told again is fresh", |router| {
-        router.route(OURS[0]).is_some() && !router.is_stale(OURS[0])
-    })
-}
-
-fn never_back(cell: &mut Cell<'_>) -> Outcome {
-    cell.us.start(false);
-    cell.us.announce(&OURS);
-    cell.us.established()?;
-    cell.wait("both routes", |router| OURS.iter().all(|prefix| router.route(prefix).is_some()))?;
-    cell.us.vanish();
-    cell.wait("it keeps both routes as stale", |router| OURS.iter().all(|prefix| router.is_stale(prefix)))?;
-    cell.wait("it gives up on us", |router| OURS.iter().all(|prefix| router.route(prefix).is_none()))
-}
-
 fn route_refresh(cell: &mut Cell<'_>) -> Outcome {
     cell.us.start(false);
     cell.us.announce(&OURS);
@@ -278,7 +315,7 @@ fn their_text(cell: &mut Cell<'_>) -> Outcome {
 
 /// Waits as the cell's router sees it.
 impl Cell<'_> {
-    fn wait(&self, what: &str, wanted: impl Fn(&dyn crate::router::Router) -> bool) -> Outcome {
+    pub(super) fn wait(&self, what: &str, wanted: impl Fn(&dyn crate::router::Router) -> bool) -> Outcome {
         let shown = || {
             let routes: Vec<_> = OURS.iter().map(|prefix| self.router.route(prefix)).collect();
             let told = self.router.told();

@@ -49,7 +49,26 @@ pub(crate) struct Plan {
     pub(crate) password: Option<&'static str>,
     /// How long the router is to keep our routes when we are gone, seconds.
     pub(crate) restart_time: u64,
+    /// What both ends do beside.
+    pub(crate) beside: Beside,
 }
+
+/// What both ends are configured for beside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Beside {
+    Nothing,
+    /// Long-lived graceful restart (RFC 9494).
+    LongLived,
+    /// The router is our provider (RFC 9234).
+    Roles,
+    /// Routes are kept over a NOTIFICATION (RFC 8538).
+    Notification,
+    /// We tell a link-local next hop (RFC 2545).
+    LinkLocal,
+}
+
+/// For how long our routes are to be kept as the last choice, seconds.
+pub(crate) const LONG_LIVED: u64 = 600;
 
 /// One session of a plan.
 #[derive(Clone, Debug)]
@@ -75,6 +94,7 @@ impl Plan {
             reach: Reach::Near,
             password: None,
             restart_time: 120,
+            beside: Beside::Nothing,
         }
     }
 

@@ -6,15 +6,15 @@ use std::{
 };
 
 use bgp::{
-    Asn, Community, Family, HoldTime, LargeCommunity, Password, PeerConfig, PeerStatus, Prefix,
-    RouteAttributes, RouteSet, Speaker, SpeakerConfig, StateName,
+    Asn, Community, Family, HoldTime, LargeCommunity, LocalRole, Password, PeerConfig, PeerStatus, Prefix,
+    Role, RouteAttributes, RouteSet, SessionKey, Speaker, SpeakerConfig, StateName,
     policy::{Import, Rule, Verdict},
 };
 
 use crate::{
     PATIENCE,
     ground::{Ends, Ground},
-    plan::{Dials, Plan, Reach, Session},
+    plan::{Beside, Dials, LONG_LIVED, Plan, Reach, Session},
 };
 
 /// The attributes of everything that we announce.
@@ -62,7 +62,7 @@ impl<'a> Us<'a> {
         let (near, six) = (Ends::near(self.plan.cell), Ends::near_v6(self.plan.cell));
         let mut peer = PeerConfig::new(session.name, session.ends.theirs, asn(self.plan.their_asn));
         peer.passive = self.plan.dials == Dials::Router;
-        peer.password = self.plan.password.map(|text| Password::new(text).expect("a password"));
+        peer.key = self.plan.password.map(|text| SessionKey::Md5(Password::new(text).expect("a password")));
         peer.local_address = Some(session.ends.ours);
         peer.hold_time = HoldTime::from_secs(self.plan.hold_time).expect("a legal time");
         peer.connect_retry = Duration::from_secs(1);
@@ -71,6 +71,13 @@ impl<'a> Us<'a> {
         peer.next_hop_v6 = Some(six.ours).and_then(|address| address.to_string().parse().ok());
         if self.plan.reach == Reach::NearV6 {
             (peer.next_hop_v4, peer.extended_next_hop) = (None, true);
+        }
+        match self.plan.beside {
+            Beside::Nothing => {}
+            Beside::LongLived => peer.long_lived = Some(Duration::from_secs(LONG_LIVED)),
+            Beside::Roles => peer.role = Some(LocalRole { role: Role::Customer, strict: true }),
+            Beside::Notification => peer.graceful_notification = true,
+            Beside::LinkLocal => peer.link_local_next_hop = true,
         }
         peer.gtsm = self.plan.reach == Reach::Gtsm;
         peer.multihop = (self.plan.reach == Reach::Far).then_some(2);
@@ -142,6 +149,12 @@ impl<'a> Us<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Who has marked the router's route to a prefix as one for customers only (RFC 9234).
+    pub(crate) fn only_to_customer(&self, prefix: &str) -> Option<u32> {
+        let prefix = prefix.parse::<Prefix>().expect("a prefix");
+        self.speaker().learned().borrow().best(prefix)?.route.only_to_customer
     }
 
     /// The next hop of the router's route to a prefix.

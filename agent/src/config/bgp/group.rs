@@ -1,9 +1,9 @@
 //! `[[bgp.group]]`: neighbours that are not known one by one.
 
 use super::transport::{
-    check_listens, distance, extended_next_hop, next_hop_ipv4, next_hop_ipv6, password, role,
+    check_listens, distance, extended_next_hop, flag, next_hop_ipv4, next_hop_ipv6, role,
 };
-use super::{PEER_NAME, asn, families};
+use super::{PEER_NAME, asn, families, key};
 use crate::config::Problem;
 use crate::config::model::{Group, Peer};
 use crate::config::twice::Seen;
@@ -23,10 +23,13 @@ const KEYS: &[&str] = &[
     "limit",
     "linger",
     "password_file",
+    "tcp_ao",
     "families",
     "next_hop_ipv4",
     "next_hop_ipv6",
     "extended_next_hop",
+    "link_local_next_hop",
+    "graceful_restart_notification",
     "role",
     "role_strict",
     "multihop",
@@ -86,7 +89,7 @@ fn group(node: &Node<'_>, names: &mut Seen<String>, prefixes: &mut Seen<Prefix>)
         let limit = node.integer("a number of neighbours 1-4096", 1..=MOST_NEIGHBOURS)?;
         usize::try_from(limit).ok()
     });
-    let password = password(&section);
+    let key = key::read(&section);
     let first = prefixes.as_ref().and_then(|prefixes| prefixes.first()).map(|prefix| prefix.address());
     let families = families(&section, first);
     Some(Group {
@@ -98,6 +101,8 @@ fn group(node: &Node<'_>, names: &mut Seen<String>, prefixes: &mut Seen<Prefix>)
         export: policy::export(&section),
         overrides: Overrides { med: attributes::med(&section), prepend: attributes::prepend(&section) },
         extended_next_hop: extended_next_hop(&section),
+        link_local_next_hop: flag(&section, "link_local_next_hop"),
+        graceful_notification: flag(&section, "graceful_restart_notification"),
         role: role(&section),
         distance: distance(&section),
         bfd: section.get("bfd").and_then(|node| bfd::read(&node)),
@@ -105,7 +110,8 @@ fn group(node: &Node<'_>, names: &mut Seen<String>, prefixes: &mut Seen<Prefix>)
         prefixes: prefixes?,
         asns: asns?.into_iter().collect::<AsnSet>(),
         families: families?,
-        password: password?,
+        password: key.password?,
+        tcp_ao: key.tcp_ao?,
     })
 }
 
@@ -135,17 +141,19 @@ fn asn_or_range(node: &Node<'_>) -> Option<RangeInclusive<Asn>> {
 fn check_strays(node: &Node<'_>, group: &Group, others: &[Group], peers: &[Peer]) {
     let stray = |what: String, outer: &str| {
         node.report(Problem::Conflict(format!(
-            "{what} is inside group {outer}, whose password holds for it too: give it a password_file"
+            "{what} is inside group {outer}, whose key holds for it too: give it a password_file or tcp_ao"
         )));
     };
-    for peer in peers.iter().filter(|peer| group.password.is_some() && peer.password.is_none()) {
+    let is_signed = |group: &Group| group.password.is_some() || group.tcp_ao.is_some();
+    let is_plain = |peer: &&Peer| peer.password.is_none() && peer.tcp_ao.is_none();
+    for peer in peers.iter().filter(|peer| is_signed(group) && is_plain(peer)) {
         if group.prefixes.iter().any(|prefix| prefix.contains(Prefix::host(peer.address))) {
             stray(format!("peer {}", peer.name), &group.name);
         }
     }
     let inside = |inner: &Group, outer: &Group| {
         let one = |prefix: &Prefix| outer.prefixes.iter().any(|other| other.contains(*prefix));
-        inner.password.is_none() && outer.password.is_some() && inner.prefixes.iter().any(one)
+        !is_signed(inner) && is_signed(outer) && inner.prefixes.iter().any(one)
     };
     for other in others {
         for (inner, outer) in [(group, other), (other, group)] {

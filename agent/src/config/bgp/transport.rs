@@ -2,7 +2,6 @@
 
 use crate::config::Problem;
 use crate::config::model::{Distance, Family};
-use crate::config::secret::{self, Secret};
 use crate::config::twice::Seen;
 use crate::config::value::{address, boolean};
 use crate::config::walk::{Node, Section};
@@ -46,11 +45,6 @@ pub(super) fn distance(section: &Section<'_>) -> Distance {
     }
 }
 
-/// What both ends sign with. The outer `None`: it could not be read, which is reported.
-pub(super) fn password(section: &Section<'_>) -> Option<Option<Secret>> {
-    section.get("password_file").map_or(Some(None), |node| secret::read(&node).map(Some))
-}
-
 /// Reports that nobody can dial where nothing listens.
 pub(super) fn check_listens(node: &Node<'_>, listens: bool) {
     if !listens {
@@ -86,7 +80,12 @@ pub(super) fn next_hop_ipv6(node: &Node<'_>) -> Option<std::net::Ipv6Addr> {
 
 /// Whether IPv4 routes may have IPv6 next hops.
 pub(super) fn extended_next_hop(section: &Section<'_>) -> bool {
-    section.get("extended_next_hop").and_then(|node| boolean(&node)).unwrap_or(false)
+    flag(section, "extended_next_hop")
+}
+
+/// What is off unless it is said to be on.
+pub(super) fn flag(section: &Section<'_>, key: &str) -> bool {
+    section.get(key).and_then(|node| boolean(&node)).unwrap_or(false)
 }
 
 /// What we are to the neighbour: `role`, and `role_strict` with it.

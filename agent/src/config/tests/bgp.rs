@@ -328,13 +328,31 @@ fn what_a_groups_password_would_hold_for_unasked_is_refused() {
     let inside = peer("r1", "10.64.0.251", "");
     assert_eq!(
         error(&with(&format!("{LISTEN}{inside}{signed}"))),
-        "9:1: bgp.group[0]: peer r1 is inside group nodes, whose password holds for it too: give it a password_file"
+        "9:1: bgp.group[0]: peer r1 is inside group nodes, whose key holds for it too: give it a \
+         password_file or tcp_ao"
     );
     let own = format!("{inside}password_file = \"/etc/lvsd/r1.password\"\n");
     assert_eq!(bgp(&with(&format!("{LISTEN}{own}{signed}"))).groups.len(), 1);
     let inner = group("10.64.1.0/24", "").replace("nodes", "inner");
     let said = error(&with(&format!("{LISTEN}{signed}{inner}")));
     assert!(said.contains("bgp.group[1]: group inner is inside group nodes"), "{said}");
+}
+
+#[test]
+fn a_key_of_tcp_ao_has_a_number_and_a_secret_and_no_password_beside_it() {
+    let with_key = |more: &str| with(&peer("r1", "10.64.0.251", more));
+    let key = |more: &str| bgp(&with_key(more)).peers[0].tcp_ao.clone().expect("it has one");
+    let plain = key("tcp_ao = { key_id = 0, secret_file = \"/etc/lvsd/r1.password\" }\n");
+    assert_eq!((plain.key_id, plain.algorithm), (0, ::bgp::AoAlgorithm::HmacSha1));
+    let said = error(&with_key("tcp_ao = { key_id = 256, secret_file = \"/etc/lvsd/r1.password\" }\n"));
+    assert!(said.contains("bgp.peer[0].tcp_ao.key_id: expected a key's number 0-255"), "{said}");
+    let said =
+        error(&with_key("tcp_ao = { key_id = 1, algorithm = \"md5\", secret_file = \"r1.password\" }\n"));
+    assert!(said.contains("expected \"hmac-sha-1-96\" or \"aes-128-cmac-96\""), "{said}");
+    assert!(error(&with_key("tcp_ao = { key_id = 1 }\n")).contains("tcp_ao.secret_file: missing"));
+    let both = "password_file = \"r1.password\"\ntcp_ao = { key_id = 1, secret_file = \"r1.password\" }\n";
+    let said = error(&with_key(both));
+    assert!(said.contains("password_file and tcp_ao exclude one another"), "{said}");
 }
 
 #[test]

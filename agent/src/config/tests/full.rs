@@ -117,7 +117,12 @@ fn groups_of_neighbours_are_read_in_full() {
     assert_eq!(nodes.bfd, Some(::bgp::BfdConfig::default()));
     assert_eq!((others.import.clone(), others.bfd), (None, None));
     assert_eq!((others.limit, others.families.clone()), (256, BTreeSet::from([Family::Ipv6])));
-    assert_eq!(others.password, None);
+    assert_eq!((others.password.is_some(), nodes.tcp_ao.is_some()), (false, false));
+    let ao = others.tcp_ao.as_ref().expect("it has one");
+    assert_eq!((ao.key_id, ao.algorithm), (7, ::bgp::AoAlgorithm::AesCmac));
+    assert_eq!(ao.secret.password(), ::bgp::Password::new("xyzzy").ok().as_ref());
+    assert_eq!((nodes.graceful_notification, others.graceful_notification), (false, true));
+    assert_eq!((nodes.link_local_next_hop, others.link_local_next_hop), (false, true));
 }
 
 #[test]

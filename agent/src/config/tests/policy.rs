@@ -67,6 +67,25 @@ fn a_router_without_rules_is_told_everything_and_nothing_is_taken_of_it() {
 }
 
 #[test]
+fn with_strict_export_a_router_of_another_as_without_rules_is_told_nothing() {
+    let strict = |more: &str, asn: &str| {
+        let text = router(more).replace("router_id", "strict_export = true\nrouter_id").replace("65001", asn);
+        let peer = good(&text).bgp.unwrap().peers.remove(0);
+        peer.export.permits("192.0.2.10/32".parse::<Prefix>().unwrap(), &RouteAttributes::default())
+    };
+    let accept = "[[bgp.peer.export]]\naction = \"accept\"\n";
+    assert_eq!((strict("", "65001"), strict(accept, "65001")), (false, true));
+    assert!(strict("", "64600"), "a router of our own AS is told everything (RFC 8212 is about others)");
+    let group = "listen = [\"10.64.0.1\"]\nstrict_export = true\nrouter_id";
+    let group = format!(
+        "[bgp]\nlocal_asn = 64600\n{group} = \"10.64.0.1\"\n[[bgp.group]]\nname = \"nodes\"\nasns = [65001]\n\
+         prefixes = [\"10.64.0.0/16\"]\n"
+    );
+    let groups = good(&group).bgp.unwrap().groups;
+    assert_eq!(groups[0].export, ExportFilter::Rules(Vec::new()));
+}
+
+#[test]
 fn a_router_has_rules_for_what_it_is_told_and_for_what_is_taken() {
     let text = router(
         "med = 100\nprepend = 1\nmax_prefixes = 10\nmax_prefixes_hold_off = \"1m\"\n\

@@ -5,7 +5,7 @@ use std::{fmt::Write as _, io::Write as _, os::unix::net::UnixStream, process::C
 use super::{Program, Router, Shown, afi, announced, read_until};
 use crate::{
     ground::Ground,
-    plan::{Dials, Plan, Reach, Session},
+    plan::{Beside, Dials, Plan, Reach, Session},
     wait_until,
 };
 
@@ -74,6 +74,17 @@ impl Router for Bird {
             && self.ask("show protocols all").contains("Neighbor graceful restart active")
     }
 
+    fn has_link_local(&self, prefix: &str) -> bool {
+        let answer = self.ask(&format!("show route all for {prefix}"));
+        answer.lines().any(|line| line.contains("BGP.next_hop") && line.contains(" fe80:"))
+    }
+
+    fn reset(&self) {
+        for session in &self.sessions {
+            self.ask(&format!("restart {session}"));
+        }
+    }
+
     fn ask_again(&self) {
         for session in &self.sessions {
             self.ask(&format!("reload in {session}"));
@@ -122,6 +133,13 @@ fn protocol(plan: &Plan, session: &Session) -> String {
         Reach::Near | Reach::NearV6 => " direct;\n",
         Reach::Gtsm => " direct; ttl security on;\n",
         Reach::Far => " multihop 2;\n",
+    };
+    text += match plan.beside {
+        Beside::Nothing | Beside::LinkLocal => "",
+        Beside::LongLived => " long lived graceful restart on;\n",
+        Beside::Roles => " local role provider;\n",
+        // No row plans it for BIRD.
+        Beside::Notification => "",
     };
     if let Some(password) = plan.password {
         let _ = writeln!(text, " password \"{password}\";");

@@ -96,6 +96,14 @@ impl Router for Exabgp {
         false
     }
 
+    fn has_link_local(&self, _prefix: &str) -> bool {
+        self.program.text("told").contains("\"fe80:")
+    }
+
+    fn reset(&self) {
+        self.goodbye("");
+    }
+
     fn ask_again(&self) {
         for family in ["ipv4", "ipv6"] {
             self.say(&format!("announce route-refresh {family} unicast"));
@@ -146,18 +154,19 @@ fn configuration(plan: &Plan) -> String {
 fn neighbour(plan: &Plan, session: &Session) -> String {
     let mut text = format!(
         "neighbor {} {{\n router-id 192.0.2.254; local-address {}; local-as {}; peer-as {}; hold-time {}; passive {};\n \
-         capability {{ asn4 enable; route-refresh enable; graceful-restart 60; }}\n \
+         capability {{ asn4 enable; route-refresh enable; graceful-restart 60;{} }}\n \
          api {{ processes [ watch ]; neighbor-changes; receive {{ parsed; update; }} }}\n",
         session.ends.ours,
         session.ends.theirs,
         plan.their_asn,
         plan.our_asn,
         plan.hold_time,
-        plan.dials == Dials::Us
+        plan.dials == Dials::Us,
+        if plan.reach == Reach::NearV6 { " nexthop enable;" } else { "" }
     );
     text += match plan.reach {
-        // No row plans IPv6 alone for it.
-        Reach::Near | Reach::NearV6 => "",
+        Reach::Near => "",
+        Reach::NearV6 => " nexthop { ipv4 unicast ipv6; }\n",
         Reach::Gtsm => " incoming-ttl 255; outgoing-ttl 255;\n",
         Reach::Far => " outgoing-ttl 2;\n",
     };

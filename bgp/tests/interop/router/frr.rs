@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{Program, Router, Shown, afi, announced, read_until};
 use crate::{
     ground::Ground,
-    plan::{Dials, Plan, Reach},
+    plan::{Beside, Dials, Plan, Reach},
     wait_until,
 };
 
@@ -86,6 +86,14 @@ impl Router for Frr {
         self.path(prefix).is_some_and(|path| path["stale"] == true)
     }
 
+    fn has_link_local(&self, prefix: &str) -> bool {
+        self.path(prefix).is_some_and(|path| path["nexthops"].to_string().contains("\"fe80:"))
+    }
+
+    fn reset(&self) {
+        self.ask(&["enable", "clear bgp *"]);
+    }
+
     fn ask_again(&self) {
         self.ask(&["enable", "clear bgp * soft in"]);
     }
@@ -114,6 +122,11 @@ fn configuration(plan: &Plan) -> String {
          bgp graceful-restart preserve-fw-state\n bgp graceful-restart restart-time 60\n",
         plan.their_asn
     );
+    text += match plan.beside {
+        Beside::Nothing | Beside::Roles | Beside::LinkLocal => "",
+        Beside::LongLived => " bgp long-lived-graceful-restart stale-time 600\n",
+        Beside::Notification => " bgp graceful-restart notification\n no bgp hard-administrative-reset\n",
+    };
     let mut maps = String::new();
     for session in plan.sessions() {
         let neighbor = format!(" neighbor {}", session.ends.ours);
@@ -127,6 +140,9 @@ fn configuration(plan: &Plan) -> String {
         );
         if plan.dials == Dials::Us {
             let _ = writeln!(text, "{neighbor} passive");
+        }
+        if plan.beside == Beside::Roles {
+            let _ = writeln!(text, "{neighbor} local-role provider");
         }
         match plan.reach {
             Reach::Near => {}

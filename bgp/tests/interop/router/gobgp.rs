@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{Program, Router, Shown, afi, announced};
 use crate::{
     ground::Ground,
-    plan::{Dials, Plan, Reach, Session},
+    plan::{Beside, Dials, LONG_LIVED, Plan, Reach, Session},
     wait_until,
 };
 
@@ -104,6 +104,14 @@ impl Router for Gobgp {
         self.path(prefix).is_some_and(|path| path["stale"] == true)
     }
 
+    fn has_link_local(&self, _prefix: &str) -> bool {
+        false
+    }
+
+    fn reset(&self) {
+        self.each_neighbour(&["reset"]);
+    }
+
     fn ask_again(&self) {
         self.each_neighbour(&["softresetin"]);
     }
@@ -139,17 +147,20 @@ fn neighbour(plan: &Plan, session: &Session) -> String {
          auth-password = \"{}\"\n[neighbors.timers.config]\nhold-time = {}\nkeepalive-interval = {}\nconnect-retry = 1\n\
          idle-hold-time-after-reset = 1\n\
          [neighbors.transport.config]\nlocal-address = \"{}\"\npassive-mode = {}\n\
-         [neighbors.graceful-restart.config]\nenabled = true\nrestart-time = 60\n",
+         [neighbors.graceful-restart.config]\nenabled = true\nrestart-time = 60\nlong-lived-enabled = {}\n\
+         notification-enabled = {}\n",
         session.ends.ours,
         plan.our_asn,
         plan.password.unwrap_or_default(),
         plan.hold_time,
         plan.hold_time / 3,
         session.ends.theirs,
-        plan.dials == Dials::Us
+        plan.dials == Dials::Us,
+        plan.beside == Beside::LongLived,
+        plan.beside == Beside::Notification
     );
     text += match plan.reach {
-        // No row plans IPv6 alone for it.
+        // Over IPv6 it offers IPv6 next hops of IPv4 routes by itself.
         Reach::Near | Reach::NearV6 => "",
         Reach::Gtsm => "[neighbors.ttl-security.config]\nenabled = true\nttl-min = 255\n",
         Reach::Far => "[neighbors.ebgp-multihop.config]\nenabled = true\nmultihop-ttl = 2\n",
@@ -164,6 +175,12 @@ fn neighbour(plan: &Plan, session: &Session) -> String {
             "[[neighbors.afi-safis]]\n[neighbors.afi-safis.config]\nafi-safi-name = \"{name}\"\n\
              [neighbors.afi-safis.mp-graceful-restart.config]\nenabled = true"
         );
+        if plan.beside == Beside::LongLived {
+            let _ = writeln!(
+                text,
+                "[neighbors.afi-safis.long-lived-graceful-restart.config]\nenabled = true\nrestart-time = {LONG_LIVED}"
+            );
+        }
     }
     text
 }

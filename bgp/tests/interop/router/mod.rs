@@ -43,6 +43,12 @@ pub(crate) trait Router {
     /// It keeps the route of a session that is over, for we are expected back.
     fn is_stale(&self, prefix: &str) -> bool;
 
+    /// It shows a link-local next hop of the route, beside the global one.
+    fn has_link_local(&self, prefix: &str) -> bool;
+
+    /// Has it reset the session.
+    fn reset(&self);
+
     /// Has it ask us for everything once more (RFC 2918).
     fn ask_again(&self);
 

@@ -1,0 +1,110 @@
+//! What a session says in the log: what happens again and again is counted and said seldom.
+
+use std::{mem::discriminant, net::Ipv4Addr, time::Instant};
+
+use crate::{HoldTime, speaker::Seldom};
+
+/// Different lines of a kind that are told apart: more than a neighbour has that is wrong in one way. Those beyond are
+/// counted with the last of them.
+const MOST_OF_A_KIND: usize = 4;
+
+/// Something to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Line {
+    /// A session is established.
+    Up { router_id: Ipv4Addr, hold_time: HoldTime, graceful_restart: bool },
+    /// A session has ended, by this reason.
+    Down(String),
+    /// A connection came to nothing.
+    Failed(String),
+    /// The neighbour was told this.
+    Sent(String),
+    /// The neighbour said this.
+    Received(String),
+    /// An UPDATE was malformed and the session goes on.
+    Malformed(String),
+    /// A connection that the neighbour dialled could not be used.
+    Dropped(String),
+}
+
+impl Line {
+    fn say(&self, peer: &str, count: u64) {
+        match self {
+            Self::Up { router_id, hold_time, graceful_restart } => {
+                tracing::info!(peer, %router_id, %hold_time, graceful_restart, count, "BGP session up");
+            }
+            Self::Down(reason) => tracing::warn!(peer, %reason, count, "BGP session down"),
+            Self::Failed(reason) => tracing::warn!(peer, %reason, count, "BGP connection failed"),
+            Self::Sent(notification) => tracing::info!(peer, %notification, count, "NOTIFICATION sent"),
+            Self::Received(notification) => {
+                tracing::warn!(peer, %notification, count, "NOTIFICATION received")
+            }
+            Self::Malformed(malformed) => tracing::warn!(peer, %malformed, count, "BGP UPDATE is malformed"),
+            Self::Dropped(error) => tracing::warn!(peer, %error, count, "an accepted connection was dropped"),
+        }
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Log {
+    peer: String,
+    /// What was said lately; at most [`MOST_OF_A_KIND`] of each kind.
+    lines: Vec<(Line, Seldom)>,
+}
+
+impl Log {
+    pub(super) const fn new(peer: String) -> Self {
+        Self { peer, lines: Vec::new() }
+    }
+
+    /// It happened: says so, unless that was said lately.
+    pub(super) fn note(&mut self, line: Line, now: Instant) {
+        self.lines.retain(|(_, seldom)| !seldom.is_over(now));
+        let index = self.place(line);
+        let Some((line, seldom)) = self.lines.get_mut(index) else { return };
+        if let Some(count) = seldom.happened(now) {
+            line.say(&self.peer, count);
+        }
+    }
+
+    /// Where a line is counted.
+    fn place(&mut self, line: Line) -> usize {
+        if let Some(index) = self.lines.iter().position(|(said, _)| *said == line) {
+            return index;
+        }
+        let kind = discriminant(&line);
+        let of_kind = self.lines.iter().enumerate().filter(|(_, (said, _))| discriminant(said) == kind);
+        let last = of_kind.map(|(index, _)| index).skip(MOST_OF_A_KIND - 1).last();
+        match last.and_then(|index| self.lines.get_mut(index)) {
+            Some((said, _)) => *said = line,
+            None => self.lines.push((line, Seldom::default())),
+        }
+        last.unwrap_or(self.lines.len() - 1)
+    }
+
+    /// When something is to be said.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.lines.iter().filter_map(|(_, seldom)| seldom.due()).min()
+    }
+
+    /// Says what is due.
+    pub(super) fn overdue(&mut self, now: Instant) {
+        for (line, seldom) in &mut self.lines {
+            if let Some(count) = seldom.overdue(now) {
+                line.say(&self.peer, count);
+            }
+        }
+    }
+}
+
+impl Drop for Log {
+    /// Says what was left unsaid.
+    fn drop(&mut self) {
+        for (line, seldom) in &mut self.lines {
+            if let Some(count) = seldom.rest() {
+                line.say(&self.peer, count);
+            }
+        }
+    }
+}
