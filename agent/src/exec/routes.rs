@@ -268,6 +268,7 @@ fn node_config(
     config.connect_retry = CONNECT_RETRY;
     config.families = [family_of(Family::of(session.address))].into();
     config.multihop = Some(settings.multihop);
+    config.key = key(settings.password.as_ref(), None)?;
     let limit = usize::try_from(settings.max_prefixes).unwrap_or(usize::MAX);
     config.import = Some(Import {
         max_prefixes: MaxPrefixes { warn: limit - limit / 5, limit, hold_off: settings.hold_off },

@@ -8,6 +8,7 @@ use crate::core::Event;
 use crate::core::action::WatchedCluster;
 use crate::core::nodes::{Cluster, objects};
 use crate::engine::Inbox;
+use crate::sources::etcd::CalicoKeys;
 use crate::sources::kubernetes::CalicoNodes;
 use std::future::Future;
 use std::os::unix::fs::MetadataExt;
@@ -113,8 +114,11 @@ async fn run(mut wanted: watch::Receiver<Option<WatchedCluster>>, inbox: Inbox) 
                 Some(WatchedCluster::Source(SourceSettings::Kubernetes(settings))) => {
                     follow(CalicoNodes::new(settings), &inbox).await;
                 }
+                Some(WatchedCluster::Source(SourceSettings::Etcd(settings))) => {
+                    follow(CalicoKeys::new(settings), &inbox).await;
+                }
                 // The configuration names no other.
-                Some(WatchedCluster::Source(SourceSettings::Etcd(_) | SourceSettings::Http(_))) | None => {
+                Some(WatchedCluster::Source(SourceSettings::Http(_))) | None => {
                     std::future::pending::<()>().await;
                 }
             }

@@ -6,6 +6,7 @@
 //!
 //! Reading order: this file, [`pools`], then any source: [`files`], [`http`], [`etcd`], [`kubernetes`]; [`names`] and [`cluster`] are apart.
 
+mod calico;
 pub mod cluster;
 pub mod etcd;
 pub mod files;

@@ -7,7 +7,8 @@ pub use model::{BlockCheck, ClusterPlace, IpPool, Node, NodeListen, NodeMode, No
 
 use super::Problem;
 use super::bgp::{ASN, BGP_PORT, asn};
-use super::model::{Config, Family};
+use super::model::{Config, Family, Peer};
+use super::secret;
 use super::twice::Seen;
 use super::value::{address, boolean, duration_or, port};
 use super::walk::{Node as Entry, Section};
@@ -26,6 +27,7 @@ const KEYS: &[&str] = &[
     "local_ipv4",
     "local_ipv6",
     "multihop",
+    "password_file",
     "cluster_file",
     "cluster",
     "max_prefixes",
@@ -49,7 +51,7 @@ const BLOCKS: &str = "\"off\", \"warn\" or \"enforce\"";
 const PREFIX: &str = "a prefix such as \"10.67.0.0/16\"";
 const PREFIXES: &str = "an array of prefixes, such as [\"10.96.0.0/12\"]";
 const ADDRESSES: &str = "an array of the node's addresses, at most one of each family";
-const SOURCE: &str = "the name of a source of type \"kubernetes\"";
+const SOURCE: &str = "the name of a source of type \"kubernetes\" or \"etcd\"";
 const NAME: &str = "the node's name: 1 to 253 letters, digits, \"-\" or \".\"";
 
 /// A node that lost its power is noticed within it; Calico's own 240 s would be four minutes.
@@ -91,6 +93,7 @@ pub(super) fn read(node: &Entry<'_>) -> Option<Nodes> {
         local_ipv4: section.get("local_ipv4").and_then(|node| local_ipv4(&node)),
         local_ipv6: section.get("local_ipv6").and_then(|node| local_ipv6(&node)),
         multihop: multihop.and_then(|ttl| u8::try_from(ttl).ok()).unwrap_or(DEFAULT_MULTIHOP),
+        password: section.get("password_file").and_then(|node| secret::read(&node)),
         cluster: cluster(&section),
         max_prefixes: max_prefixes.unwrap_or(DEFAULT_MAX_PREFIXES),
         hold_off: duration_or(&section, "hold_off", Duration::ZERO..=MOST_HOLD_OFF, DEFAULT_HOLD_OFF),
@@ -157,9 +160,10 @@ pub(super) fn check_speaker(config: &Config, node: &Entry<'_>) {
     let report = |what: String| node.report_key(Problem::Conflict(what));
     if let Some(ClusterPlace::Source(source)) = &nodes.cluster {
         match config.sources.get(source) {
-            Some(settings) if settings.has_nodes() => {}
             Some(settings) => {
-                report(format!("[source.{source}] is of type {:?} and knows no nodes", settings.kind()));
+                if let Some(why) = settings.without_nodes() {
+                    report(format!("[source.{source}] {why}"));
+                }
             }
             None => report(format!("there is no [source.{source}]")),
         }
@@ -167,6 +171,17 @@ pub(super) fn check_speaker(config: &Config, node: &Entry<'_>) {
     let Some(bgp) = &config.bgp else {
         return report("[nodes] needs [bgp], whose speaker talks to the nodes".to_owned());
     };
+    // The kernel holds a key of a prefix against all that is inside it.
+    let is_inside = |peer: &&Peer| {
+        let host = Prefix::host(peer.address);
+        peer.password.is_none() && nodes.listen.iter().any(|listen| listen.prefix.contains(host))
+    };
+    if let Some(peer) = bgp.peers.iter().filter(|_| nodes.password.is_some()).find(is_inside) {
+        report(format!(
+            "peer {} is inside a prefix of [[nodes.listen]], and the nodes' password holds for it too: give it a password_file",
+            peer.name
+        ));
+    }
     let (asn, own) = (nodes.asn, bgp.local_asn);
     if let Some(asn) = asn.filter(|asn| nodes.reflector && *asn != own) {
         report(format!("a reflector and its nodes are in one AS: local_asn is {own}, and asn {asn}"));

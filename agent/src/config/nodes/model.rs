@@ -1,6 +1,6 @@
 //! `[nodes]`, validated: plain data.
 
-use crate::config::Family;
+use crate::config::{Family, Secret};
 use bgp::Prefix;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -31,6 +31,8 @@ pub struct Nodes {
     pub local_ipv6: Option<Ipv6Addr>,
     /// The time to live of our packets.
     pub multihop: u8,
+    /// What sessions with nodes are signed with (TCP-MD5, RFC 2385).
+    pub password: Option<Secret>,
     /// Where the cluster's nodes, pools and blocks are written down.
     pub cluster: Option<ClusterPlace>,
     /// Routes of one node and family at most.

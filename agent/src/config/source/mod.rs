@@ -46,11 +46,14 @@ impl SourceSettings {
         }
     }
 
-    /// Whether it knows a cluster's nodes, for `[nodes]`.
-    pub fn has_nodes(&self) -> bool {
+    /// Why it knows no nodes of a cluster, for `[nodes]`; none when it does.
+    pub fn without_nodes(&self) -> Option<&'static str> {
         match self {
-            Self::Etcd(_) | Self::Http(_) => false,
-            Self::Kubernetes(_) => true,
+            Self::Http(_) => Some("is of type \"http\" and knows no nodes"),
+            Self::Etcd(EtcdSettings { version: EtcdVersion::V2, .. }) => {
+                Some("has version = 2, and Calico writes its nodes by version 3 of etcd's API")
+            }
+            Self::Etcd(_) | Self::Kubernetes(_) => None,
         }
     }
 

@@ -1,7 +1,7 @@
 //! `[nodes]`.
 
 use super::{error, errors, good};
-use crate::config::{BlockCheck, ClusterPlace, Family, NodeMode, NodeRoutes};
+use crate::config::{BlockCheck, ClusterPlace, Family, NodeMode, NodeRoutes, Secret};
 use std::time::Duration;
 
 const FULL: &str = include_str!("full.toml");
@@ -26,6 +26,8 @@ fn the_nodes_are_read_in_full() {
     assert_eq!(nodes.families, [Family::Ipv6].into());
     assert_eq!((nodes.local_ipv4, nodes.local_ipv6), ("10.64.0.1".parse().ok(), "fd00:64::1".parse().ok()));
     assert_eq!(nodes.cluster, Some(ClusterPlace::File("/etc/lvsd/cluster.json".into())));
+    let password = nodes.password.as_ref().and_then(Secret::password);
+    assert!(password.is_some(), "the nodes' password is read from its file");
     assert_eq!(nodes.service_cidrs, ["10.96.0.0/12".parse().expect("a prefix")].into());
     assert_eq!((nodes.pools[0].cidr.to_string(), nodes.pools[0].block_size), ("10.67.0.0/16".to_owned(), 27));
     let fib = nodes.fib;
@@ -95,6 +97,12 @@ fn what_does_not_go_together_is_said_with_what_to_do() {
                 "cluster = {source = \"web\"}\n[source.web]\ntype = \"http\"\nurl = \"http://192.0.2.9\"\n",
             ),
             "[source.web] is of type \"http\" and knows no nodes",
+        ),
+        (
+            nodes(
+                "cluster = {source = \"calico\"}\n[source.calico]\ntype = \"etcd\"\nversion = 2\nendpoints = [\"http://192.0.2.9:2379\"]\n",
+            ),
+            "[source.calico] has version = 2, and Calico writes its nodes by version 3",
         ),
         (
             nodes("cluster_file = \"/c.json\"\ncluster = {source = \"k8s\"}\n"),

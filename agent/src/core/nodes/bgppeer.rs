@@ -100,8 +100,9 @@ fn of_dns(name: &str) -> String {
 fn hint(kind: &str) -> &'static str {
     match kind {
         "BGPConfiguration" => {
-            "# Ends the nodes' mesh: not before `lvsctl nodes` has every session as Established, on each balancer.\n\
-             # Nodes with an AS number of their own need this one.\n"
+            "# Ends the nodes' mesh: not before `lvsctl nodes` has every session as\n\
+             # Established, on each balancer. Nodes with an AS number of their own need\n\
+             # this one.\n"
         }
         _ => "",
     }

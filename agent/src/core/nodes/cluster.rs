@@ -19,6 +19,18 @@ pub struct Cluster {
     pub service_cidrs: BTreeSet<Prefix>,
     /// The AS of nodes that say none.
     pub asn: Option<u32>,
+    /// Whom its nodes were told to talk to (Calico's `BGPPeer`), by name; none when the source does not say.
+    #[serde(default)]
+    pub peers: Option<BTreeMap<String, NodesNeighbour>>,
+}
+
+/// Whom a cluster's nodes were told to talk to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodesNeighbour {
+    /// Its address.
+    pub address: IpAddr,
+    /// Its AS.
+    pub asn: Option<u32>,
 }
 
 /// A node of a cluster.

@@ -24,7 +24,7 @@ pub mod state;
 mod tests;
 pub mod view;
 
-pub use cluster::{Cluster, ClusterNode};
+pub use cluster::{Cluster, ClusterNode, NodesNeighbour};
 pub use judge::{Accepted, Judged, Offer, Refusal};
 pub use sessions::{NodePeers, NodeSession};
 pub use state::{Learned, Seen, SessionSeen};

@@ -1,14 +1,14 @@
 //! A cluster as Kubernetes and Calico write it down: a list of objects, as `kubectl get … -o json` prints it.
 //!
-//! Read are `Node` (of Kubernetes with Calico's annotations, and of Calico itself), `IPPool`, `BlockAffinity` and
-//! `BGPConfiguration`, as `crd.projectcalico.org/v1` and `projectcalico.org/v3` have them; others are passed over.
+//! Read are `Node` (of Kubernetes with Calico's annotations, and of Calico itself), `IPPool`, `BlockAffinity`,
+//! `BGPConfiguration` and `BGPPeer`, as `crd.projectcalico.org/v1` and `projectcalico.org/v3` have them; others are passed over.
 
-use super::{Cluster, ClusterNode};
+use super::{Cluster, ClusterNode, NodesNeighbour};
 use crate::config::IpPool;
 use bgp::Prefix;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// The lengths of blocks when a pool says none (Calico, IPPool `blockSize`).
 const BLOCK_SIZES: [u8; 2] = [26, 122];
@@ -57,9 +57,16 @@ pub fn cluster(text: &[u8]) -> Result<Cluster, ListError> {
         column: error.column(),
         problem: error.to_string(),
     })?;
-    let items = list.get("items").and_then(Value::as_array).ok_or(ListError::NoList)?;
+    of_items(list.get("items").and_then(Value::as_array).ok_or(ListError::NoList)?)
+}
+
+/// Reads objects.
+///
+/// # Errors
+/// The first thing that is wrong, with its place.
+pub fn of_items<'a>(items: impl IntoIterator<Item = &'a Value>) -> Result<Cluster, ListError> {
     let mut reader = Reader::default();
-    for (index, item) in items.iter().enumerate() {
+    for (index, item) in items.into_iter().enumerate() {
         let text = |key: &str| item.pointer(key).and_then(Value::as_str).unwrap_or_default().to_owned();
         let object = Object { index, kind: text("/kind"), name: text("/metadata/name"), item };
         reader.take(&object)?;
@@ -82,6 +89,7 @@ impl Reader {
             "IPPool" => self.pool(object),
             "BlockAffinity" => self.affinity(object),
             "BGPConfiguration" => self.configuration(object),
+            "BGPPeer" => self.peer(object),
             _ => Ok(()),
         }
     }
@@ -126,6 +134,20 @@ impl Reader {
         }
         node.asn = found.asn.or(node.asn);
         node.is_reflector |= found.is_reflector;
+        Ok(())
+    }
+
+    /// One with an address, perhaps with a port; others select nodes as peers of nodes.
+    fn peer(&mut self, object: &Object<'_>) -> Result<(), ListError> {
+        let peers = self.cluster.peers.get_or_insert_default();
+        let address = |text: &str| {
+            let with_port = text.parse().map(|address: SocketAddr| address.ip());
+            text.parse().or(with_port).ok()
+        };
+        if let Some(address) = object.text("/spec/peerIP").and_then(address) {
+            let asn = object.asn("/spec/asNumber")?;
+            peers.insert(object.name.clone(), NodesNeighbour { address, asn });
+        }
         Ok(())
     }
 

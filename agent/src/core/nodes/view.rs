@@ -29,6 +29,9 @@ pub struct NodesView {
     pub source_error: Option<String>,
     /// What is waited for.
     pub waiting: Option<String>,
+    /// What the cluster's nodes were told of us that does not fit.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub peering: Vec<String>,
     /// The cluster that we are the nodes' route reflector of, if we are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reflector: Option<Ipv4Addr>,
@@ -136,6 +139,7 @@ pub fn nodes(state: &State) -> Option<NodesView> {
         source: settings.cluster.as_ref().map(ToString::to_string),
         source_error: nodes.error.clone(),
         waiting: waiting.map(Into::into),
+        peering: peering(nodes, config),
         reflector: reflector(config),
         pools: nodes.known.pools.iter().map(|(cidr, size)| format!("{cidr} in blocks of /{size}")).collect(),
         nodes: each(nodes, foreign_to(config)),
@@ -156,6 +160,31 @@ fn local_addresses(config: &Config) -> Vec<IpAddr> {
     let all: Vec<IpAddr> = own.chain(others).collect();
     let of = |family: &Family| all.iter().copied().find(|address| Family::of(*address) == *family);
     settings.families.iter().filter_map(of).collect()
+}
+
+/// What the cluster's `BGPPeer`s say of our addresses that does not fit. Where the kernel chooses the address nothing is known.
+fn peering(nodes: &NodesState, config: &Config) -> Vec<String> {
+    let (Some(bgp), Some(settings)) = (&config.bgp, &config.nodes) else { return Vec::new() };
+    let told = nodes.cluster.as_ref().and_then(|cluster| cluster.peers.as_ref());
+    let Some(told) = told.filter(|_| settings.routes == NodeRoutes::Bgp) else { return Vec::new() };
+    let v4 = settings.local_ipv4.filter(|_| settings.families.contains(&Family::Ipv4)).map(IpAddr::from);
+    let v6 = settings.local_ipv6.filter(|_| settings.families.contains(&Family::Ipv6)).map(IpAddr::from);
+    let said = |own: IpAddr| {
+        let of_us: Vec<_> = told.iter().filter(|(_, peer)| peer.address == own).collect();
+        if of_us.is_empty() {
+            return vec![format!(
+                "no BGPPeer of the cluster has {own}: its nodes do not talk to us; `lvsctl calico print-bgppeer` prints one"
+            )];
+        }
+        let others = of_us.into_iter().filter_map(|(name, peer)| Some((name, peer.asn?)));
+        let wrong = others.filter(|(_, asn)| *asn != bgp.local_asn);
+        wrong
+            .map(|(name, asn)| {
+                format!("BGPPeer {name} says that {own} is in AS {asn}, and we are in {}", bgp.local_asn)
+            })
+            .collect()
+    };
+    v4.into_iter().chain(v6).flat_map(said).collect()
 }
 
 /// The cluster that we are the reflector of.

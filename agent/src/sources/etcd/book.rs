@@ -4,6 +4,7 @@
 //! goes on, and the pool has an error that names the key. A pool of which nothing was known before is refused
 //! until all of its values can be read.
 
+use super::store::Shelf;
 use super::value::{self, Value};
 use crate::config::value::host;
 use crate::config::{Backend, ConnectionLimits, Query};
@@ -105,22 +106,6 @@ impl Book {
         self.touched.extend(self.pools.keys().cloned());
     }
 
-    /// A key has a value. One that is no host of a pool that is wanted is passed over.
-    pub(super) fn put(&mut self, key: &str, bytes: &[u8]) {
-        let Some((path, pool, name)) = self.pool_of(key) else { return };
-        if pool.hosts.len() >= MAX_HOSTS && !pool.hosts.contains_key(name) {
-            pool.is_too_large = true;
-        } else {
-            let known = pool.hosts.entry(name.into()).or_default();
-            known.is_listed = true;
-            match checked(name, bytes) {
-                Ok(value) => (known.good, known.bad) = (Some(value), None),
-                Err(why) => known.bad = Some(why),
-            }
-        }
-        self.touched.insert(path);
-    }
-
     /// A key is gone.
     pub(super) fn delete(&mut self, key: &str) {
         let Some((path, pool, name)) = self.pool_of(key) else { return };
@@ -160,6 +145,24 @@ impl Book {
             all.extend(pool.say(&directory).into_iter().map(said));
         }
         all
+    }
+}
+
+impl Shelf for Book {
+    /// A key has a value. One that is no host of a pool that is wanted is passed over.
+    fn put(&mut self, key: &str, bytes: &[u8]) {
+        let Some((path, pool, name)) = self.pool_of(key) else { return };
+        if pool.hosts.len() >= MAX_HOSTS && !pool.hosts.contains_key(name) {
+            pool.is_too_large = true;
+        } else {
+            let known = pool.hosts.entry(name.into()).or_default();
+            known.is_listed = true;
+            match checked(name, bytes) {
+                Ok(value) => (known.good, known.bad) = (Some(value), None),
+                Err(why) => known.bad = Some(why),
+            }
+        }
+        self.touched.insert(path);
     }
 }
 

@@ -13,10 +13,11 @@
 //! differs from what was said before, so that to list again costs a few megabytes and nothing else: it is what is done
 //! after every doubt. While no server answers, everything stays as it is.
 //!
-//! Reading order: [`value`], [`book`] (both pure), [`store`], [`v3`], [`v2`] on [`http`], the loop here, and [`mod@write`] for
-//! what operators change.
+//! Reading order: [`value`], [`book`] (both pure), [`store`], [`v3`], [`v2`] on [`http`], the loop here, [`mod@write`] for
+//! what operators change, and [`calico`] for the nodes of a cluster.
 
 mod book;
+mod calico;
 mod http;
 pub mod roster;
 mod store;
@@ -26,10 +27,11 @@ mod v3;
 mod value;
 mod write;
 
+pub use self::calico::CalicoKeys;
 pub(in crate::sources) use self::write::write;
 
 use self::book::Book;
-use self::store::{Change, Store, Trouble};
+use self::store::{Change, Shelf, Store, Trouble};
 use self::v2::V2;
 use self::v3::V3;
 use super::{Said, Source};

@@ -1,11 +1,16 @@
 //! What both versions of etcd have in common: a directory that is listed, then watched.
 
-use super::book::Book;
 use crate::config::{Endpoint, EtcdSettings};
 use std::future::Future;
 
 /// The most keys that a listing may have: a fleet's have some ten thousand.
 pub(super) const MAX_KEYS: usize = 1_000_000;
+
+/// What a listing is put into.
+pub(super) trait Shelf: Send {
+    /// A key has a value.
+    fn put(&mut self, key: &str, value: &[u8]);
+}
 
 /// A connection to one etcd server.
 pub(super) trait Store: Sized + Send {
@@ -15,9 +20,13 @@ pub(super) trait Store: Sized + Send {
         endpoint: &Endpoint,
     ) -> impl Future<Output = Result<Self, Trouble>> + Send;
 
-    /// Puts all that is in a directory, which has a slash at its end, into the book, and remembers as of when. To be
+    /// Puts all that is in a directory, which has a slash at its end, on the shelf, and remembers as of when. To be
     /// dropped in its midst does no harm: the next listing begins anew.
-    fn list(&mut self, directory: &str, book: &mut Book) -> impl Future<Output = Result<(), Trouble>> + Send;
+    fn list(
+        &mut self,
+        directory: &str,
+        shelf: &mut impl Shelf,
+    ) -> impl Future<Output = Result<(), Trouble>> + Send;
 
     /// As of when everything is known that was listed and changed so far.
     fn revision(&self) -> u64;

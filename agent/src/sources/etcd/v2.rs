@@ -3,9 +3,8 @@
 //! A listing gives its index, and each long poll asks for what comes after the index that is known. etcd keeps the last
 //! thousand events of everything; who asks for an older one is told so (error 401) and lists again.
 
-use super::book::Book;
 use super::http::{Connection, body};
-use super::store::{Change, MAX_KEYS, Store, Trouble};
+use super::store::{Change, MAX_KEYS, Shelf, Store, Trouble};
 use super::write::{Problem, Writer};
 use crate::config::{Endpoint, EtcdSettings};
 use crate::ctl::escape;
@@ -76,7 +75,7 @@ impl Store for V2 {
         Ok(Self { settings, endpoint, connection, path: String::new(), index: 0 })
     }
 
-    async fn list(&mut self, directory: &str, book: &mut Book) -> Result<(), Trouble> {
+    async fn list(&mut self, directory: &str, shelf: &mut impl Shelf) -> Result<(), Trouble> {
         // A long poll that was given up leaves its connection in the midst of an answer.
         self.connect_again().await?;
         self.path = keys_path(directory);
@@ -90,7 +89,7 @@ impl Store for V2 {
         if status == StatusCode::OK {
             let answer: Answer = understood(&text)?;
             let mut keys = 0;
-            put(&answer.node, book, &mut keys);
+            put(&answer.node, shelf, &mut keys);
             if keys > MAX_KEYS {
                 return Err(Trouble::Away(format!("{directory} holds more than {MAX_KEYS} keys")));
             }
@@ -196,12 +195,12 @@ fn refused(status: StatusCode, refusal: &Refusal) -> Trouble {
     })
 }
 
-fn put(node: &Node, book: &mut Book, keys: &mut usize) {
+fn put(node: &Node, shelf: &mut impl Shelf, keys: &mut usize) {
     if !node.dir {
         *keys += 1;
-        book.put(&node.key, node.value.as_bytes());
+        shelf.put(&node.key, node.value.as_bytes());
     }
-    node.nodes.iter().for_each(|node| put(node, book, keys));
+    node.nodes.iter().for_each(|node| put(node, shelf, keys));
 }
 
 /// What an event says.

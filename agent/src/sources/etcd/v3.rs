@@ -4,8 +4,7 @@
 //! two. A watch is never taken up again by its revision on another connection. A cluster that was restored from a
 //! backup has its old revisions again, and soon its later ones too, with another content; only a listing tells.
 
-use super::book::Book;
-use super::store::{Change, MAX_KEYS, Store, Trouble, chain};
+use super::store::{Change, MAX_KEYS, Shelf, Store, Trouble, chain};
 use super::tls;
 use super::write::{Problem, Writer};
 use crate::config::{Endpoint, EtcdSettings};
@@ -93,7 +92,7 @@ impl Store for V3 {
         Ok(Self { client: Connected(client), timeout: settings.timeout, revision: 0, watch: None })
     }
 
-    async fn list(&mut self, directory: &str, book: &mut Book) -> Result<(), Trouble> {
+    async fn list(&mut self, directory: &str, shelf: &mut impl Shelf) -> Result<(), Trouble> {
         self.watch = None;
         let end = range_end(directory);
         let mut kv = self.client.0.kv_client().max_decoding_message_size(MAX_MESSAGE);
@@ -104,7 +103,7 @@ impl Store for V3 {
                 revision = page.header().map_or(0, |header| header.revision());
             }
             for pair in page.kvs() {
-                book.put(&String::from_utf8_lossy(pair.key()), pair.value());
+                shelf.put(&String::from_utf8_lossy(pair.key()), pair.value());
             }
             keys += page.kvs().len();
             let Some(last) = page.kvs().last().filter(|_| page.more()) else { break };

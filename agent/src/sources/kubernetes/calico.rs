@@ -7,7 +7,8 @@
 use super::client;
 use super::reader::{SETTLED, next, wait};
 use crate::config::KubernetesSettings;
-use crate::core::nodes::{Cluster, objects};
+use crate::core::nodes::Cluster;
+use crate::sources::calico::{Gathered, Message, Object};
 use crate::sources::cluster::ClusterSource;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::runtime::watcher::{self, Event, watcher};
@@ -17,7 +18,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 use std::sync::Arc;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 /// Groups of Calico's objects, the first that is served.
@@ -30,108 +30,22 @@ const KINDS: [(&str, &str); 3] =
 /// What Calico writes down on Kubernetes' nodes.
 const ANNOTATION: &str = "projectcalico.org/";
 
-const MESSAGES: usize = 256;
-
-/// A failure is told when it is not over at the second attempt.
-const PATIENCE: u32 = 2;
-
-/// What a watch says of its kind.
-enum Message {
-    /// All that there is.
-    All(&'static str, BTreeMap<String, Value>),
-    /// One that is new or different.
-    Set(&'static str, String, Value),
-    /// One that is gone.
-    Gone(&'static str, String),
-    /// It was listed, and its watch stands.
-    Stands(&'static str),
-    /// It cannot be read, so many times in a row.
-    Failed(&'static str, String, u32),
-}
-
 /// A cluster's API as a source of its nodes.
 #[derive(Debug)]
-pub struct CalicoNodes {
-    kinds: BTreeMap<&'static str, BTreeMap<String, Value>>,
-    failing: BTreeMap<&'static str, String>,
-    /// Whether something is to be said.
-    is_news: bool,
-    inbox: mpsc::Receiver<Message>,
-    _tasks: JoinSet<()>,
-}
+pub struct CalicoNodes(Gathered);
 
 impl CalicoNodes {
     /// A source that has not asked yet. Needs tokio's runtime.
     pub fn new(settings: KubernetesSettings) -> Self {
-        let (sender, inbox) = mpsc::channel(MESSAGES);
-        let (settings, mut tasks) = (Arc::new(settings), JoinSet::new());
+        let settings = Arc::new(settings);
         let kinds = KINDS.iter().map(|(kind, _)| *kind).chain(["Node"]);
-        for kind in kinds {
-            tasks.spawn(read(kind, Arc::clone(&settings), sender.clone()));
-        }
-        Self { kinds: BTreeMap::new(), failing: BTreeMap::new(), is_news: false, inbox, _tasks: tasks }
-    }
-
-    fn take(&mut self, message: Message) {
-        self.is_news = true;
-        match message {
-            Message::All(kind, all) => {
-                self.is_news = self.kinds.get(kind) != Some(&all);
-                self.kinds.insert(kind, all);
-            }
-            Message::Stands(kind) => self.is_news = self.failing.remove(kind).is_some(),
-            Message::Set(kind, name, object) => {
-                let before = self.kinds.entry(kind).or_default().insert(name, object.clone());
-                self.is_news = before.as_ref() != Some(&object);
-            }
-            Message::Gone(kind, name) => {
-                self.is_news = self.kinds.entry(kind).or_default().remove(&name).is_some();
-            }
-            Message::Failed(kind, why, failures) => {
-                self.is_news = failures == PATIENCE;
-                if failures >= PATIENCE {
-                    self.failing.insert(kind, why);
-                }
-            }
-        }
-    }
-
-    /// The cluster, once all kinds were listed.
-    fn outcome(&self) -> Option<Result<Cluster, String>> {
-        if let Some(why) = self.failing.values().next() {
-            return Some(Err(why.clone()));
-        }
-        if self.kinds.len() <= KINDS.len() {
-            return None;
-        }
-        let items: Vec<&Value> = self.kinds.values().flat_map(BTreeMap::values).collect();
-        let text = json!({ "items": items }).to_string();
-        Some(objects::cluster(text.as_bytes()).map_err(|error| error.to_string()))
+        Self(Gathered::spawn(kinds, |kind, said| read(kind, Arc::clone(&settings), said)))
     }
 }
 
 impl ClusterSource for CalicoNodes {
-    async fn next(&mut self) -> Result<Cluster, String> {
-        loop {
-            // What waits is taken first: a list of nodes is one change.
-            while let Ok(message) = self.inbox.try_recv() {
-                let was_news = self.is_news;
-                self.take(message);
-                self.is_news |= was_news;
-            }
-            if self.is_news
-                && let Some(outcome) = self.outcome()
-            {
-                self.is_news = false;
-                return outcome;
-            }
-            self.is_news = false;
-            // Can be dropped: a message that was not taken is still there.
-            match self.inbox.recv().await {
-                Some(message) => self.take(message),
-                None => std::future::pending().await,
-            }
-        }
+    fn next(&mut self) -> impl Future<Output = Result<Cluster, String>> + Send {
+        self.0.next()
     }
 }
 
@@ -238,7 +152,7 @@ async fn follow(
 fn message(
     kind: &'static str,
     event: Event<DynamicObject>,
-    listed: &mut BTreeMap<String, Value>,
+    listed: &mut BTreeMap<String, Object>,
     settles: &mut Option<Instant>,
 ) -> Option<Message> {
     match event {
@@ -247,14 +161,14 @@ fn message(
             None
         }
         Event::InitApply(object) => {
-            listed.insert(object.name_any(), kept(kind, &object));
+            listed.insert(object.name_any(), Ok(kept(kind, &object)));
             None
         }
         Event::InitDone => {
             *settles = Some(Instant::now() + SETTLED);
             Some(Message::All(kind, std::mem::take(listed)))
         }
-        Event::Apply(object) => Some(Message::Set(kind, object.name_any(), kept(kind, &object))),
+        Event::Apply(object) => Some(Message::Set(kind, object.name_any(), Ok(kept(kind, &object)))),
         Event::Delete(object) => Some(Message::Gone(kind, object.name_any())),
     }
 }

@@ -58,8 +58,9 @@ spec:
   asNumber: 64512
   nodeSelector: "all()"
 ---
-# Ends the nodes' mesh: not before `lvsctl nodes` has every session as Established, on each balancer.
-# Nodes with an AS number of their own need this one.
+# Ends the nodes' mesh: not before `lvsctl nodes` has every session as
+# Established, on each balancer. Nodes with an AS number of their own need
+# this one.
 apiVersion: crd.projectcalico.org/v1
 kind: BGPConfiguration
 metadata:
@@ -69,6 +70,7 @@ spec:
   nodeToNodeMeshEnabled: false
 "#
     );
+    assert!(yaml(&made).lines().all(|line| line.len() <= 80), "it fits a terminal");
     let json = serde_json::to_value(&made).unwrap();
     assert_eq!(json[0]["spec"].get("filters"), None);
     assert_eq!(json[1]["spec"]["nodeToNodeMeshEnabled"], false);

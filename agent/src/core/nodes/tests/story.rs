@@ -5,11 +5,12 @@ use crate::core::Event;
 use crate::core::action::WatchedCluster;
 use crate::core::nodes::state::RETURN_GRACE;
 use crate::core::nodes::view;
-use crate::core::nodes::{Cluster, ClusterNode, Learned, Seen, SessionSeen};
+use crate::core::nodes::{Cluster, ClusterNode, Learned, NodesNeighbour, Seen, SessionSeen};
 use crate::core::tests::world::World;
 use crate::fib::{FibRoute, Report};
 use bgp::Prefix;
 use bgp::rib::Complete;
+use std::collections::BTreeMap;
 
 /// The same nodes, said by a file.
 fn discovered() -> String {
@@ -107,6 +108,31 @@ fn discovery_drives_the_sessions_and_a_source_that_fails_or_says_nothing_changes
     assert!(world.notices.iter().any(|notice| notice.reason.contains("no node any more")));
     world.event(Event::ClusterRead(Ok(cluster(&["n2", "n3"]))));
     assert_eq!(sessions(&world), ["node/n2/ipv4", "node/n3/ipv4"]);
+}
+
+#[test]
+fn what_the_nodes_were_told_of_us_is_looked_at_where_the_source_says_it() {
+    let text = discovered().replace("mode = \"discover\"", "local_ipv4 = \"10.64.0.1\"\nmode = \"discover\"");
+    let mut world = World::with(&text);
+    let said = |world: &mut World, peers: Option<BTreeMap<String, NodesNeighbour>>| {
+        world.event(Event::ClusterRead(Ok(Cluster { peers, ..cluster(&["n1"]) })));
+        view::nodes(&world.state).unwrap().peering
+    };
+    let peer = |address: &str, asn| {
+        let address = address.parse().unwrap();
+        Some([("lvs1019-ipv4".to_owned(), NodesNeighbour { address, asn: Some(asn) })].into())
+    };
+    assert_eq!(said(&mut world, None), [""; 0], "a file without them");
+    assert_eq!(said(&mut world, peer("10.64.0.1", 64_600)), [""; 0]);
+    let other = said(&mut world, peer("10.64.0.1", 64_601));
+    assert_eq!(other, ["BGPPeer lvs1019-ipv4 says that 10.64.0.1 is in AS 64601, and we are in 64600"]);
+    for none in [Some(BTreeMap::new()), peer("10.64.0.2", 64_600)] {
+        let none = said(&mut world, none);
+        assert!(
+            none[0].starts_with("no BGPPeer of the cluster has 10.64.0.1: its nodes do not talk"),
+            "{none:?}"
+        );
+    }
 }
 
 #[test]
