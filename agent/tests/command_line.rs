@@ -180,6 +180,12 @@ fn a_drain_without_a_host_does_not_drain_the_balancer() {
         let output = run(LVSCTL, &[&["--socket", socket], arguments].concat());
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", text(&output.stderr));
     }
+    let said = run(LVSCTL, &["drain"]);
+    let said = text(&said.stderr);
+    assert!(said.starts_with("lvsctl: drain what? Nothing was done.\n"), "{said}");
+    for command in ["lvsctl drain HOST ", "lvsctl drain --balancer ", "`lvsctl undrain`"] {
+        assert!(said.contains(command), "{command}: {said}");
+    }
     let asked = run(LVSCTL, &["--socket", socket, "drain", "--balancer"]);
     assert_eq!(asked.status.code(), Some(3), "{}", text(&asked.stderr));
 }

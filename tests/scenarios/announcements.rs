@@ -6,11 +6,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use lab::bird::Bird;
 use lab::configuration::Configuration;
-use lab::network::{FIRST, Lab};
+use lab::network::{FIRST, Lab, v4, v6};
 use lab::site::{LIMIT, Site, both, only};
 use lab::traffic::{Load, Traffic};
 use lab::wait::wait_until;
 use lab::world::World;
+
+use crate::paths;
 
 /// How BIRD writes GRACEFUL_SHUTDOWN.
 const GRACEFUL_SHUTDOWN: &str = "(65535,0)";
@@ -28,11 +30,22 @@ fn says(bird: &Bird, vip: std::net::IpAddr, words: &str) -> bool {
     bird.ask(&format!("show route all for {vip}")).is_ok_and(|text| text.contains(words))
 }
 
+/// What BIRD's BFD says of a balancer's addresses, IPv4 and IPv6.
+fn bfd(bird: &Bird, balancer: u16) -> [String; 2] {
+    let table = bird.ask("show bfd sessions").unwrap_or_default();
+    [v4(balancer).to_string(), v6(balancer).to_string()].map(|address| {
+        let mut rows = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let row = rows.find(|row| row.first() == Some(&address.as_str()));
+        row.and_then(|row| row.get(2).copied()).unwrap_or_default().to_owned()
+    })
+}
+
 /// GRACEFUL_SHUTDOWN first, then nothing, also after a restart, until it is undrained; and no request fails.
 pub(crate) fn a_drained_balancer_fails_no_request_and_stays_drained_over_a_restart(
     world: &World,
 ) -> Result<()> {
     let mut site = site(world)?;
+    paths::turn_on(&site)?;
     let traffic = Traffic::start(&site.lab.client, &Load::usual(&FIRST))?;
     traffic.let_pass(300)?;
 
@@ -50,6 +63,17 @@ pub(crate) fn a_drained_balancer_fails_no_request_and_stays_drained_over_a_resta
     ensure!(status.contains("the balancer is drained, no VIP is announced: by root"), "status: {status}");
     ensure!(status.contains("\"new kernel\""), "status has no reason: {status}");
 
+    // The path to it is nobody's concern any more; the other's is, and every session stands.
+    wait_until("the routers hear AdminDown", LIMIT, || {
+        site.routers.iter().all(|bird| bfd(bird, 1) == ["Down"; 2] && bfd(bird, 2) == ["Up"; 2])
+    })?;
+    wait_until("the sessions stand", LIMIT, || {
+        let status = site.balancers[0].ctl(&["status"]).unwrap_or_default();
+        status.matches("Established").count() == 4 && !status.contains("BFD")
+    })?;
+    site.expect_routes(&FIRST, &only(2))?;
+    traffic.let_pass(300)?;
+
     let lvsd = &mut site.balancers[0];
     lvsd.stop(LIMIT)?;
     lvsd.start_again()?;
@@ -66,6 +90,7 @@ pub(crate) fn a_drained_balancer_fails_no_request_and_stays_drained_over_a_resta
     site.balancers[0].ctl(&["undrain"])?;
     site.expect_routes(&FIRST, &both())?;
     ensure!(!says(&site.routers[0], FIRST[0], GRACEFUL_SHUTDOWN), "undrained, and still asked");
+    wait_until("BFD is up again", LIMIT, || site.balancers.iter().all(paths::is_up))?;
     traffic.let_pass(300)?;
     traffic.stop()?.expect_no_failure()
 }

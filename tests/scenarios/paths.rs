@@ -18,19 +18,7 @@ const PEERS: [&str; 4] = ["r1-v4", "r1-v6", "r2-v4", "r2-v6"];
 
 pub(crate) fn a_balancer_that_is_unplugged_is_missed_within_a_second_with_bfd(world: &World) -> Result<()> {
     let site = Site::start(world)?;
-    for bird in &site.routers {
-        watch_paths(bird)?;
-    }
-    for lvsd in &site.balancers {
-        let text = fs::read_to_string(lvsd.configuration_file())?;
-        lvsd.configure_with(&text.replace("[[bgp.peer]]\n", "[[bgp.peer]]\nbfd = true\n"))?;
-        lvsd.reload()?;
-    }
-    let is_up = |lvsd: &Lvsd| {
-        let up = |peer| lvsd.metric(&format!("lvsd_bfd_up{{peer=\"{peer}\"}}")).is_ok_and(|up| up > 0.0);
-        PEERS.iter().all(up)
-    };
-    wait_until("BFD is up with every router", LIMIT, || site.balancers.iter().all(is_up))?;
+    turn_on(&site)?;
     for lvsd in &site.balancers {
         let status = lvsd.ctl(&["status"])?;
         let shown = status.lines().filter(|line| line.contains("Established, BFD Up")).count();
@@ -57,6 +45,26 @@ pub(crate) fn a_balancer_that_is_unplugged_is_missed_within_a_second_with_bfd(wo
     site.lab.plug_in(&site.lab.balancers[0])?;
     site.expect_routes(&FIRST, &both())?;
     Ok(())
+}
+
+/// Turns BFD on at both ends and waits until it is up everywhere.
+pub(crate) fn turn_on(site: &Site) -> Result<()> {
+    for bird in &site.routers {
+        watch_paths(bird)?;
+    }
+    for lvsd in &site.balancers {
+        let text = fs::read_to_string(lvsd.configuration_file())?;
+        lvsd.configure_with(&text.replace("[[bgp.peer]]\n", "[[bgp.peer]]\nbfd = true\n"))?;
+        lvsd.reload()?;
+    }
+    wait_until("BFD is up with every router", LIMIT, || site.balancers.iter().all(is_up))?;
+    Ok(())
+}
+
+/// Whether a balancer's BFD is up with every router.
+pub(crate) fn is_up(lvsd: &Lvsd) -> bool {
+    let up = |peer| lvsd.metric(&format!("lvsd_bfd_up{{peer=\"{peer}\"}}")).is_ok_and(|up| up > 0.0);
+    PEERS.iter().all(up)
 }
 
 /// Has a router watch the paths to its balancers, without a reset of its sessions.

@@ -27,6 +27,9 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+/// The command line is wrong.
+const WRONG: u8 = 2;
+
 /// `lvsctl doctor` found something that is to be changed.
 const SOMETHING_TO_DO: u8 = 8;
 
@@ -44,6 +47,11 @@ const NOT_FOLLOWED: u8 = 12;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Command::Drain(drain) = &arguments.command
+        && let Some(missing) = drain.missing()
+    {
+        return fail(missing, WRONG);
+    }
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("no runtime: {error}"), 1),

@@ -1,16 +1,16 @@
 //! What operators say of announcements: of single VIPs, and of the balancer as a whole.
 //!
 //! ```text
-//!               drain                   graceful_shutdown is over
-//!   announcing ───────▶ leaving ──────────────────────────────────▶ gone
-//!       ▲               (every route carries GRACEFUL_SHUTDOWN)     (nothing is announced)
-//!       └──── undrain ─────┴────────────────────────────────────────┘
+//!               drain          graceful_shutdown is over          READ later
+//!   announcing ───────▶ leaving ────────────────────────▶ gone ───────────────▶ unwatched
+//!       ▲     (every route carries GRACEFUL_SHUTDOWN)  (nothing is announced)  (BFD is AdminDown)
+//!       └──── undrain ─────┴───────────────────────────────┴──────────────────────┘
 //! ```
 //!
 //! Both are saved: a balancer that was drained announces nothing after a restart, and a VIP's word holds.
 
 use super::Timestamp;
-use super::action::{Answer, Done, Refusal};
+use super::action::{Action, Answer, Done, Refusal};
 use super::advertise::{Prospect, prospect};
 use super::event::Note;
 use super::saved::{Balancer, Change, VipWord};
@@ -25,6 +25,10 @@ use std::time::Duration;
 /// balancer has by hand.
 pub const MAX_ABSENT: usize = 1024;
 
+/// Within it routers have read a withdrawal. Some take AdminDown for a broken path, and could keep routes whose withdrawal
+/// they have not read.
+pub const READ: Duration = Duration::from_secs(5);
+
 /// How far a balancer has got that is being drained.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Drain {
@@ -37,7 +41,19 @@ pub enum Drain {
         until: Timestamp,
     },
     /// It announces nothing.
-    Gone,
+    Gone {
+        /// When routers have read that.
+        until: Timestamp,
+    },
+    /// Nor does it matter any more whether a path to it breaks.
+    Unwatched,
+}
+
+impl Drain {
+    /// Whether nothing is announced.
+    fn is_over(self) -> bool {
+        matches!(self, Self::Gone { .. } | Self::Unwatched)
+    }
 }
 
 /// What an operator wants of one VIP, in place of what its services say.
@@ -53,7 +69,7 @@ pub struct Order {
 
 /// What holds for a VIP.
 pub fn order(state: &State, vip: IpAddr) -> Order {
-    if let (Drain::Gone, Some(change)) = (state.drain, &state.saved.drained) {
+    if let Some(change) = state.saved.drained.as_ref().filter(|_| state.drain.is_over()) {
         return Order { against: Some(format!("the balancer is drained {change}")), ..Order::default() };
     }
     let Some(change) = state.saved.vips.get(&vip) else { return Order::default() };
@@ -71,19 +87,37 @@ pub fn order(state: &State, vip: IpAddr) -> Order {
 pub(super) fn advance(state: &mut State, now: Timestamp) -> bool {
     let Some(config) = &state.config else { return false };
     let before = state.drain;
+    let gone = Drain::Gone { until: now + READ };
     state.drain = match (&state.saved.drained, before) {
         (None, _) => Drain::No,
-        (Some(_), Drain::Gone) => Drain::Gone,
-        (Some(_), Drain::Leaving { until }) if until <= now => Drain::Gone,
-        (Some(_), Drain::Leaving { until }) => Drain::Leaving { until },
+        (Some(_), Drain::Unwatched) => Drain::Unwatched,
+        (Some(_), Drain::Gone { until }) if until <= now => Drain::Unwatched,
+        (Some(_), Drain::Leaving { until }) if until <= now => gone,
+        (Some(_), Drain::Gone { .. } | Drain::Leaving { .. }) => before,
         (Some(change), Drain::No) => {
             let delay = config.bgp.as_ref().map_or(Duration::ZERO, |bgp| bgp.graceful_shutdown);
             // A clock that was set back must not make the drain last for longer.
             let until = (change.at + delay).min(now + delay);
-            if until <= now { Drain::Gone } else { Drain::Leaving { until } }
+            if until <= now { gone } else { Drain::Leaving { until } }
         }
     };
-    state.drain != before
+    state.drain != before && state.drain != Drain::Unwatched
+}
+
+/// The section of the routers, where it has changed. While a balancer is drained no path to it is watched: BFD says
+/// AdminDown, and a host that goes down for its maintenance is no broken path to anybody. The sessions stay: an undrain is
+/// heard at once.
+pub(super) fn set_peers(state: &mut State, actions: &mut Vec<Action>) {
+    let Some(config) = &state.config else { return };
+    let mut wanted = config.bgp.clone();
+    if let Some(bgp) = wanted.as_mut().filter(|_| state.drain == Drain::Unwatched) {
+        bgp.peers.iter_mut().for_each(|peer| peer.bfd = None);
+        bgp.groups.iter_mut().for_each(|group| group.bfd = None);
+    }
+    if state.emitted.bgp != wanted {
+        state.emitted.bgp.clone_from(&wanted);
+        actions.extend(wanted.map(Action::SetPeers));
+    }
 }
 
 /// Whether what is announced asks routers to prefer any other way.

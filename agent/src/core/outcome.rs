@@ -79,7 +79,11 @@ pub(super) fn conclude(state: &mut State, mut dirty: Dirty, now: Timestamp) -> V
             }
         }
     }
+    let was_drain = state.drain;
     let drains = orders::advance(state, now);
+    if was_drain != state.drain {
+        orders::set_peers(state, &mut actions);
+    }
     dirty.every_vip |= drains;
     let mut judged = announced::judge(state, &dirty, drains, now);
     if start(state, now) {

@@ -2,6 +2,7 @@
 
 use super::action::{Action, Level, Notice, WantedPools};
 use super::found::FoundService;
+use super::orders;
 use super::outcome::Dirty;
 use super::state::State;
 use super::step::{complain, configure};
@@ -166,10 +167,7 @@ pub(super) fn want(state: &mut State, dirty: &Dirty, actions: &mut Vec<Action>) 
             actions.push(Action::WatchPools(wanted.clone()));
             state.emitted.pools = Some(wanted);
         }
-        if state.emitted.bgp != config.bgp {
-            state.emitted.bgp.clone_from(&config.bgp);
-            actions.extend(config.bgp.clone().map(Action::SetPeers));
-        }
+        orders::set_peers(state, actions);
         for service in config.services.values() {
             is_news |= state.inventory.note_names(service);
         }

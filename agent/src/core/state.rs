@@ -225,8 +225,8 @@ impl State {
             Phase::Running { .. } | Phase::Stopped => None,
         };
         let order = match self.drain {
-            Drain::Leaving { until } => Some(until),
-            Drain::No | Drain::Gone => None,
+            Drain::Leaving { until } | Drain::Gone { until } => Some(until),
+            Drain::No | Drain::Unwatched => None,
         };
         let vips = self.held_vips.values().min().copied();
         let leaving = self.leaving.values().chain(self.leaving_vips.values()).min().copied();

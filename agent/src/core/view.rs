@@ -329,7 +329,7 @@ fn drain_view(state: &State) -> Option<DrainView> {
     let change = state.saved.drained.as_ref()?;
     let stage = match state.drain {
         Drain::No | Drain::Leaving { .. } => "leaving",
-        Drain::Gone => "withdrawn",
+        Drain::Gone { .. } | Drain::Unwatched => "withdrawn",
     };
     Some(DrainView { stage: stage.into(), said: change.to_string() })
 }

@@ -199,11 +199,19 @@ pub enum Calico {
     },
 }
 
+/// What to say when `lvsctl drain` is told nothing else.
+const WHAT_TO_DRAIN: &str = "\
+drain what? Nothing was done.
+  lvsctl drain HOST             one backend: weight 0, its connections finish; `lvsctl pool HOST` takes it back
+  lvsctl drain --balancer       this whole balancer: routers are asked to prefer others, then every VIP is withdrawn
+                                and BFD says AdminDown; `lvsctl undrain` takes it back
+The whole balancer is never meant by leaving the host out: an empty variable in a script must not drain it.";
+
 /// What is drained.
 #[derive(Debug, Args)]
 pub struct Drain {
     /// The backend's host name.
-    #[arg(required_unless_present = "balancer", conflicts_with = "balancer")]
+    #[arg(conflicts_with = "balancer")]
     pub host: Option<String>,
     /// This balancer instead: routers are asked to prefer others, then all VIPs are withdrawn, until `lvsctl undrain`.
     #[arg(long, conflicts_with = "force")]
@@ -217,4 +225,11 @@ pub struct Drain {
     /// What it is noted with.
     #[command(flatten)]
     pub note: Note,
+}
+
+impl Drain {
+    /// What to say when neither a host nor the balancer is named; `None` when one is.
+    pub fn missing(&self) -> Option<&'static str> {
+        (self.host.is_none() && !self.balancer).then_some(WHAT_TO_DRAIN)
+    }
 }

@@ -5,6 +5,7 @@ use super::{ALL, WEB, running};
 use crate::core::Event;
 use crate::core::action::{Answer, Refusal};
 use crate::core::event::{Command, Note};
+use crate::core::orders::READ;
 use crate::core::plan::plan;
 use crate::core::saved::VipWord;
 use bgp::{Community, RouteAttributes};
@@ -153,6 +154,29 @@ fn a_drain_asks_routers_to_prefer_others_then_withdraws_and_the_kernel_goes_on()
     let reason = vip_reason(&world, VIP);
     assert!(reason.starts_with("the balancer is drained by ada at "), "{reason}");
     assert_eq!(world.kernel, kernel);
+}
+
+#[test]
+fn the_path_to_a_drained_balancer_is_watched_until_routers_have_read_the_withdrawal() {
+    let text = [65001, 65002].iter().fold(WEB.to_owned(), |text, asn| {
+        text.replace(&format!("asn = {asn} }}"), &format!("asn = {asn}, bfd = true }}"))
+    });
+    let mut world = World::with(&text);
+    world.up(&ALL);
+    let watched = |world: &World| {
+        let peers = &world.routers.as_ref().unwrap().peers;
+        (peers.len(), peers.iter().filter(|peer| peer.bfd.is_some()).count())
+    };
+    assert_eq!(watched(&world), (2, 2));
+    drain(&mut world).unwrap();
+    world.pass(Duration::from_secs(2) + READ - Duration::from_millis(1));
+    assert!(!world.is_announced(VIP));
+    assert_eq!(watched(&world), (2, 2));
+    world.pass(Duration::from_millis(1));
+    assert_eq!(watched(&world), (2, 0), "the sessions stay");
+    world.operate(Command::UndrainBalancer).unwrap();
+    assert_eq!(watched(&world), (2, 2));
+    assert!(world.is_announced(VIP));
 }
 
 #[test]

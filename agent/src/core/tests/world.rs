@@ -1,6 +1,6 @@
 //! A small world around the core: a kernel that obeys, checks whose results a test decides, and a clock.
 
-use crate::config::{self, Config};
+use crate::config::{self, Bgp, Config};
 use crate::core::action::{Answer, Notice, WantedPools, WantedTable, WatchedCluster};
 use crate::core::change::WriteOrder;
 use crate::core::event::{Command, ConnectionCount, Note, Request, TakenOut};
@@ -55,6 +55,8 @@ pub(in crate::core) struct World {
     /// What was to be written to sources, in order.
     pub(in crate::core) orders: Vec<WriteOrder>,
     /// The sessions with nodes, and how they are kept.
+    /// The routers, and how they are talked to.
+    pub(in crate::core) routers: Option<Bgp>,
     pub(in crate::core) node_peers: Option<NodePeers>,
     /// What nodes are told of one another.
     pub(in crate::core) permits: bgp::rib::Permits,
@@ -98,6 +100,7 @@ impl World {
             notices: Vec::new(),
             answers: Vec::new(),
             orders: Vec::new(),
+            routers: None,
             node_peers: None,
             permits: Default::default(),
             cluster: None,
@@ -178,7 +181,7 @@ impl World {
                 self.assert_routes_can_serve(&routes);
                 self.routes = Some(routes);
             }
-            Action::SetPeers(_) => {}
+            Action::SetPeers(bgp) => self.routers = Some(bgp),
             Action::SetNodePeers(peers) => self.node_peers = peers,
             Action::SetPermits(permits) => self.permits = permits,
             Action::WatchCluster(place) => self.cluster = place,
