@@ -5,7 +5,6 @@ mod bad_networks;
 mod checks;
 mod doctor;
 mod evidence_of_failure;
-mod frr_routers;
 mod kernel_contract;
 mod kernel_settings;
 mod kernel_table;
@@ -13,8 +12,10 @@ mod kills;
 mod links;
 mod many_services;
 mod names;
+mod node_sessions;
 mod nodes;
 mod operator;
+mod other_routers;
 mod paths;
 mod pool_files;
 mod pybal;
@@ -74,7 +75,8 @@ const SCENARIOS: &[Scenario] = &named![
     operator::a_depool_is_kept_over_a_restart_with_its_reason,
     operator::a_depool_that_would_break_the_threshold_is_refused,
     restarts::lvsd_killed_and_started_again_fails_no_request,
-    frr_routers::frr_keeps_the_routes_of_an_lvsd_that_is_killed_and_no_request_fails,
+    other_routers::frr_keeps_the_routes_of_an_lvsd_that_is_killed_and_no_request_fails,
+    other_routers::gobgp_keeps_the_routes_of_an_lvsd_that_is_killed_and_no_request_fails,
     restarts::a_balancer_that_is_stopped_and_returns_fails_no_request,
     restarts::connections_placed_while_a_server_was_out_survive_their_balancer,
     announcements::a_drained_balancer_fails_no_request_and_stays_drained_over_a_restart,
@@ -92,6 +94,8 @@ const SCENARIOS: &[Scenario] = &named![
     paths::a_balancer_that_is_unplugged_is_missed_within_a_second_with_bfd,
     kernel_table::what_was_changed_by_hand_is_named_by_diff_and_repaired_by_resync,
     nodes::pods_behind_calicos_bird_are_reached_and_followed,
+    node_sessions::nodes_that_do_not_sign_tell_too_much_or_never_return_lose_their_routes_and_no_other_does,
+    node_sessions::nodes_that_connect_from_a_known_prefix_are_taken_without_being_named,
     reflector::nodes_without_a_mesh_reach_one_anothers_pods_by_what_lvsd_passes_on,
     many_services::a_restart_with_a_hundred_services_breaks_no_connection_and_writes_nothing,
     kills::lvsd_killed_at_any_point_of_a_change_completes_it_at_its_next_start,

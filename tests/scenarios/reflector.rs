@@ -4,11 +4,11 @@ use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use lab::calico::{Node, Settings};
+use lab::calico::{Node, Peering, Settings};
 use lab::configuration::Configuration;
 use lab::host::Host;
 use lab::lvsd::Lvsd;
-use lab::network::{Lab, v4, v6};
+use lab::network::{Lab, take, v4, v6};
 use lab::nginx::Nginx;
 use lab::wait::wait_until;
 use lab::world::World;
@@ -40,12 +40,19 @@ const REFUSED: [&str; 2] = ["10.96.0.0/12", "192.0.2.10/32"];
 
 /// A node, its last part 21 to 23.
 fn settings(node: u16) -> Settings {
-    let [mut v4, v6] = block(node).map(|block| vec![block]);
-    if node == 1 {
-        v4.extend(REFUSED.map(str::to_owned));
+    let services = if node == 1 { REFUSED.map(str::to_owned).to_vec() } else { Vec::new() };
+    Settings {
+        asn: ASN,
+        last: 20 + node,
+        balancer_asn: ASN,
+        balancer: 1,
+        blocks: block(node).map(|block| vec![block]),
+        services: [services, Vec::new()],
+        peering: if node % 2 == 1 { Peering::Global } else { Peering::Explicit },
+        password: None,
+        max_restart_time: None,
+        is_client: true,
     }
-    let announced = [v4, v6];
-    Settings { asn: ASN, last: 20 + node, balancer_asn: ASN, balancer: 1, announced, is_client: true }
 }
 
 fn configuration(host: &Host) -> String {
@@ -90,7 +97,9 @@ pub(crate) fn nodes_without_a_mesh_reach_one_anothers_pods_by_what_lvsd_passes_o
 
     // What a node withdraws is gone everywhere.
     let mut without = settings(2);
-    without.announced[0].clear();
+    // A pod outside of its blocks it would tell by itself.
+    take(&hosts[1], pod(2)[0])?;
+    without.blocks[0].clear();
     nodes[1].reconfigure(&without)?;
     wait_until("n2's block is gone from n1 and n3", LIMIT, || {
         [0, 2].iter().all(|node| nodes[*node].route(&block(2)[0]).is_ok_and(|text| !text.contains("via")))

@@ -1,7 +1,10 @@
 //! A node as Calico runs it: BIRD 1.6, one for each family, that tells a balancer its blocks of pods' addresses.
+//!
+//! [`rendered`] writes the configuration as Calico's templates do.
+
+mod rendered;
 
 use std::fs;
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
@@ -11,7 +14,6 @@ use anyhow::{Context, Result, ensure};
 use crate::bird::ask;
 use crate::host::{Host, Process};
 use crate::kernel::built;
-use crate::network::{v4, v6};
 use crate::wait::wait_until;
 
 /// What a node is.
@@ -25,16 +27,35 @@ pub struct Settings {
     pub balancer_asn: u32,
     /// The last part of the balancer's address.
     pub balancer: u16,
-    /// What it tells, IPv4 and IPv6.
-    pub announced: [Vec<String>; 2],
+    /// Its blocks, IPv4 and IPv6.
+    pub blocks: [Vec<String>; 2],
+    /// What it announces of services, as a BGPConfiguration's `serviceClusterIPs` and their like have it.
+    pub services: [Vec<String>; 2],
+    /// How it was told of the balancer.
+    pub peering: Peering,
+    /// What the sessions are signed with.
+    pub password: Option<&'static str>,
+    /// The BGPPeer's `maxRestartTime`, in seconds; BIRD's 120 s when it has none.
+    pub max_restart_time: Option<u16>,
     /// It has no mesh with other nodes: the balancer is their route reflector, and it has its kernel know what it hears.
     pub is_client: bool,
+}
+
+/// How a BGPPeer is for a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peering {
+    /// It is for all nodes.
+    Global,
+    /// It names this node, or selects it.
+    Explicit,
 }
 
 /// Both BIRDs of a node.
 #[derive(Debug)]
 pub struct Node {
     host: Host,
+    /// The names of the protocols for the balancer.
+    protocols: [String; 2],
     /// IPv4 and IPv6.
     processes: Vec<Process>,
 }
@@ -43,7 +64,8 @@ impl Node {
     /// Starts both and waits for their control sockets.
     pub fn start(host: &Host, settings: &Settings) -> Result<Self> {
         configure(host, settings)?;
-        let mut node = Self { host: host.clone(), processes: Vec::new() };
+        let protocols = [0, 1].map(|family| rendered::protocol(settings, family));
+        let mut node = Self { host: host.clone(), protocols, processes: Vec::new() };
         node.start_again()?;
         Ok(node)
     }
@@ -54,7 +76,7 @@ impl Node {
             let mut command = Command::new(program(family)?);
             // -R: it comes back, and keeps what it had told (RFC 4724).
             command
-                .arg("-f")
+                .arg("-d")
                 .arg("-R")
                 .arg("-c")
                 .arg(self.file(family, "cfg"))
@@ -83,8 +105,8 @@ impl Node {
     /// How many routes the balancer has told it, both families.
     pub fn told_by_balancer(&self) -> Result<u32> {
         let mut sum = 0;
-        for family in FAMILIES {
-            let text = self.ask(family, "show protocols all balancer")?;
+        for (family, protocol) in FAMILIES.iter().zip(&self.protocols) {
+            let text = self.ask(family, &format!("show protocols all {protocol}"))?;
             let line = text
                 .lines()
                 .find_map(|line| line.trim().strip_prefix("Routes:"))
@@ -126,61 +148,11 @@ fn program(name: &str) -> Result<PathBuf> {
 }
 
 fn configure(host: &Host, settings: &Settings) -> Result<()> {
-    for (index, family) in FAMILIES.iter().enumerate() {
-        let file = host.files().join(format!("{family}.cfg"));
-        fs::write(&file, configuration(settings, index))
-            .with_context(|| format!("write {}", file.display()))?;
+    for family in 0..FAMILIES.len() {
+        for (name, text) in rendered::files(settings, family) {
+            let file = host.files().join(name);
+            fs::write(&file, text).with_context(|| format!("write {}", file.display()))?;
+        }
     }
     Ok(())
-}
-
-/// What Calico's templates come to for a peer of all nodes: everything is imported, own blocks are exported. Where the peer
-/// is their reflector, what others have told goes into the kernel, and into no other session.
-fn configuration(settings: &Settings, family: usize) -> String {
-    let address = |last: u16| if family == 0 { IpAddr::from(v4(last)) } else { v6(last).into() };
-    let (own, balancer) = (address(settings.last), address(settings.balancer));
-    let kernel = match settings.is_client {
-        false => "export none;",
-        true => "export filter { if source = RTS_BGP then accept; reject; };",
-    };
-    let routes: String =
-        settings.announced[family].iter().map(|prefix| format!("    route {prefix} blackhole;\n")).collect();
-    format!(
-        r#"log stderr all;
-router id {router_id};
-protocol device {{ scan time 2; }}
-protocol direct {{ interface -"cali*", -"kube-ipvs*", "*"; }}
-protocol kernel {{ learn; persist; scan time 2; import all; {kernel} graceful restart; }}
-protocol static blocks {{
-{routes}}}
-template bgp peers {{
-    local as {asn};
-    gateway recursive;
-    add paths on;
-    graceful restart;
-    connect delay time 2;
-    connect retry time 5;
-    error wait time 5,30;
-}}
-protocol bgp balancer from peers {{
-    neighbor {balancer} as {balancer_asn};
-    source address {own};
-    multihop;
-    import filter {{
-        if (defined(bgp_local_pref)&&(bgp_local_pref > 2147482623)) then
-            preference = 200;
-        accept;
-    }};
-    export filter {{
-        if (!defined(krt_metric)) then {{ krt_metric = 1024; }}
-        bgp_local_pref = 2147483647 - krt_metric;
-        if proto = "blocks" then accept;
-        reject;
-    }};
-}}
-"#,
-        router_id = v4(settings.last),
-        asn = settings.asn,
-        balancer_asn = settings.balancer_asn
-    )
 }

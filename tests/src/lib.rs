@@ -25,6 +25,7 @@ pub mod calico;
 pub mod configuration;
 pub mod evidence;
 pub mod frr;
+pub mod gobgp;
 pub mod host;
 pub mod kernel;
 pub mod lvsd;
