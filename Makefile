@@ -4,7 +4,7 @@
 
 SHELL := /bin/bash
 CARGO ?= cargo
-PACKAGES := bird2 ca-certificates chromium chromium-driver curl etcd-client etcd-server exabgp frr gcc gobgpd ipvsadm iproute2 kmod knot libc6-dev libprotobuf-dev nftables nginx-light openssl procps protobuf-compiler strace systemd tcpdump user-mode-linux
+PACKAGES := bird2 ca-certificates chromium chromium-driver curl etcd-client etcd-server exabgp frr gcc gobgpd ipvsadm iproute2 kmod knot libc6-dev libprotobuf-dev nftables nginx-light openssl procps prometheus protobuf-compiler strace systemd tcpdump user-mode-linux
 
 .DEFAULT_GOAL := help
 .PHONY: help deps kube build test demo lab bench bench-ipvs bench-health bench-sources bench-bgp bench-nodes bench-fib lint clean

@@ -3,7 +3,7 @@
 use crate::api::{self, Context, control};
 use crate::config::{self, Config, SourceSettings};
 use crate::core::Event;
-use crate::engine::{Engine, Executors, Inbox};
+use crate::engine::{Engine, Executors, Inbox, lag};
 use crate::exec::{
     Mode, addresses, checks, fib, fleet, ipvs, networks, paths, probes, routes, saver, snapshots, state_file,
 };
@@ -87,13 +87,16 @@ pub async fn run(path: &Path, mut config: Config, arguments: Arguments<'_>) -> a
         bmp: executors.routes.as_ref().map(routes::Handle::bmp),
         checks: executors.checks.watcher(),
         probes: executors.checks.probes(),
+        // The first connection has said what is wrong with the kernel, if anything is.
+        kernel: ::ipvs::Ipvs::open(::ipvs::Options::default()).ok(),
         fleet: None,
         log,
     };
     // In a dry run it is none of those that serve.
     let fleet = if mode.is_dry() { None } else { fleet(&config, &inbox).map(Arc::new) };
     let context = Context { fleet: fleet.clone(), ..context };
-    let engine = Engine::new(engine_inbox, executors, metrics).context("start the log's thread")?;
+    let engine =
+        Engine::new(engine_inbox, executors, Arc::clone(&metrics)).context("start the log's thread")?;
     let engine = engine.recorded_by(recording.and_then(record));
     inbox.event(Event::Restored { saved, snapshots: earlier }).await;
     let has_nodes = config.nodes.is_some();
@@ -104,6 +107,7 @@ pub async fn run(path: &Path, mut config: Config, arguments: Arguments<'_>) -> a
         around.spawn(served("HTTP", api::http::serve(http, context.clone())));
     }
     around.spawn(notify::run(inbox.clone()));
+    around.spawn(lag::run(inbox.clone(), Arc::clone(&metrics)));
     if has_nodes {
         around.spawn(networks::run(inbox.clone()));
     }

@@ -4,40 +4,44 @@
 //! leaves no series behind. Label values are names from the configuration, a bounded set.
 
 mod bgp;
+mod families;
 mod fib;
+mod fleet;
 mod gauges;
+mod ipvs;
 mod page;
+mod process;
 mod pybal;
 mod sources;
+mod traffic;
 
 use crate::core::action::{Level, Notice};
 use crate::core::numbers::Numbers;
 use crate::fib::Report;
 use prometheus::{Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry, TextEncoder};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 pub use gauges::Sources;
 pub use page::Page;
 pub use pybal::Pybal;
+pub use traffic::fill as count_traffic;
 
 /// Buckets for the core's step: it is meant to take microseconds.
 const STEP_BUCKETS: [f64; 9] = [1e-6, 5e-6, 1e-5, 5e-5, 1e-4, 5e-4, 1e-3, 1e-2, 1e-1];
 
-/// Buckets for the way from an event to the kernel's answer: it is meant to take a millisecond or so.
-const PROGRAM_BUCKETS: [f64; 13] =
-    [1e-4, 2.5e-4, 5e-4, 7.5e-4, 1e-3, 1.5e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 1e-1, 1.0, 1e1];
+/// Buckets for the time that the engine's answer takes: it is meant to take less than a millisecond.
+const LAG_BUCKETS: [f64; 9] = [1e-4, 5e-4, 1e-3, 5e-3, 1e-2, 5e-2, 1e-1, 5e-1, 2.5];
 
 /// The daemon's counters.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    started: SystemTime,
     step: Histogram,
-    program: Histogram,
+    lag: Histogram,
     notices: IntCounterVec,
     notices_lost: IntCounter,
-    ipvs_operations: IntCounterVec,
-    ipvs_reads: IntCounter,
-    ipvs_repairs: IntCounter,
+    ipvs: ipvs::Ipvs,
     reloads: IntCounterVec,
     fib: fib::Fib,
 }
@@ -54,14 +58,15 @@ impl Metrics {
             "lvsd_step_duration_seconds",
             "Time that the core took to decide on one event.",
         );
-        let program = HistogramOpts::new(
-            "lvsd_ipvs_program_duration_seconds",
-            "Time from a verdict, command or change to the kernel's confirmation of what follows from it.",
+        let lag = HistogramOpts::new(
+            "lvsd_loop_lag_seconds",
+            "Time that the engine took to answer, asked once a second: what an event waits for its turn.",
         );
         let metrics = Self {
             registry: Registry::new(),
+            started: SystemTime::now(),
             step: Histogram::with_opts(step.buckets(STEP_BUCKETS.into()))?,
-            program: Histogram::with_opts(program.buckets(PROGRAM_BUCKETS.into()))?,
+            lag: Histogram::with_opts(lag.buckets(LAG_BUCKETS.into()))?,
             notices: counters(
                 "lvsd_notices_total",
                 "Decisions and findings that were logged, by level.",
@@ -71,37 +76,22 @@ impl Metrics {
                 "lvsd_notices_lost_total",
                 "Decisions and findings that were not logged, as the log was stuck.",
             )?,
-            ipvs_operations: counters(
-                "lvsd_ipvs_operations_total",
-                "Changes of the kernel's IPVS table that were asked for, by result.",
-                "result",
-            )?,
-            ipvs_reads: IntCounter::new(
-                "lvsd_ipvs_reads_total",
-                "Whole readings of the kernel's IPVS table.",
-            )?,
-            ipvs_repairs: IntCounter::new(
-                "lvsd_ipvs_repairs_total",
-                "Operations that put right what others had changed in the kernel's IPVS table.",
-            )?,
+            ipvs: ipvs::Ipvs::new()?,
             reloads: counters("lvsd_reloads_total", "Reloads of the configuration, by result.", "result")?,
             fib: fib::Fib::new()?,
         };
         metrics.registry.register(Box::new(metrics.step.clone()))?;
-        metrics.registry.register(Box::new(metrics.program.clone()))?;
+        metrics.registry.register(Box::new(metrics.lag.clone()))?;
         metrics.registry.register(Box::new(metrics.notices.clone()))?;
         metrics.registry.register(Box::new(metrics.notices_lost.clone()))?;
-        metrics.registry.register(Box::new(metrics.ipvs_operations.clone()))?;
-        metrics.registry.register(Box::new(metrics.ipvs_reads.clone()))?;
-        metrics.registry.register(Box::new(metrics.ipvs_repairs.clone()))?;
         metrics.registry.register(Box::new(metrics.reloads.clone()))?;
+        metrics.ipvs.register(&metrics.registry)?;
         metrics.fib.register(&metrics.registry)?;
         // A counter that is there at zero can be alerted on from the start.
         for level in [Level::Info, Level::Warn, Level::Error] {
             metrics.notices.with_label_values(&[level_name(level)]);
         }
         for result in ["ok", "refused"] {
-            metrics.ipvs_operations.with_label_values(&[result]);
             metrics.reloads.with_label_values(&[result]);
         }
         Ok(metrics)
@@ -112,9 +102,19 @@ impl Metrics {
         self.step.observe(duration.as_secs_f64());
     }
 
+    /// Counts an answer of the engine, by the time that it took.
+    pub fn answered(&self, duration: Duration) {
+        self.lag.observe(duration.as_secs_f64());
+    }
+
+    /// Counts a comparison of the kernel's table with the wanted one, and what came of it.
+    pub fn ipvs_reconciled(&self, is_ok: bool) {
+        self.ipvs.reconciled(is_ok);
+    }
+
     /// Counts a change that the kernel has confirmed.
     pub fn ipvs_programmed(&self, duration: Duration) {
-        self.program.observe(duration.as_secs_f64());
+        self.ipvs.program.observe(duration.as_secs_f64());
     }
 
     /// Counts a notice.
@@ -135,18 +135,17 @@ impl Metrics {
 
     /// Counts operations on the kernel's table.
     pub fn ipvs_operations(&self, ok: usize, refused: usize) {
-        self.ipvs_operations.with_label_values(&["ok"]).inc_by(ok as u64);
-        self.ipvs_operations.with_label_values(&["refused"]).inc_by(refused as u64);
+        self.ipvs.operations(ok, refused);
     }
 
     /// Counts a reading of the kernel's table.
     pub fn ipvs_read(&self) {
-        self.ipvs_reads.inc();
+        self.ipvs.reads.inc();
     }
 
     /// Counts operations that put right what others had changed.
     pub fn ipvs_repaired(&self, operations: usize) {
-        self.ipvs_repairs.inc_by(operations as u64);
+        self.ipvs.repairs.inc_by(operations as u64);
     }
 
     /// Counts writes of routes to nodes.
@@ -185,7 +184,7 @@ impl Metrics {
     /// When a metric is inconsistent: a mistake in this module.
     pub fn page(&self, mut numbers: Numbers, sources: &Sources<'_>) -> Result<Page, prometheus::Error> {
         let mut families = self.registry.gather();
-        families.extend(gauges::registry(&numbers, sources)?.gather());
+        families.extend(gauges::registry(&numbers, sources, self.started)?.gather());
         families.sort_by(|a, b| a.name().cmp(b.name()));
         let mut text = Vec::new();
         TextEncoder::new().encode(&families, &mut text)?;
@@ -194,7 +193,7 @@ impl Metrics {
             head.push_str(&gauges::histograms(checks));
             gauges::certificates(&mut numbers, checks);
         }
-        Ok(Page::new(head, gauges::FAMILIES, numbers))
+        Ok(Page::new(head, families::FAMILIES, numbers))
     }
 }
 

@@ -103,6 +103,7 @@ impl Daemon {
             checks: watcher,
             probes: None,
             log: lvsd::logging::Log::default(),
+            kernel: None,
             fleet: None,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

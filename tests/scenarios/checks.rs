@@ -158,7 +158,7 @@ pub(crate) fn agents_weigh_certificates_expire_and_any_of_two_checks_is_enough(w
     secured[2].renew()?;
     expect(host, SERVERS[2], WEIGHT)?;
     expect_said(&lvsd, "rs3", "the certificate expires at 2100-01-01")?;
-    ensure!(lvsd.metric("lvsd_certificate_expires_seconds{service=\"web\"}")? > 4e9);
+    ensure!(lvsd.metric("lvsd_certificate_expiry_timestamp_seconds{service=\"web\"}")? > 4e9);
 
     lvsd.configure_with(&configuration(host, "require = \"any\"", &[&https, "type = \"tcp\""]))?;
     lvsd.reload()?;

@@ -17,7 +17,7 @@ use crate::engine::{Gone, Inbox};
 use crate::exec::checks::Watcher;
 use crate::exec::fleet;
 use crate::logging::Log;
-use crate::metrics::{Metrics, Page, Pybal, Sources};
+use crate::metrics::{self, Metrics, Page, Pybal, Sources};
 use crate::reload::Reloader;
 use ::bgp::speaker::{Refused, Statuses};
 use std::sync::Arc;
@@ -48,6 +48,8 @@ pub struct Context {
     pub probes: Option<watch::Receiver<ProbesView>>,
     /// The process's log.
     pub log: Log,
+    /// The kernel, for what it has counted: a connection of its own, so that nothing that is programmed waits for it.
+    pub kernel: Option<ipvs::Ipvs>,
 }
 
 impl Context {
@@ -112,9 +114,18 @@ impl Context {
         Ok(view)
     }
 
+    /// What the kernel has counted. A page without it is better than none.
+    async fn counted(&self) -> Option<ipvs::Snapshot> {
+        let read = self.kernel.as_ref()?.dump().await;
+        read.inspect_err(|error| tracing::warn!(%error, "the metrics are without the kernel's counters")).ok()
+    }
+
     /// The metrics page.
     async fn metrics(&self) -> anyhow::Result<Page> {
-        let numbers = self.inbox.numbers().await?;
+        let mut numbers = self.inbox.numbers().await?;
+        if let Some(read) = self.counted().await {
+            metrics::count_traffic(&mut numbers, &read);
+        }
         // Nodes come and go by the hundred; they are in the core's numbers, counted.
         let routers = |statuses: &Statuses| {
             let all = statuses.iter().filter(|(name, _)| !name.starts_with(sessions::PREFIX));
@@ -125,7 +136,8 @@ impl Context {
         let bmp = self.bmp.as_ref().map(|bmp| bmp.borrow().clone()).unwrap_or_default();
         let (checks, probes) = (self.checks.snapshot().await, self.probes());
         let (checks, probes) = (checks.as_ref(), probes.as_ref());
-        let sources = Sources { peers: &peers, refused: &refused, bmp: &bmp, checks, probes };
+        let fleet = self.fleet.as_ref().map(|fleet| fleet.agreement());
+        let sources = Sources { peers: &peers, refused: &refused, bmp: &bmp, checks, probes, fleet };
         let page = self.metrics.page(numbers, &sources)?;
         let bgp = self.bgp.as_ref().map(|looks| (looks.local_asn, &peers));
         let pools = self.inbox.pools(Which::Measured).await?;

@@ -83,6 +83,15 @@ pub fn report(state: &State) -> Report {
     }
 }
 
+/// The pools of a balancer in which one of the others, of those that run, has others pooled or with other weights.
+pub fn differing<'a>(own: &Report, others: impl Iterator<Item = &'a Report> + Clone) -> usize {
+    let running = others.filter(|report| report.state == "running" || report.state == "drained");
+    let differs = |(name, pool): &(&String, &Pooled)| {
+        running.clone().filter_map(|report| report.pools.get(*name)).any(|other| other.digest != pool.digest)
+    };
+    own.pools.iter().filter(differs).count()
+}
+
 fn pools(state: &State) -> BTreeMap<String, Pooled> {
     let mut pools = BTreeMap::new();
     for (name, service) in state.services.iter().take(MAX_SERVICES) {

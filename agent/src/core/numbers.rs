@@ -9,6 +9,7 @@ use super::state::{ServiceState, State};
 use super::view::{self, SourceView};
 use crate::config::Family;
 use health::{Check, Mode};
+use ipvs::{Connections, Forward, ServiceKey, Statistics};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -40,7 +41,7 @@ pub struct Numbers {
 }
 
 /// One service.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct ServiceNumbers {
     /// Its name.
     pub name: Arc<str>,
@@ -71,6 +72,14 @@ pub struct PoolNumbers {
     pub counts: Counts,
     /// Former backends that finish their connections.
     pub draining: usize,
+    /// The kernel's keys of it.
+    pub keys: Vec<ServiceKey>,
+    /// The port of its backends.
+    pub port: u16,
+    /// Whether answers pass the balancer as well (NAT), so that the kernel counts them.
+    pub is_answered_here: bool,
+    /// What the kernel has counted for it; filled in by who has read it.
+    pub traffic: Option<Statistics>,
     /// Its backends by name.
     pub backends: Vec<BackendNumbers>,
 }
@@ -80,6 +89,8 @@ pub struct PoolNumbers {
 pub struct BackendNumbers {
     /// Its host name.
     pub host: Arc<str>,
+    /// Its address.
+    pub address: IpAddr,
     /// Whether its checks pass.
     pub is_up: bool,
     /// The weight that the kernel is to have.
@@ -90,6 +101,17 @@ pub struct BackendNumbers {
     pub agent_percent: Option<u16>,
     /// Whether its agent asks for no new connections; none if it has never spoken of that.
     pub agent_out: Option<bool>,
+    /// What the kernel has counted for it, where it has it; filled in by who has read it.
+    pub traffic: Option<Traffic>,
+}
+
+/// What goes to a backend.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Counted since the kernel has it, and a second.
+    pub statistics: Statistics,
+    /// Its connections.
+    pub connections: Connections,
 }
 
 /// Everything. Costs some 50 ns for each backend.
@@ -148,16 +170,26 @@ fn secured(service: &ServiceState) -> Vec<Arc<Check>> {
 fn of_pool(service: &ServiceState, family: Family, pool: &Pool) -> PoolNumbers {
     let backends = pool.members.iter().map(|(host, member)| BackendNumbers {
         host: Arc::clone(host),
+        address: member.address,
         is_up: matches!(member.health, Health::Up { .. }),
         weight: member.decision.weight.get(),
         on_link: member.path.as_ref().map(|seen| seen.path.is_on_link()),
         agent_percent: member.advice.percent,
         agent_out: member.advice.mode.map(|mode| mode != Mode::Ready),
+        traffic: None,
     });
+    // With a firewall mark, all VIPs of a family have one key.
+    let mut keys: Vec<ServiceKey> =
+        service.keys().filter(|(vip, _)| Family::of(*vip) == family).map(|(_, key)| key).collect();
+    keys.dedup();
     PoolNumbers {
         family,
         counts: pool.counts(service.config.depool_threshold),
         draining: pool.draining.len(),
+        keys,
+        port: service.config.backend_port,
+        is_answered_here: service.config.forward == Forward::Masquerade,
+        traffic: None,
         backends: backends.collect(),
     }
 }

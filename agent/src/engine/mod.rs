@@ -6,6 +6,7 @@
 
 mod clock;
 mod inbox;
+pub mod lag;
 mod replies;
 mod teller;
 

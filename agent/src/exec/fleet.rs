@@ -4,7 +4,7 @@
 //! the balancer does. etcd that is away stops nothing: then nobody is told, which the others see when the lease is over.
 
 use crate::config::{EtcdSettings, Fleet};
-use crate::core::fleet::{Report, Seen};
+use crate::core::fleet::{Report, Seen, differing};
 use crate::engine::Inbox;
 use crate::host;
 use crate::sources::etcd::roster::{Held, Roster};
@@ -33,6 +33,7 @@ pub struct Handle {
     fleet: Fleet,
     settings: EtcdSettings,
     stop: watch::Sender<bool>,
+    agreement: watch::Receiver<Agreement>,
     /// One task; it ends with this.
     task: Mutex<JoinSet<()>>,
 }
@@ -50,6 +51,17 @@ pub struct Member {
     pub report: Option<Report>,
 }
 
+/// How far the balancers do the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Agreement {
+    /// Whether they hear of this one, and it of them.
+    pub is_told: bool,
+    /// Those that live, this one among them, as of the last comparison.
+    pub balancers: usize,
+    /// Pools in which another that runs does otherwise.
+    pub differing: usize,
+}
+
 /// Who has followed a change.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Confirmation {
@@ -63,10 +75,17 @@ impl Handle {
     /// Tells from now on.
     pub fn spawn(fleet: Fleet, settings: EtcdSettings, inbox: Inbox) -> Self {
         let (stop, stopped) = watch::channel(false);
-        let teller = Teller { name: name(&fleet), fleet: fleet.clone(), settings: settings.clone(), inbox };
+        let (compared, agreement) = watch::channel(Agreement::default());
+        let teller =
+            Teller { name: name(&fleet), fleet: fleet.clone(), settings: settings.clone(), inbox, compared };
         let mut task = JoinSet::new();
         task.spawn(teller.run(stopped));
-        Self { fleet, settings, stop, task: Mutex::new(task) }
+        Self { fleet, settings, stop, agreement, task: Mutex::new(task) }
+    }
+
+    /// How far the balancers do the same, as it was seen last.
+    pub fn agreement(&self) -> Agreement {
+        *self.agreement.borrow()
     }
 
     /// All balancers that live, by name.
@@ -75,23 +94,7 @@ impl Handle {
     /// Why etcd cannot be read.
     pub async fn members(&self) -> Result<Vec<Member>, String> {
         let mut roster = Roster::connect(&self.settings, &self.fleet.prefix).await?;
-        self.read(&mut roster).await
-    }
-
-    async fn read(&self, roster: &mut Roster) -> Result<Vec<Member>, String> {
-        let mut members: BTreeMap<String, Member> = BTreeMap::new();
-        for (key, value) in roster.all().await? {
-            let Some((name, what)) = key.rsplit_once('/') else { continue };
-            let member = members.entry(name.to_owned()).or_default();
-            match what {
-                "seen" => member.seen = serde_json::from_slice(&value).unwrap_or_default(),
-                "report" => member.report = serde_json::from_slice(&value).ok(),
-                _ => {}
-            }
-        }
-        let own = name(&self.fleet);
-        let named = |(name, member): (String, Member)| Member { is_self: name == own, name, ..member };
-        Ok(members.into_iter().map(named).collect())
+        members(&mut roster, &name(&self.fleet)).await
     }
 
     /// Waits until every balancer that lives obeys a source up to a revision, for so long at most.
@@ -106,8 +109,9 @@ impl Handle {
     ) -> Result<Confirmation, String> {
         let end = Instant::now() + longest;
         let mut roster = Roster::connect(&self.settings, &self.fleet.prefix).await?;
+        let own = name(&self.fleet);
         loop {
-            let confirmation = confirmation(self.read(&mut roster).await?, source, revision);
+            let confirmation = confirmation(members(&mut roster, &own).await?, source, revision);
             if confirmation.missing.is_empty() || Instant::now() >= end {
                 return Ok(confirmation);
             }
@@ -122,6 +126,22 @@ impl Handle {
         drop(tokio::time::timeout(FAREWELL, task.join_next()).await);
         task.abort_all();
     }
+}
+
+/// What all of them say, by name.
+async fn members(roster: &mut Roster, own: &str) -> Result<Vec<Member>, String> {
+    let mut members: BTreeMap<String, Member> = BTreeMap::new();
+    for (key, value) in roster.all().await? {
+        let Some((name, what)) = key.rsplit_once('/') else { continue };
+        let member = members.entry(name.to_owned()).or_default();
+        match what {
+            "seen" => member.seen = serde_json::from_slice(&value).unwrap_or_default(),
+            "report" => member.report = serde_json::from_slice(&value).ok(),
+            _ => {}
+        }
+    }
+    let named = |(name, member): (String, Member)| Member { is_self: name == own, name, ..member };
+    Ok(members.into_iter().map(named).collect())
 }
 
 fn confirmation(members: Vec<Member>, source: &str, revision: u64) -> Confirmation {
@@ -154,12 +174,14 @@ struct Teller {
     fleet: Fleet,
     settings: EtcdSettings,
     inbox: Inbox,
+    compared: watch::Sender<Agreement>,
 }
 
 impl Teller {
     async fn run(self, mut stopped: watch::Receiver<bool>) {
         let mut last = String::new();
         while let Err(why) = self.tell(stopped.clone()).await {
+            self.compared.send_modify(|agreement| agreement.is_told = false);
             if why != last {
                 tracing::warn!(why, "the fleet cannot be told of this balancer");
                 last = why;
@@ -175,7 +197,7 @@ impl Teller {
         let mut roster = Roster::connect(&self.settings, &self.fleet.prefix).await?;
         let mut held = roster.join(self.fleet.ttl).await?;
         let (mut seen, mut report) = (None, None);
-        let (mut kept, mut reported) = (Instant::now(), None::<Instant>);
+        let (mut kept, mut reported, mut compared) = (Instant::now(), None::<Instant>, None::<Instant>);
         while !*stopped.borrow_and_update() {
             let now = Instant::now();
             // An engine that has ended has nothing more to tell.
@@ -192,6 +214,10 @@ impl Teller {
                     self.put(&mut roster, "report", &report, &held).await?;
                 }
             }
+            if compared.is_none_or(|at| now.duration_since(at) >= self.fleet.ttl) {
+                compared = Some(now);
+                self.compare(&mut roster, report.as_ref()).await?;
+            }
             if now.duration_since(kept) >= self.fleet.ttl / 3 {
                 kept = now;
                 roster.keep(&mut held).await?;
@@ -200,6 +226,17 @@ impl Teller {
             drop(tokio::time::timeout(LOOK, wait(&mut stopped)).await);
         }
         roster.leave(&held).await
+    }
+
+    /// Compares what the others say they do with what this one does.
+    async fn compare(&self, roster: &mut Roster, own: Option<&Report>) -> Result<(), String> {
+        let members = members(roster, &self.name).await?;
+        let others = members.iter().filter(|member| !member.is_self);
+        let reports = others.filter_map(|member| member.report.as_ref());
+        let differing = own.map_or(0, |own| differing(own, reports));
+        let agreement = Agreement { is_told: true, balancers: members.len(), differing };
+        self.compared.send_replace(agreement);
+        Ok(())
     }
 
     async fn put(

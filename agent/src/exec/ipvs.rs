@@ -190,6 +190,7 @@ impl Executor {
         loop {
             let want = wanted.borrow_and_update().clone();
             let done = self.round(want.as_ref(), must_read).await;
+            self.metrics.ipvs_reconciled(done.is_ok());
             let pause = match done {
                 Ok(()) => {
                     self.backoff.reset();

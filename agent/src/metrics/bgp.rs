@@ -16,6 +16,11 @@ pub(super) fn peers(make: &Make, peers: &Statuses) -> Result<(), Error> {
     )?;
     let taken =
         make.many("lvsd_bgp_taken_prefixes", "Prefixes that the import rules took.", &["peer", "family"])?;
+    let limit = make.many(
+        "lvsd_bgp_prefix_limit",
+        "Paths of each family beyond which the session with the peer ends.",
+        &["peer"],
+    )?;
     let withheld = make.many(
         "lvsd_bgp_withheld_prefixes",
         "Prefixes that are wanted and cannot be told to the peer.",
@@ -61,6 +66,9 @@ pub(super) fn peers(make: &Make, peers: &Statuses) -> Result<(), Error> {
         }
         for (family, count) in &peer.learned {
             taken.with_label_values(&[name, &family.to_string()]).set(*count as f64);
+        }
+        if let Some(most) = peer.prefix_limit {
+            limit.with_label_values(&[name]).set(most as f64);
         }
         for kept_back in &peer.withheld {
             let labels = [name.as_str(), &kept_back.family.to_string()];

@@ -1,12 +1,12 @@
 //! What the parts of the daemon know already, made into metrics anew at each scrape.
 //!
-//! What grows with the services is in [`FAMILIES`] and written piece by piece; the rest is small.
+//! What grows with the services is in [`super::families`] and written piece by piece; the rest is small.
 
-use super::bgp;
-use super::page::{Family, Of};
+use super::{bgp, fleet, process};
 use crate::core::nodes::view::NodesNumbers;
 use crate::core::numbers::Numbers;
 use crate::core::view::ProbesView;
+use crate::exec::fleet::Agreement;
 use ::bgp::BmpStatus;
 use ::bgp::speaker::{Refused, Statuses};
 use health::Snapshot;
@@ -28,105 +28,16 @@ pub struct Sources<'a> {
     pub checks: Option<&'a Snapshot>,
     /// The probe namespace, where one is configured.
     pub probes: Option<&'a ProbesView>,
-}
-
-/// The metrics that grow with the services.
-pub(super) const FAMILIES: &[Family] = &[
-    gauge(
-        "lvsd_pool_backends",
-        "Backends that are not inactive.",
-        Of::Pool(|pool| number(pool.counts.total)),
-    ),
-    gauge(
-        "lvsd_pool_pooled",
-        "Backends with a weight, those held though down among them.",
-        Of::Pool(|pool| number(pool.counts.pooled)),
-    ),
-    gauge(
-        "lvsd_pool_serving",
-        "Backends with a weight on their own merit.",
-        Of::Pool(|pool| number(pool.counts.serving)),
-    ),
-    gauge(
-        "lvsd_pool_needed",
-        "Backends that the depool threshold asks for.",
-        Of::Pool(|pool| number(pool.counts.needed)),
-    ),
-    gauge(
-        "lvsd_pool_held_though_down",
-        "Backends that are down but kept for the threshold.",
-        Of::Pool(|pool| number(pool.counts.pooled - pool.counts.serving)),
-    ),
-    gauge(
-        "lvsd_pool_draining",
-        "Former backends that finish their connections.",
-        Of::Pool(|pool| number(pool.draining)),
-    ),
-    gauge(
-        "lvsd_source_failed",
-        "Whether the last reading of the service's source failed.",
-        Of::Service(|service| service.source_failed.into()),
-    ),
-    gauge(
-        "lvsd_source_held",
-        "Whether a large change of the service's source is held back.",
-        Of::Service(|service| service.source_held.into()),
-    ),
-    gauge(
-        "lvsd_source_stale",
-        "Whether the backends are those of an earlier process.",
-        Of::Service(|service| service.source_stale.into()),
-    ),
-    Family {
-        name: "lvsd_source_errors_total",
-        help: "Readings of the service's source that failed since it was first read.",
-        is_counter: true,
-        of: Of::Service(|service| service.source_errors),
-    },
-    gauge(
-        "lvsd_backend_up",
-        "Whether the backend's checks pass.",
-        Of::Backend(|backend| Some(backend.is_up.into())),
-    ),
-    gauge(
-        "lvsd_backend_weight",
-        "The weight that the backend is to have in the kernel.",
-        Of::Backend(|backend| Some(backend.weight.into())),
-    ),
-    gauge(
-        "lvsd_backend_on_link",
-        "Whether the backend is on a link of the balancer's own.",
-        Of::Backend(|backend| backend.on_link.map(u64::from)),
-    ),
-    gauge(
-        "lvsd_backend_agent_percent",
-        "The share of its weight that the backend's own agent asks for.",
-        Of::Backend(|backend| backend.agent_percent.map(u64::from)),
-    ),
-    gauge(
-        "lvsd_backend_agent_out",
-        "Whether the backend's own agent asks for no new connections (drain, maintenance).",
-        Of::Backend(|backend| backend.agent_out.map(u64::from)),
-    ),
-    gauge(
-        "lvsd_certificate_expires_seconds",
-        "When the first certificate expires that the service's checks see, in seconds since 1970.",
-        Of::ServiceIf(|service| service.certificate_expires),
-    ),
-    gauge("lvsd_canary_up", "Whether IPVS forwards what the service's canary asks of the VIP.", Of::Canary),
-    gauge("lvsd_vip_announced", "Whether the routers are to hear of the VIP.", Of::Vip),
-];
-
-const fn gauge(name: &'static str, help: &'static str, of: Of) -> Family {
-    Family { name, help, is_counter: false, of }
-}
-
-fn number(count: usize) -> u64 {
-    count as u64
+    /// How far the balancers of a fleet do the same, where there is one.
+    pub fleet: Option<Agreement>,
 }
 
 /// A registry that holds every other gauge once.
-pub(super) fn registry(numbers: &Numbers, sources: &Sources<'_>) -> Result<Registry, Error> {
+pub(super) fn registry(
+    numbers: &Numbers,
+    sources: &Sources<'_>,
+    started: SystemTime,
+) -> Result<Registry, Error> {
     let make = Make::new();
     daemon(&make, numbers)?;
     if let Some(numbers) = &numbers.nodes {
@@ -140,6 +51,10 @@ pub(super) fn registry(numbers: &Numbers, sources: &Sources<'_>) -> Result<Regis
     if let Some(view) = sources.probes {
         probes(&make, view)?;
     }
+    if let Some(agreement) = sources.fleet {
+        fleet::register(&make, agreement)?;
+    }
+    process::register(&make, started)?;
     if let Some(checks) = sources.checks {
         health(&make, checks)?;
     }

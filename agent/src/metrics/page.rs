@@ -3,7 +3,8 @@
 
 use super::pybal::Pybal;
 use crate::core::numbers::{BackendNumbers, Numbers, PoolNumbers, ServiceNumbers};
-use std::fmt::Write as _;
+use ipvs::Statistics;
+use std::fmt::{Display, Write as _};
 
 /// A piece is given once it is that long. It bounds what a reader who is slow keeps in memory.
 const PIECE: usize = 64 * 1024;
@@ -23,7 +24,15 @@ pub(super) enum Of {
     ServiceIf(fn(&ServiceNumbers) -> Option<u64>),
     Pool(fn(&PoolNumbers) -> u64),
     /// None: no series.
+    PoolIf(fn(&PoolNumbers) -> Option<u64>),
+    /// From clients and to them, of those that the kernel has counted.
+    PoolFlow(fn(&Statistics) -> [u64; 2]),
+    /// None: no series.
     Backend(fn(&BackendNumbers) -> Option<u64>),
+    /// None: no series.
+    BackendShare(fn(&BackendNumbers) -> Option<f64>),
+    /// From clients and to them, of those that the kernel has counted.
+    BackendFlow(fn(&Statistics) -> [u64; 2]),
     /// Those of a service's canaries that have said something.
     Canary,
     Vip,
@@ -73,9 +82,15 @@ impl Page {
         };
         let count = match family.of {
             Of::Vip => self.numbers.vips.len(),
-            Of::Service(_) | Of::ServiceIf(_) | Of::Pool(_) | Of::Backend(_) | Of::Canary => {
-                self.numbers.services.len()
-            }
+            Of::Service(_)
+            | Of::ServiceIf(_)
+            | Of::Pool(_)
+            | Of::PoolIf(_)
+            | Of::PoolFlow(_)
+            | Of::Backend(_)
+            | Of::BackendShare(_)
+            | Of::BackendFlow(_)
+            | Of::Canary => self.numbers.services.len(),
         };
         for index in done..count {
             family.series(&self.numbers, index, text);
@@ -126,50 +141,93 @@ impl Family {
                     let _ = writeln!(text, "{}{{service=\"{name}\",vip=\"{vip}\"}} {is_up}", self.name);
                 }
             }
-            Of::Pool(value) => {
+            Of::Pool(value) => self.pools(&numbers.services[index], |pool| Some(value(pool)), text),
+            Of::PoolIf(value) => self.pools(&numbers.services[index], value, text),
+            Of::PoolFlow(value) => {
                 let service = &numbers.services[index];
                 for pool in &service.pools {
-                    let (name, family) = (&service.name, pool.family.as_str());
-                    let _ = writeln!(
-                        text,
-                        "{}{{family=\"{family}\",service=\"{name}\"}} {}",
-                        self.name,
-                        value(pool)
-                    );
+                    let Some(counted) = &pool.traffic else { continue };
+                    for (direction, value) in directions(pool, value(counted)) {
+                        self.pool(direction, &service.name, pool, value, text);
+                    }
                 }
             }
-            Of::Backend(value) => {
+            Of::Backend(value) => self.backends(&numbers.services[index], value, text),
+            Of::BackendShare(value) => self.backends(&numbers.services[index], value, text),
+            Of::BackendFlow(value) => {
                 let service = &numbers.services[index];
                 for pool in &service.pools {
-                    self.backends(&service.name, pool, *value, text);
+                    for backend in &pool.backends {
+                        let Some(counted) = &backend.traffic else { continue };
+                        for (direction, value) in directions(pool, value(&counted.statistics)) {
+                            self.backend(backend, direction, &service.name, pool, value, text);
+                        }
+                    }
                 }
             }
         }
     }
 
-    fn backends(
+    fn pools<T: Display>(
         &self,
-        service: &str,
-        pool: &PoolNumbers,
-        value: fn(&BackendNumbers) -> Option<u64>,
+        service: &ServiceNumbers,
+        value: impl Fn(&PoolNumbers) -> Option<T>,
         text: &mut String,
     ) {
-        for backend in &pool.backends {
-            let Some(value) = value(backend) else { continue };
-            let parts = [
-                self.name,
-                "{backend=\"",
-                &backend.host,
-                "\",family=\"",
-                pool.family.as_str(),
-                "\",service=\"",
-                service,
-                "\"} ",
-            ];
-            text.extend(parts);
-            let _ = writeln!(text, "{value}");
+        for pool in &service.pools {
+            if let Some(value) = value(pool) {
+                self.pool("", &service.name, pool, value, text);
+            }
         }
     }
+
+    fn backends<T: Display>(
+        &self,
+        service: &ServiceNumbers,
+        value: impl Fn(&BackendNumbers) -> Option<T>,
+        text: &mut String,
+    ) {
+        for pool in &service.pools {
+            for backend in &pool.backends {
+                if let Some(value) = value(backend) {
+                    self.backend(backend, "", &service.name, pool, value, text);
+                }
+            }
+        }
+    }
+
+    fn pool(
+        &self,
+        direction: &str,
+        service: &str,
+        pool: &PoolNumbers,
+        value: impl Display,
+        text: &mut String,
+    ) {
+        let family = pool.family.as_str();
+        text.extend([self.name, "{", direction, "family=\"", family, "\",service=\"", service, "\"} "]);
+        let _ = writeln!(text, "{value}");
+    }
+
+    fn backend(
+        &self,
+        backend: &BackendNumbers,
+        direction: &str,
+        service: &str,
+        pool: &PoolNumbers,
+        value: impl Display,
+        text: &mut String,
+    ) {
+        text.extend([self.name, "{backend=\"", &backend.host, "\","]);
+        text.extend([direction, "family=\"", pool.family.as_str(), "\",service=\"", service, "\"} "]);
+        let _ = writeln!(text, "{value}");
+    }
+}
+
+/// Both values, each with the label that says which way; answers that do not pass the balancer have none.
+fn directions(pool: &PoolNumbers, [from, to]: [u64; 2]) -> impl Iterator<Item = (&'static str, u64)> {
+    let to = pool.is_answered_here.then_some(("direction=\"out\",", to));
+    std::iter::once(("direction=\"in\",", from)).chain(to)
 }
 
 #[cfg(test)]
@@ -177,21 +235,28 @@ mod tests {
     use super::*;
     use crate::config::Family as IpFamily;
     use crate::core::member::Counts;
-    use crate::metrics::gauges::FAMILIES;
+    use crate::core::numbers::Traffic;
+    use crate::metrics::families::FAMILIES;
 
     fn numbers(services: usize, backends: usize) -> Numbers {
         let backend = |n| BackendNumbers {
             host: format!("rs{n}").into(),
+            address: "10.64.0.11".parse().unwrap(),
             is_up: n != 1,
             weight: 10,
             on_link: (n > 0).then_some(true),
             agent_percent: (n == 2).then_some(50),
             agent_out: None,
+            traffic: (n == 0).then(Traffic::default),
         };
-        let pool = || PoolNumbers {
+        let pool = |is_answered_here| PoolNumbers {
             family: IpFamily::Ipv4,
             counts: Counts { pooled: 3, serving: 2, needed: 1, total: 4 },
             draining: 0,
+            keys: Vec::new(),
+            port: 80,
+            is_answered_here,
+            traffic: Some(Statistics { bytes_in: 5, bytes_out: 6, ..Statistics::default() }),
             backends: (0..backends).map(backend).collect(),
         };
         let service = |n| ServiceNumbers {
@@ -200,7 +265,7 @@ mod tests {
             source_held: false,
             source_stale: true,
             source_errors: 7,
-            pools: vec![pool()],
+            pools: vec![pool(n == 0)],
             secured: Vec::new(),
             certificate_expires: (n == 3).then_some(1_800_000_000),
             canaries: if n == 4 { vec![("192.0.2.1".parse().unwrap(), false)] } else { Vec::new() },
@@ -224,17 +289,22 @@ mod tests {
             "lvsd_source_errors_total{service=\"s699\"} 7",
             "lvsd_pool_held_though_down{family=\"ipv4\",service=\"s0\"} 1",
             "lvsd_backend_up{backend=\"rs1\",family=\"ipv4\",service=\"s5\"} 0",
-            "lvsd_backend_agent_percent{backend=\"rs2\",family=\"ipv4\",service=\"s5\"} 50",
-            "lvsd_certificate_expires_seconds{service=\"s3\"} 1800000000",
+            "lvsd_backend_agent_ratio{backend=\"rs2\",family=\"ipv4\",service=\"s5\"} 0.5",
+            "lvsd_certificate_expiry_timestamp_seconds{service=\"s3\"} 1800000000",
             "lvsd_canary_up{service=\"s4\",vip=\"192.0.2.1\"} 0",
             "lvsd_vip_announced{vip=\"2001:db8::1\"} 0",
+            "lvsd_service_bytes_total{direction=\"in\",family=\"ipv4\",service=\"s1\"} 5",
+            "lvsd_service_bytes_total{direction=\"out\",family=\"ipv4\",service=\"s0\"} 6",
+            "lvsd_backend_bytes_total{backend=\"rs0\",direction=\"in\",family=\"ipv4\",service=\"s1\"} 0",
         ] {
             assert_eq!(text.lines().filter(|found| *found == line).count(), 1, "{line}");
         }
         let series = |name: &str| text.lines().filter(|line| line.starts_with(&format!("{name}{{"))).count();
         assert_eq!(series("lvsd_backend_weight"), services * backends);
-        assert_eq!(series("lvsd_certificate_expires_seconds"), 1, "the others see none");
+        assert_eq!(series("lvsd_certificate_expiry_timestamp_seconds"), 1, "the others see none");
         assert_eq!(series("lvsd_backend_on_link"), services * (backends - 1), "one was not looked at yet");
+        assert_eq!(series("lvsd_service_bytes_total"), services + 1, "with NAT answers are counted as well");
+        assert_eq!(series("lvsd_backend_connections_total"), services, "the kernel has one of each");
         assert_eq!(text.lines().filter(|line| line.starts_with("# TYPE")).count(), FAMILIES.len());
     }
 }

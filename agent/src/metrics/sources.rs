@@ -17,7 +17,7 @@ pub(super) fn register(make: &Make, sources: &[SourceView]) -> Result<(), Error>
         labels,
     )?;
     let since = make.many(
-        "lvsd_source_since_seconds",
+        "lvsd_source_since_timestamp_seconds",
         "Since when the source is live or away, in seconds since 1970.",
         labels,
     )?;
@@ -47,6 +47,11 @@ pub(super) fn register(make: &Make, sources: &[SourceView]) -> Result<(), Error>
         "Services that the source itself has and that are not served.",
         labels,
     )?;
+    let held = make.many(
+        "lvsd_source_services_held",
+        "Whether the source's list of services is held back until it is confirmed.",
+        labels,
+    )?;
     for source in sources {
         let labels = &[source.name.as_str(), source.kind.as_str()];
         live.with_label_values(labels).set(flag(source.state == "live"));
@@ -61,6 +66,7 @@ pub(super) fn register(make: &Make, sources: &[SourceView]) -> Result<(), Error>
         }
         pools.with_label_values(labels).set(source.pools as f64);
         services.with_label_values(labels).set(source.services as f64);
+        held.with_label_values(labels).set(flag(source.is_held));
         refused.with_label_values(labels).set(source.refused.len() as f64);
     }
     Ok(())

@@ -148,6 +148,7 @@ impl Daemon {
             bgp: None,
             checks: watcher,
             probes: None,
+            kernel: None,
             fleet: None,
             log: log.clone(),
         };

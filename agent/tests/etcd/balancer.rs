@@ -140,6 +140,7 @@ impl Balancer {
             checks: checks.watcher(),
             probes: None,
             log: lvsd::logging::Log::default(),
+            kernel: None,
             fleet: told,
         };
         let others = context.fleet.clone();
@@ -206,6 +207,11 @@ impl Balancer {
     /// From now on it takes no notice of anything.
     pub(crate) fn freeze(&self) {
         self.is_frozen.store(true, Ordering::SeqCst);
+    }
+
+    /// How far the fleet does the same, as this balancer has seen it.
+    pub(crate) fn agreement(&self) -> others::Agreement {
+        self.others.as_ref().map(|others| others.agreement()).unwrap_or_default()
     }
 
     /// Stops it as systemd does.

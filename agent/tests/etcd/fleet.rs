@@ -4,6 +4,7 @@ use crate::balancer::Balancer;
 use crate::changes::configuration;
 use crate::server::{Plan, Server};
 use crate::watched::{key, value};
+use lvsd::exec::fleet::Agreement;
 use std::time::{Duration, Instant};
 
 const ALL: &str = "cp1 pooled, cp2 pooled, cp3 pooled, cp4 pooled";
@@ -55,6 +56,13 @@ async fn balancers_are_shown_side_by_side_and_where_they_differ() {
     assert!(said.contains("  lb1: 4 of 4 pooled, 2 needed\n"), "{said}");
     assert!(said.contains("  lb3: 3 of 4 pooled, 2 needed; cp2 depooled\n"), "{said}");
     assert!(!said.contains("api ipv4"), "what is alike is not shown: {said}");
+    let differing = said.matches(": they differ").count();
+    let counted = Agreement { is_told: true, balancers: 3, differing };
+    let begin = Instant::now();
+    while all[0].agreement() != counted {
+        assert!(begin.elapsed() < Duration::from_secs(60), "for metrics: {:?}", all[0].agreement());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     let json = all[1].done(&["fleet", "-o", "json"]).await;
     let members: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(members[1]["name"], "lb2");

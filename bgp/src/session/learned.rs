@@ -200,6 +200,7 @@ impl Learned {
     /// Shows what is kept.
     pub(super) fn show(&self, status: &mut PeerStatus) {
         status.learned = self.rib.counts().clone();
+        status.prefix_limit = Some(self.rib.import().max_prefixes.limit);
         status.told.clone_from(&self.told);
         status.stale = if self.stale.is_empty() { 0 } else { self.rib.stale() };
         status.refused =

@@ -35,6 +35,7 @@ impl Session {
             self.learned = None;
             let status = &mut self.report.status;
             (status.learned, status.told, status.refused, status.stale) = Default::default();
+            status.prefix_limit = None;
             return;
         };
         match &mut self.learned {

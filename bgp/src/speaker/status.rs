@@ -146,6 +146,9 @@ pub struct PeerStatus {
     /// Paths that the import rules took, by family; over a restart of the router also those of its last session.
     #[serde(default)]
     pub learned: BTreeMap<Family, usize>,
+    /// The most paths of each family that are kept of it; `None` where nothing is taken.
+    #[serde(default)]
+    pub prefix_limit: Option<usize>,
     /// Families of which it has told everything in this session (End-of-RIB), where any of it is taken.
     #[serde(default)]
     pub told: BTreeSet<Family>,
@@ -209,6 +212,7 @@ impl PeerStatus {
             announced: BTreeMap::new(),
             received: BTreeMap::new(),
             learned: BTreeMap::new(),
+            prefix_limit: None,
             told: BTreeSet::new(),
             stale: 0,
             refused: BTreeMap::new(),

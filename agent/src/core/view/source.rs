@@ -18,6 +18,9 @@ pub struct SourceView {
     pub since: Option<Timestamp>,
     /// Why it cannot be read, while it is away; or why its list of services is held back.
     pub error: Option<String>,
+    /// Whether its list of services is held back.
+    #[serde(default)]
+    pub is_held: bool,
     /// How often it could not be read, since start.
     pub outages: u64,
     /// How far it is heard, if it has revisions.
@@ -63,6 +66,7 @@ pub fn sources(state: &State) -> Vec<SourceView> {
             error: known
                 .and_then(|known| known.error.clone())
                 .or_else(|| state.found.held(name).map(Into::into)),
+            is_held: state.found.held(name).is_some(),
             outages: known.map_or(0, |known| known.outages),
             progress: known.and_then(|known| known.progress),
             pools: state.pool_users.keys().filter(is_its).count(),
