@@ -23,6 +23,7 @@
 //! - [`daemon`]: how it is put together, and its life from start to drain.
 
 pub mod api;
+pub mod arguments;
 pub mod chronicle;
 pub mod config;
 pub mod core;

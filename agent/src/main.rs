@@ -1,70 +1,19 @@
 //! lvsd: the control daemon of an LVS load balancer.
 
 use anyhow::Context as _;
-use clap::{Parser, Subcommand};
+use clap::Parser as _;
+use lvsd::arguments::{Arguments, Command, Probes};
 use lvsd::probes::{namespace, serve};
 use lvsd::record::replay::{ReplayError, replay};
 use lvsd::sources::names;
 use lvsd::{daemon, logging, privileges};
 use std::fs::File;
 use std::io::{BufReader, BufWriter, ErrorKind};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Threads for files (state, configuration, pools) beside those that look-ups of names may hold: a name server that does
 /// not answer must not keep the state file from the disk, which the engine waits for.
 const FILES: usize = 8;
-
-/// The control daemon of an LVS load balancer: health-checked pools, IPVS direct routing, BGP.
-#[derive(Debug, Parser)]
-#[command(version, after_help = "LVSD_LOG sets log levels: LVSD_LOG=debug, or LVSD_LOG=info,bgp=debug")]
-struct Arguments {
-    /// The configuration; conf.d/*.toml beside it belongs to it.
-    #[arg(long, value_name = "FILE", default_value = "/etc/lvsd/lvsd.toml")]
-    config: PathBuf,
-    /// Write every event to this file as it happens, for `lvsd replay`. One that is there is continued; at 1 GiB, or
-    /// when the disk is full or too slow, recording ends and lvsd goes on.
-    #[arg(long, value_name = "FILE")]
-    record: Option<PathBuf>,
-    /// Do everything but write: nothing to the kernel, to routers or to the disk. `lvsctl diff` then says what would be
-    /// changed. As `dry_run = true` in the configuration.
-    #[arg(long)]
-    dry_run: bool,
-    #[command(subcommand)]
-    command: Option<Command>,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Check a configuration, print every error with file and line, and exit: 0 without errors, 1 with some.
-    CheckConfig {
-        /// The configuration; as --config when absent.
-        #[arg(value_name = "FILE")]
-        file: Option<PathBuf>,
-    },
-    /// The network namespace that checks by VIP come from.
-    Probes {
-        #[command(subcommand)]
-        action: Probes,
-    },
-    /// Go through a recording again and print every action, one JSON object a line; nothing is touched. Exit: 0 when
-    /// the recording process did the same, 1 when not, or when the file cannot be read.
-    Replay {
-        /// What `lvsd --record` wrote.
-        #[arg(value_name = "FILE")]
-        file: PathBuf,
-    },
-}
-
-#[derive(Clone, Copy, Debug, Subcommand)]
-enum Probes {
-    /// Make the namespace with an interface in each segment, as [probes] has it. As root.
-    Up,
-    /// Hand its sockets to lvsd. Inside the namespace, with CAP_NET_ADMIN.
-    Serve,
-    /// Take the namespace down. As root.
-    Down,
-}
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use clap::CommandFactory;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -99,25 +100,30 @@ fn help_names_every_command_and_the_exit_codes() {
     for word in ["status", "depool", "pool", "why", "reload", "Exit codes:", "  3  lvsd does not run"] {
         assert!(help.contains(word), "{word} is missing in\n{help}");
     }
-    for command in [
-        "status",
-        "depool",
-        "drain",
-        "inactive",
-        "weight",
-        "pool",
-        "confirm",
-        "why",
-        "plan",
-        "simulate",
-        "diff",
-        "resync",
-        "reload",
-        "doctor",
-        "import-pybal",
-    ] {
-        let help = text(&run(LVSCTL, &[command, "--help"]).stdout);
-        assert!(help.contains(&format!("lvsctl {command}")) && help.contains("Example"), "{help}");
+}
+
+/// Every command below this one that does something, as it is typed.
+fn commands(of: &clap::Command, typed: &str, found: &mut Vec<String>) {
+    for command in of.get_subcommands() {
+        let typed = format!("{typed} {}", command.get_name());
+        commands(command, &typed, found);
+        if !command.is_subcommand_required_set() {
+            found.push(typed);
+        }
+    }
+}
+
+#[test]
+fn the_help_of_every_command_has_an_example_of_it() {
+    let mut found = Vec::new();
+    commands(&lvsd::ctl::arguments::Arguments::command(), "lvsctl", &mut found);
+    assert!(found.len() > 20, "{found:?}");
+    for typed in found {
+        let words: Vec<&str> = typed.split(' ').skip(1).chain(["--help"]).collect();
+        let help = text(&run(LVSCTL, &words).stdout);
+        let (_, examples) = help.split_once("Example").unwrap_or_default();
+        let starts = |line: &str| line.trim_start().trim_start_matches("sudo ").starts_with(&typed);
+        assert!(examples.lines().any(starts), "{typed} has no example of itself:\n{help}");
     }
 }
 

@@ -13,6 +13,7 @@ use lvsd::ctl::arguments::{Arguments, Calico, Command, Drain, Output};
 use lvsd::ctl::bgp::{self, Bgp, Direction};
 use lvsd::ctl::change::{self, Changed, TakeOut};
 use lvsd::ctl::client::{Client, ClientError};
+use lvsd::ctl::complete;
 use lvsd::ctl::events;
 use lvsd::ctl::import::{self, ImportPybal};
 use lvsd::ctl::render;
@@ -46,6 +47,7 @@ const NOT_CARRIED_OVER: u8 = 11;
 const NOT_FOLLOWED: u8 = 12;
 
 fn main() -> ExitCode {
+    complete::answer();
     let arguments = Arguments::parse();
     if let Command::Drain(drain) = &arguments.command
         && let Some(missing) = drain.missing()

@@ -1,12 +1,14 @@
 //! `lvsctl vip …`, `lvsctl drain --balancer` and `lvsctl undrain`.
 
 use super::client::{Client, ClientError};
+use super::complete::vips;
 use crate::api::messages::{DrainRequest, VipRequest, WantedOfVip};
 use crate::config;
 use crate::core::action::Done;
 use crate::core::view::Status;
 use crate::exec::ipvs::Traffic;
 use clap::{Args, Subcommand};
+use clap_complete::engine::ArgValueCandidates;
 use std::time::{Duration, Instant};
 
 /// What a change may be told with.
@@ -36,6 +38,7 @@ pub enum Vip {
     #[command(after_help = "Example:\n  lvsctl vip withdraw 192.0.2.10 --for 2h --reason 'T12345'")]
     Withdraw {
         /// The VIP.
+        #[arg(add = ArgValueCandidates::new(vips))]
         vip: String,
         /// Why, and for how long.
         #[command(flatten)]
@@ -47,6 +50,7 @@ pub enum Vip {
     )]
     Announce {
         /// The VIP.
+        #[arg(add = ArgValueCandidates::new(vips))]
         vip: String,
         /// Why, and for how long.
         #[command(flatten)]
@@ -59,6 +63,7 @@ pub enum Vip {
     #[command(after_help = "Example:\n  lvsctl vip auto 192.0.2.10")]
     Auto {
         /// The VIP.
+        #[arg(add = ArgValueCandidates::new(vips))]
         vip: String,
     },
 }

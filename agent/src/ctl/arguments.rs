@@ -3,19 +3,21 @@
 use super::announcements;
 use super::bgp::Bgp;
 use super::change::{Note, Place, Pool, TakeOut, Weight};
+use super::complete::{hosts, services};
 use super::events::{Events, LogLevel};
 use super::import::ImportPybal;
 use crate::core::nodes::bgppeer;
 use bgp::Prefix;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::engine::ArgValueCandidates;
 use std::path::PathBuf;
 
 /// Ask lvsd, the control daemon of this LVS load balancer, and tell it.
 #[derive(Debug, Parser)]
-#[command(version, after_help = EXIT_CODES)]
+#[command(name = "lvsctl", version, after_help = EXIT_CODES)]
 pub struct Arguments {
     /// lvsd's control socket.
-    #[arg(long, global = true, value_name = "PATH", default_value = "/run/lvsd/control.sock")]
+    #[arg(long, global = true, value_name = "PATH", default_value = SOCKET)]
     pub socket: PathBuf,
     /// How to print the answer.
     #[arg(short, long, global = true, value_enum, default_value = "table")]
@@ -24,6 +26,9 @@ pub struct Arguments {
     #[command(subcommand)]
     pub command: Command,
 }
+
+/// Where lvsd listens unless its configuration says otherwise.
+pub const SOCKET: &str = "/run/lvsd/control.sock";
 
 /// Exit codes are an interface: scripts rely on them.
 const EXIT_CODES: &str = "\
@@ -60,6 +65,7 @@ pub enum Command {
     )]
     Status {
         /// Only this service.
+        #[arg(add = ArgValueCandidates::new(services))]
         service: Option<String>,
     },
     /// Take a backend out: no new connections, those it has finish. In etcd, for every balancer, where its pools are there.
@@ -105,12 +111,14 @@ pub enum Command {
     #[command(after_help = "Example:\n  lvsctl confirm web")]
     Confirm {
         /// The service.
+        #[arg(add = ArgValueCandidates::new(services))]
         service: String,
     },
     /// Say why a backend is in or out, and since when.
     #[command(after_help = "Example:\n  lvsctl why cp1075")]
     Why {
         /// The backend's host name.
+        #[arg(add = ArgValueCandidates::new(hosts))]
         host: String,
     },
     /// Show what was decided and what happened lately, the oldest first.
@@ -147,7 +155,7 @@ pub enum Command {
     #[command(after_help = "Example:\n  lvsctl simulate --down cp1075,cp1076")]
     Simulate {
         /// Host names, separated by commas.
-        #[arg(long, value_name = "HOST,…", value_delimiter = ',', required = true)]
+        #[arg(long, value_name = "HOST,…", value_delimiter = ',', required = true, add = ArgValueCandidates::new(hosts))]
         down: Vec<String>,
     },
     /// Compare the kernel's IPVS table with what lvsd wants; nothing is changed. Exits with 9 when they differ.
@@ -211,7 +219,7 @@ The whole balancer is never meant by leaving the host out: an empty variable in 
 #[derive(Debug, Args)]
 pub struct Drain {
     /// The backend's host name.
-    #[arg(conflicts_with = "balancer")]
+    #[arg(conflicts_with = "balancer", add = ArgValueCandidates::new(hosts))]
     pub host: Option<String>,
     /// This balancer instead: routers are asked to prefer others, then all VIPs are withdrawn, until `lvsctl undrain`.
     #[arg(long, conflicts_with = "force")]

@@ -1,9 +1,11 @@
 //! `lvsctl bgp …`.
 
 use super::client::{Client, ClientError};
+use super::complete::{peers, vips};
 use super::escape;
 use crate::api::bgp::{BgpView, PathView, RibOutView};
 use clap::{Subcommand, ValueEnum};
+use clap_complete::engine::ArgValueCandidates;
 
 /// `lvsctl bgp …`.
 #[derive(Debug, Subcommand)]
@@ -15,6 +17,7 @@ pub enum Bgp {
     )]
     Neighbor {
         /// The peer's name or address.
+        #[arg(add = ArgValueCandidates::new(peers))]
         peer: Option<String>,
     },
     /// What each peer is told, with which attributes and why; or what was taken of them, and why a path is the best.
@@ -26,6 +29,7 @@ pub enum Bgp {
         #[arg(value_enum, default_value = "out")]
         direction: Direction,
         /// Only this prefix, or the host's of this address.
+        #[arg(add = ArgValueCandidates::new(vips))]
         prefix: Option<String>,
     },
 }

@@ -2,6 +2,7 @@
 
 use super::announcements::Said;
 use super::client::{Client, ClientError};
+use super::complete::{hosts, services};
 use super::render;
 use crate::api::messages::{ChangeRequest, PoolRequest, Problem, ProblemKind, TakeOutRequest, WeightRequest};
 use crate::config::Admin;
@@ -12,6 +13,7 @@ use crate::core::saved::SetWeight;
 use crate::ctl::escape;
 use crate::exec::fleet::Confirmation;
 use clap::Args;
+use clap_complete::engine::ArgValueCandidates;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io::{BufRead, IsTerminal};
@@ -23,7 +25,7 @@ pub struct Place {
     #[arg(long, conflicts_with_all = ["service", "cluster"])]
     pub local: bool,
     /// Only in pools of services of this name, in etcd.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = ArgValueCandidates::new(services))]
     pub service: Option<String>,
     /// Only in pools of this cluster, in etcd.
     #[arg(long, value_name = "NAME")]
@@ -81,6 +83,7 @@ pub struct Note {
 #[derive(Debug, Args)]
 pub struct TakeOut {
     /// The backend's host name; in etcd also several by * and ?.
+    #[arg(add = ArgValueCandidates::new(hosts))]
     pub host: String,
     /// Where.
     #[command(flatten)]
@@ -94,6 +97,7 @@ pub struct TakeOut {
 #[derive(Debug, Args)]
 pub struct Pool {
     /// The backend's host name; in etcd also several by * and ?.
+    #[arg(add = ArgValueCandidates::new(hosts))]
     pub host: String,
     /// Where.
     #[command(flatten)]
@@ -107,6 +111,7 @@ pub struct Pool {
 #[derive(Debug, Args)]
 pub struct Weight {
     /// The backend's host name; in etcd also several by * and ?.
+    #[arg(add = ArgValueCandidates::new(hosts))]
     pub host: String,
     /// A weight of 0 to 65535, or on this balancer alone a share of its source's weight like 10%.
     #[arg(value_parser = set_weight, required_unless_present = "reset")]

@@ -5,6 +5,7 @@ pub mod arguments;
 pub mod bgp;
 pub mod change;
 pub mod client;
+pub mod complete;
 pub mod events;
 pub mod import;
 pub mod render;
