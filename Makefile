@@ -4,10 +4,10 @@
 
 SHELL := /bin/bash
 CARGO ?= cargo
-PACKAGES := bird2 ca-certificates chromium chromium-driver curl etcd-client etcd-server exabgp frr gcc gobgpd ipvsadm iproute2 kmod knot libc6-dev libprotobuf-dev nftables nginx-light openssl procps prometheus protobuf-compiler strace systemd tcpdump user-mode-linux
+PACKAGES := bird2 ca-certificates chromium chromium-driver curl debhelper dpkg-dev etcd-client etcd-server exabgp frr gcc gobgpd iproute2 ipvsadm kmod knot libc6-dev libprotobuf-dev lintian lowdown man-db mmdebstrap nftables nginx-light openssl procps prometheus protobuf-compiler strace systemd tcpdump user-mode-linux
 
 .DEFAULT_GOAL := help
-.PHONY: help deps kube build test demo lab bench bench-ipvs bench-health bench-sources bench-bgp bench-nodes bench-fib lint clean
+.PHONY: help deps kube guest build test demo lab bench bench-ipvs bench-health bench-sources bench-bgp bench-nodes bench-fib deb lint clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,7 +22,10 @@ build: ## build everything: lvsd, lvsctl, the lab, all tests
 kube: ## build the API server of Kubernetes that tests use, once (four minutes); it outlives `make clean`
 	@tests/kube/build >/dev/null
 
-test: deps kube build ## run every test, unit tests to lab (root); ends with "N passed, N failed"
+guest: deps ## unpack the small Debian that tests boot, once (half a minute, root); it outlives `make clean`
+	@tests/guest/tree >/dev/null
+
+test: deps kube guest build ## run every test, unit tests to lab (root); ends with "N passed, N failed"
 	@tests/run-everything
 
 demo: deps ## watch a balancer's day under continuous traffic (root); leaves target/demo/
@@ -65,6 +68,11 @@ bench-fib: deps ## measure how fast routes get into the kernel, beside BIRD and 
 	$(CARGO) build --quiet --release -p lvsd --example fib_beside_bird
 	@mkdir -p "$${CARGO_TARGET_DIR:-target}"/bench
 	@chrt --rr 1 "$${CARGO_TARGET_DIR:-target}"/release/examples/fib_beside_bird "$${CARGO_TARGET_DIR:-target}"/bench/fib.json
+
+deb: ## build the Debian package: target/deb/lvsd_VERSION_ARCHITECTURE.deb (root, for what is missing)
+	@tests/install-packages debhelper dpkg-dev lowdown
+	$(CARGO) build --release -p lvsd --bins --example manuals
+	@systemd/debian/build "$${CARGO_TARGET_DIR:-target}"/release "$${CARGO_TARGET_DIR:-target}"/deb
 
 lint: ## formatting, clippy without warnings, licences and sources of dependencies
 	$(CARGO) fmt --all --check

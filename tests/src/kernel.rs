@@ -18,8 +18,8 @@ use nix::fcntl::{Flock, FlockArg};
 use crate::world::{self, Verdict};
 
 /// The guest kernel's program and modules, where Debian's package has them.
-const GUEST_KERNEL: &str = "/usr/bin/linux.uml";
-const GUEST_MODULES: &str = "/usr/lib/uml/modules";
+pub(crate) const GUEST_KERNEL: &str = "/usr/bin/linux.uml";
+pub(crate) const GUEST_MODULES: &str = "/usr/lib/uml/modules";
 
 /// The guest's memory, unless told otherwise. It is taken only when it is touched; a whole scenario touches about
 /// 150 MB.
@@ -236,7 +236,7 @@ impl Run {
 
 /// A command, still without its program, that runs in a process table of its own: user-mode Linux and a lab both are
 /// many processes, and they are to end together, also when this program is killed.
-fn alone(namespaces: &[&str]) -> Command {
+pub(crate) fn alone(namespaces: &[&str]) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "unshare", "--pid", "--fork", "--kill-child"]);
     command.args(namespaces).arg("--");
@@ -244,7 +244,7 @@ fn alone(namespaces: &[&str]) -> Command {
 }
 
 /// `key=value` for the guest kernel's command line, which is cut at spaces.
-fn assignment(key: &str, value: &std::ffi::OsStr) -> Result<OsString> {
+pub(crate) fn assignment(key: &str, value: &std::ffi::OsStr) -> Result<OsString> {
     let text = value.to_str().context("a path that is not UTF-8")?;
     ensure!(!text.contains(char::is_whitespace), "the lab's kernel takes no path with a space: {text}");
     Ok(format!("{key}={text}").into())

@@ -17,7 +17,7 @@
 //! Reading order: [`kernel`] and [`world`] (where it runs), [`netns`] and [`host`] (a namespace and its processes),
 //! [`network`] (who is joined to whom), [`nginx`], [`bird`], [`frr`], [`calico`], [`name_server`], [`lvsd`] (what runs on them), [`site`] (all of it at work), [`table`] (IPVS as the
 //! kernel shows it), [`watch`] (how soon an effect follows its cause), [`traffic`] (the client), [`evidence`] (what a failure leaves behind), [`measure`]
-//! (what benchmarks share).
+//! (what benchmarks share), [`guest`] (a Debian with systemd, for what is installed).
 
 pub mod agent;
 pub mod bird;
@@ -26,6 +26,7 @@ pub mod configuration;
 pub mod evidence;
 pub mod frr;
 pub mod gobgp;
+pub mod guest;
 pub mod host;
 pub mod kernel;
 pub mod lvsd;
