@@ -17,7 +17,10 @@ impl Shared {
     /// The same service; hosts that others have as well share their names and addresses.
     pub(super) fn service(&mut self, mut service: Service) -> Service {
         if let Pool::Inline(backends) = &mut service.pool {
-            backends.iter_mut().for_each(|backend| share(&mut self.hosts, &mut backend.host));
+            for backend in backends {
+                share(&mut self.hosts, &mut backend.host);
+                backend.addresses.iter_mut().for_each(|addresses| share(&mut self.addresses, addresses));
+            }
         }
         let addresses = std::mem::take(&mut service.addresses).into_iter();
         let shared = addresses.map(|(mut host, mut of_host)| {
@@ -52,13 +55,12 @@ mod tests {
     #[test]
     fn services_share_what_they_have_of_the_same_host() {
         let config = parse(&[("lvsd.toml".into(), TEXT.to_owned())]).unwrap();
-        let (a, b) = (&config.services["a"].addresses, &config.services["b"].addresses);
-        assert!(Arc::ptr_eq(&a["rs1"], &b["rs1"]));
-        let host = |service: &str| match &config.services[service].pool {
-            Pool::Inline(backends) => Arc::clone(&backends[0].host),
+        let backend = |service: &str| match &config.services[service].pool {
+            Pool::Inline(backends) => backends[0].clone(),
             Pool::Sources(pools) => panic!("{pools:?}"),
         };
-        assert!(Arc::ptr_eq(&host("a"), &host("b")));
-        assert!(Arc::ptr_eq(&host("a"), a.first_key_value().unwrap().0));
+        let (a, b) = (backend("a"), backend("b"));
+        assert!(Arc::ptr_eq(&a.host, &b.host));
+        assert!(Arc::ptr_eq(&a.addresses.unwrap(), &b.addresses.unwrap()));
     }
 }

@@ -267,7 +267,7 @@ pub struct Service {
     pub require_on_link: bool,
     /// Where the backends come from.
     pub pool: Pool,
-    /// Hosts whose addresses are given and not looked up; keys as in [`Backend::host`].
+    /// Hosts of pools that are kept elsewhere whose addresses are given and not looked up; keys as in [`Backend::host`].
     pub addresses: HostAddresses,
     /// How many of the checks a backend must pass.
     pub require: Require,
@@ -278,7 +278,7 @@ pub struct Service {
     pub route: Option<Box<Route>>,
     /// What shows whether IPVS forwards for it; it decides about no backend.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub canary: Option<Canary>,
+    pub canary: Option<Box<Canary>>,
     /// PyBal's names for its pools; its own for both families as one when there are none.
     #[serde(default, skip_serializing_if = "PybalNames::is_empty")]
     pub pybal_names: PybalNames,
@@ -293,6 +293,16 @@ impl Service {
             (ipvs::Family::V6, Some(persistence)) => self.scheduler.clone().with_persistence(persistence),
             (ipvs::Family::V4 | ipvs::Family::V6, _) => self.scheduler.clone(),
         }
+    }
+
+    /// The addresses of its backends that the configuration gives.
+    pub fn given_addresses(&self) -> impl Iterator<Item = IpAddr> {
+        let inline: &[Backend] = match &self.pool {
+            Pool::Inline(backends) => backends,
+            Pool::Sources(_) => &[],
+        };
+        let inline = inline.iter().filter_map(|backend| backend.addresses.as_ref());
+        inline.chain(self.addresses.values()).flat_map(|addresses| addresses.iter().copied())
     }
 
     /// The names that its pools have for those who know PyBal.

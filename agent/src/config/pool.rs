@@ -111,7 +111,14 @@ pub(super) fn read(
             None
         }
     };
-    Some((pool?, addresses.by_host))
+    let mut pool = pool?;
+    if let Pool::Inline(backends) = &mut pool {
+        // All that are given are of its backends.
+        for backend in backends {
+            backend.addresses = addresses.by_host.remove(&backend.host);
+        }
+    }
+    Some((pool, addresses.by_host))
 }
 
 fn backends(
@@ -125,7 +132,9 @@ fn backends(
         node.unexpected(expected);
     }
     let mut hosts = Seen::default();
-    let mut backends: Vec<_> = items.iter().filter_map(|item| backend(item, &mut hosts, addresses)).collect();
+    // Thousands of pools are kept: none has room for more than it has.
+    let mut backends = Vec::with_capacity(items.len());
+    backends.extend(items.iter().filter_map(|item| backend(item, &mut hosts, addresses)));
     let whole = backends.len() == items.len();
     if whole {
         check_strangers(&backends, addresses);

@@ -128,7 +128,7 @@ pub(super) fn read(node: &Node<'_>, name: &str, listeners: &mut Listeners) -> Op
         require,
         checks,
         route,
-        canary,
+        canary: canary.map(Box::new),
         pybal_names,
         origin: node.key_place(),
     })

@@ -139,7 +139,7 @@ pub(super) fn asked_through_ipvs(status: Option<&Status>, config: Option<&Config
     let services = services.filter(|service| service.forward != ipvs::Forward::Masquerade);
     let mut servers: BTreeSet<IpAddr> = BTreeSet::new();
     for service in services {
-        servers.extend(service.addresses.values().flat_map(|addresses| addresses.iter().copied()));
+        servers.extend(service.given_addresses());
         let views = status.into_iter().flat_map(|status| &status.services);
         let views = views.filter(|view| view.name == *service.name).flat_map(|view| &view.pools);
         servers.extend(views.flat_map(|pool| &pool.backends).map(|backend| backend.address));
