@@ -2,8 +2,9 @@
 //!
 //! `core_at_scale flaps SERVICES BACKENDS [TIMES]` lets one backend after the other fail and return, 2000 times unless
 //! told otherwise, and tells what a step takes. `core_at_scale pools SERVICES BACKENDS [TIMES]` has each service's backends from
-//! a pool of a source, and changes one backend's weight after the other. `core_at_scale memory SERVICES BACKENDS` tells what the process holds once the table is programmed, without
-//! checks. Both print one JSON object; the benchmark of IPVS puts them beside what it measures on a kernel.
+//! a pool of a source, and changes one backend's weight after the other. `core_at_scale depools SERVICES BACKENDS [TIMES]` takes one
+//! server out of all services and back, as an operator does. `core_at_scale memory SERVICES BACKENDS` tells what the process holds once the table is programmed, without
+//! checks. All print one JSON object; the benchmark of IPVS puts them beside what it measures on a kernel.
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
@@ -15,6 +16,7 @@ use health::{Check, Verdict};
 use ipvs::Table;
 use lvsd::config::{self, Backend, PoolId, Query};
 use lvsd::core::action::WantedTable;
+use lvsd::core::event::{Command, Note, Request, TakenOut};
 use lvsd::core::path::{Neighbour, Path as Way, PathSeen};
 use lvsd::core::saved::Saved;
 use lvsd::core::{Action, Event, State, Timestamp, step};
@@ -30,8 +32,10 @@ fn main() -> ExitCode {
         (Some("flaps"), Some(&[services, backends, times])) => flaps(services, backends, times),
         (Some("pools"), Some(&[services, backends])) => pools(services, backends, FLAPS),
         (Some("pools"), Some(&[services, backends, times])) => pools(services, backends, times),
+        (Some("depools"), Some(&[services, backends])) => depools(services, backends, FLAPS),
+        (Some("depools"), Some(&[services, backends, times])) => depools(services, backends, times),
         (Some("memory"), Some(&[services, backends])) => memory(services, backends),
-        _ => Err("usage: core_at_scale flaps|pools|memory SERVICES BACKENDS [TIMES]".into()),
+        _ => Err("usage: core_at_scale flaps|pools|depools|memory SERVICES BACKENDS [TIMES]".into()),
     };
     match report {
         Ok(report) => {
@@ -168,6 +172,29 @@ fn flaps(services: u32, backends: u32, times: u32) -> Result<String, String> {
         }
     }
     Ok(told(services, backends, times))
+}
+
+/// One server of all services is taken out by an operator, and back.
+fn depools(services: u32, backends: u32, times: u32) -> Result<String, String> {
+    let mut core = Core::start(&configuration(services, backends, false))?;
+    if !core.state.is_ready() {
+        return Err("the core is not ready".into());
+    }
+    let host = || "b0".to_owned();
+    let out = || Command::TakeOut { host: host(), to: TakenOut::Depooled, note: Note::default() };
+    let mut steps = Vec::with_capacity(2 * times as usize);
+    for id in 0..u64::from(times) {
+        for command in [out(), Command::Pool { host: host() }] {
+            let (actions, took) = core.step(Event::Operator(Request { id, who: "root".into(), command }));
+            for action in actions {
+                if let Action::SyncIpvs(wanted) = action {
+                    core.wanted = wanted;
+                }
+            }
+            steps.push(took.as_secs_f64() * 1e6);
+        }
+    }
+    Ok(told(services, backends, steps))
 }
 
 /// Services whose backends are in pools of a source.

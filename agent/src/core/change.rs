@@ -169,7 +169,7 @@ pub fn preview(state: &State, selector: &Selector) -> Result<Preview, Refusal> {
     let hosts = operator::canonical(&selector.hosts);
     let mut found: BTreeMap<Object, Previewed> = BTreeMap::new();
     let (mut elsewhere, mut knows_service) = (BTreeSet::new(), false);
-    for (name, service) in &state.services {
+    for (name, service) in state.services.iter() {
         if !selector.service.as_ref().is_none_or(|wanted| matches(wanted, name)) {
             continue;
         }
@@ -179,13 +179,13 @@ pub fn preview(state: &State, selector: &Selector) -> Result<Preview, Refusal> {
                 match id.and_then(|id| object(state, id, &backend.host)) {
                     Some(object) if selector.cluster.as_ref().is_none_or(|of| is_of(&object.path, of)) => {
                         let seen = found.entry(object.clone()).or_insert_with(|| seen(object, backend));
-                        seen.services.push(name.clone());
+                        seen.services.push(name.to_string());
                     }
                     Some(_) => {}
                     None if selector.cluster.is_some() => {}
                     None => drop(elsewhere.insert(Elsewhere {
                         host: backend.host.to_string(),
-                        service: name.clone(),
+                        service: name.to_string(),
                         pool: operator::source_of(&service.config),
                     })),
                 }
@@ -196,7 +196,7 @@ pub fn preview(state: &State, selector: &Selector) -> Result<Preview, Refusal> {
         Preview { objects: found.into_values().collect(), elsewhere: elsewhere.into_iter().collect() };
     match (&selector.service, preview.objects.is_empty() && preview.elsewhere.is_empty()) {
         (Some(service), true) if !knows_service => {
-            let near = suggest(service, state.services.keys().map(String::as_str));
+            let near = suggest(service, state.services.keys().map(|name| &**name));
             let near = near.into_iter().map(Into::into).collect();
             Err(Refusal::UnknownService { service: service.clone(), near })
         }

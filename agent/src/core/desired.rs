@@ -186,7 +186,8 @@ fn relist_pool(
     (family, adopted): (Family, &BTreeMap<DestinationKey, Weight>),
     now: Timestamp,
 ) -> Vec<IpAddr> {
-    let mut old = std::mem::take(&mut pool.members);
+    let mut old: BTreeMap<_, _> = std::mem::take(&mut pool.members).into_iter().collect();
+    let mut members = Vec::with_capacity(listed.len());
     let mut former = Vec::new();
     for Listed { backend, addresses } in listed {
         let known = old.remove(&backend.host);
@@ -208,8 +209,9 @@ fn relist_pool(
         member.admin = admin;
         member.weight = backend.weight;
         member.limits = backend.limits;
-        pool.members.insert(backend.host.clone(), member);
+        members.push((backend.host.clone(), member));
     }
+    pool.members = members.into_iter().collect();
     let served = old.into_values().filter(|member| member.admin != Admin::Inactive);
     former.extend(served.map(|member| member.address));
     former

@@ -79,7 +79,7 @@ pub fn report(state: &State) -> Report {
         sources: sources.into_iter().map(source).collect(),
         changed: changed.unwrap_or_default(),
         pools: pools(state),
-        untold: state.services.len().saturating_sub(MAX_SERVICES),
+        untold: state.services.values().len().saturating_sub(MAX_SERVICES),
     }
 }
 
@@ -130,7 +130,7 @@ fn digest(pool: &super::member::Pool) -> String {
         }
     }
     let mut hasher = Fnv(0xcbf2_9ce4_8422_2325);
-    for (host, member) in &pool.members {
+    for (host, member) in pool.members.iter() {
         if member.decision.weight > Weight::ZERO {
             (&**host, member.address, member.decision.weight.get()).hash(&mut hasher);
         }

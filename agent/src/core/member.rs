@@ -2,9 +2,10 @@
 
 use super::inventory::Addresses;
 use super::marks::Bearer;
-use super::path::{PathSeen, Paths, is_off_link};
+use super::path::{Paths, Way, is_off_link};
 use super::pool::{self, Candidate, Decision, Health, Standing, Wish};
 use super::ramp::{Ramp, ramp};
+use super::sorted::SortedMap;
 use super::verdicts::{MemberCheck, Verdicts};
 use super::{Timestamp, advice};
 use crate::config::{Admin, CheckPath, ConnectionLimits, Service, Threshold};
@@ -46,7 +47,7 @@ pub struct Member {
     /// What its own agents ask for.
     pub advice: Advice,
     /// The way to its address, once it was looked at.
-    pub path: Option<Arc<PathSeen>>,
+    pub path: Option<Arc<Way>>,
     /// Whether each of its checks has had a result, if only a first failure.
     pub is_checked: bool,
     /// What was decided.
@@ -142,6 +143,24 @@ impl Member {
         }
     }
 
+    /// Itself as the pool's decision sees it.
+    fn candidate<'a>(&self, host: &'a str, service: &Service) -> Candidate<'a> {
+        let (weight, wish) = self.heed(service);
+        Candidate {
+            host,
+            admin: self.admin,
+            weight,
+            health: self.health,
+            wish,
+            adopted: self.adopted,
+            is_off_link: is_off_link(service, self.path.as_deref()),
+        }
+    }
+
+    fn has_check(&self, check: &Arc<Check>) -> bool {
+        self.checks.iter().any(|made| made.check == *check)
+    }
+
     /// Whether waiting longer would tell more: its checks have spoken, or the kernel speaks for it meanwhile; and
     /// the way to it is known, if that matters to its service.
     pub fn is_settled(&self, service: &Service) -> bool {
@@ -164,7 +183,7 @@ pub struct Draining {
 #[derive(Clone, Debug, Default)]
 pub struct Pool {
     /// By host name.
-    pub members: BTreeMap<Arc<str>, Member>,
+    pub members: SortedMap<Arc<str>, Member>,
     /// Former members that still may have connections.
     pub draining: BTreeMap<DestinationKey, Draining>,
     /// How often one that was down was kept for the threshold.
@@ -185,14 +204,17 @@ pub struct Change {
 }
 
 impl Pool {
-    /// Decides the pool anew from what is known.
+    /// Decides the pool anew from what is known; with `heard`, only what these checks say can have changed since.
     pub fn decide(
         &mut self,
         service: &Service,
         (verdicts, paths): (&Verdicts, &Paths),
+        heard: Option<&[Arc<Check>]>,
         now: Timestamp,
     ) -> Vec<Change> {
-        for member in self.members.values_mut() {
+        let concerns =
+            |member: &Member| heard.is_none_or(|checks| checks.iter().any(|check| member.has_check(check)));
+        for member in self.members.values_mut().filter(|member| concerns(member)) {
             let is_awaited = paths.is_awaited(service, member.address, now);
             let said = verdicts.together(&member.checks, service.require, member.born);
             member.advice = verdicts.advice(&member.checks);
@@ -220,7 +242,7 @@ impl Pool {
     /// The decisions as they would be if these hosts had just gone down, in the order of the members.
     pub fn decide_as_if(&self, service: &Service, down: &BTreeSet<String>, now: Timestamp) -> Vec<Decision> {
         let mut candidates = self.candidates(service);
-        for candidate in candidates.iter_mut().filter(|candidate| down.contains(&*candidate.host)) {
+        for candidate in candidates.iter_mut().filter(|candidate| down.contains(candidate.host)) {
             candidate.health = Health::Down { since: now };
         }
         pool::decide(&candidates, service.depool_threshold)
@@ -232,20 +254,8 @@ impl Pool {
     }
 
     /// The members as candidates, in the order of their names.
-    fn candidates(&self, service: &Service) -> Vec<Candidate> {
-        let candidate = |(host, member): (&Arc<str>, &Member)| {
-            let (weight, wish) = member.heed(service);
-            Candidate {
-                host: host.clone(),
-                admin: member.admin,
-                weight,
-                health: member.health,
-                wish,
-                adopted: member.adopted,
-                is_off_link: is_off_link(service, member.path.as_deref()),
-            }
-        };
-        self.members.iter().map(candidate).collect()
+    fn candidates(&self, service: &Service) -> Vec<Candidate<'_>> {
+        self.members.iter().map(|(host, member)| member.candidate(host, service)).collect()
     }
 
     /// Counts for the threshold: (pooled, pooled on their own merit, needed, all but the inactive).

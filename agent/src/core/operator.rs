@@ -154,7 +154,7 @@ fn confirm(state: &mut State, name: &str, now: Timestamp) -> Answer {
             let message = format!("the services that {name} says are obeyed now");
             return Ok(Done { host: name.into(), message, ..Done::default() });
         }
-        let near = suggest(name, state.services.keys().map(String::as_str));
+        let near = suggest(name, state.services.keys().map(|name| &**name));
         let near = near.into_iter().map(Into::into).collect();
         return Err(Refusal::UnknownService { service: name.into(), near });
     };
@@ -213,7 +213,7 @@ pub fn services_of(state: &State, host: &str) -> Result<Vec<String>, Refusal> {
         .services
         .iter()
         .filter(|(_, service)| has(service, host))
-        .map(|(name, _)| name.clone())
+        .map(|(name, _)| name.to_string())
         .collect();
     if !services.is_empty() {
         return Ok(services);

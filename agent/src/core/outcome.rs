@@ -9,8 +9,9 @@ use super::pool::Standing;
 use super::state::{Phase, START_GRACE, ServiceState, State, service_keys};
 use super::uses::{self, Changed, Uses};
 use super::{Timestamp, announced, canary, marks, nodes, orders, sources, why};
+use health::Check;
 use ipvs::{Family, ServiceKey};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -21,11 +22,11 @@ const SUBJECTS: usize = 50;
 #[derive(Debug, Default)]
 pub(super) struct Dirty {
     /// Services whose members have to be listed anew.
-    pub(super) relist: BTreeSet<String>,
+    pub(super) relist: BTreeSet<Arc<str>>,
     /// Keys that were not those of the service that has them now.
     pub(super) acquired: BTreeSet<ServiceKey>,
     /// Services whose pools have to be decided anew.
-    pub(super) decide: BTreeSet<String>,
+    pub(super) decide: Decide,
     /// VIPs that have to be judged anew.
     pub(super) vips: BTreeSet<IpAddr>,
     /// All of them.
@@ -33,7 +34,7 @@ pub(super) struct Dirty {
     /// All that is wanted of sources: another configuration.
     pub(super) sources: bool,
     /// Services of which a pool has other backends.
-    pub(super) listed: BTreeSet<String>,
+    pub(super) listed: BTreeSet<Arc<str>>,
     /// Whether a service's sources have spoken.
     pub(super) spoken: bool,
     /// What services use that have left, or were listed anew.
@@ -53,6 +54,30 @@ pub(super) struct Dirty {
     pub(super) ownership: bool,
     /// What is known of a cluster's nodes, or decides about their routes.
     pub(super) nodes: bool,
+}
+
+/// Services whose pools have to be decided anew, each with the checks that speak for it; with all that is known of it where
+/// something else has changed.
+#[derive(Debug, Default)]
+pub(super) struct Decide(BTreeMap<Arc<str>, Option<Vec<Arc<Check>>>>);
+
+impl Decide {
+    /// Something has changed for a service.
+    pub(super) fn insert(&mut self, service: Arc<str>) {
+        self.0.insert(service, None);
+    }
+
+    /// Something has changed for services.
+    pub(super) fn extend(&mut self, services: impl IntoIterator<Item = Arc<str>>) {
+        services.into_iter().for_each(|service| self.insert(service));
+    }
+
+    /// A check of a service has spoken.
+    pub(super) fn heard(&mut self, service: &Arc<str>, check: &Arc<Check>) {
+        if let Some(checks) = self.0.entry(Arc::clone(service)).or_insert_with(|| Some(Vec::new())) {
+            checks.push(Arc::clone(check));
+        }
+    }
 }
 
 /// Works off what is dirty and gives the states that changed, in the order in which they are safe.
@@ -132,12 +157,13 @@ fn relist(state: &mut State, dirty: &mut Dirty, now: Timestamp) {
 
 /// Decides the pools of the dirty services and puts what they want into the wanted table.
 fn decide(state: &mut State, dirty: &mut Dirty, now: Timestamp) {
-    for name in std::mem::take(&mut dirty.decide) {
+    for (name, heard) in std::mem::take(&mut dirty.decide).0 {
         let name = &name;
         let Some(service) = state.services.get_mut(name) else { continue };
         let mut changes = Vec::new();
         for (family, pool) in service.pools.iter_mut() {
-            let changed = pool.decide(&service.config, (&state.verdicts, &state.paths), now);
+            let changed =
+                pool.decide(&service.config, (&state.verdicts, &state.paths), heard.as_deref(), now);
             changes.extend(changed.into_iter().map(|change| (*family, change)));
         }
         match service.pools.values().any(|pool| !pool.draining.is_empty()) {

@@ -21,12 +21,12 @@ pub enum Path {
     /// To the address itself, on a link of this host.
     Direct {
         /// The interface that it goes out of.
-        interface: String,
+        interface: Arc<str>,
     },
     /// To a router first.
     Gateway {
         /// The interface that it goes out of.
-        interface: String,
+        interface: Arc<str>,
         /// The router.
         gateway: IpAddr,
     },
@@ -74,7 +74,7 @@ pub enum Neighbour {
     Unknown,
 }
 
-/// The way to one address, as it was last looked at.
+/// What was seen of one address.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PathSeen {
     /// The address.
@@ -85,7 +85,16 @@ pub struct PathSeen {
     pub neighbour: Neighbour,
 }
 
-impl fmt::Display for PathSeen {
+/// The way to an address, as it was last looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Way {
+    /// Where packets go.
+    pub path: Path,
+    /// Whether it answers on its link.
+    pub neighbour: Neighbour,
+}
+
+impl fmt::Display for Way {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.neighbour {
             Neighbour::Failed => write!(f, "{}, where it does not answer (ARP, ND)", self.path),
@@ -97,8 +106,9 @@ impl fmt::Display for PathSeen {
 /// What is known of the backends' ways.
 #[derive(Clone, Debug, Default)]
 pub struct Paths {
-    /// By address; what is not here was not looked at yet.
-    seen: BTreeMap<IpAddr, Arc<PathSeen>>,
+    /// By address; what is not here was not looked at yet. Addresses with the same way share it: most go straight out of the
+    /// same interface.
+    seen: BTreeMap<IpAddr, Arc<Way>>,
     /// Which services have a backend at an address: the addresses that are watched.
     pub(super) users: BTreeMap<IpAddr, Users>,
     /// Until when ways that are not known yet are waited for.
@@ -128,24 +138,28 @@ impl Paths {
     }
 
     /// The way to an address.
-    pub fn get(&self, address: IpAddr) -> Option<&Arc<PathSeen>> {
+    pub fn get(&self, address: IpAddr) -> Option<&Arc<Way>> {
         self.seen.get(&address)
     }
 }
 
 /// Whether this way takes a backend out of a service's pools.
-pub fn is_off_link(service: &Service, seen: Option<&PathSeen>) -> bool {
+pub fn is_off_link(service: &Service, seen: Option<&Way>) -> bool {
     service.require_on_link && seen.is_some_and(|seen| !seen.path.is_on_link())
 }
 
 /// Takes in what was seen of the watched addresses.
 pub(super) fn seen(state: &mut State, paths: Vec<PathSeen>, dirty: &mut Dirty) {
     let Paths { seen, users, .. } = &mut state.paths;
-    for new in paths {
-        let Some(services) = users.get(&new.address) else { continue };
-        if seen.get(&new.address).is_none_or(|known| **known != new) {
-            dirty.decide.extend(services.iter().map(ToString::to_string));
-            seen.insert(new.address, Arc::new(new));
+    let mut last: Option<Arc<Way>> = None;
+    for PathSeen { address, path, neighbour } in paths {
+        let Some(services) = users.get(&address) else { continue };
+        let new = Way { path, neighbour };
+        if seen.get(&address).is_none_or(|known| **known != new) {
+            dirty.decide.extend(services.iter().cloned());
+            let way = last.filter(|last| **last == new).unwrap_or_else(|| Arc::new(new));
+            last = Some(Arc::clone(&way));
+            seen.insert(address, way);
         }
     }
 }
@@ -165,7 +179,7 @@ pub(super) fn end_wait(state: &State, dirty: &mut Dirty, now: Timestamp) {
             service.pools.values().flat_map(|pool| pool.members.values()).any(|member| member.path.is_none())
         };
         let services = state.services.values().filter(is_unknown);
-        dirty.decide.extend(services.map(|service| service.config.name.to_string()));
+        dirty.decide.extend(services.map(|service| Arc::clone(&service.config.name)));
     }
 }
 

@@ -171,7 +171,7 @@ pub fn simulate(state: &State, down: &[String], now: Timestamp) -> Simulation {
     let down: BTreeSet<String> = down.iter().map(|host| canonical(host)).collect();
     let mut known = BTreeSet::new();
     let mut pools = Vec::new();
-    for (name, service) in &state.services {
+    for (name, service) in state.services.iter() {
         for (family, pool) in service.pools.iter() {
             let here: Vec<&String> =
                 down.iter().filter(|host| pool.members.contains_key(host.as_str())).collect();
@@ -188,7 +188,7 @@ pub fn simulate(state: &State, down: &[String], now: Timestamp) -> Simulation {
                     standing: decision.standing,
                 });
             pools.push(SimulatedPool {
-                service: name.clone(),
+                service: name.to_string(),
                 family: (*family).into(),
                 serving: decisions.iter().filter(|d| d.standing.can_serve() && d.weight.get() > 0).count(),
                 needed: pool.counts(service.config.depool_threshold).needed,

@@ -22,7 +22,6 @@ use super::Timestamp;
 use crate::config::{Admin, Threshold};
 use ipvs::Weight;
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
 
 /// What the checks of one backend's address say together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,9 +52,9 @@ pub enum Wish {
 
 /// One backend as the decision sees it.
 #[derive(Clone, Debug)]
-pub struct Candidate {
+pub struct Candidate<'a> {
     /// Host name, unique in the pool; the last word among equals.
-    pub host: Arc<str>,
+    pub host: &'a str,
     /// What the operator and the source say, the stricter of the two.
     pub admin: Admin,
     /// The weight that it is to have when pooled: the share that its agent asks for.
@@ -163,7 +162,7 @@ pub struct Decision {
 
 /// Decides a whole pool. The answer has one decision for each candidate, in the candidates' order, and does not
 /// depend on that order.
-pub fn decide(candidates: &[Candidate], threshold: Threshold) -> Vec<Decision> {
+pub fn decide(candidates: &[Candidate<'_>], threshold: Threshold) -> Vec<Decision> {
     let mut decisions: Vec<Decision> = candidates.iter().map(on_own_merit).collect();
     let total = candidates.iter().filter(|c| c.admin != Admin::Inactive).count();
     let pooled = decisions.iter().filter(|d| d.standing.is_pooled() && d.weight > Weight::ZERO).count();
@@ -176,7 +175,7 @@ pub fn decide(candidates: &[Candidate], threshold: Threshold) -> Vec<Decision> {
 }
 
 /// The decision for one backend when the threshold asks for nothing.
-fn on_own_merit(candidate: &Candidate) -> Decision {
+fn on_own_merit(candidate: &Candidate<'_>) -> Decision {
     let refused = |standing| Decision { weight: Weight::ZERO, standing };
     match (candidate.admin, candidate.health) {
         (Admin::Inactive, _) => refused(Standing::Inactive),
@@ -201,7 +200,7 @@ fn on_own_merit(candidate: &Candidate) -> Decision {
 }
 
 /// The weight with which a backend serves, as far as its checks go.
-fn served(candidate: &Candidate) -> Option<Weight> {
+fn served(candidate: &Candidate<'_>) -> Option<Weight> {
     match candidate.health {
         Health::Up { .. } => Some(candidate.weight),
         Health::Unknown => candidate.adopted.filter(|weight| *weight > Weight::ZERO),
@@ -210,12 +209,12 @@ fn served(candidate: &Candidate) -> Option<Weight> {
 }
 
 /// The enabled backends that could serve but for what their agents ask for, those that are held for the threshold first.
-fn wishing(candidates: &[Candidate]) -> Vec<(usize, Decision)> {
+fn wishing(candidates: &[Candidate<'_>]) -> Vec<(usize, Decision)> {
     let mut wishing: Vec<(Wish, &str, usize, Weight)> = candidates
         .iter()
         .enumerate()
         .filter(|(_, c)| c.admin == Admin::Pooled && !c.is_off_link)
-        .filter_map(|(index, c)| Some((c.wish?, &*c.host, index, served(c)?)))
+        .filter_map(|(index, c)| Some((c.wish?, c.host, index, served(c)?)))
         .filter(|(.., weight)| *weight > Weight::ZERO)
         .collect();
     wishing.sort_unstable();
@@ -224,13 +223,13 @@ fn wishing(candidates: &[Candidate]) -> Vec<(usize, Decision)> {
 }
 
 /// The enabled backends that are down and could hold the threshold, best first.
-fn latest_to_fail(candidates: &[Candidate]) -> Vec<(usize, Decision)> {
+fn latest_to_fail(candidates: &[Candidate<'_>]) -> Vec<(usize, Decision)> {
     let mut down: Vec<(std::cmp::Reverse<Timestamp>, &str, usize)> = candidates
         .iter()
         .enumerate()
         .filter(|(_, c)| c.admin == Admin::Pooled && c.weight > Weight::ZERO && !c.is_off_link)
         .filter_map(|(index, c)| match c.health {
-            Health::Down { since } => Some((std::cmp::Reverse(since), &*c.host, index)),
+            Health::Down { since } => Some((std::cmp::Reverse(since), c.host, index)),
             Health::Unknown | Health::Up { .. } => None,
         })
         .collect();

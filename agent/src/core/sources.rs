@@ -75,7 +75,7 @@ pub(super) fn source_said(
         let waiting = pools.iter().flat_map(|id| users(state, id));
         let waiting =
             waiting.filter(|name| state.services.get(&***name).is_some_and(|s| s.waiting.is_some()));
-        dirty.relist.extend(waiting.map(ToString::to_string));
+        dirty.relist.extend(waiting.cloned());
     }
 }
 
@@ -133,7 +133,7 @@ pub(super) fn resolved(
         }
     }
     if state.inventory.resolved(host.clone(), outcome) {
-        dirty.relist.extend(state.inventory.users_of_name(&host).map(ToString::to_string));
+        dirty.relist.extend(state.inventory.users_of_name(&host).cloned());
     }
 }
 
@@ -173,7 +173,7 @@ pub(super) fn want(state: &mut State, dirty: &Dirty, actions: &mut Vec<Action>) 
         }
         is_news |= state.inventory.forget_names_of_others(|name| config.services.contains_key(name));
     }
-    for service in dirty.listed.iter().filter_map(|name| config.services.get(name)) {
+    for service in dirty.listed.iter().filter_map(|name| config.services.get(&**name)) {
         is_news |= state.inventory.note_names(service);
     }
     if is_news || state.emitted.names.is_none() {
@@ -200,7 +200,7 @@ fn max_change(state: &State, id: &PoolId) -> Threshold {
 /// The services of a pool have to be listed anew.
 fn changed(state: &State, id: &PoolId, dirty: &mut Dirty) {
     for name in users(state, id) {
-        dirty.relist.insert(name.to_string());
-        dirty.listed.insert(name.to_string());
+        dirty.relist.insert(Arc::clone(name));
+        dirty.listed.insert(Arc::clone(name));
     }
 }

@@ -14,6 +14,7 @@ use super::nodes::state::NodesState;
 use super::orders::Drain;
 use super::path::Paths;
 use super::saved::Saved;
+use super::services::Services;
 use super::uses::{ByCheck, Users};
 use super::verdicts::Verdicts;
 use super::vip::Vip;
@@ -48,7 +49,7 @@ pub struct State {
     pub(super) inventory: Inventory,
     pub(super) verdicts: Verdicts,
     pub(super) paths: Paths,
-    pub(super) services: BTreeMap<String, ServiceState>,
+    pub(super) services: Services,
     /// Which services a check decides about.
     pub(super) check_users: ByCheck<Users>,
     /// Whose canary a check is: the service, and the VIP.
@@ -68,9 +69,9 @@ pub struct State {
     /// What the kernel's table is to hold of ours.
     pub(super) wanted: WantedTable,
     /// Services in which a destination drains.
-    pub(super) draining: BTreeSet<String>,
+    pub(super) draining: BTreeSet<Arc<str>>,
     /// Services in which a weight rises, and when it does next.
-    pub(super) rising: BTreeMap<String, Timestamp>,
+    pub(super) rising: BTreeMap<Arc<str>, Timestamp>,
     /// Services that the configuration lost, and until when they serve: the routers need time to move traffic.
     pub(super) leaving: BTreeMap<ServiceKey, Timestamp>,
     /// VIPs that the configuration lost, and until when they stay on the device, for the same reason.
@@ -79,7 +80,7 @@ pub struct State {
     /// How far an operator's drain of the balancer has got.
     pub(super) drain: Drain,
     /// While it starts: services that have not spoken, as far as they were looked at.
-    pub(super) unsettled: BTreeSet<String>,
+    pub(super) unsettled: BTreeSet<Arc<str>>,
     /// Operators' requests that wait for sources to be written.
     pub(super) changes: BTreeMap<u64, Pending>,
     pub(super) emitted: Emitted,

@@ -58,7 +58,7 @@ fn take(state: &mut State, event: Event, dirty: &mut Dirty, last: &mut Vec<Actio
             canary::hear(state, &check, (verdict, failure.as_deref()), now);
             last.extend(marks::doubt(state, &check, verdict, now));
             if let Some(users) = state.check_users.get(&check) {
-                dirty.decide.extend(users.iter().map(ToString::to_string));
+                users.iter().for_each(|service| dirty.decide.heard(service, &check));
                 let (advice, is_new) = state.saved.remember(&check, advice);
                 dirty.operators |= is_new;
                 state.verdicts.report(check, (verdict, failure, advice), now);
@@ -112,10 +112,13 @@ pub(super) fn configure(state: &mut State, config: Arc<Config>, dirty: &mut Dirt
         state.configured_at = now;
         state.paths.wait_until(now + START_GRACE);
     }
-    state.rising.retain(|name, _| config.services.contains_key(name));
-    state.draining.retain(|name| config.services.contains_key(name));
-    let mut old = std::mem::take(&mut state.services);
-    for (name, service) in &config.services {
+    state.rising.retain(|name, _| config.services.contains_key(&**name));
+    state.draining.retain(|name| config.services.contains_key(&**name));
+    let named = |service: ServiceState| (Arc::clone(&service.config.name), service);
+    let mut old: BTreeMap<_, _> = std::mem::take(&mut state.services).into_iter().map(named).collect();
+    let mut services = Vec::with_capacity(config.services.len());
+    for service in config.services.values() {
+        let name = &service.name;
         let kept = old.remove(name).map(|known| {
             if Arc::ptr_eq(&known.config, service) {
                 return known;
@@ -138,15 +141,16 @@ pub(super) fn configure(state: &mut State, config: Arc<Config>, dirty: &mut Dirt
         if kept.is_none() {
             dirty.relist.insert(name.clone());
         }
-        state.services.insert(name.clone(), kept.unwrap_or_else(fresh));
+        services.push(kept.unwrap_or_else(fresh));
     }
+    state.services = services.into_iter().collect();
     old.values().for_each(|gone| canary::forget(state, gone, dirty));
     dirty.uses.extend(old.into_values().map(|gone| uses::Change {
         service: Arc::clone(&gone.config.name),
         before: Uses::of(&gone),
         after: Uses::default(),
     }));
-    state.unsettled.retain(|name| config.services.contains_key(name));
+    state.unsettled.retain(|name| config.services.contains_key(&**name));
     let former_vips = std::mem::replace(&mut state.vip_users, vip_users(&config));
     state.vips.retain(|vip, _| state.vip_users.contains_key(vip));
     state.held_vips.retain(|vip, _| state.vip_users.contains_key(vip));
@@ -243,7 +247,7 @@ fn end_drains(
         for ended in desired::end_drains(service, cap, &connections, now) {
             state.notices.push(Notice {
                 level: Level::Info,
-                service: Some(name.clone()),
+                service: Some(name.to_string()),
                 subject: Some(ended.address.to_string()),
                 what: "a removed backend has drained".into(),
                 reason: "its connections are gone, or the drain timeout is over".into(),
@@ -265,9 +269,10 @@ fn operate(state: &mut State, request: &Request, dirty: &mut Dirty, now: Timesta
     };
     match &answer {
         Ok(done) => {
-            dirty.relist.extend(done.services.iter().cloned());
+            let named = || done.services.iter().map(|name| Arc::from(name.as_str()));
+            dirty.relist.extend(named());
             if matches!(request.command, Command::Confirm { .. }) {
-                dirty.listed.extend(done.services.iter().cloned());
+                dirty.listed.extend(named());
                 // It was a source's whole list of services.
                 if done.services.is_empty() {
                     sources::merge(state, dirty, now);
@@ -374,7 +379,8 @@ fn tick(state: &mut State, dirty: &mut Dirty, now: Timestamp) -> Option<Action> 
 fn expire(state: &mut State, dirty: &mut Dirty, now: Timestamp) {
     let Expired { hosts, vips, drain } = state.saved.expire(now);
     for host in &hosts {
-        dirty.relist.extend(operator::services_of(state, host).unwrap_or_default());
+        let services = operator::services_of(state, host).unwrap_or_default();
+        dirty.relist.extend(services.into_iter().map(Arc::from));
     }
     dirty.vips.extend(&vips);
     let hosts = hosts.into_iter().chain(vips.iter().map(ToString::to_string));

@@ -16,8 +16,49 @@ use std::sync::Arc;
 /// A map by check whose look-up costs the same among few and many. Its order is never asked for.
 pub(super) type ByCheck<V> = HashMap<Arc<Check>, V, BuildHasherDefault<DefaultHasher>>;
 
-/// The services that something belongs to, by name.
-pub(super) type Users = BTreeSet<Arc<str>>;
+/// The services that something belongs to, by name. Most things belong to one: it takes no more than that needs.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Users(Vec<Arc<str>>);
+
+/// So many users get room one by one; with more each gets some for others as well.
+const FEW: usize = 4;
+
+impl Users {
+    /// Takes a user in, unless it is there.
+    pub(super) fn insert(&mut self, service: Arc<str>) {
+        if let Err(place) = self.0.binary_search(&service) {
+            if self.0.len() < FEW {
+                self.0.reserve_exact(1);
+            }
+            self.0.insert(place, service);
+        }
+    }
+
+    /// Takes a user out; false when it was not there.
+    pub(super) fn remove(&mut self, service: &Arc<str>) -> bool {
+        let place = self.0.binary_search(service);
+        place.is_ok_and(|place| self.0.remove(place) == *service)
+    }
+
+    /// Whether there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// All of them in the order of their names.
+    pub(super) fn iter(&self) -> std::slice::Iter<'_, Arc<str>> {
+        self.0.iter()
+    }
+}
+
+impl<'a> IntoIterator for &'a Users {
+    type Item = &'a Arc<str>;
+    type IntoIter = std::slice::Iter<'a, Arc<str>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
 
 /// What a service uses.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -67,7 +108,8 @@ pub(super) fn change(state: &mut State, changes: &[Change], dirty: &mut Dirty) -
             marks::take_up(state, *mark, &change.service, dirty);
         }
     }
-    for change in changes {
+    // The last first: that is quick to take out where thousands share something.
+    for change in changes.iter().rev() {
         leave(state, change, &mut changed);
         for mark in added(&change.after.marks, &change.before.marks) {
             marks::leave(state, *mark, &change.service, dirty);

@@ -21,6 +21,7 @@ use super::pool::Health;
 use super::uses::ByCheck;
 use crate::config::Require;
 use health::{Advice, Check, Mode, Verdict};
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 /// A check of a backend.
@@ -70,11 +71,15 @@ impl Verdicts {
         (verdict, failure, advice): (Verdict, Option<String>, Advice),
         now: Timestamp,
     ) {
-        let since = match self.0.get(&check) {
-            Some(known) if known.verdict == verdict => known.since,
-            Some(_) | None => now,
-        };
-        self.0.insert(check, Reported { verdict, since, failure, advice });
+        match self.0.entry(check) {
+            Entry::Occupied(mut known) => {
+                let since = if known.get().verdict == verdict { known.get().since } else { now };
+                known.insert(Reported { verdict, since, failure, advice });
+            }
+            Entry::Vacant(unknown) => {
+                unknown.insert(Reported { verdict, since: now, failure, advice });
+            }
+        }
     }
 
     /// A check's last report.

@@ -9,9 +9,9 @@ fn at(second: u64) -> Timestamp {
     Timestamp::from_micros(second * 1_000_000)
 }
 
-fn backend(host: &str, health: Health) -> Candidate {
+fn backend(host: &str, health: Health) -> Candidate<'_> {
     Candidate {
-        host: host.into(),
+        host,
         admin: Admin::Pooled,
         weight: weight(10),
         health,
@@ -21,11 +21,11 @@ fn backend(host: &str, health: Health) -> Candidate {
     }
 }
 
-fn up(host: &str) -> Candidate {
+fn up(host: &str) -> Candidate<'_> {
     backend(host, Health::Up { since: at(1) })
 }
 
-fn down(host: &str, since: u64) -> Candidate {
+fn down(host: &str, since: u64) -> Candidate<'_> {
     backend(host, Health::Down { since: at(since) })
 }
 
@@ -33,7 +33,7 @@ fn half() -> Threshold {
     Threshold::from_permille(500).expect("a half is a share")
 }
 
-fn standings(candidates: &[Candidate]) -> Vec<Standing> {
+fn standings(candidates: &[Candidate<'_>]) -> Vec<Standing> {
     decide(candidates, half()).into_iter().map(|d| d.standing).collect()
 }
 
@@ -70,7 +70,7 @@ fn a_depooled_backend_is_not_held_for_the_threshold() {
     assert_eq!(standings(&[depooled, down("b", 5)]), [Standing::Depooled, Standing::HeldThoughDown]);
 }
 
-fn wishing(host: &str, wish: Wish) -> Candidate {
+fn wishing(host: &str, wish: Wish) -> Candidate<'_> {
     Candidate { wish: Some(wish), ..up(host) }
 }
 
@@ -109,7 +109,7 @@ fn an_agent_is_heard_before_the_other_checks_have_spoken_of_one_that_serves() {
 
 #[test]
 fn a_backend_off_link_is_neither_pooled_nor_held_nor_taken_over() {
-    let off = |mut candidate: Candidate| {
+    let off = |mut candidate: Candidate<'static>| {
         candidate.is_off_link = true;
         candidate
     };
@@ -147,7 +147,10 @@ fn what_the_kernel_serves_is_kept_until_the_checks_have_spoken() {
     assert_eq!(decision, [Decision { weight: weight(7), standing: Standing::Adopted }]);
 }
 
-fn any_candidate(index: usize) -> impl Strategy<Value = Candidate> {
+/// Hosts of a pool of chance.
+const HOSTS: [&str; 9] = ["h0", "h1", "h2", "h3", "h4", "h5", "h6", "h7", "h8"];
+
+fn any_candidate(host: &'static str) -> impl Strategy<Value = Candidate<'static>> {
     let admin = prop_oneof![4 => Just(Admin::Pooled), 1 => Just(Admin::Depooled), 1 => Just(Admin::Inactive)];
     let health = prop_oneof![
         Just(Health::Unknown),
@@ -158,7 +161,7 @@ fn any_candidate(index: usize) -> impl Strategy<Value = Candidate> {
     let wish = prop_oneof![4 => Just(None), 1 => Just(Some(Wish::Drain)), 1 => Just(Some(Wish::Maintenance))];
     let parts = (admin, health, 0..3u32, proptest::option::of(0..3u32), off_link, wish);
     parts.prop_map(move |(admin, health, w, adopted, is_off_link, wish)| Candidate {
-        host: format!("h{index}").into(),
+        host,
         admin,
         weight: weight(w),
         health,
@@ -168,14 +171,15 @@ fn any_candidate(index: usize) -> impl Strategy<Value = Candidate> {
     })
 }
 
-fn any_pool() -> impl Strategy<Value = (Vec<Candidate>, Threshold)> {
-    let candidates = (0..9usize).prop_flat_map(|n| (0..n).map(any_candidate).collect::<Vec<_>>());
+fn any_pool() -> impl Strategy<Value = (Vec<Candidate<'static>>, Threshold)> {
+    let candidates = (0..HOSTS.len())
+        .prop_flat_map(|n| HOSTS[..n].iter().map(|host| any_candidate(host)).collect::<Vec<_>>());
     (candidates, 0..=1000u16)
         .prop_map(|(c, t)| (c, Threshold::from_permille(t).expect("0..=1000 is a share")))
 }
 
 /// A pool, and the same pool in another order.
-fn any_order() -> impl Strategy<Value = (Vec<Candidate>, Vec<Candidate>, Threshold)> {
+fn any_order() -> impl Strategy<Value = (Vec<Candidate<'static>>, Vec<Candidate<'static>>, Threshold)> {
     any_pool().prop_flat_map(|(c, t)| (Just(c.clone()), Just(c).prop_shuffle(), Just(t)))
 }
 
@@ -219,7 +223,7 @@ proptest! {
     fn who_is_off_link_never_has_a_weight_and_changes_nothing_for_others_but_as_one_who_is_depooled(
         (pool, threshold) in any_pool()
     ) {
-        let depooled: Vec<Candidate> = pool.iter().cloned().map(|mut c| {
+        let depooled: Vec<Candidate<'_>> = pool.iter().cloned().map(|mut c| {
             if c.is_off_link && c.admin == Admin::Pooled {
                 (c.admin, c.is_off_link) = (Admin::Depooled, false);
             }

@@ -13,6 +13,7 @@ use nix::errno::Errno;
 use rtnetlink::Handle;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -71,7 +72,7 @@ pub(super) async fn look(addresses: BTreeSet<IpAddr>) -> Round {
 struct Looker {
     kernel: Handle,
     /// Names of interfaces by index.
-    names: BTreeMap<u32, String>,
+    names: BTreeMap<u32, Arc<str>>,
 }
 
 impl Looker {
@@ -108,14 +109,14 @@ impl Looker {
         let oif = route_message::interface(&route.attributes);
         let interface = match oif {
             Some(index) => self.name(index).await?,
-            None => String::new(),
+            None => "".into(),
         };
         Ok(Way { index: oif.unwrap_or(0), path: path(address, &route, interface) })
     }
 
-    async fn name(&mut self, index: u32) -> Result<String, String> {
+    async fn name(&mut self, index: u32) -> Result<Arc<str>, String> {
         if let Some(name) = self.names.get(&index) {
-            return Ok(name.clone());
+            return Ok(Arc::clone(name));
         }
         let mut links = self.kernel.link().get().match_index(index).execute();
         let link = in_time(links.try_next()).await?.ok_or("its interface has gone")?;
@@ -123,8 +124,8 @@ impl Looker {
             LinkAttribute::IfName(name) => Some(name),
             _ => None,
         });
-        let name = name.unwrap_or_else(|| format!("interface {index}"));
-        self.names.insert(index, name.clone());
+        let name: Arc<str> = name.unwrap_or_else(|| format!("interface {index}")).into();
+        self.names.insert(index, Arc::clone(&name));
         Ok(name)
     }
 
@@ -157,7 +158,7 @@ fn question(address: IpAddr) -> RouteMessage {
 }
 
 /// What a route says of the way to an address.
-fn path(address: IpAddr, route: &RouteMessage, interface: String) -> Path {
+fn path(address: IpAddr, route: &RouteMessage, interface: Arc<str>) -> Path {
     let gateway = route_message::gateway(&route.attributes);
     match (route.header.kind, gateway) {
         (RouteType::Local, _) => Path::Local,

@@ -310,7 +310,7 @@ fn incident(random: &mut Random) -> Incident {
 
 fn way(random: &mut Random) -> Incident {
     let address = random.of(&ADDRESSES);
-    let interface = || "eth0".to_string();
+    let interface = || "eth0".into();
     match random.below(6) {
         0 => Incident::Blind(random.one_in(2)),
         1 | 2 => Incident::NeighboursFailed { addresses: vec![address, random.of(&ADDRESSES)] },

@@ -20,7 +20,7 @@ pub(super) fn pool_is_right(
 ) -> Outcome {
     let is_listed = service.waiting.is_none() && service.refused.is_none();
     let (mut total, mut eligible, mut pooled, mut held) = (0, 0, 0, 0);
-    for (host, member) in &pool.members {
+    for (host, member) in pool.members.iter() {
         let what = format!("{name}: {host} ({family:?})");
         let is_awaited = seen.after.paths.is_awaited(&service.config, member.address, seen.now);
         let together = Together::of(member, service, checks, is_awaited);

@@ -85,9 +85,9 @@ impl Rules {
         deletions_are_due(seen, &config)?;
         only_what_was_there_drains(seen)?;
         if seen.after.kernel.is_read {
-            for (name, service) in &seen.after.services {
+            for (name, service) in seen.after.services.iter() {
                 for (family, pool) in service.pools.iter() {
-                    pool_is_right(seen, (name, service), (*family, pool), checks)?;
+                    pool_is_right(seen, (&**name, service), (*family, pool), checks)?;
                 }
             }
         }
@@ -237,7 +237,7 @@ fn refusals_are_right(seen: &Seen<'_>) -> Outcome {
         | Command::DrainBalancer { .. }
         | Command::UndrainBalancer => return Ok(()),
     };
-    for (name, service) in &seen.before.services {
+    for (name, service) in seen.before.services.iter() {
         for pool in service.pools.values() {
             let serves = |m: &Member| m.decision.standing.can_serve() && m.decision.weight > Weight::ZERO;
             let Some(_) = pool.members.get(host.as_str()).filter(|member| serves(member)) else { continue };
@@ -312,7 +312,7 @@ fn deletions_are_due(seen: &Seen<'_>, config: &Config) -> Outcome {
 
 /// What drains is what the kernel was to have, or has: nothing is added to be deleted.
 fn only_what_was_there_drains(seen: &Seen<'_>) -> Outcome {
-    for (name, service) in &seen.after.services {
+    for (name, service) in seen.after.services.iter() {
         for (family, pool) in service.pools.iter() {
             for address in pool.draining.keys() {
                 let is_there =
@@ -341,9 +341,10 @@ fn only_what_was_there_drains(seen: &Seen<'_>) -> Outcome {
 /// Whatever is kept is about something that is configured, or leaves.
 fn nothing_is_left_over(seen: &Seen<'_>, config: &Config) -> Outcome {
     let after = seen.after;
-    let is_configured = |name: &String| config.services.contains_key(name);
+    let is_configured = |name: &Arc<str>| config.services.contains_key(&**name);
     let rule = "13 bounds";
-    ensure!(after.services.keys().eq(config.services.keys()), rule, "services {:?}", after.services.keys());
+    let names: Vec<&str> = after.services.keys().map(|name| &**name).collect();
+    ensure!(names.iter().eq(config.services.keys()), rule, "services {names:?}");
     ensure!(after.rising.keys().all(is_configured), rule, "rising {:?}", after.rising);
     ensure!(after.draining.iter().all(is_configured), rule, "draining {:?}", after.draining);
     let mut users = after.check_users.values().flatten();
