@@ -253,3 +253,44 @@ fn a_file_that_is_none_of_pybals_is_refused_line_by_line_with_exit_7() {
     assert_eq!(missing.status.code(), Some(7));
     assert_eq!(run(LVSCTL, &["import-pybal", &pybal, "--peer-asn", "r1"]).status.code(), Some(2));
 }
+
+/// lvsd until the test ends.
+struct Running(std::process::Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It has ended if this fails.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The kernel of who tries it may have no IPVS, as this test's may not.
+#[test]
+fn a_dry_run_checks_servers_whether_the_kernel_has_ipvs_or_not() {
+    let listener = std::net::TcpListener::bind("127.0.0.3:0").unwrap();
+    let server = listener.local_addr().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().display();
+    let socket = format!("{path}/control.sock");
+    let content = GOOD
+        .replace("10.64.0.11", "127.0.0.3")
+        .replace("\"tcp\"", &format!("\"tcp\", port = {}", server.port()));
+    let daemon =
+        format!("[lvsd]\nhttp = \"off\"\nstate_dir = \"{path}/state\"\ncontrol_socket = \"{socket}\"\n");
+    let file = written(directory.path(), &(daemon + &content));
+    let mut command = Command::new(LVSD);
+    let _lvsd =
+        Running(command.env("LVSD_LOG", "error").args(["--dry-run", "--config", &file]).spawn().unwrap());
+    let begun = std::time::Instant::now();
+    loop {
+        let why = run(LVSCTL, &["--socket", &socket, "why", "127.0.0.3"]);
+        if text(&why.stdout).contains(&format!("  tcp {server}: up since ")) {
+            break;
+        }
+        assert!(begun.elapsed().as_secs() < 60, "{}{}", text(&why.stdout), text(&why.stderr));
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    let status = text(&run(LVSCTL, &["--socket", &socket, "status"]).stdout);
+    assert!(status.contains("dry run: nothing is written to the kernel"), "{status}");
+}

@@ -164,7 +164,7 @@ fn configuration(directory: &Path, load: &Load) -> String {
         let Load { kind, interval, .. } = load;
         let _ = write!(
             text,
-            "\n[service.s{service}]\nvips = [\"{vip}\"]\nport = {PORT}\n[[service.s{service}.checks]]\n\
+            "\n[service.s{service}]\nvips = [\"{vip}\"]\nport = {PORT}\nrequire_on_link = false\n[[service.s{service}.checks]]\n\
              type = \"{kind}\"\ninterval = \"{interval}\"\n"
         );
         for backend in service * POOL..(service + 1) * POOL {
