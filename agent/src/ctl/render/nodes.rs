@@ -95,6 +95,7 @@ fn state(session: &NodeSessionView, paint: Paint) -> String {
 fn learned(session: &NodeSessionView) -> String {
     match session.stale {
         0 => session.learned.to_string(),
+        stale if stale == session.learned => format!("{stale} stale"),
         stale => format!("{} ({stale} stale)", session.learned),
     }
 }
@@ -210,11 +211,11 @@ mod tests {
 pods are in 10.67.0.0/16 in blocks of /26
 ! node/kube1002/ipv4 offers 192.0.2.10/32, which is our own VIP
 
-NODE      SESSION          STATE        LEARNED      BLOCKS  ROUTES
-kube1001  10.64.1.21       Established  3            2       2
+NODE      SESSION          STATE        LEARNED  BLOCKS  ROUTES
+kube1001  10.64.1.21       Established  3        2       2
           fd00:64:1::1021  Established  3
-kube1002  10.64.1.22       Active       4 (4 stale)  2       2
-kube1003  none                                       2       2
+kube1002  10.64.1.22       Active       4 stale  2       2
+kube1003  none                                   2       2
 ! node/kube1002/ipv4: Hold Timer Expired
 ! kube1002: 10.96.0.0/12 is refused: it is among the services' addresses
 "
@@ -227,7 +228,7 @@ kube1003  none                                       2       2
         let text = nodes(&reflected, PLAIN);
         assert!(text.contains("their reflector, cluster 10.64.1.19\n"), "{text}");
         assert!(
-            text.contains("\nkube1001  10.64.1.21       Established  0s ago  3            1998  2       2\n"),
+            text.contains("\nkube1001  10.64.1.21       Established  0s ago  3        1998  2       2\n"),
             "{text}"
         );
         fits(&text);
