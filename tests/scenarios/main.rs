@@ -5,6 +5,7 @@ mod bad_networks;
 mod checks;
 mod doctor;
 mod evidence_of_failure;
+mod frr_routers;
 mod kernel_contract;
 mod kernel_settings;
 mod kernel_table;
@@ -15,7 +16,6 @@ mod names;
 mod node_sessions;
 mod nodes;
 mod operator;
-mod other_routers;
 mod paths;
 mod pool_files;
 mod pybal;
@@ -75,8 +75,7 @@ const SCENARIOS: &[Scenario] = &named![
     operator::a_depool_is_kept_over_a_restart_with_its_reason,
     operator::a_depool_that_would_break_the_threshold_is_refused,
     restarts::lvsd_killed_and_started_again_fails_no_request,
-    other_routers::frr_keeps_the_routes_of_an_lvsd_that_is_killed_and_no_request_fails,
-    other_routers::gobgp_keeps_the_routes_of_an_lvsd_that_is_killed_and_no_request_fails,
+    frr_routers::frr_keeps_the_routes_of_an_lvsd_that_is_killed_and_no_request_fails,
     restarts::a_balancer_that_is_stopped_and_returns_fails_no_request,
     restarts::connections_placed_while_a_server_was_out_survive_their_balancer,
     announcements::a_drained_balancer_fails_no_request_and_stays_drained_over_a_restart,

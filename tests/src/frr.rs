@@ -35,7 +35,11 @@ pub struct Frr {
 impl Frr {
     /// Starts zebra and bgpd and waits until bgpd can be asked.
     pub fn start(host: &Host, settings: &Settings) -> Result<Self> {
-        let (zebra, _) = zebra(host)?;
+        fs::create_dir_all(files(host))?;
+        host.run(&["chown", USER, &files(host).to_string_lossy()])?;
+        let zebra = daemon(host, "zebra", "ip nht resolve-via-default\n", &[])?;
+        let socket = files(host).join("zserv.api");
+        wait_until("zebra takes clients", Duration::from_secs(20), || UnixStream::connect(&socket).is_ok())?;
         let bgpd = daemon(host, "bgpd", &configuration(settings), &["--bgp_port", "179"])?;
         let frr = Self { host: host.clone(), _daemons: [zebra, bgpd] };
         let what = format!("bgpd runs on {}", host.name());
@@ -63,16 +67,6 @@ impl Frr {
     pub fn host(&self) -> &Host {
         &self.host
     }
-}
-
-/// Starts zebra, which writes the kernel's routes, and waits until it takes clients: at this socket.
-pub(crate) fn zebra(host: &Host) -> Result<(Process, PathBuf)> {
-    fs::create_dir_all(files(host))?;
-    host.run(&["chown", USER, &files(host).to_string_lossy()])?;
-    let zebra = daemon(host, "zebra", "ip nht resolve-via-default\n", &[])?;
-    let socket = files(host).join("zserv.api");
-    wait_until("zebra takes clients", Duration::from_secs(20), || UnixStream::connect(&socket).is_ok())?;
-    Ok((zebra, socket))
 }
 
 /// FRR's sockets and configurations on this host, which its daemons, running as their own user, must be able to make.

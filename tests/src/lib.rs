@@ -25,7 +25,6 @@ pub mod calico;
 pub mod configuration;
 pub mod evidence;
 pub mod frr;
-pub mod gobgp;
 pub mod guest;
 pub mod host;
 pub mod kernel;
