@@ -53,7 +53,7 @@ pub async fn run(path: &Path, mut config: Config, arguments: Arguments<'_>) -> a
     let learns = config.nodes.as_ref().map(|_| &inbox);
     let speaks = config.bgp.as_ref().filter(|_| !mode.is_dry());
     let routes = speaks.map(|bgp| routes::Handle::spawn(bgp, is_restart, learns)).transpose()?;
-    let kernel = ipvs::Kernel::open(mode)?;
+    let kernel = ipvs::Kernel::open(mode, config.daemon.netlink_buffer)?;
     let executors = Executors {
         ipvs: ipvs::Handle::spawn(kernel, inbox.clone(), Arc::clone(&metrics), mode),
         addresses: addresses::Handle::spawn(config.daemon.device.clone(), inbox.clone(), mode)?,

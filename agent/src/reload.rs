@@ -117,6 +117,7 @@ fn needs_restart(running: &Config, new: &Config) -> Vec<String> {
         ("lvsd.control_group", old.control_group != now.control_group),
         ("lvsd.http", old.http != now.http),
         ("lvsd.device", old.device != now.device),
+        ("lvsd.netlink_buffer", old.netlink_buffer != now.netlink_buffer),
         ("lvsd.dry_run", old.dry_run != now.dry_run),
         ("pybal.http", running.pybal.http != new.pybal.http),
         ("probes (the whole section)", running.probes != new.probes),

@@ -4,6 +4,7 @@ use super::model::Daemon;
 use super::value::{boolean, duration_or};
 use super::walk::{Node, Section};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -18,6 +19,7 @@ const KEYS: &[&str] = &[
     "shutdown_delay",
     "resolve_interval",
     "control_group",
+    "netlink_buffer",
     "dry_run",
 ];
 
@@ -39,6 +41,10 @@ const MOST_INTERVAL: Duration = Duration::from_secs(3600);
 /// Connections that are older are not waited for.
 const MOST_DRAIN: Duration = Duration::from_secs(24 * 3600);
 
+/// What the kernel sets aside for answers about IPVS: it doubles it, and gives no less than some two kilobytes nor more than
+/// `INT_MAX` (SO_RCVBUFFORCE, socket(7)).
+const NETLINK_BUFFER: RangeInclusive<u32> = 1024..=1_073_741_823;
+
 impl Default for Daemon {
     fn default() -> Self {
         Self {
@@ -51,9 +57,15 @@ impl Default for Daemon {
             shutdown_delay: Duration::from_secs(2),
             resolve_interval: Duration::from_secs(30),
             control_group: None,
+            netlink_buffer: default_netlink_buffer(),
             dry_run: false,
         }
     }
+}
+
+/// What ipvs asks for by itself.
+pub(super) fn default_netlink_buffer() -> usize {
+    ipvs::Options::default().receive_buffer_bytes
 }
 
 /// Reads the table; what is wrong with it is reported and stands at its default.
@@ -82,6 +94,10 @@ pub(super) fn read(node: &Node<'_>) -> Daemon {
         control_socket: path(&section, "control_socket", MAX_SOCKET_PATH).unwrap_or(default.control_socket),
         http: section.get("http").and_then(|node| http(&node)).unwrap_or(default.http),
         device: section.get("device").and_then(|node| device(&node)).unwrap_or(default.device),
+        netlink_buffer: section
+            .get("netlink_buffer")
+            .and_then(|node| netlink_buffer(&node))
+            .unwrap_or(default.netlink_buffer),
         control_group: section.get("control_group").and_then(|node| group(&node)),
         dry_run: section.get("dry_run").and_then(|node| boolean(&node)).unwrap_or_default(),
     }
@@ -104,6 +120,12 @@ fn http(node: &Node<'_>) -> Option<Option<SocketAddr>> {
         "off" => Some(None),
         text => text.parse().ok().filter(|address: &SocketAddr| address.port() > 0).map(Some),
     })
+}
+
+fn netlink_buffer(node: &Node<'_>) -> Option<usize> {
+    let (least, most) = (NETLINK_BUFFER.start(), NETLINK_BUFFER.end());
+    let bytes = node.integer(&format!("{least}-{most} bytes"), NETLINK_BUFFER)?;
+    usize::try_from(bytes).ok()
 }
 
 pub(super) fn device(node: &Node<'_>) -> Option<String> {

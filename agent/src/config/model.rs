@@ -147,6 +147,9 @@ pub struct Daemon {
     pub resolve_interval: Duration,
     /// Unix group that may read over the control socket, besides root.
     pub control_group: Option<String>,
+    /// The receive buffer of the socket over which the kernel answers about IPVS, in bytes.
+    #[serde(default = "super::daemon::default_netlink_buffer")]
+    pub netlink_buffer: usize,
     /// Whether everything is done but write: to the kernel, to routers, to the disk.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,

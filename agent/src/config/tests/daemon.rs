@@ -88,6 +88,18 @@ fn a_listener_needs_an_address_and_a_port() {
 }
 
 #[test]
+fn a_netlink_buffer_is_what_the_kernel_can_set_aside() {
+    assert_eq!(good("").daemon.netlink_buffer, 4 * 1024 * 1024);
+    assert_eq!(good("[lvsd]\nnetlink_buffer = 1024").daemon.netlink_buffer, 1024);
+    for value in ["1023", "1073741824", "\"4MiB\"", "-1"] {
+        assert_eq!(
+            error(&format!("[lvsd]\nnetlink_buffer = {value}")),
+            format!("2:18: lvsd.netlink_buffer: expected 1024-1073741823 bytes, found {value}")
+        );
+    }
+}
+
+#[test]
 fn every_error_is_reported_at_once_and_in_the_order_of_the_file() {
     let errors =
         errors("[lvsd]\nstate_dir = 1\nhttp = true\nnonsense = 1\ndevice = \"\"\ncontrol_group = \"a b\"\n");

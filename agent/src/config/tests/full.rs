@@ -27,6 +27,7 @@ fn the_daemon_is_read_in_full() {
     assert_eq!(daemon.shutdown_delay, Duration::from_millis(500));
     assert_eq!(daemon.resolve_interval, Duration::from_secs(3600));
     assert_eq!(daemon.control_group.as_deref(), Some("sre"));
+    assert_eq!(daemon.netlink_buffer, 65_536);
     assert!(daemon.dry_run);
 }
 

@@ -8,12 +8,12 @@ use ipvs::{Control, Error, Ipvs, Op, OpError, Options, Settings, Snapshot};
 pub struct Kernel(Option<Ipvs>);
 
 impl Kernel {
-    /// Opens it.
+    /// Opens it, with room for so many bytes of its answers.
     ///
     /// # Errors
     /// When there is none and something is to be written, or it does not let this process in.
-    pub fn open(mode: Mode) -> Result<Self, Error> {
-        match Ipvs::open(Options::default()) {
+    pub fn open(mode: Mode, receive_buffer_bytes: usize) -> Result<Self, Error> {
+        match Ipvs::open(Options { receive_buffer_bytes, ..Options::default() }) {
             Err(Error::NoIpvs) if mode.is_dry() => {
                 tracing::warn!("the kernel has no IPVS: this dry run goes on as with an empty table");
                 Ok(Self(None))
