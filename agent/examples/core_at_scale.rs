@@ -115,7 +115,11 @@ impl Core {
         let mut core = Self { state, now, wanted: WantedTable::default(), checks: Vec::new() };
         core.take(Event::Restored { saved: Saved::default(), snapshots: Default::default() });
         core.take(Event::Configured(Arc::new(config)));
-        core.take(Event::KernelRead { table: Table::new(), connections: Vec::new() });
+        core.take(Event::KernelRead {
+            table: Table::new(),
+            connections: Vec::new(),
+            unsorted: Default::default(),
+        });
         core.take(Event::AddressesSynced { present: Default::default(), failures: Vec::new() });
         Ok(core)
     }

@@ -86,7 +86,7 @@ impl Daemon {
         let watcher = checks.watcher();
         let engine = tokio::spawn(turn(receiver, checks));
         let table = ipvs::Table::new();
-        inbox.event(Event::KernelRead { table, connections: Vec::new() }).await;
+        inbox.event(Event::KernelRead { table, connections: Vec::new(), unsorted: Default::default() }).await;
         let (present, failures) = (BTreeSet::new(), Vec::new());
         inbox.event(Event::AddressesSynced { present, failures }).await;
         inbox.event(Event::Configured(Arc::clone(&config))).await;

@@ -29,7 +29,11 @@ fn state() -> State {
     for event in [
         Event::Restored { saved: Saved::default(), snapshots: Default::default() },
         Event::Configured(Arc::new(config)),
-        Event::KernelRead { table: ipvs::Table::new(), connections: Vec::new() },
+        Event::KernelRead {
+            table: ipvs::Table::new(),
+            connections: Vec::new(),
+            unsorted: Default::default(),
+        },
     ] {
         step(&mut state, event, now);
     }

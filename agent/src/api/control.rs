@@ -8,14 +8,14 @@ mod log;
 
 use super::Context;
 use super::messages::{
-    ChangeRequest, ConfirmRequest, PoolRequest, Problem, ProblemKind, SimulateRequest, TakeOutRequest,
-    WeightRequest,
+    ChangeRequest, ConfirmRequest, PoolRequest, Problem, ProblemKind, ResyncRequest, SimulateRequest,
+    TakeOutRequest, WeightRequest,
 };
 use crate::config::{Config, Daemon};
 use crate::core::action::{Answer, Refusal};
 use crate::core::change::Selector;
 use crate::core::event::{Command, Note, TakenOut};
-use crate::exec::ipvs::Comparison;
+use crate::exec::ipvs::{Comparison, Repair};
 use anyhow::{Context as _, bail};
 use axum::extract::connect_info::{ConnectInfo, Connected};
 use axum::extract::rejection::JsonRejection;
@@ -278,12 +278,17 @@ async fn confirm(operator: Operator, request: Body<ConfirmRequest>) -> Result<Re
 }
 
 async fn diff(State(context): State<Context>) -> Result<Response, Problem> {
-    compared(context.inbox.kernel(false).await?)
+    compared(context.inbox.kernel(Repair::No).await?)
 }
 
-async fn resync(Operator { who, context }: Operator) -> Result<Response, Problem> {
-    tracing::info!(who, "resync asked for");
-    compared(context.inbox.kernel(true).await?)
+async fn resync(
+    Operator { who, context }: Operator,
+    request: Body<ResyncRequest>,
+) -> Result<Response, Problem> {
+    let Json(ResyncRequest { sort }) = request?;
+    tracing::info!(who, sort, "resync asked for");
+    let repair = if sort { Repair::DifferencesAndOrder } else { Repair::Differences };
+    compared(context.inbox.kernel(repair).await?)
 }
 
 fn compared(comparison: Result<Comparison, String>) -> Result<Response, Problem> {

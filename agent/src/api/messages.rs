@@ -68,6 +68,15 @@ pub struct ChangeRequest {
     pub lasts: Option<u64>,
 }
 
+/// `POST /v1/resync`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResyncRequest {
+    /// Whether the servers of services that hash by them are put in their order as well.
+    #[serde(default)]
+    pub sort: bool,
+}
+
 /// `POST /v1/confirm`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -17,9 +17,9 @@ use lvsd::ctl::complete;
 use lvsd::ctl::events;
 use lvsd::ctl::import::{self, ImportPybal};
 use lvsd::ctl::render;
+use lvsd::ctl::resync;
 use lvsd::doctor;
 use lvsd::exec::fleet::Member;
-use lvsd::exec::ipvs::Comparison;
 use lvsd::host;
 use lvsd::reload::Reloaded;
 use serde::Serialize;
@@ -177,10 +177,7 @@ async fn run(arguments: &Arguments) -> Result<Printed, ClientError> {
             let printed = show(output, &comparison, render::comparison)?;
             Ok(Printed { code: if comparison.differences.is_empty() { 0 } else { DIFFERS }, ..printed })
         }
-        Command::Resync => {
-            let comparison: Comparison = client.post("/v1/resync", &()).await?;
-            show(output, &comparison, render::comparison)
-        }
+        Command::Resync(asked) => show(output, &resync::run(&client, *asked).await?, render::comparison),
         Command::Reload => {
             let reloaded: Reloaded = client.post("/v1/reload", &()).await?;
             show(output, &reloaded, render::reloaded)

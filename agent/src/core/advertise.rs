@@ -6,6 +6,7 @@
 
 use super::pool::Standing;
 use super::state::{Kernel, ServiceState};
+use super::unclaimed::Unclaimed;
 use crate::config::Announce;
 use ipvs::{Family, ServiceKey, Weight};
 use std::net::IpAddr;
@@ -21,17 +22,44 @@ pub enum Prospect {
     Failing(String),
 }
 
-/// Judges one VIP by the services on it. `is_trusted`: what the kernel served before this process began counts.
+/// What may serve on a VIP.
+#[derive(Debug)]
+pub struct OnVip<'a> {
+    /// The services on it, by name.
+    pub services: &'a [(&'a str, &'a ServiceState)],
+    /// Those that nobody has.
+    pub unclaimed: &'a Unclaimed,
+}
+
+impl OnVip<'_> {
+    /// How each serves, or why it does not, with its name and its key in the kernel.
+    fn each(
+        &self,
+        vip: IpAddr,
+        kernel: &Kernel,
+        is_trusted: bool,
+    ) -> Vec<(String, ServiceKey, Result<String, String>)> {
+        let of_service = |(name, service): &(&str, &ServiceState)| {
+            let (_, key) = service.keys().find(|(address, _)| *address == vip)?;
+            Some(((*name).to_owned(), key, serves(service, Family::of(vip), &key, kernel, is_trusted)))
+        };
+        let of_nobody = |key: &ServiceKey| {
+            (key.to_string(), *key, as_found(key, kernel, self.unclaimed.why(), is_trusted))
+        };
+        self.services.iter().filter_map(of_service).chain(self.unclaimed.on(vip).map(of_nobody)).collect()
+    }
+}
+
+/// Judges one VIP by what may serve on it. `is_trusted`: what the kernel served before this process began counts.
 pub fn prospect(
     vip: IpAddr,
-    services: &[(&str, &ServiceState)],
+    on_it: &OnVip<'_>,
     kernel: &Kernel,
     (announce, is_trusted): (Announce, bool),
 ) -> Prospect {
     let (mut serving, mut unconfirmed, mut failing) = (Vec::new(), Vec::new(), Vec::new());
-    for (name, service) in services {
-        let Some((_, key)) = service.keys().find(|(address, _)| *address == vip) else { continue };
-        let how = match (serves(service, Family::of(vip), &key, kernel, is_trusted), announce) {
+    for (name, key, how) in on_it.each(vip, kernel, is_trusted) {
+        let how = match (how, announce) {
             (Ok(how), _) => how,
             (Err(why), Announce::Always) => format!("announced always, though {why}"),
             (Err(why), Announce::Any | Announce::All) => {
@@ -72,14 +100,7 @@ fn serves(
     is_trusted: bool,
 ) -> Result<String, String> {
     if let Some(reason) = &service.waiting {
-        let adopted = kernel.table.get(key).map_or(0, |entry| {
-            entry.destinations.values().filter(|destination| destination.weight > Weight::ZERO).count()
-        });
-        return if adopted > 0 && is_trusted {
-            Ok(format!("{adopted} backends serve as the kernel has them; {reason}"))
-        } else {
-            Err(reason.clone())
-        };
+        return as_found(key, kernel, reason, is_trusted);
     }
     let Some(pool) = service.pools.get(&family) else { return Err("no pool in this family".into()) };
     let total = pool.counts(service.config.depool_threshold).total;
@@ -91,5 +112,17 @@ fn serves(
     match can_serve.count() {
         0 => Err(format!("none of {total} backends can serve")),
         count => Ok(format!("{count} of {total} backends can serve")),
+    }
+}
+
+/// How something serves of which only that is known which the kernel has, or why it does not: `reason` is why no more is
+/// known.
+fn as_found(key: &ServiceKey, kernel: &Kernel, reason: &str, is_trusted: bool) -> Result<String, String> {
+    let adopted = kernel.table.get(key).map_or(0, |entry| {
+        entry.destinations.values().filter(|destination| destination.weight > Weight::ZERO).count()
+    });
+    match adopted {
+        1.. if is_trusted => Ok(format!("{adopted} backends serve as the kernel has them; {reason}")),
+        _ => Err(reason.to_owned()),
     }
 }

@@ -4,7 +4,7 @@
 //! states that share all the rest with those before.
 
 use super::action::{Action, Level, Notice};
-use super::advertise::prospect;
+use super::advertise::{OnVip, prospect};
 use super::outcome::Dirty;
 use super::state::{Phase, State};
 use super::vip::{Holds, Vip};
@@ -70,12 +70,13 @@ fn judge_one(state: &mut State, vip: IpAddr, drains: bool, now: Timestamp) -> bo
     }
     let announce = order.announce.unwrap_or(policy.announce);
     let is_trusted = !state.saved.withdrawn.contains(&vip);
-    let prospect = prospect(vip, &services, &state.kernel, (announce, is_trusted));
+    let on_it = OnVip { services: &services, unclaimed: &state.unclaimed };
+    let prospect = prospect(vip, &on_it, &state.kernel, (announce, is_trusted));
     let entry = state.vips.entry(vip).or_insert_with(|| Vip::new(now));
     let was_unconfirmed = entry.is_unconfirmed;
     let changed = entry.judge(prospect, order, &holds, now);
     match entry.due {
-        Some(due) => state.held_vips.insert(vip, due),
+        Some(due) => state.held_vips.set(vip, due),
         None => state.held_vips.remove(&vip),
     };
     // A drain is told once, not for each VIP.

@@ -85,6 +85,9 @@ pub enum Event {
         table: Table,
         /// Connections of each destination that has any.
         connections: Vec<ConnectionCount>,
+        /// Services that hash by their destinations (mh) and whose destinations were not added in the order of their keys.
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        unsorted: BTreeSet<ServiceKey>,
     },
     /// The kernel's table was brought to a wanted state, as far as it let us.
     KernelSynced {

@@ -7,7 +7,7 @@ use super::inventory::Snapshots;
 use crate::config::{Config, Service, SourceSettings};
 use ipvs::ServiceKey;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// What a source says of one service: how it is to be balanced, or why it is not; none when it is gone.
@@ -32,6 +32,8 @@ pub struct Found {
     sources: BTreeMap<Arc<str>, ByName>,
     /// Whole lists that miss too many services to be obeyed at once, and the numbers; changes since are in them.
     held: BTreeMap<Arc<str>, (ByName, String)>,
+    /// Those that have said their whole list to this process.
+    spoken: BTreeSet<Arc<str>>,
     /// What is in the way of a service that a source has, by source and name.
     conflicts: BTreeMap<(Arc<str>, String), String>,
 }
@@ -61,6 +63,7 @@ impl Found {
             services.into_iter().for_each(|service| take(its, service));
             return None;
         }
+        self.spoken.insert(Arc::clone(source));
         let mut list = ByName::new();
         services.into_iter().for_each(|service| take(&mut list, service));
         let served = its.values().filter(|service| service.is_ok()).count();
@@ -76,6 +79,13 @@ impl Found {
         );
         self.held.insert(Arc::clone(source), (list, numbers));
         self.held(source)
+    }
+
+    /// A source that may have services and whose whole list was not said to this process, or is held back.
+    pub(super) fn awaited<'a>(&self, config: &'a Config) -> Option<&'a Arc<str>> {
+        let is_known = |source: &str| self.spoken.contains(source) && !self.held.contains_key(source);
+        let may_have = config.sources.iter().filter(|(_, settings)| settings.has_services());
+        may_have.map(|(source, _)| source).find(|source| !is_known(source))
     }
 
     /// Why a source's list is held back, if it is.
@@ -94,6 +104,7 @@ impl Found {
     pub(super) fn forget_others(&mut self, wanted: &BTreeMap<Arc<str>, SourceSettings>) {
         self.sources.retain(|source, _| wanted.contains_key(source));
         self.held.retain(|source, _| wanted.contains_key(source));
+        self.spoken.retain(|source| wanted.contains_key(source));
     }
 
     /// The services that are to be served, by source.

@@ -6,6 +6,7 @@
 //!                ├▶ member      each backend ─▶ pool: who is pooled, and why
 //!                ├▶ path        whether direct routing gets there
 //!                ├▶ desired     the kernel entries that follow
+//!                ├▶ unclaimed   what the kernel has of ours while whose it is is not known
 //!                ├▶ marks       those by which lvsd asks through IPVS itself; canary: what asks so for a service
 //!                ├▶ advertise   the VIPs that the routers are to hear of; announced: what they are told
 //!                ├▶ nodes       the routes of a cluster's nodes that the kernel is to have
@@ -13,7 +14,7 @@
 //! ```
 //!
 //! Reading order: [`event`], [`action`], [`pool`] (the rules), [`verdicts`], [`advice`], [`member`], [`families`], [`path`],
-//! [`inventory`], [`desired`], [`marks`], [`canary`], [`advertise`], [`nodes`], [`state`], [`step`](mod@step), [`operator`], [`view`],
+//! [`inventory`], [`desired`], [`marks`], [`canary`], [`unclaimed`], [`advertise`], [`nodes`], [`state`], [`step`](mod@step), [`operator`], [`view`],
 //! [`numbers`].
 //! [`orders`] has what operators say of announcements.
 
@@ -23,6 +24,7 @@ pub mod advice;
 mod announced;
 pub mod canary;
 pub mod change;
+pub mod deadlines;
 pub mod desired;
 pub mod event;
 pub mod families;
@@ -52,6 +54,7 @@ mod step;
 #[cfg(test)]
 mod tests;
 pub mod time;
+pub mod unclaimed;
 mod uses;
 pub mod verdicts;
 pub mod view;

@@ -9,7 +9,7 @@ use super::state::{ServiceState, State};
 use super::view::{self, SourceView};
 use crate::config::Family;
 use health::{Check, Mode};
-use ipvs::{Connections, Forward, ServiceKey, Statistics};
+use ipvs::{Connections, Forward, Scheduler, ServiceKey, Statistics};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -53,6 +53,8 @@ pub struct ServiceNumbers {
     pub source_stale: bool,
     /// How often its source could not be read.
     pub source_errors: u64,
+    /// Those of its services in the kernel whose servers are out of order; none with a scheduler that takes no note of it.
+    pub unsorted: Option<usize>,
     /// One for each family among its VIPs.
     pub pools: Vec<PoolNumbers>,
     /// Its checks that see a certificate.
@@ -134,12 +136,14 @@ pub fn numbers(state: &State) -> Numbers {
 fn of_service(state: &State, service: &ServiceState) -> ServiceNumbers {
     let trouble = state.inventory.trouble(&service.config);
     let pools = service.pools.iter();
+    let is_hashed = *service.config.scheduler.scheduler() == Scheduler::Mh;
     ServiceNumbers {
         name: Arc::clone(&service.config.name),
         source_failed: trouble.error.is_some() || service.refused.is_some(),
         source_held: trouble.is_held,
         source_stale: trouble.is_stale,
         source_errors: trouble.errors,
+        unsorted: is_hashed.then(|| state.unsorted(&service.config).len()),
         pools: pools.map(|(family, pool)| of_pool(service, (*family).into(), pool)).collect(),
         secured: secured(service),
         certificate_expires: None,

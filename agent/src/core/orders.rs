@@ -11,7 +11,7 @@
 
 use super::Timestamp;
 use super::action::{Action, Answer, Done, Refusal};
-use super::advertise::{Prospect, prospect};
+use super::advertise::{OnVip, Prospect, prospect};
 use super::event::Note;
 use super::saved::{Balancer, Change, VipWord};
 use super::state::State;
@@ -223,7 +223,8 @@ fn announced(state: &State, vip: IpAddr) -> Result<String, Refusal> {
     let services: Vec<_> =
         services.iter().filter_map(|name| Some((&**name, state.services.get(&**name)?))).collect();
     let is_trusted = !state.saved.withdrawn.contains(&vip);
-    match prospect(vip, &services, &state.kernel, (Announce::Any, is_trusted)) {
+    let on_it = OnVip { services: &services, unclaimed: &state.unclaimed };
+    match prospect(vip, &on_it, &state.kernel, (Announce::Any, is_trusted)) {
         Prospect::Failing(why) if !services.is_empty() => Err(Refusal::NothingServes {
             message: format!("nothing can serve on {vip}: {why}; --force announces it all the same"),
         }),

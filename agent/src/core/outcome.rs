@@ -8,7 +8,7 @@ use super::path;
 use super::pool::Standing;
 use super::state::{Phase, START_GRACE, ServiceState, State, service_keys};
 use super::uses::{self, Changed, Uses};
-use super::{Timestamp, announced, canary, marks, nodes, orders, sources, why};
+use super::{Timestamp, announced, canary, marks, nodes, orders, sources, unclaimed, why};
 use health::Check;
 use ipvs::{Family, ServiceKey};
 use std::collections::{BTreeMap, BTreeSet};
@@ -86,6 +86,7 @@ pub(super) fn conclude(state: &mut State, mut dirty: Dirty, now: Timestamp) -> V
     sources::want(state, &dirty, &mut actions);
     if state.kernel.is_read {
         marks::adopt(state);
+        unclaimed::adopt(state, &mut dirty);
         relist(state, &mut dirty, now);
         path::end_wait(state, &mut dirty, now);
         decide(state, &mut dirty, now);
@@ -172,7 +173,7 @@ fn decide(state: &mut State, dirty: &mut Dirty, now: Timestamp) {
         };
         let slow_start = service.config.slow_start;
         match service.pools.values().filter_map(|pool| pool.rises_at(slow_start, now)).min() {
-            Some(next) => state.rising.insert(name.clone(), next),
+            Some(next) => state.rising.set(name.clone(), next),
             None => state.rising.remove(name),
         };
         if state.phase == Phase::Starting {
@@ -316,7 +317,8 @@ fn addresses(state: &mut State, dirty: &Dirty, actions: &mut Vec<Action>) {
                 .map(|(vip, _)| vip),
         );
     }
-    wanted.extend(state.leaving_vips.keys().filter(|vip| is_there(vip)));
+    let left = state.leaving_vips.keys().copied().chain(state.unclaimed.vips());
+    wanted.extend(left.filter(is_there));
     if state.emitted.addresses.as_ref() != Some(&wanted) {
         actions.push(Action::SetAddresses(wanted.clone()));
         state.emitted.addresses = Some(wanted);

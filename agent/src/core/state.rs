@@ -5,6 +5,7 @@ use super::action::{Notice, WantedPools, WantedTable};
 use super::announced::Manner;
 use super::canary::Canary;
 use super::change::Pending;
+use super::deadlines::Deadlines;
 use super::families::PerFamily;
 use super::found::Found;
 use super::inventory::Inventory;
@@ -15,6 +16,7 @@ use super::orders::Drain;
 use super::path::Paths;
 use super::saved::Saved;
 use super::services::Services;
+use super::unclaimed::Unclaimed;
 use super::uses::{ByCheck, Users};
 use super::verdicts::Verdicts;
 use super::vip::Vip;
@@ -57,13 +59,14 @@ pub struct State {
     pub(super) marks: Marks,
     /// Which services are on a VIP.
     pub(super) vip_users: BTreeMap<IpAddr, Users>,
+    pub(super) unclaimed: Unclaimed,
     pub(super) vips: BTreeMap<IpAddr, Vip>,
     /// Which services have their backends in a pool that is kept elsewhere.
     pub(super) pool_users: BTreeMap<PoolId, Users>,
     /// What is said of announcements of single VIPs.
     pub(super) said: BTreeMap<IpAddr, Attributes>,
     /// VIPs that keep their state for now, and until when.
-    pub(super) held_vips: BTreeMap<IpAddr, Timestamp>,
+    pub(super) held_vips: Deadlines<IpAddr>,
     pub(super) kernel: Kernel,
     pub(super) nodes: NodesState,
     /// What the kernel's table is to hold of ours.
@@ -71,11 +74,11 @@ pub struct State {
     /// Services in which a destination drains.
     pub(super) draining: BTreeSet<Arc<str>>,
     /// Services in which a weight rises, and when it does next.
-    pub(super) rising: BTreeMap<Arc<str>, Timestamp>,
+    pub(super) rising: Deadlines<Arc<str>>,
     /// Services that the configuration lost, and until when they serve: the routers need time to move traffic.
-    pub(super) leaving: BTreeMap<ServiceKey, Timestamp>,
+    pub(super) leaving: Deadlines<ServiceKey>,
     /// VIPs that the configuration lost, and until when they stay on the device, for the same reason.
-    pub(super) leaving_vips: BTreeMap<IpAddr, Timestamp>,
+    pub(super) leaving_vips: Deadlines<IpAddr>,
     pub(super) phase: Phase,
     /// How far an operator's drain of the balancer has got.
     pub(super) drain: Drain,
@@ -172,6 +175,8 @@ pub struct Kernel {
     pub last_read: Timestamp,
     /// Our services that it holds.
     pub services: BTreeSet<ServiceKey>,
+    /// Services in it that hash by their destinations, which are out of order.
+    pub unsorted: BTreeSet<ServiceKey>,
     /// Services in it that are not ours.
     pub foreign: usize,
     /// Sync daemons that run, if any is wanted or ours.
@@ -209,6 +214,11 @@ impl State {
         matches!(self.phase, Phase::Running { .. })
     }
 
+    /// Which keys of a service the kernel has with destinations out of order, as it was last read.
+    pub(super) fn unsorted(&self, service: &Service) -> BTreeSet<ServiceKey> {
+        service_keys(service).map(|(_, key)| key).filter(|key| self.kernel.unsorted.contains(key)).collect()
+    }
+
     /// When [`super::Event::Tick`] is due, if anything waits for time to pass.
     pub fn next_wakeup(&self) -> Option<Timestamp> {
         let config = self.config.as_ref()?;
@@ -229,11 +239,12 @@ impl State {
             Drain::Leaving { until } | Drain::Gone { until } => Some(until),
             Drain::No | Drain::Unwatched => None,
         };
-        let vips = self.held_vips.values().min().copied();
-        let leaving = self.leaving.values().chain(self.leaving_vips.values()).min().copied();
+        let (vips, rising) = (self.held_vips.first(), self.rising.first());
+        let (leaving, leaving_vips) = (self.leaving.first(), self.leaving_vips.first());
         let operators = self.saved.next_expiry();
-        let rising = self.rising.values().min().copied();
         let nodes = config.nodes.as_ref().and(self.nodes.settles_at);
-        [resync, drain, phase, order, vips, leaving, operators, rising, nodes].into_iter().flatten().min()
+        let of_vips = [order, vips, leaving_vips];
+        let others = [resync, drain, phase, leaving, operators, rising, nodes];
+        of_vips.into_iter().chain(others).flatten().min()
     }
 }

@@ -64,7 +64,10 @@ fn take(state: &mut State, event: Event, dirty: &mut Dirty, last: &mut Vec<Actio
                 state.verdicts.report(check, (verdict, failure, advice), now);
             }
         }
-        Event::KernelRead { table, connections } => kernel_read(state, table, &connections, dirty, now),
+        Event::KernelRead { table, connections, unsorted } => {
+            state.kernel.unsorted = unsorted;
+            kernel_read(state, table, &connections, dirty, now);
+        }
         Event::KernelSynced { services, daemons, failures } => {
             state.kernel.daemons = daemons;
             dirty.every_vip |= state.kernel.services != services;
@@ -110,9 +113,11 @@ pub(super) fn configure(state: &mut State, config: Arc<Config>, dirty: &mut Dirt
     state.nodes.configured(state.config.is_none(), now);
     if state.config.is_none() {
         state.configured_at = now;
+        // What the configuration has lost while nobody was there has to go, also when nothing is left of it.
+        dirty.table |= !state.wanted.owned.is_empty();
         state.paths.wait_until(now + START_GRACE);
     }
-    state.rising.retain(|name, _| config.services.contains_key(&**name));
+    state.rising.retain(|name| config.services.contains_key(&**name));
     state.draining.retain(|name| config.services.contains_key(&**name));
     let named = |service: ServiceState| (Arc::clone(&service.config.name), service);
     let mut old: BTreeMap<_, _> = std::mem::take(&mut state.services).into_iter().map(named).collect();
@@ -151,20 +156,23 @@ pub(super) fn configure(state: &mut State, config: Arc<Config>, dirty: &mut Dirt
         after: Uses::default(),
     }));
     state.unsettled.retain(|name| config.services.contains_key(&**name));
-    let former_vips = std::mem::replace(&mut state.vip_users, vip_users(&config));
-    state.vips.retain(|vip, _| state.vip_users.contains_key(vip));
-    state.held_vips.retain(|vip, _| state.vip_users.contains_key(vip));
     let keys: BTreeSet<_> =
         config.services.values().flat_map(|service| service_keys(service)).map(|(_, key)| key).collect();
+    state.unclaimed.keep_others(&keys, state.found.awaited(&config));
+    let mut users = vip_users(&config);
+    state.unclaimed.add_vips(&mut users);
+    let former_vips = std::mem::replace(&mut state.vip_users, users);
+    state.vips.retain(|vip, _| state.vip_users.contains_key(vip));
+    state.held_vips.retain(|vip| state.vip_users.contains_key(vip));
     let delay = if config.bgp.is_some() { config.daemon.shutdown_delay } else { Duration::ZERO };
-    for key in state.wanted.table.keys().filter(|key| !keys.contains(key) && !state.marks.has_key(key)) {
-        state.leaving.entry(*key).or_insert(now + delay);
+    let has_user =
+        |key: &&ServiceKey| keys.contains(key) || state.marks.has_key(key) || state.unclaimed.has(key);
+    for key in state.wanted.table.keys().filter(|key| !has_user(key)) {
+        state.leaving.set_if_new(*key, now + delay);
     }
-    state.leaving.retain(|key, _| !keys.contains(key));
-    for vip in former_vips.into_keys() {
-        state.leaving_vips.entry(vip).or_insert(now + delay);
-    }
-    state.leaving_vips.retain(|vip, _| !state.vip_users.contains_key(vip));
+    state.leaving.retain(|key| !keys.contains(key));
+    former_vips.into_keys().for_each(|vip| state.leaving_vips.set_if_new(vip, now + delay));
+    state.leaving_vips.retain(|vip| !state.vip_users.contains_key(vip));
     state.pool_users = pool_users(&config);
     sources::judge_held_anew(state, now);
     if state.wanted.settings.settings != config.ipvs {
@@ -218,7 +226,7 @@ fn kernel_read(
     state.kernel.is_read = true;
     state.kernel.last_read = now;
     if is_first {
-        dirty.table |= !state.wanted.settings.is_nothing();
+        dirty.table |= !state.wanted.settings.is_nothing() || !state.wanted.owned.is_empty();
         dirty.keys = true;
         dirty.relist.extend(state.services.keys().cloned());
         dirty.every_vip = true;
@@ -348,8 +356,7 @@ fn forget_absent_vips(state: &mut State) {
 }
 
 fn tick(state: &mut State, dirty: &mut Dirty, now: Timestamp) -> Option<Action> {
-    let due: Vec<_> = state.leaving.iter().filter(|(_, until)| **until <= now).map(|(key, _)| *key).collect();
-    for key in due {
+    for key in state.leaving.due(now).copied().collect::<Vec<_>>() {
         state.leaving.remove(&key);
         state.wanted.table.remove(&key);
         state.wanted.nominal.remove(&key);
@@ -357,13 +364,14 @@ fn tick(state: &mut State, dirty: &mut Dirty, now: Timestamp) -> Option<Action> 
         dirty.table = true;
         dirty.keys = true;
     }
-    let vips = state.leaving_vips.len();
-    state.leaving_vips.retain(|_, until| *until > now);
-    dirty.keys |= state.leaving_vips.len() < vips;
-    dirty.vips.extend(state.held_vips.keys().copied());
+    for vip in state.leaving_vips.due(now).copied().collect::<Vec<_>>() {
+        state.leaving_vips.remove(&vip);
+        dirty.keys = true;
+    }
+    dirty.vips.extend(state.held_vips.due(now));
     dirty.nodes |= state.nodes.settles_at.is_some_and(|at| at <= now);
     expire(state, dirty, now);
-    dirty.decide.extend(state.rising.iter().filter(|(_, next)| **next <= now).map(|(name, _)| name.clone()));
+    dirty.decide.extend(state.rising.due(now).cloned());
     // Nothing was read: a drain ends now only when its time is over.
     end_drains(state, dirty, now, |_, _| 1);
     let config = state.config.as_ref()?;

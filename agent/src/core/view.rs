@@ -2,6 +2,7 @@
 
 mod canary;
 mod check;
+mod daemons;
 mod names;
 mod source;
 
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub use canary::CanaryView;
 pub use check::{CheckView, TransitionView};
+pub use daemons::SyncDaemonView;
 pub use names::UnusableView;
 pub use source::{RefusedView, SourceView, sources};
 use std::collections::BTreeMap;
@@ -48,6 +50,9 @@ pub struct Status {
     pub probes: Option<ProbesView>,
     /// Services in the kernel that are not ours.
     pub foreign_services: usize,
+    /// Services in the kernel that are ours and that no service has, and why they are kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unclaimed: Vec<String>,
     /// What the kernel refused last.
     pub kernel_failures: Vec<String>,
     /// The drain of the whole balancer, if an operator has asked for it.
@@ -67,17 +72,6 @@ pub struct DrainView {
     pub stage: String,
     /// Who, when, until when and why.
     pub said: String,
-}
-
-/// A daemon that shares connections with other balancers.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct SyncDaemonView {
-    /// `master` or `backup`.
-    pub role: String,
-    /// Interface, group and the rest, in words; none when it is to be stopped.
-    pub settings: Option<String>,
-    /// Whether it runs, as the kernel said last.
-    pub running: bool,
 }
 
 /// One service.
@@ -113,6 +107,10 @@ pub struct ServiceView {
     pub source_errors: u64,
     /// Why its backends are not known yet.
     pub waiting: Option<String>,
+    /// Those of its services in the kernel whose servers were added out of their order, so that some clients get another
+    /// server than on other balancers; as the kernel was last read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unsorted: Vec<String>,
     /// One for each family among its VIPs.
     pub pools: Vec<PoolView>,
     /// Backends without a usable address.
@@ -282,7 +280,8 @@ pub fn status(state: &State, only: Option<&str>) -> Result<Status, String> {
     let is_wanted = |name: &str| only.is_none_or(|wanted| wanted == name);
     let services = state.services.iter().filter(|(name, _)| is_wanted(name));
     let vips = state.vips.iter().filter(|(vip, _)| {
-        state.vip_users.get(*vip).is_some_and(|users| users.iter().any(|user| is_wanted(user)))
+        let users = state.vip_users.get(*vip);
+        only.is_none() || users.is_some_and(|users| users.iter().any(|user| is_wanted(user)))
     });
     Ok(Status {
         ready: state.is_ready(),
@@ -308,9 +307,10 @@ pub fn status(state: &State, only: Option<&str>) -> Result<Status, String> {
         drain: drain_view(state),
         absent_vips: orders::absent(state).into_iter().collect(),
         peers: Vec::new(),
-        sync_daemons: sync_daemons(state),
+        sync_daemons: daemons::sync_daemons(state),
         probes: None,
         foreign_services: ipvs::foreign(&state.kernel.table, &state.wanted.table, &state.wanted.owned),
+        unclaimed: state.unclaimed.keys().map(|key| format!("{key}: {}", state.unclaimed.why())).collect(),
         kernel_failures: state.kernel.failures.clone(),
         absent_hosts: absent(state).into_iter().map(Into::into).collect(),
     })
@@ -332,16 +332,6 @@ fn drain_view(state: &State) -> Option<DrainView> {
         Drain::Gone { .. } | Drain::Unwatched => "withdrawn",
     };
     Some(DrainView { stage: stage.into(), said: change.to_string() })
-}
-
-fn sync_daemons(state: &State) -> Vec<SyncDaemonView> {
-    let wanted = &state.wanted.settings;
-    let view = |role: &ipvs::DaemonRole| SyncDaemonView {
-        role: role.to_string(),
-        settings: wanted.settings.daemon(*role).map(ToString::to_string),
-        running: state.kernel.daemons.contains(role),
-    };
-    wanted.owned.iter().map(view).collect()
 }
 
 /// Why a host has its standing, in every service that it is a backend of.
@@ -387,6 +377,7 @@ fn service_view(state: &State, name: &str, service: &ServiceState) -> ServiceVie
         source_held: trouble.is_held,
         source_errors: trouble.errors,
         waiting: service.waiting.clone(),
+        unsorted: state.unsorted(&service.config).iter().map(|key| key.to_string()).collect(),
         pools: service
             .pools
             .iter()

@@ -162,8 +162,8 @@ pub enum Command {
     #[command(after_help = "Example:\n  lvsctl diff")]
     Diff,
     /// Have the kernel's IPVS table read and repaired now, rather than at the next resync interval.
-    #[command(after_help = "Example:\n  lvsctl resync")]
-    Resync,
+    #[command(after_help = "Examples:\n  lvsctl resync\n  lvsctl resync --sort")]
+    Resync(Resync),
     /// Have lvsd read its configuration again; one with errors is refused and the old one goes on.
     #[command(after_help = "Example:\n  lvsctl reload")]
     Reload,
@@ -184,6 +184,18 @@ pub enum Command {
         after_help = "Examples:\n  lvsctl import-pybal /etc/pybal/pybal.conf --peer-asn 64600 > lvsd.toml\n  lvsctl import-pybal --peer-asn 10.64.0.251=65001 --peer-asn 10.64.0.252=65002 --to /etc/lvsd"
     )]
     ImportPybal(ImportPybal),
+}
+
+/// `lvsctl resync …`.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Resync {
+    /// Also put the servers of mh services in their order, as on a balancer that starts afresh: each that is out of order is
+    /// deleted and added again. Connections stay; refused while net.ipv4.vs.expire_nodest_conn would end them.
+    #[arg(long)]
+    pub sort: bool,
+    /// Sort also while that ends connections of which a packet comes at that instant, such as on a drained balancer.
+    #[arg(long, requires = "sort")]
+    pub force: bool,
 }
 
 /// `lvsctl calico …`.

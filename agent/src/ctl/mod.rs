@@ -9,6 +9,7 @@ pub mod complete;
 pub mod events;
 pub mod import;
 pub mod render;
+pub mod resync;
 
 /// A name as a part of a path, query or file name (RFC 3986 §2.1).
 pub fn escape(name: &str) -> String {

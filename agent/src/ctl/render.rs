@@ -98,6 +98,9 @@ pub fn status(status: &Status, paint: Paint) -> String {
             ),
         );
     }
+    for kept in &status.unclaimed {
+        line(&mut text, format_args!("{} kept as the kernel has it: {kept}", paint.odd("!")));
+    }
     if let [first, others @ ..] = status.absent_hosts.as_slice() {
         let others = if others.is_empty() { String::new() } else { format!(" and {} others", others.len()) };
         line(
@@ -126,6 +129,10 @@ fn probes(text: &mut String, status: &Status, paint: Paint) {
     }
 }
 
+/// Said of a service whose servers are out of order.
+const UNSORTED: &str = "servers were added out of their order, some clients get another server here than on other balancers; \
+                        `lvsctl resync --sort` puts them in order";
+
 fn service_text(text: &mut String, service: &ServiceView, paint: Paint) {
     let vips: Vec<String> = service.vips.iter().map(ToString::to_string).collect();
     line(
@@ -152,6 +159,9 @@ fn service_text(text: &mut String, service: &ServiceView, paint: Paint) {
     }
     for stale in &service.stale_names {
         line(text, format_args!("  {} {}; its last addresses stay", paint.odd("!"), stale.reason));
+    }
+    for key in &service.unsorted {
+        line(text, format_args!("  {} {key}: {UNSORTED}", paint.odd("!")));
     }
     for pool in &service.pools {
         pool_text(text, pool, paint);
@@ -373,7 +383,8 @@ pub fn simulation(simulation: &Simulation, paint: Paint) -> String {
 /// `lvsctl diff` and `lvsctl resync`.
 pub fn comparison(comparison: &Comparison) -> String {
     let mut text = String::new();
-    let Comparison { differences, repaired, failures, foreign, weightless, .. } = comparison;
+    let Comparison { differences, repaired, failures, foreign, weightless, unsorted, sorted, .. } =
+        comparison;
     match (differences.len(), repaired) {
         (0, _) => line(&mut text, format_args!("the kernel is as lvsd wants it")),
         (count, true) => line(&mut text, format_args!("{count} differences, repaired:")),
@@ -388,6 +399,12 @@ pub fn comparison(comparison: &Comparison) -> String {
                 "  no difference: {count} servers with weight 0 that would be added, such as: {first}"
             ),
         );
+    }
+    for each in unsorted {
+        match sorted {
+            true => line(&mut text, format_args!("  put in order: {each}")),
+            false => line(&mut text, format_args!("  no difference, but {each}: {UNSORTED}")),
+        }
     }
     foreign.iter().for_each(|each| line(&mut text, format_args!("  not lvsd's, left alone: {each}")));
     text

@@ -11,7 +11,7 @@ use crate::core::numbers::Numbers;
 use crate::core::plan::{Plan, Simulation};
 use crate::core::pybal::{Pool, Which};
 use crate::core::view::{Status, Why};
-use crate::exec::ipvs::Comparison;
+use crate::exec::ipvs::{Comparison, Repair};
 use bgp::Prefix;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
@@ -100,8 +100,8 @@ pub enum Query {
     },
     /// Read the kernel's table now; compare it with what is wanted, and repair it if asked to.
     Kernel {
-        /// Whether to repair it.
-        repair: bool,
+        /// How far to repair it.
+        repair: Repair,
         /// Where the answer goes.
         reply: oneshot::Sender<Result<Comparison, String>>,
     },
@@ -195,9 +195,9 @@ impl Inbox {
         self.ask(|reply| Input::Query(Query::Simulate { down, reply })).await
     }
 
-    /// Has the kernel's table read and compared with what is wanted, and repaired if asked to. An inner error is the
-    /// kernel's.
-    pub async fn kernel(&self, repair: bool) -> Result<Result<Comparison, String>, Gone> {
+    /// Has the kernel's table read and compared with what is wanted, and repaired as far as asked to. An inner error is
+    /// the kernel's.
+    pub async fn kernel(&self, repair: Repair) -> Result<Result<Comparison, String>, Gone> {
         self.ask(|reply| Input::Query(Query::Kernel { repair, reply })).await
     }
 

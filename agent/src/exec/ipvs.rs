@@ -4,6 +4,7 @@
 //! costs its own operations and no reading. After any error it counts as unknown and is read again.
 
 mod beside;
+mod comparison;
 mod kernel;
 
 use super::{Backoff, Mode};
@@ -13,14 +14,16 @@ use crate::core::event::ConnectionCount;
 use crate::engine::Inbox;
 use crate::metrics::Metrics;
 use beside::{Beside, Settled};
-use ipvs::{Connections, DaemonRole, Op, ServiceKey, Snapshot, Table, Weight, diff, settled};
-pub use kernel::Kernel;
-use serde::{Deserialize, Serialize};
+use comparison::Ask;
+use ipvs::{DaemonRole, Op, ServiceKey, Snapshot, Table, Weight, diff, settled};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
+
+pub use comparison::{Comparison, Repair, Traffic};
+pub use kernel::Kernel;
 
 /// The handles by which the engine drives the executor.
 #[derive(Debug)]
@@ -77,8 +80,8 @@ impl Handle {
         self.read.notify_one();
     }
 
-    /// Has the kernel read now and compared with what is wanted, and repaired if asked to.
-    pub fn compare(&self, repair: bool, reply: oneshot::Sender<Result<Comparison, String>>) {
+    /// Has the kernel read now and compared with what is wanted, and repaired as far as asked to.
+    pub fn compare(&self, repair: Repair, reply: oneshot::Sender<Result<Comparison, String>>) {
         if let Err(refused) = self.asks.try_send(Ask { repair, reply }) {
             let (mpsc::error::TrySendError::Full(ask) | mpsc::error::TrySendError::Closed(ask)) = refused;
             // Who asked may have gone.
@@ -98,59 +101,6 @@ const CHUNK: usize = 4096;
 
 /// Comparisons that may wait for the kernel; each is a person or a script, and one more is told to try again.
 const ASKS: usize = 8;
-
-/// Somebody wants the kernel compared with what is wanted.
-#[derive(Debug)]
-struct Ask {
-    repair: bool,
-    reply: oneshot::Sender<Result<Comparison, String>>,
-}
-
-/// The kernel's table against the wanted one.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Comparison {
-    /// Operations that would bring the kernel to what is wanted, or have.
-    pub differences: Vec<String>,
-    /// Whether they were done.
-    pub repaired: bool,
-    /// What the kernel refused.
-    pub failures: Vec<String>,
-    /// Services that are not ours, and are left alone.
-    pub foreign: Vec<String>,
-    /// In a dry run: servers that would be added with weight 0, which get no connections and which whoever writes the table
-    /// need not have. They are no differences.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub weightless: Vec<String>,
-    /// What goes through our services.
-    #[serde(default)]
-    pub traffic: Traffic,
-}
-
-/// What goes through the kernel's services that are ours.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Traffic {
-    /// Established connections; those that routers have moved elsewhere stay until they time out.
-    pub active: u64,
-    /// Connections in any other state.
-    pub inactive: u64,
-    /// Packets from clients since the services were made, at most 2 s old.
-    pub packets: u64,
-}
-
-impl Traffic {
-    /// That of these services.
-    fn of(snapshot: &Snapshot, is_ours: impl Fn(&ServiceKey) -> bool) -> Self {
-        let ours = snapshot.connections.iter().filter(|((service, _), _)| is_ours(service));
-        let connections =
-            |count: fn(&Connections) -> u32| ours.clone().map(|(_, c)| u64::from(count(c))).sum();
-        let statistics = snapshot.service_statistics.iter().filter(|(service, _)| is_ours(service));
-        Self {
-            active: connections(|count| count.active),
-            inactive: connections(|count| count.inactive),
-            packets: statistics.map(|(_, statistics)| statistics.packets_in).sum(),
-        }
-    }
-}
 
 /// A table that is wanted.
 #[derive(Clone, Debug)]
@@ -206,6 +156,10 @@ impl Executor {
             must_read = tokio::select! {
                 Some(Ask { repair, reply }) = asks.recv() => {
                     let compared = self.compare(want.as_ref(), repair).await;
+                    if compared.is_err() {
+                        // What was done of it is not known.
+                        self.have = None;
+                    }
                     // Who asked may have gone.
                     drop(reply.send(compared.map_err(|error| error.to_string())));
                     false
@@ -262,42 +216,6 @@ impl Executor {
         }
     }
 
-    /// Reads the kernel, compares, and repairs if asked to.
-    async fn compare(&mut self, want: Option<&Wanted>, repair: bool) -> Result<Comparison, Failed> {
-        if repair && self.mode.is_dry() {
-            return Err(Failed::Refused(
-                "lvsd runs dry and writes nothing: lvsctl diff says what it would do".into(),
-            ));
-        }
-        let snapshot = self.ipvs.dump().await?;
-        let Some(want) = want.map(|want| &want.table) else {
-            return Err(Failed::Refused("nothing is wanted yet: lvsd is starting".into()));
-        };
-        let is_foreign = |key: &&ServiceKey| !want.table.contains_key(key) && !want.owned.contains(key);
-        let ops = diff(&snapshot.table, &want.table, &want.owned);
-        let beside = self.beside.compare(&self.ipvs, &want.settings).await?;
-        let is_weightless = |op: &Op| self.mode.is_dry() && adds_weightless(op);
-        let (weightless, ops): (Vec<Op>, Vec<Op>) = ops.into_iter().partition(is_weightless);
-        let mut comparison = Comparison {
-            weightless: weightless.iter().map(ToString::to_string).collect(),
-            differences: ops.iter().map(ToString::to_string).chain(beside).collect(),
-            foreign: snapshot.table.keys().filter(is_foreign).map(ToString::to_string).collect(),
-            traffic: Traffic::of(&snapshot, |key| !is_foreign(&key)),
-            ..Comparison::default()
-        };
-        if repair {
-            let Applied { have, mut failures, done, .. } = self.apply(snapshot.table, want).await?;
-            let beside = self.beside.settle(&self.ipvs, &want.settings, false).await?;
-            failures.extend(beside.failures);
-            self.repaired(&done, &beside.done);
-            self.have = failures.is_empty().then(|| have.clone());
-            comparison.repaired = failures.is_empty();
-            comparison.failures.clone_from(&failures);
-            self.report_synced(&have, want, failures).await;
-        }
-        Ok(comparison)
-    }
-
     /// Sends what differs.
     async fn apply(&self, mut have: Table, want: &WantedTable) -> Result<Applied, Failed> {
         let ops = diff(&have, &want.table, &want.owned);
@@ -310,6 +228,21 @@ impl Executor {
         }
         let is_new = ops.iter().any(|op| matches!(op, Op::NewService { .. } | Op::DeleteService { .. }));
         let ops = keep_slots(ops, &want.nominal);
+        let (failures, refused) = self.send(&ops).await?;
+        let done =
+            || ops.iter().enumerate().filter(|(number, _)| !refused.contains(number)).map(|(_, op)| op);
+        if failures.is_empty() {
+            have = settled(&have, &want.table, &want.owned);
+        } else {
+            done().for_each(|op| have.record(op));
+        }
+        tracing::debug!(operations = ops.len(), refused = failures.len(), "IPVS programmed");
+        let done = Done { count: ops.len() - failures.len(), first: done().next().cloned() };
+        Ok(Applied { have, failures, is_new, done })
+    }
+
+    /// Sends operations. Gives the refusals in words, and which operations they are about.
+    async fn send(&self, ops: &[Op]) -> Result<(Vec<String>, BTreeSet<usize>), Failed> {
         let (mut failures, mut refused) = (Vec::new(), BTreeSet::new());
         for (chunk, first) in ops.chunks(CHUNK).zip((0..).step_by(CHUNK)) {
             let results = self.ipvs.apply(chunk.to_vec()).await?;
@@ -318,17 +251,8 @@ impl Executor {
                 failures.push(error.to_string());
             }
         }
-        let done =
-            || ops.iter().enumerate().filter(|(number, _)| !refused.contains(number)).map(|(_, op)| op);
-        if failures.is_empty() {
-            have = settled(&have, &want.table, &want.owned);
-        } else {
-            done().for_each(|op| have.record(op));
-        }
         self.metrics.ipvs_operations(ops.len() - failures.len(), failures.len());
-        tracing::debug!(operations = ops.len(), refused = failures.len(), "IPVS programmed");
-        let done = Done { count: ops.len() - failures.len(), first: done().next().cloned() };
-        Ok(Applied { have, failures, is_new, done })
+        Ok((failures, refused))
     }
 
     /// Says what others had changed and is right again.
@@ -369,7 +293,8 @@ impl Executor {
             })
             .filter(|count| count.connections > 0)
             .collect();
-        self.inbox.event(Event::KernelRead { table: snapshot.table.clone(), connections }).await;
+        let (table, unsorted) = (snapshot.table.clone(), snapshot.unsorted.keys().copied().collect());
+        self.inbox.event(Event::KernelRead { table, connections, unsorted }).await;
     }
 
     async fn report_synced(&mut self, have: &Table, want: &WantedTable, failures: Vec<String>) {

@@ -55,6 +55,11 @@ pub(super) const FAMILIES: &[Family] = &[
         Of::Service(|service| service.source_errors),
     ),
     gauge(
+        "lvsd_service_unsorted",
+        "Services in the kernel with mh whose servers were added out of their order.",
+        Of::ServiceIf(|service| service.unsorted.map(number)),
+    ),
+    gauge(
         "lvsd_backend_up",
         "Whether the backend's checks pass.",
         Of::Backend(|backend| Some(backend.is_up.into())),

@@ -265,6 +265,7 @@ mod tests {
             source_held: false,
             source_stale: true,
             source_errors: 7,
+            unsorted: None,
             pools: vec![pool(n == 0)],
             secured: Vec::new(),
             certificate_expires: (n == 3).then_some(1_800_000_000),

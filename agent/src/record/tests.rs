@@ -135,7 +135,14 @@ fn a_recording_holds_no_secret_of_a_check_and_replays_to_the_same_actions() {
     };
     take(Event::Restored { saved: Default::default(), snapshots: Default::default() }, &mut text);
     take(Event::Configured(Arc::new(read.unwrap())), &mut text);
-    take(Event::KernelRead { table: Default::default(), connections: Vec::new() }, &mut text);
+    take(
+        Event::KernelRead {
+            table: Default::default(),
+            connections: Vec::new(),
+            unsorted: Default::default(),
+        },
+        &mut text,
+    );
     let synced = Event::AddressesSynced { present: Default::default(), failures: Vec::new() };
     let checks = take(synced, &mut text).expect("checks are wanted");
     assert_eq!(checks.len(), 3, "those that differ in their secret alone are two");

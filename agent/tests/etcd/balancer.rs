@@ -34,7 +34,12 @@ struct Engine {
 impl Engine {
     async fn run(mut self, mut inputs: mpsc::Receiver<Input>) {
         let mut requests = 0;
-        self.event(Event::KernelRead { table: ipvs::Table::new(), connections: Vec::new() }).await;
+        self.event(Event::KernelRead {
+            table: ipvs::Table::new(),
+            connections: Vec::new(),
+            unsorted: Default::default(),
+        })
+        .await;
         self.event(Event::AddressesSynced { present: Default::default(), failures: Vec::new() }).await;
         while let Some(input) = inputs.recv().await {
             match input {

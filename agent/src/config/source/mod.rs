@@ -57,6 +57,14 @@ impl SourceSettings {
         }
     }
 
+    /// Whether it has services of its own that are served.
+    pub fn has_services(&self) -> bool {
+        match self {
+            Self::Etcd(_) | Self::Http(_) => false,
+            Self::Kubernetes(settings) => settings.services.is_some(),
+        }
+    }
+
     /// Whether it can be asked this.
     pub fn takes(&self, query: &Query) -> bool {
         match self {

@@ -12,7 +12,7 @@ use std::time::Duration;
 const SOURCE: &str = "\n[source.k8s]\ntype = \"http\"\nurl = \"http://192.0.2.99\"\n";
 
 /// A service of one backend, as a source would make it.
-fn service(name: &str, vip: &str, backend: &str) -> Arc<Service> {
+pub(super) fn service(name: &str, vip: &str, backend: &str) -> Arc<Service> {
     let text = format!(
         "[service.\"{name}\"]\nvips = [\"{vip}\"]\nport = 80\nchecks = []\nbackends = [{{ host = \"{backend}\" }}]\n"
     );

@@ -13,6 +13,7 @@ mod paths;
 mod settings;
 mod simulation;
 mod sources;
+mod unclaimed;
 pub(in crate::core) mod world;
 
 use world::World;

@@ -69,6 +69,8 @@ pub(in crate::core) struct World {
     pub(in crate::core) has_exited: bool,
     /// Connections that the kernel's destinations have.
     pub(in crate::core) connections: Vec<ConnectionCount>,
+    /// Services whose destinations the kernel has out of order.
+    pub(in crate::core) unsorted: BTreeSet<ServiceKey>,
     /// While true the kernel answers nothing.
     pub(in crate::core) is_deaf: bool,
     /// Whether the routers were told anything while the kernel had not confirmed what it takes.
@@ -108,6 +110,7 @@ impl World {
             reads: 0,
             has_exited: false,
             connections: Vec::new(),
+            unsorted: BTreeSet::new(),
             is_deaf: false,
             pending: Vec::new(),
         }
@@ -145,7 +148,8 @@ impl World {
 
     pub(in crate::core) fn read_kernel(&mut self) {
         let (table, connections) = (self.kernel.clone(), self.connections.clone());
-        self.event(Event::KernelRead { table, connections });
+        let unsorted = self.unsorted.clone();
+        self.event(Event::KernelRead { table, connections, unsorted });
     }
 
     /// One event, and all that follows from it.
@@ -170,7 +174,8 @@ impl World {
             Action::ReadKernel => {
                 self.reads += 1;
                 let (table, connections) = (self.kernel.clone(), self.connections.clone());
-                self.pending.push(Event::KernelRead { table, connections });
+                let unsorted = self.unsorted.clone();
+                self.pending.push(Event::KernelRead { table, connections, unsorted });
             }
             Action::SetAddresses(addresses) => {
                 self.addresses = addresses;

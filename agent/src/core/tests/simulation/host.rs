@@ -5,7 +5,7 @@ mod calm;
 use super::Broken;
 use super::announcements::GRACE;
 use super::configurations::configuration;
-use super::incident::{FileIs, Incident};
+use super::incident::{FILES, FileIs, Incident};
 use super::kernel::{Device, Kernel};
 use super::links::{Links, asked};
 use super::rules::{Checks, Rules, Said, Seen};
@@ -140,6 +140,16 @@ impl Host {
                 self.read_file(&PathBuf::from(path));
                 self.drain()
             }
+            Incident::Files { are } => {
+                let before = self.pending.len();
+                for (path, is) in FILES.iter().zip(are) {
+                    self.files.insert(path.into(), is.clone());
+                    self.read_file(&PathBuf::from(path));
+                }
+                let together: Vec<Event> = self.pending.drain(before..).collect();
+                self.pending.push_back(Event::Several(together));
+                self.drain()
+            }
             Incident::Name { host, addresses } => {
                 let addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
                 self.names.insert((*host).into(), addresses);
@@ -189,6 +199,10 @@ impl Host {
             }
             Incident::KernelRefuses(what) => {
                 self.kernel.refuses = Some(*what);
+                Ok(())
+            }
+            Incident::AnswersLost { done } => {
+                self.kernel.loses_answers_after = Some(*done);
                 Ok(())
             }
             Incident::ByHand(what) => {

@@ -105,6 +105,10 @@ pub(super) enum Incident {
         path: &'static str,
         is: FileIs,
     },
+    /// Both files change, and are heard of together.
+    Files {
+        are: [FileIs; 2],
+    },
     Name {
         host: &'static str,
         addresses: Vec<&'static str>,
@@ -158,6 +162,10 @@ pub(super) enum Incident {
     },
     KernelDeaf(bool),
     KernelRefuses(Refuses),
+    /// Of the next list of writes the kernel does so many, and its answers are lost.
+    AnswersLost {
+        done: usize,
+    },
     ByHand(ByHand),
     DeviceRefuses(bool),
     /// Results are late: they wait until this is over.
@@ -270,7 +278,8 @@ fn incident(random: &mut Random) -> Incident {
         },
         15 => Incident::LateReport { verdict: random.of(&[Verdict::Down, Verdict::Up]) },
         16..=18 => Incident::ChecksSpeak { count: random.of(&[1, 2, 100, 100]) },
-        19 | 20 => Incident::File { path: random.of(&FILES), is: file_is(random) },
+        19 => Incident::File { path: random.of(&FILES), is: file_is(random) },
+        20 => Incident::Files { are: [file_is(random), file_is(random)] },
         21 => Incident::Name {
             host: random.of(&NAMES),
             addresses: random.of(&[
@@ -359,7 +368,8 @@ fn operator(random: &mut Random) -> Incident {
 }
 
 fn kernel(random: &mut Random) -> Incident {
-    match random.below(6) {
+    match random.below(7) {
+        6 => Incident::AnswersLost { done: random.of(&[0, 1, 3, usize::MAX]) },
         0 | 1 => Incident::ByHand(random.of(&[
             ByHand::AddsForeign,
             ByHand::DeletesOurs,

@@ -27,6 +27,8 @@ pub(super) struct Kernel {
     pub(super) foreign: Table,
     pub(super) is_deaf: bool,
     pub(super) refuses: Option<Refuses>,
+    /// Of the next list of writes so many are done, and then the answers are lost.
+    pub(super) loses_answers_after: Option<usize>,
     pub(super) connections: BTreeMap<IpAddr, u64>,
     /// Every write, in order.
     pub(super) writes: Vec<Op>,
@@ -86,7 +88,11 @@ impl Kernel {
         let mut events = Vec::new();
         let is_reread = must_read || self.have.is_none();
         if is_reread {
-            events.push(Event::KernelRead { table: self.table.clone(), connections: self.counts() });
+            events.push(Event::KernelRead {
+                table: self.table.clone(),
+                connections: self.counts(),
+                unsorted: BTreeSet::new(),
+            });
             self.have = Some(self.table.clone());
         }
         let (Some(wanted), Some(mut have)) = (self.wanted.clone(), self.have.take()) else {
@@ -94,7 +100,9 @@ impl Kernel {
             return Ok(events);
         };
         let (mut failures, mut is_new) = (Vec::new(), false);
-        for op in diff(&have, &wanted.table, &wanted.owned) {
+        let ops = diff(&have, &wanted.table, &wanted.owned);
+        let lost_after = if ops.is_empty() { None } else { self.loses_answers_after.take() };
+        for (number, op) in ops.into_iter().enumerate() {
             is_new |= matches!(op, Op::NewService { .. } | Op::DeleteService { .. });
             if !owned.contains(&op.service()) {
                 return Err(format!("{op}: written before the disk knows that it is ours"));
@@ -102,10 +110,18 @@ impl Kernel {
             if self.foreign.contains_key(&op.service()) {
                 return Err(format!("{op}: that service is another's"));
             }
+            if lost_after == Some(number) {
+                break;
+            }
             match self.write(&op) {
                 Ok(()) => have.record(&op),
                 Err(refusal) => failures.push(format!("{op}: {refusal}")),
             }
+        }
+        if lost_after.is_some() {
+            // Nobody knows what was done: it is read again.
+            self.retry.failed(now);
+            return Ok(events);
         }
         for control in wanted.settings.controls(&self.settings) {
             is_new = true;

@@ -150,6 +150,15 @@ pub(super) fn may_serve(service: &ServiceState, vip: IpAddr) -> bool {
 
 /// What a source says is obeyed unless it takes out too much at once; a source that fails changes nothing.
 fn large_changes_are_held_back(seen: &Seen<'_>) -> Outcome {
+    match seen.event {
+        Event::Several(events) => {
+            events.iter().try_for_each(|event| a_large_change_is_held_back(&Seen { event, ..*seen }))
+        }
+        _ => a_large_change_is_held_back(seen),
+    }
+}
+
+fn a_large_change_is_held_back(seen: &Seen<'_>) -> Outcome {
     let Event::PoolRead { pool: id, outcome } = seen.event else { return Ok(()) };
     let obeyed = |state: &State| state.inventory.pool(id).and_then(|pool| pool.backends.clone());
     let (Some(before), after) = (obeyed(seen.before), obeyed(seen.after)) else { return Ok(()) };
@@ -259,7 +268,7 @@ fn refusals_are_right(seen: &Seen<'_>) -> Outcome {
 fn deletions_are_due(seen: &Seen<'_>, config: &Config) -> Outcome {
     let configured: BTreeSet<ServiceKey> =
         config.services.values().flat_map(|service| service_keys(service)).map(|(_, key)| key).collect();
-    for (key, until) in seen.after.leaving.iter().filter(|(key, _)| !seen.before.leaving.contains_key(key)) {
+    for (key, until) in seen.after.leaving.iter().filter(|(key, _)| seen.before.leaving.get(key).is_none()) {
         let is_long = *until >= seen.now + config.daemon.shutdown_delay;
         ensure!(is_long, "7 deletions", "{key} is to be deleted before the routers can move its traffic");
     }
@@ -375,7 +384,7 @@ fn nothing_is_left_over(seen: &Seen<'_>, config: &Config) -> Outcome {
         config.services.values().flat_map(|service| service_keys(service)).map(|(_, key)| key).collect();
     for key in after.wanted.table.keys() {
         ensure!(
-            keys.contains(key) || after.leaving.contains_key(key) || after.marks.has_key(key),
+            keys.contains(key) || after.leaving.get(key).is_some() || after.marks.has_key(key),
             rule,
             "{key} is wanted and not configured"
         );

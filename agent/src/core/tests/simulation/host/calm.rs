@@ -15,7 +15,7 @@ impl Host {
         if self.processes == 0 {
             self.start()?;
         }
-        self.kernel.refuses = None;
+        (self.kernel.refuses, self.kernel.loses_answers_after) = (None, None);
         self.kernel.connections.clear();
         self.dies_after = None;
         self.events = 0;
