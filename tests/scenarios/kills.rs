@@ -60,7 +60,7 @@ pub(crate) fn lvsd_killed_at_any_point_of_a_change_completes_it_at_its_next_star
     let lab = Lab::build(world)?;
     many::carry(&lab, STAYING)?;
     let _servers = lab.start_servers()?;
-    route_over_first_balancer(&lab)?;
+    lab.route_over_first_balancer((0..STAYING).flat_map(many::vips))?;
     let mut wanted = Wanted::whole();
     let mut balancers = Vec::new();
     for host in &lab.balancers {
@@ -172,17 +172,6 @@ fn readable_state(host: &Host) -> Result<()> {
     let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
     let _: serde_json::Value = serde_json::from_str(&text).with_context(|| format!("{text:?}"))?;
     Ok(())
-}
-
-/// Every packet to the VIPs goes over lb1, whatever lvsd does.
-fn route_over_first_balancer(lab: &Lab) -> Result<()> {
-    let mut script = String::from("ip -batch - <<X\n");
-    for vip in (0..STAYING).flat_map(many::vips) {
-        let (length, via): (_, IpAddr) = if vip.is_ipv4() { (32, v4(1).into()) } else { (128, v6(1).into()) };
-        script += &format!("route add {vip}/{length} via {via}\n");
-    }
-    script += "X\n";
-    lab.routers.iter().try_for_each(|router| router.run(&["sh", "-ec", &script]).map(drop))
 }
 
 fn weights(table: &ipvs::Table) -> Weights {

@@ -4,6 +4,7 @@ mod announcements;
 mod bad_networks;
 mod checks;
 mod doctor;
+mod drains;
 mod evidence_of_failure;
 mod frr_routers;
 mod kernel_contract;
@@ -16,6 +17,7 @@ mod names;
 mod node_sessions;
 mod nodes;
 mod operator;
+mod order;
 mod paths;
 mod pool_files;
 mod pybal;
@@ -74,6 +76,9 @@ const SCENARIOS: &[Scenario] = &named![
     operator::depool_and_pool_fail_no_request,
     operator::a_depool_is_kept_over_a_restart_with_its_reason,
     operator::a_depool_that_would_break_the_threshold_is_refused,
+    order::balancers_with_different_histories_agree_once_their_servers_are_sorted,
+    drains::a_server_that_drains_keeps_its_connections_until_they_end_or_their_time_is_over,
+    drains::a_client_that_uses_its_port_again_is_not_sent_to_a_server_that_drains_or_is_gone,
     restarts::lvsd_killed_and_started_again_fails_no_request,
     frr_routers::frr_keeps_the_routes_of_an_lvsd_that_is_killed_and_no_request_fails,
     restarts::a_balancer_that_is_stopped_and_returns_fails_no_request,

@@ -163,6 +163,17 @@ impl Lab {
         batch(None, &format!("link set {}-eth0 up\n", host.name()))
     }
 
+    /// Every packet to these VIPs goes over lb1, whatever lvsd does.
+    pub fn route_over_first_balancer(&self, vips: impl IntoIterator<Item = IpAddr>) -> Result<()> {
+        let mut script = String::new();
+        for vip in vips {
+            let (length, via): (_, IpAddr) =
+                if vip.is_ipv4() { (32, v4(1).into()) } else { (128, v6(1).into()) };
+            let _ = writeln!(script, "route add {vip}/{length} via {via}");
+        }
+        self.routers.iter().try_for_each(|router| batch(Some(router.name()), &script))
+    }
+
     fn set_kernel_parameters(&self) -> Result<()> {
         for host in self.hosts() {
             host.sysctl(&[

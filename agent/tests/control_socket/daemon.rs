@@ -10,6 +10,7 @@ use lvsd::exec::checks;
 use lvsd::logging::Log;
 use lvsd::metrics::Metrics;
 use lvsd::reload::Reloader;
+use std::collections::VecDeque;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -40,27 +41,65 @@ fn direct(address: std::net::IpAddr) -> PathSeen {
     }
 }
 
-/// An engine without executors but for checks and the ways to backends: events change the state, answers go back, nothing
-/// else happens.
-async fn turn(mut inbox: mpsc::Receiver<Input>, checks: checks::Handle) {
+/// What there is beside the engine.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum World {
+    /// Checks and the ways to backends, and nothing else.
+    Checked,
+    /// Executors that do what is wanted at once, and checks that all fail.
+    Obedient,
+}
+
+/// What follows from an action.
+fn follows(action: Action, world: World, checks: &checks::Handle) -> Option<Event> {
+    let failures = Vec::new();
+    match (action, world) {
+        (Action::WatchPaths(addresses), _) => {
+            Some(Event::PathsSeen(addresses.into_iter().map(direct).collect()))
+        }
+        (Action::SetChecks(wanted), World::Checked) => {
+            checks.set(wanted);
+            None
+        }
+        (Action::SetChecks(wanted), World::Obedient) => {
+            let fails = |check| Event::Checked {
+                check,
+                verdict: health::Verdict::Down,
+                failure: Some("connection refused".into()),
+                advice: Default::default(),
+            };
+            Some(Event::Several(wanted.into_iter().map(fails).collect()))
+        }
+        (Action::SyncIpvs(wanted), World::Obedient) => {
+            let services = wanted.table.keys().copied().collect();
+            Some(Event::KernelSynced { services, daemons: Default::default(), failures })
+        }
+        (Action::SetAddresses(present), World::Obedient) => {
+            Some(Event::AddressesSynced { present, failures })
+        }
+        _ => None,
+    }
+}
+
+/// An engine with this around it: events change the state, answers go back.
+async fn turn(mut inbox: mpsc::Receiver<Input>, checks: checks::Handle, world: World) {
     let mut state = State::new();
     let now = || Timestamp::from(std::time::SystemTime::now());
     let table = ipvs::Table::new();
-    step(&mut state, Event::KernelRead { table, connections: Vec::new() }, now());
+    step(
+        &mut state,
+        Event::KernelRead { table, connections: Vec::new(), unsorted: Default::default() },
+        now(),
+    );
     let (present, failures) = (std::collections::BTreeSet::new(), Vec::new());
     step(&mut state, Event::AddressesSynced { present, failures }, now());
     while let Some(input) = inbox.recv().await {
         match input {
             Input::Event(event) => {
-                for action in step(&mut state, event, now()) {
-                    match action {
-                        Action::SetChecks(wanted) => checks.set(wanted),
-                        Action::WatchPaths(addresses) => {
-                            let seen = Event::PathsSeen(addresses.into_iter().map(direct).collect());
-                            step(&mut state, seen, now());
-                        }
-                        _ => {}
-                    }
+                let mut events = VecDeque::from([event]);
+                while let Some(event) = events.pop_front() {
+                    let actions = step(&mut state, event, now());
+                    events.extend(actions.into_iter().filter_map(|action| follows(action, world, &checks)));
                 }
             }
             Input::Operate { who, command, reply } => {
@@ -116,6 +155,10 @@ impl Daemon {
     }
 
     pub(crate) async fn start_with(configuration: &str) -> Self {
+        Self::start_in(configuration, World::Checked).await
+    }
+
+    pub(crate) async fn start_in(configuration: &str, world: World) -> Self {
         let directory = tempfile::tempdir().unwrap();
         std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
         // A user without rights may not be able to enter the directory of the build. Another process copies: a
@@ -132,7 +175,7 @@ impl Daemon {
         let (inbox, receiver) = Inbox::new();
         let checks = checks::Handle::spawn(1, inbox.clone(), None);
         let watcher = checks.watcher();
-        let engine = tokio::spawn(turn(receiver, checks));
+        let engine = tokio::spawn(turn(receiver, checks, world));
         inbox.event(Event::Configured(Arc::clone(&config))).await;
         let metrics = Arc::new(Metrics::new().unwrap());
         let reloader = Reloader::new(file, Arc::clone(&config), inbox.clone(), Arc::clone(&metrics));

@@ -9,7 +9,7 @@ mod log;
 mod page;
 mod why;
 
-use daemon::{Daemon, err, json, out};
+use daemon::{Daemon, World, err, json, out};
 use lvsd::api::control;
 use lvsd::config;
 use std::os::unix::fs::PermissionsExt;
@@ -201,6 +201,57 @@ async fn a_plan_shows_what_would_change_and_changes_nothing() {
     std::fs::write(&other, text.replace("port = 80", "port = 0")).unwrap();
     assert_eq!(daemon.lvsctl(&["plan", &path]).await.status.code(), Some(7));
     assert!(out(&daemon.lvsctl(&["status"]).await).contains("10.64.0.12"));
+}
+
+/// One VIP that a service serves, another that is withdrawn as one of two services on it fails.
+const ANNOUNCED: &str = r#"
+[bgp]
+local_asn = 64600
+router_id = "10.64.0.1"
+peer = [{ name = "r1", address = "10.64.0.251", asn = 65001 }]
+
+[service.web]
+vips = ["192.0.2.10", "192.0.2.11"]
+port = 80
+backends = [{ host = "rs1", addresses = ["10.64.0.11"] }]
+checks = []
+
+[service.api]
+vips = ["192.0.2.10"]
+port = 81
+backends = [{ host = "rs1", addresses = ["10.64.0.11"] }]
+checks = [{ type = "tcp", port = 8081 }]
+
+[vip."192.0.2.10"]
+announce = "all"
+"#;
+
+#[tokio::test]
+async fn a_plan_names_the_routes_and_the_checks_that_come_and_go() {
+    let daemon = Daemon::start_in(ANNOUNCED, World::Obedient).await;
+    let text = std::fs::read_to_string(daemon.directory.path().join("lvsd.toml")).unwrap();
+    let other = daemon.directory.path().join("other.toml");
+    let path = other.display().to_string();
+    let planned = text
+        .replace("\"192.0.2.10\", \"192.0.2.11\"", "\"192.0.2.10\"")
+        .replace("announce = \"all\"", "announce = \"any\"")
+        .replace("8081", "8082");
+    std::fs::write(&other, planned).unwrap();
+    assert_eq!(
+        out(&daemon.lvsctl(&["plan", &path]).await),
+        "kernel, once the routers have moved the traffic:\n\
+         \x20 delete service tcp 192.0.2.11:80\n\
+         addresses removed:\n\
+         \x20 192.0.2.11\n\
+         routes announced:\n\
+         \x20 192.0.2.10/32\n\
+         routes withdrawn:\n\
+         \x20 192.0.2.11/32\n\
+         checks started:\n\
+         \x20 tcp 10.64.0.11:8082\n\
+         checks stopped:\n\
+         \x20 tcp 10.64.0.11:8081\n"
+    );
 }
 
 #[tokio::test]

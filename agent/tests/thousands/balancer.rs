@@ -39,7 +39,11 @@ impl Balancer {
         let mut balancer = Self { state: State::new(), now, told: Told::default() };
         balancer.take(Event::Restored { saved: Saved::default(), snapshots: Default::default() });
         balancer.take(Event::Configured(Arc::new(config::load(&file).unwrap())));
-        balancer.take(Event::KernelRead { table: Table::new(), connections: Vec::new() });
+        balancer.take(Event::KernelRead {
+            table: Table::new(),
+            connections: Vec::new(),
+            unsorted: Default::default(),
+        });
         balancer.take(Event::AddressesSynced { present: Default::default(), failures: Vec::new() });
         balancer
     }

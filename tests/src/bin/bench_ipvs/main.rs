@@ -2,13 +2,14 @@
 //! `make bench-ipvs` builds it in release and runs it.
 //!
 //! Outside [`native`] lets the core alone decide, then the lab's kernel is booted; inside, [`cold`] fills empty tables and starts lvsd on a full one, [`operator`]
-//! takes a server out of a hundred services, and [`scale`] lets one server fail among up to ten thousand. [`size`] says
+//! takes a server out of a hundred services, [`reload`] changes one of thousands in the configuration, and [`scale`] lets one server fail among up to ten thousand. [`size`] says
 //! what is balanced, [`plot`] draws the picture.
 
 mod cold;
 mod native;
 mod operator;
 mod plot;
+mod reload;
 mod scale;
 mod size;
 
@@ -69,6 +70,7 @@ fn measure(world: &World) -> Result<()> {
     println!("{}", report.machine());
     cold::measure(&mut report)?;
     operator::measure(&mut report)?;
+    reload::measure(&mut report)?;
     let points = scale::measure(&mut report)?;
     let bench = world.directory().parent().context("a directory for benchmarks")?;
     let native = native::tell(bench, &mut report)?;

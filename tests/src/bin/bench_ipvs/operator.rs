@@ -23,10 +23,10 @@ const SIZE: Size = Size { services: 100, backends: 10 };
 const TIMES: usize = 100;
 
 /// Which backend.
-const BACKEND: u32 = 3;
+pub(crate) const BACKEND: u32 = 3;
 
 /// The weight that an edit gives it.
-const EDITED: u32 = 4;
+pub(crate) const EDITED: u32 = 4;
 
 /// Between two commands.
 const PAUSE: Duration = Duration::from_millis(23);
@@ -56,7 +56,7 @@ fn commands(lvsd: &Lvsd, how: &str, report: &mut Report) -> Result<()> {
     let name = format!("b{BACKEND}");
     let path = host.files().join(POOL_FILE);
     let new = host.files().join("new");
-    let watch = Watch::start(host)?;
+    let watch = Watch::start(host, SIZE.services - 1)?;
     let edit = |weight: u32, samples: &mut Vec<f64>| -> Result<()> {
         fs::write(&new, SIZE.pool_file(BACKEND, weight))?;
         samples.push(once(&watch, weight, || Ok(fs::rename(&new, &path)?))?);
@@ -86,7 +86,7 @@ fn commands(lvsd: &Lvsd, how: &str, report: &mut Report) -> Result<()> {
 }
 
 /// Milliseconds from the command to the last service with that weight.
-fn once(watch: &Watch, weight: u32, command: impl FnOnce() -> Result<()>) -> Result<f64> {
+pub(crate) fn once(watch: &Watch, weight: u32, command: impl FnOnce() -> Result<()>) -> Result<f64> {
     std::thread::sleep(PAUSE);
     watch.wanted.send(weight)?;
     let begin = Instant::now();
@@ -95,22 +95,22 @@ fn once(watch: &Watch, weight: u32, command: impl FnOnce() -> Result<()>) -> Res
     Ok((seen - begin).as_secs_f64() * 1000.0)
 }
 
-/// Looks at the last service, on a thread of its own that gets the processor on time. The kernel takes all changes of a
+/// Looks at one service, on a thread of its own that gets the processor on time. The kernel takes all changes of a
 /// command in one batch, so that the last service tells of all.
 #[derive(Debug)]
-struct Watch {
+pub(crate) struct Watch {
     wanted: Sender<u32>,
     seen: Receiver<Instant>,
 }
 
 impl Watch {
-    fn start(host: &Host) -> Result<Self> {
+    pub(crate) fn start(host: &Host, service: u32) -> Result<Self> {
         let mut bare = Bare::open(host)?;
         let (wanted, weights) = channel();
         let (tell, seen) = channel();
         std::thread::Builder::new().name("watch".into()).spawn(move || -> Result<()> {
             priority::put_first(nix::unistd::gettid().as_raw(), Rank::Watch)?;
-            let (key, backend) = (Size::key(SIZE.services - 1), Size::backend(BACKEND));
+            let (key, backend) = (Size::key(service), Size::backend(BACKEND));
             for weight in weights {
                 let is_there =
                     |(at, its): &(ipvs::DestinationKey, u32)| at.address == backend && *its == weight;
