@@ -16,7 +16,10 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
     files.iter().map(|file| fs::read(file).expect("a seed")).collect()
 }
 
-const TARGETS: [(&str, fn(&[u8]) -> bool); 6] = [
+/// A target and what it does.
+type Target = (&'static str, fn(&[u8]) -> bool);
+
+const TARGETS: [Target; 6] = [
     ("stream", looks::stream),
     ("open", looks::open),
     ("update", looks::update),

@@ -226,7 +226,11 @@ fn a_neighbour_whose_sessions_end_again_and_again_is_let_in_three_times_and_then
     for session in 1..=8 {
         if let Some(wait) = waits.last().filter(|_| session > 4).copied() {
             rig.now += wait - Duration::from_millis(1);
-            assert_eq!(rig.input(Input::Accepted), [refused.clone()], "before session {session}");
+            assert_eq!(
+                rig.input(Input::Accepted),
+                std::slice::from_ref(&refused),
+                "before session {session}"
+            );
             rig.now += Duration::from_millis(1);
         }
         assert!(rig.input(Input::Accepted).contains(&Output::Accept), "session {session}");
