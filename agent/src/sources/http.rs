@@ -58,7 +58,7 @@ enum Fetched {
 impl Http {
     /// A source that has not asked yet.
     pub fn new(settings: HttpSettings, wanted: watch::Receiver<BTreeSet<Query>>) -> Self {
-        let web = Web::new(settings.tls.clone());
+        let web = Web::new(settings.tls.clone(), None);
         let (known, queue) = (BTreeMap::new(), VecDeque::new());
         Self { settings, wanted, web, known, queue, due: Instant::now(), said: None }
     }

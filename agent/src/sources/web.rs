@@ -3,12 +3,13 @@
 use super::tls::{self, Stamps};
 use crate::config::TlsFiles;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::body::Bytes;
-use hyper::{HeaderMap, Request, StatusCode};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper::body::{Bytes, Incoming};
+use hyper::{HeaderMap, Request, Response, StatusCode};
+use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use rustls::pki_types::ServerName;
 use std::error::Error;
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ pub(super) type Connections = Client<HttpsConnector<HttpConnector>, Full<Bytes>>
 #[derive(Debug)]
 pub(super) struct Web {
     tls: TlsFiles,
+    /// Whom certificates must be for, if not for the host of the URL.
+    server_name: Option<String>,
     made: Option<(Stamps, Connections)>,
 }
 
@@ -30,8 +33,8 @@ pub(super) struct Answer {
 }
 
 impl Web {
-    pub(super) fn new(tls: TlsFiles) -> Self {
-        Self { tls, made: None }
+    pub(super) fn new(tls: TlsFiles, server_name: Option<String>) -> Self {
+        Self { tls, server_name, made: None }
     }
 
     /// The connections that the files of now make.
@@ -45,11 +48,17 @@ impl Web {
         {
             return Ok(client.clone());
         }
-        let https = HttpsConnectorBuilder::new()
-            .with_tls_config(tls::settings(&self.tls)?)
-            .https_or_http()
-            .enable_http1()
-            .build();
+        let https = HttpsConnectorBuilder::new().with_tls_config(tls::settings(&self.tls)?).https_or_http();
+        let https = match &self.server_name {
+            None => https,
+            Some(name) => {
+                let server = ServerName::try_from(name.clone());
+                let server =
+                    server.map_err(|_| format!("{name:?} is no name that a certificate can be for"))?;
+                https.with_server_name_resolver(FixedServerNameResolver::new(server))
+            }
+        };
+        let https = https.enable_http1().build();
         let client = Client::builder(TokioExecutor::new()).build(https);
         self.made = Some((stamps, client.clone()));
         Ok(client)
@@ -66,17 +75,9 @@ pub(super) async fn ask(
     (timeout, max_bytes): (Duration, u32),
 ) -> Result<Answer, String> {
     let asking = async {
-        let answer = connections.request(request).await.map_err(|error| in_words(&error))?;
-        let (head, body) = answer.into_parts();
-        let limit = usize::try_from(max_bytes).unwrap_or(usize::MAX);
-        let body = Limited::new(body, limit).collect().await.map_err(|error| {
-            if error.is::<LengthLimitError>() {
-                format!("the answer is longer than {max_bytes} bytes")
-            } else {
-                in_words(error.as_ref())
-            }
-        })?;
-        Ok(Answer { status: head.status, headers: head.headers, body: body.to_bytes() })
+        let (head, body) = head(connections, request).await?.into_parts();
+        let body = whole(body, usize::try_from(max_bytes).unwrap_or(usize::MAX)).await?;
+        Ok(Answer { status: head.status, headers: head.headers, body })
     };
     match tokio::time::timeout(timeout, asking).await {
         Ok(outcome) => outcome,
@@ -84,8 +85,33 @@ pub(super) async fn ask(
     }
 }
 
+/// Asks, and waits for the head of the answer, however long that takes. Whoever drops its body in the midst closes the connection.
+///
+/// # Errors
+/// Why there is none, in words.
+pub(super) async fn head(
+    connections: &Connections,
+    request: Request<Full<Bytes>>,
+) -> Result<Response<Incoming>, String> {
+    connections.request(request).await.map_err(|error| in_words(&error))
+}
+
+/// The whole body of an answer, however it comes in parts.
+///
+/// # Errors
+/// When it breaks off, or is longer than so many bytes.
+pub(super) async fn whole(body: Incoming, most: usize) -> Result<Bytes, String> {
+    match Limited::new(body, most).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => {
+            Err(format!("the answer is longer than {most} bytes"))
+        }
+        Err(error) => Err(format!("the answer breaks off: {}", in_words(error.as_ref()))),
+    }
+}
+
 /// An error with its causes, without what they repeat.
-fn in_words(error: &dyn Error) -> String {
+pub(super) fn in_words(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -1,64 +1,32 @@
-//! HTTP/1.1 to one etcd server, for version 2 of its API.
+//! One etcd server by HTTP/1.1, for version 2 of its API.
 
-use super::store::chain;
 use crate::config::{Endpoint, EtcdSettings};
-use crate::sources::tls;
-use http_body_util::{BodyExt, Full, Limited};
+use crate::sources::web::{self, Connections, Web};
+use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::client::conn::http1;
 use hyper::{Method, Request, Response, header};
-use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
-use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpStream;
-use tokio::task::JoinHandle;
-use tokio_rustls::TlsConnector;
 
 /// The largest answer: a listing of a hundred thousand hosts takes 30 MB.
 pub(super) const MAX_BODY: usize = 256 << 20;
 
-/// A connection, and the task that drives it.
+/// Who asks one server, with files as they are now. It connects when it asks, and keeps the connection of an answer that came whole.
 #[derive(Debug)]
-pub(super) struct Connection {
-    sender: http1::SendRequest<Full<Bytes>>,
-    driver: JoinHandle<()>,
-    host: String,
+pub(super) struct Server {
+    connections: Connections,
+    /// `https://etcd1.example.org:2379`.
+    url: String,
     authorization: Option<String>,
     timeout: Duration,
 }
 
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.driver.abort();
-    }
-}
-
-impl Connection {
-    /// Connects.
+impl Server {
+    /// Has not asked yet.
     ///
     /// # Errors
-    /// Why not, in words.
-    pub(super) async fn open(settings: &EtcdSettings, endpoint: &Endpoint) -> Result<Self, String> {
-        let limit = settings.timeout;
-        match tokio::time::timeout(limit, Self::connect(settings, endpoint)).await {
-            Ok(connection) => connection,
-            Err(_) => Err(format!("no connection within {limit:?}")),
-        }
-    }
-
-    async fn connect(settings: &EtcdSettings, endpoint: &Endpoint) -> Result<Self, String> {
-        let stream = TcpStream::connect((&*endpoint.host, endpoint.port)).await;
-        let stream = stream.map_err(|error| error.to_string())?;
-        let (sender, driver) = if endpoint.is_secured {
-            let name = settings.server_name.as_deref().unwrap_or(&endpoint.host);
-            let server = ServerName::try_from(name.to_owned());
-            let server = server.map_err(|_| format!("{name:?} is no name that a certificate can be for"))?;
-            let connector = TlsConnector::from(Arc::new(tls::settings(&settings.tls)?));
-            handshake(connector.connect(server, stream).await.map_err(|error| chain(&error))?).await?
-        } else {
-            handshake(stream).await?
-        };
+    /// What is wrong with a file, with its path.
+    pub(super) fn new(settings: &EtcdSettings, endpoint: &Endpoint) -> Result<Self, String> {
+        let connections = Web::new(settings.tls.clone(), settings.server_name.clone()).connections()?;
         let authorization = match &settings.login {
             None => None,
             Some(login) => {
@@ -66,14 +34,7 @@ impl Connection {
                 Some(format!("Basic {}", base64(pair.as_bytes())))
             }
         };
-        let whole = endpoint.to_string();
-        let host = whole.split_once("://").map_or(&*whole, |(_, host)| host).to_owned();
-        Ok(Self { sender, driver, host, authorization, timeout: settings.timeout })
-    }
-
-    /// Whether the other end has closed it.
-    pub(super) fn is_closed(&self) -> bool {
-        self.sender.is_closed()
+        Ok(Self { connections, url: endpoint.to_string(), authorization, timeout: settings.timeout })
     }
 
     /// Asks, and waits for the head of the answer.
@@ -81,12 +42,12 @@ impl Connection {
     /// # Errors
     /// Why there is none, in words.
     pub(super) async fn ask(
-        &mut self,
+        &self,
         method: Method,
         path: &str,
         form: Option<String>,
     ) -> Result<Response<Incoming>, String> {
-        let mut request = Request::builder().method(method).uri(path).header(header::HOST, &self.host);
+        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.url));
         if let Some(authorization) = &self.authorization {
             request = request.header(header::AUTHORIZATION, authorization);
         }
@@ -96,8 +57,7 @@ impl Connection {
         let body = Full::new(Bytes::from(form.unwrap_or_default()));
         let request = request.body(body).map_err(|error| error.to_string())?;
         let limit = self.timeout;
-        let asking = self.sender.send_request(request);
-        let answer = tokio::time::timeout(limit, async { asking.await.map_err(|error| chain(&error)) }).await;
+        let answer = tokio::time::timeout(limit, web::head(&self.connections, request)).await;
         answer.unwrap_or_else(|_| Err(format!("no answer within {limit:?}")))
     }
 
@@ -116,24 +76,12 @@ impl Connection {
     }
 }
 
-async fn handshake<S>(stream: S) -> Result<(http1::SendRequest<Full<Bytes>>, JoinHandle<()>), String>
-where
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
-{
-    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| chain(&error))?;
-    // What ends the connection, the one who asks is told as well.
-    Ok((sender, tokio::spawn(async move { drop(connection.await) })))
-}
-
 /// The whole body of an answer, however it comes in parts.
 ///
 /// # Errors
 /// When it breaks off, or is larger than any can be.
 pub(super) async fn body(answer: Response<Incoming>) -> Result<Bytes, String> {
-    match Limited::new(answer.into_body(), MAX_BODY).collect().await {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(error) => Err(format!("the answer breaks off: {}", chain(&*error))),
-    }
+    web::whole(answer.into_body(), MAX_BODY).await
 }
 
 /// RFC 4648, section 4.

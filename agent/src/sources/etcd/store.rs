@@ -69,17 +69,3 @@ impl Trouble {
         }
     }
 }
-
-/// An error and what it came from, in one line; what says the same as the one before is left out.
-pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut words = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !words.contains(&more) {
-            words = format!("{words}: {more}");
-        }
-        cause = error.source();
-    }
-    words
-}

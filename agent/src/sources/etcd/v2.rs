@@ -3,7 +3,7 @@
 //! A listing gives its index, and each long poll asks for what comes after the index that is known. etcd keeps the last
 //! thousand events of everything; who asks for an older one is told so (error 401) and lists again.
 
-use super::http::{Connection, body};
+use super::http::{Server, body};
 use super::store::{Change, MAX_KEYS, Shelf, Store, Trouble};
 use super::write::{Problem, Writer};
 use crate::config::{Endpoint, EtcdSettings};
@@ -23,12 +23,12 @@ const INDEX: &str = "x-etcd-index";
 /// A listing may take so many times as long as other answers: it has tens of megabytes.
 const LISTING: u32 = 10;
 
-/// A connection to one server.
+/// One server.
 #[derive(Debug)]
 pub(super) struct V2 {
     settings: EtcdSettings,
     endpoint: Endpoint,
-    connection: Connection,
+    server: Server,
     /// The path of the directory that is watched.
     path: String,
     /// The last index of which everything is known.
@@ -70,17 +70,15 @@ struct Refusal {
 
 impl Store for V2 {
     async fn connect(settings: &EtcdSettings, endpoint: &Endpoint) -> Result<Self, Trouble> {
-        let connection = Connection::open(settings, endpoint).await.map_err(Trouble::Away)?;
+        let server = Server::new(settings, endpoint).map_err(Trouble::Away)?;
         let (settings, endpoint) = (settings.clone(), endpoint.clone());
-        Ok(Self { settings, endpoint, connection, path: String::new(), index: 0 })
+        Ok(Self { settings, endpoint, server, path: String::new(), index: 0 })
     }
 
     async fn list(&mut self, directory: &str, shelf: &mut impl Shelf) -> Result<(), Trouble> {
-        // A long poll that was given up leaves its connection in the midst of an answer.
-        self.connect_again().await?;
         self.path = keys_path(directory);
         let asked = format!("{}?recursive=true&quorum=true", self.path);
-        let answer = self.connection.ask(Method::GET, &asked, None).await.map_err(Trouble::Away)?;
+        let answer = self.server.ask(Method::GET, &asked, None).await.map_err(Trouble::Away)?;
         let (status, index) = (answer.status(), index(&answer));
         let limit = self.settings.timeout * LISTING;
         let whole = tokio::time::timeout(limit, body(answer)).await;
@@ -110,11 +108,8 @@ impl Store for V2 {
     }
 
     async fn changes(&mut self) -> Result<Vec<Change>, Trouble> {
-        if self.connection.is_closed() {
-            self.connect_again().await?;
-        }
         let asked = format!("{}?wait=true&recursive=true&waitIndex={}", self.path, self.index + 1);
-        let answer = self.connection.ask(Method::GET, &asked, None).await.map_err(Trouble::Away)?;
+        let answer = self.server.ask(Method::GET, &asked, None).await.map_err(Trouble::Away)?;
         let (status, now) = (answer.status(), index(&answer));
         if let Some(now) = now.filter(|now| *now < self.index) {
             return Err(Trouble::Lost(format!("index {} became {now}", self.index)));
@@ -139,12 +134,6 @@ impl Store for V2 {
 }
 
 impl V2 {
-    async fn connect_again(&mut self) -> Result<(), Trouble> {
-        let connection = Connection::open(&self.settings, &self.endpoint).await;
-        self.connection = connection.map_err(Trouble::Away)?;
-        Ok(())
-    }
-
     /// The body of a long poll, however long it takes. A member of a cluster that cannot reach the others is silent for
     /// ever, and so is one that is frozen: now and then the cluster is asked for something that it has to agree on.
     async fn last(&self, answer: Response<Incoming>) -> Result<hyper::body::Bytes, Trouble> {
@@ -161,10 +150,11 @@ impl V2 {
 
     /// Asks for what the cluster agrees on.
     async fn look(&self) -> Result<(), String> {
-        let mut connection = Connection::open(&self.settings, &self.endpoint).await?;
+        // On a connection of its own, as whoever begins to ask now: its certificates are read again, too.
+        let server = Server::new(&self.settings, &self.endpoint)?;
         // Of the keys there is one at most: the directory itself is not listed.
         let asked = format!("{}/lvsd-is-here?quorum=true", self.path);
-        let answer = connection.ask(Method::GET, &asked, None).await?;
+        let answer = server.ask(Method::GET, &asked, None).await?;
         match answer.status() {
             status if status.is_server_error() => Err(format!("it answered {status}")),
             _ => Ok(()),
@@ -217,14 +207,14 @@ fn change(answer: Answer) -> Result<Change, Trouble> {
 }
 
 /// Keys that are changed.
-pub(super) struct Keys(Connection);
+pub(super) struct Keys(Server);
 
 /// Somebody else was faster.
 const COMPARE_FAILED: u32 = 101;
 
 impl Writer for Keys {
     async fn connect(settings: &EtcdSettings, endpoint: &Endpoint) -> Result<Self, String> {
-        Connection::open(settings, endpoint).await.map(Self)
+        Server::new(settings, endpoint).map(Self)
     }
 
     async fn read(&mut self, key: &str) -> Result<Option<(Vec<u8>, u64)>, Problem> {

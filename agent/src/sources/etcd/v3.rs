@@ -4,10 +4,11 @@
 //! two. A watch is never taken up again by its revision on another connection. A cluster that was restored from a
 //! backup has its old revisions again, and soon its later ones too, with another content; only a listing tells.
 
-use super::store::{Change, MAX_KEYS, Shelf, Store, Trouble, chain};
+use super::store::{Change, MAX_KEYS, Shelf, Store, Trouble};
 use super::tls;
 use super::write::{Problem, Writer};
 use crate::config::{Endpoint, EtcdSettings};
+use crate::sources::web::in_words;
 use etcd_client::{
     Client, Compare, CompareOp, ConnectOptions, Error, GetOptions, KvClient, Txn, TxnOp, WatchOptions,
     WatchStream,
@@ -77,9 +78,9 @@ pub(super) async fn within<T>(
 /// The library hides what its errors come from.
 pub(super) fn words(error: &Error) -> String {
     match error {
-        Error::TransportError(error) => chain(error),
+        Error::TransportError(error) => in_words(error),
         Error::GRpcStatus(status) => match std::error::Error::source(status) {
-            Some(source) => chain(source),
+            Some(source) => in_words(source),
             None => status.message().to_owned(),
         },
         other => other.to_string(),
