@@ -144,7 +144,7 @@ impl fmt::Display for Query {
 pub type HostAddresses = BTreeMap<Arc<str>, Arc<[IpAddr]>>;
 
 /// One backend of a pool.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Backend {
     /// Host name in lower case, or an IP address in its canonical form.
     pub host: Arc<str>,
@@ -161,7 +161,7 @@ pub struct Backend {
 }
 
 /// When a backend gets no more connections, and when some again. The kernel counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ConnectionLimits {
     /// With so many connections it gets no more; 0: no limit.
     pub upper: u32,

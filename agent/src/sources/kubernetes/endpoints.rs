@@ -32,7 +32,7 @@ pub struct Usable {
     /// The node that it is on.
     pub node: Option<Arc<str>>,
     /// The pod that it is.
-    pub pod: Option<Arc<str>>,
+    pub pod: Option<Box<str>>,
 }
 
 /// The endpoints of a port by their address and port. One that several slices have, as it happens while the

@@ -103,8 +103,10 @@ pub enum Change {
 /// What a change concerns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Concerned {
-    /// A Service: itself, or its endpoints.
+    /// A Service itself.
     Service(Key),
+    /// The endpoints of a Service.
+    Endpoints(Key),
     /// Whatever nodes have a part in.
     Nodes,
 }
@@ -113,7 +115,8 @@ pub enum Concerned {
 #[derive(Debug, Default)]
 pub struct Index {
     services: HashMap<Key, Service>,
-    slices: HashMap<Key, BTreeMap<Arc<str>, Slice>>,
+    /// Those of a Service, by name. Most have one.
+    slices: HashMap<Key, Vec<Slice>>,
     /// The Service that each slice was last of: it may change.
     owners: HashMap<Key, Key>,
     nodes: BTreeMap<Arc<str>, Node>,
@@ -132,7 +135,7 @@ impl Index {
 
     /// The slices of a Service.
     pub fn slices(&self, service: &Key) -> impl Iterator<Item = &Slice> {
-        self.slices.get(service).into_iter().flat_map(BTreeMap::values)
+        self.slices.get(service).into_iter().flatten()
     }
 
     /// The nodes by name.
@@ -184,11 +187,12 @@ impl Index {
     }
 
     fn all_slices(&mut self, namespace: Option<Arc<str>>, all: Vec<Slice>) -> Vec<Concerned> {
-        let mut listed: HashMap<Key, BTreeMap<Arc<str>, Slice>> = HashMap::new();
+        let mut listed: HashMap<Key, Vec<Slice>> = HashMap::new();
         self.owners.retain(|own, _| !is_in(own, namespace.as_deref()));
         for slice in all.into_iter().filter(Slice::has_service) {
             self.owners.insert(slice.own_key(), slice.service.clone());
-            listed.entry(slice.service.clone()).or_default().insert(Arc::clone(&slice.name), slice);
+            let slices = listed.entry(slice.service.clone()).or_insert_with(|| Vec::with_capacity(1));
+            put(slices, slice);
         }
         let was = std::mem::take(&mut self.slices);
         let mut concerned = Vec::new();
@@ -202,14 +206,14 @@ impl Index {
                     self.slices.insert(key, slices);
                 }
                 Some(now) => {
-                    concerned.push(Concerned::Service(key.clone()));
+                    concerned.push(Concerned::Endpoints(key.clone()));
                     self.slices.insert(key, now);
                 }
-                None => concerned.push(Concerned::Service(key)),
+                None => concerned.push(Concerned::Endpoints(key)),
             }
         }
         for (key, slices) in listed {
-            concerned.push(Concerned::Service(key.clone()));
+            concerned.push(Concerned::Endpoints(key.clone()));
             self.slices.insert(key, slices);
         }
         concerned
@@ -219,13 +223,13 @@ impl Index {
         let own = slice.own_key();
         let has_moved = self.owners.get(&own).is_some_and(|owner| *owner != slice.service);
         let mut concerned = if has_moved { self.drop_slice(&own) } else { Vec::new() };
-        let slices = self.slices.entry(slice.service.clone()).or_default();
-        if slice.has_service() && slices.get(&slice.name) != Some(&slice) {
-            concerned.push(Concerned::Service(slice.service.clone()));
-            self.owners.insert(own, slice.service.clone());
-            slices.insert(Arc::clone(&slice.name), slice);
-        } else if slices.is_empty() {
-            self.slices.remove(&slice.service);
+        if !slice.has_service() {
+            return concerned;
+        }
+        let key = slice.service.clone();
+        if put(self.slices.entry(key.clone()).or_insert_with(|| Vec::with_capacity(1)), slice) {
+            self.owners.insert(own, key.clone());
+            concerned.push(Concerned::Endpoints(key));
         }
         concerned
     }
@@ -233,11 +237,11 @@ impl Index {
     fn drop_slice(&mut self, own: &Key) -> Vec<Concerned> {
         let Some(service) = self.owners.remove(own) else { return Vec::new() };
         let Some(slices) = self.slices.get_mut(&service) else { return Vec::new() };
-        let was = slices.remove(&own.name);
+        let was = place(slices, &own.name).ok().map(|at| slices.remove(at));
         if slices.is_empty() {
             self.slices.remove(&service);
         }
-        was.map(|_| Concerned::Service(service)).into_iter().collect()
+        was.map(|_| Concerned::Endpoints(service)).into_iter().collect()
     }
 
     fn all_nodes(&mut self, all: Vec<Node>) -> Vec<Concerned> {
@@ -254,6 +258,21 @@ impl Index {
         self.nodes.insert(Arc::clone(&node.name), node);
         vec![Concerned::Nodes]
     }
+}
+
+/// Where a slice is among others, or would be.
+fn place(slices: &[Slice], name: &str) -> Result<usize, usize> {
+    slices.binary_search_by(|slice| (*slice.name).cmp(name))
+}
+
+/// Takes a slice in. Whether it is new or different.
+fn put(slices: &mut Vec<Slice>, slice: Slice) -> bool {
+    match place(slices, &slice.name) {
+        Ok(at) if slices[at] == slice => return false,
+        Ok(at) => slices[at] = slice,
+        Err(at) => slices.insert(at, slice),
+    }
+    true
 }
 
 fn is_in(key: &Key, namespace: Option<&str>) -> bool {

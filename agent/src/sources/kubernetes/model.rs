@@ -101,11 +101,11 @@ pub struct Service {
     /// `spec.loadBalancerClass`.
     pub class: Option<Arc<str>>,
     /// Its ports, in its order.
-    pub ports: Vec<Port>,
+    pub ports: Box<[Port]>,
     /// `spec.externalIPs`.
-    pub external_ips: Vec<IpAddr>,
+    pub external_ips: Box<[IpAddr]>,
     /// `status.loadBalancer.ingress`, those with an address.
-    pub ingress: Vec<Ingress>,
+    pub ingress: Box<[Ingress]>,
     /// `spec.loadBalancerIP`.
     pub asked_for: Option<IpAddr>,
     /// `spec.externalTrafficPolicy`.
@@ -115,7 +115,7 @@ pub struct Service {
     /// How long a client stays with its endpoint (`spec.sessionAffinity: ClientIP`).
     pub affinity: Option<Duration>,
     /// The families that it is served in; empty where it does not say.
-    pub families: Vec<Family>,
+    pub families: Box<[Family]>,
     /// It is nothing without addresses of both families (`spec.ipFamilyPolicy: RequireDualStack`).
     pub needs_both: bool,
     /// Annotations that are for us, without their prefix.
@@ -138,7 +138,7 @@ pub struct Endpoint {
     /// The node that it is on.
     pub node: Option<Arc<str>>,
     /// The pod that it is.
-    pub pod: Option<Arc<str>>,
+    pub pod: Option<Box<str>>,
 }
 
 /// A port of a slice's endpoints.
@@ -162,9 +162,9 @@ pub struct Slice {
     /// The family of its addresses.
     pub family: Family,
     /// Its ports.
-    pub ports: Vec<SlicePort>,
+    pub ports: Box<[SlicePort]>,
     /// Its endpoints.
-    pub endpoints: Vec<Endpoint>,
+    pub endpoints: Box<[Endpoint]>,
 }
 
 impl Slice {
@@ -184,8 +184,8 @@ impl Slice {
 pub struct Node {
     /// Its name.
     pub name: Arc<str>,
-    /// Its addresses in the cluster, at most one a family.
-    pub addresses: Vec<IpAddr>,
+    /// Its addresses in the cluster, at most one a family. Every pool that it is in has these.
+    pub addresses: Arc<[IpAddr]>,
     /// Its labels.
     pub labels: BTreeMap<Arc<str>, Arc<str>>,
     /// No new pods are put there (`kubectl cordon`).

@@ -3,9 +3,11 @@
 //! A field that is not understood leaves out what it says, not the object: the API server has checked objects already,
 //! and a newer one may say more than is known here.
 
+use super::metadata::slim;
 use super::model::{
     Endpoint, Ingress, IpMode, Key, Kind, Node, Out, Policy, Port, Service, Slice, SlicePort,
 };
+use super::names::Names;
 use crate::config::Family;
 use kube::api::ObjectMeta;
 use kube::core::DynamicResourceScope;
@@ -82,14 +84,15 @@ pub trait Compact: kube::Resource<DynamicType = (), Scope = DynamicResourceScope
     type Kept: Send + 'static;
 
     /// Makes it small; nothing where it is of no use.
-    fn compact(self) -> Option<Self::Kept>;
+    fn compact(self, names: &mut Names) -> Option<Self::Kept>;
 }
 
 /// A Service, v1.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct ServiceObject {
-    /// Its metadata.
+    /// Its metadata, as far as it is of use.
+    #[serde(deserialize_with = "slim")]
     pub metadata: ObjectMeta,
     #[serde(deserialize_with = "nullable")]
     spec: ServiceSpec,
@@ -163,24 +166,24 @@ struct IngressObject {
 impl Compact for ServiceObject {
     type Kept = Service;
 
-    fn compact(self) -> Option<Service> {
+    fn compact(self, names: &mut Names) -> Option<Service> {
         let (meta, spec) = (self.metadata, self.spec);
         let ingress = self.status.load_balancer.ingress.into_iter();
         Some(Service {
-            key: key(&meta)?,
+            key: key(&meta, names)?,
             kind: spec.kind(),
             policy: spec.policy(),
             affinity: spec.affinity(),
             uid: meta.uid.unwrap_or_default().into(),
-            class: spec.load_balancer_class.map(Into::into),
-            ports: spec.ports.into_iter().filter_map(PortObject::compact).collect(),
+            class: spec.load_balancer_class.map(|class| names.share(&class)),
+            ports: spec.ports.into_iter().filter_map(|port| port.compact(names)).collect(),
             external_ips: spec.external_ips.iter().filter_map(|text| text.parse().ok()).collect(),
             ingress: ingress.filter_map(IngressObject::compact).collect(),
             asked_for: spec.load_balancer_ip.and_then(|text| text.parse().ok()),
             health_check_port: spec.health_check_node_port.and_then(port),
             families: spec.ip_families.iter().filter_map(|text| family(text)).collect(),
             needs_both: spec.ip_family_policy.as_deref() == Some("RequireDualStack"),
-            annotations: own_annotations(meta.annotations),
+            annotations: texts(meta.annotations),
             is_deleting: meta.deletion_timestamp.is_some(),
         })
     }
@@ -225,9 +228,9 @@ impl IngressObject {
 }
 
 impl PortObject {
-    fn compact(self) -> Option<Port> {
+    fn compact(self, names: &mut Names) -> Option<Port> {
         Some(Port {
-            name: self.name.unwrap_or_default().into(),
+            name: names.share(&self.name.unwrap_or_default()),
             protocol: protocol(self.protocol.as_deref()),
             port: port(self.port)?,
             node_port: self.node_port.and_then(port),
@@ -239,7 +242,8 @@ impl PortObject {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct SliceObject {
-    /// Its metadata.
+    /// Its metadata, as far as it is of use.
+    #[serde(deserialize_with = "slim")]
     pub metadata: ObjectMeta,
     address_type: Option<String>,
     #[serde(deserialize_with = "nullable")]
@@ -286,8 +290,8 @@ impl Compact for SliceObject {
     type Kept = Slice;
 
     /// A slice of names (FQDN), or of no Service, belongs to nobody.
-    fn compact(self) -> Option<Slice> {
-        let own = key(&self.metadata)?;
+    fn compact(self, names: &mut Names) -> Option<Slice> {
+        let own = key(&self.metadata, names)?;
         let named = self.metadata.labels.as_ref().and_then(|labels| labels.get(SERVICE_NAME));
         let family = self.address_type.as_deref().and_then(family);
         let service = named.map(String::as_str).filter(|_| family.is_some()).unwrap_or_default();
@@ -295,16 +299,16 @@ impl Compact for SliceObject {
             service: Key { namespace: own.namespace, name: service.into() },
             name: own.name,
             family: family.unwrap_or(Family::Ipv4),
-            ports: self.ports.into_iter().filter_map(SlicePortObject::compact).collect(),
-            endpoints: self.endpoints.into_iter().filter_map(EndpointObject::compact).collect(),
+            ports: self.ports.into_iter().filter_map(|port| port.compact(names)).collect(),
+            endpoints: self.endpoints.into_iter().filter_map(|endpoint| endpoint.compact(names)).collect(),
         })
     }
 }
 
 impl SlicePortObject {
-    fn compact(self) -> Option<SlicePort> {
+    fn compact(self, names: &mut Names) -> Option<SlicePort> {
         Some(SlicePort {
-            name: self.name.unwrap_or_default().into(),
+            name: names.share(&self.name.unwrap_or_default()),
             protocol: protocol(self.protocol.as_deref()),
             port: port(self.port?)?,
         })
@@ -313,13 +317,13 @@ impl SlicePortObject {
 
 impl EndpointObject {
     /// The addresses are alternatives of one endpoint, and consumers take the first (EndpointSlice v1).
-    fn compact(self) -> Option<Endpoint> {
+    fn compact(self, names: &mut Names) -> Option<Endpoint> {
         Some(Endpoint {
             address: self.addresses.first()?.parse().ok()?,
             is_ready: self.conditions.ready.unwrap_or(true),
             is_serving: self.conditions.serving.unwrap_or(true),
             is_terminating: self.conditions.terminating.unwrap_or(false),
-            node: self.node_name.map(Into::into),
+            node: self.node_name.map(|name| names.share(&name)),
             pod: self
                 .target_ref
                 .filter(|target| target.kind.as_deref() == Some("Pod"))
@@ -333,7 +337,8 @@ impl EndpointObject {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct NodeObject {
-    /// Its metadata.
+    /// Its metadata, as far as it is of use.
+    #[serde(deserialize_with = "slim")]
     pub metadata: ObjectMeta,
     #[serde(deserialize_with = "nullable")]
     spec: NodeSpec,
@@ -372,7 +377,7 @@ struct NodeAddress {
 impl Compact for NodeObject {
     type Kept = Node;
 
-    fn compact(self) -> Option<Node> {
+    fn compact(self, _names: &mut Names) -> Option<Node> {
         let labels: BTreeMap<Arc<str>, Arc<str>> = texts(self.metadata.labels);
         let excluded = labels.get(EXCLUDE).is_some_and(|value| is_true(value));
         let to_be_deleted = self.spec.taints.iter().any(|taint| taint.key == TO_BE_DELETED);
@@ -384,7 +389,7 @@ impl Compact for NodeObject {
         };
         Some(Node {
             name: self.metadata.name?.into(),
-            addresses: self.status.internal(),
+            addresses: self.status.internal().into(),
             labels,
             is_cordoned: self.spec.unschedulable.unwrap_or(false),
             out,
@@ -411,18 +416,13 @@ fn is_true(value: &str) -> bool {
     !matches!(value, "0" | "f" | "F" | "false" | "False" | "FALSE")
 }
 
-fn key(meta: &ObjectMeta) -> Option<Key> {
+fn key(meta: &ObjectMeta, names: &mut Names) -> Option<Key> {
     let (namespace, name) = (meta.namespace.as_deref()?, meta.name.as_deref()?);
-    Some(Key { namespace: namespace.into(), name: name.into() })
+    Some(Key { namespace: names.share(namespace), name: name.into() })
 }
 
 fn texts(all: Option<BTreeMap<String, String>>) -> BTreeMap<Arc<str>, Arc<str>> {
     all.unwrap_or_default().into_iter().map(|(key, value)| (key.into(), value.into())).collect()
-}
-
-fn own_annotations(all: Option<BTreeMap<String, String>>) -> BTreeMap<Arc<str>, Arc<str>> {
-    let all = all.unwrap_or_default().into_iter();
-    all.filter_map(|(key, value)| Some((key.strip_prefix(ANNOTATION)?.into(), value.into()))).collect()
 }
 
 fn family(text: &str) -> Option<Family> {

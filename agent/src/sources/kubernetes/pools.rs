@@ -154,7 +154,10 @@ fn of_node(node: &Node, families: &[Family], cordon: Cordon, weight: u32) -> Opt
         (true, Cordon::Ignore) | (false, _) => weight,
     };
     let is_wanted = |address: &&IpAddr| families.is_empty() || families.contains(&Family::of(**address));
-    let addresses: Vec<IpAddr> = node.addresses.iter().filter(is_wanted).copied().collect();
+    let addresses: Arc<[IpAddr]> = match node.addresses.iter().all(|address| is_wanted(&address)) {
+        true => Arc::clone(&node.addresses),
+        false => node.addresses.iter().filter(is_wanted).copied().collect(),
+    };
     (node.out.is_none() && !addresses.is_empty()).then(|| backend(Arc::clone(&node.name), addresses, weight))
 }
 
@@ -191,11 +194,14 @@ fn pods(
         Life::Ready => 1,
         Life::Ending => 0,
     };
-    Ok(found.into_iter().map(|(name, (addresses, life))| backend(name, addresses, weight(life))).collect())
+    Ok(found
+        .into_iter()
+        .map(|(name, (addresses, life))| backend(name, addresses.into(), weight(life)))
+        .collect())
 }
 
-fn backend(host: Arc<str>, addresses: Vec<IpAddr>, weight: u32) -> Backend {
+fn backend(host: Arc<str>, addresses: Arc<[IpAddr]>, weight: u32) -> Backend {
     let weight = Weight::new(weight.min(crate::config::value::MAX_WEIGHT)).unwrap_or(Weight::ZERO);
-    let addresses = Some(addresses.into());
-    Backend { host, weight, pooled: Admin::Pooled, limits: ConnectionLimits::default(), addresses }
+    let (pooled, limits) = (Admin::Pooled, ConnectionLimits::default());
+    Backend { host, weight, pooled, limits, addresses: Some(addresses) }
 }

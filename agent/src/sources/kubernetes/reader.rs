@@ -10,6 +10,7 @@
 
 use super::client;
 use super::index::{Change, Object, Objects, Resource};
+use super::names::Names;
 use super::objects::Compact;
 use crate::config::KubernetesSettings;
 use futures_util::{Stream, StreamExt};
@@ -117,7 +118,7 @@ impl Reader {
         let timeout = u32::try_from(settings.watch_timeout.as_secs()).unwrap_or(u32::MAX);
         let config = watcher::Config::default().timeout(timeout).page_size(PAGE);
         let mut events = pin!(watcher(api, config));
-        let mut listed = Vec::new();
+        let (mut listed, mut names) = (Vec::new(), Names::default());
         let mut settles = None;
         loop {
             let Some(event) = next(&mut events, &mut settles).await else {
@@ -129,7 +130,7 @@ impl Reader {
                 return Some(format!("watch {}: it ended", self.resource.as_str()));
             };
             let change = match event {
-                Ok(event) => self.change(event, &mut listed, &mut settles),
+                Ok(event) => self.change(event, (&mut listed, &mut names), &mut settles),
                 Err(watcher::Error::WatchError(status)) if status.code == 410 => {
                     tracing::debug!(
                         resource = self.resource.as_str(),
@@ -153,7 +154,7 @@ impl Reader {
     fn change<K>(
         &self,
         event: Event<K>,
-        listed: &mut Vec<K::Kept>,
+        (listed, names): (&mut Vec<K::Kept>, &mut Names),
         settles: &mut Option<Instant>,
     ) -> Option<Change>
     where
@@ -164,10 +165,12 @@ impl Reader {
         match event {
             Event::Init => {
                 listed.clear();
+                // Those of nodes that are gone go with them.
+                *names = Names::default();
                 None
             }
             Event::InitApply(object) => {
-                listed.extend(object.compact());
+                listed.extend(object.compact(names));
                 None
             }
             Event::InitDone => {
@@ -175,8 +178,8 @@ impl Reader {
                 let objects = Objects::from(std::mem::take(listed));
                 Some(Change::All { namespace: self.namespace.clone(), objects })
             }
-            Event::Apply(object) => object.compact().map(|kept| Change::Set(kept.into())),
-            Event::Delete(object) => object.compact().map(|kept| Change::Gone(kept.into())),
+            Event::Apply(object) => object.compact(names).map(|kept| Change::Set(kept.into())),
+            Event::Delete(object) => object.compact(names).map(|kept| Change::Gone(kept.into())),
         }
     }
 }

@@ -8,9 +8,10 @@ use super::publish::{self, Published, Writes};
 use super::reader::{Message, Reader};
 use super::services::Services;
 use super::wanted;
-use crate::config::{Backend, KubernetesSettings, Query};
+use crate::config::{KubernetesSettings, Query};
 use crate::sources::{Said, Source};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -38,6 +39,8 @@ pub struct Kubernetes {
     users: HashMap<Key, BTreeSet<Query>>,
     /// Pools that may have changed.
     dirty: BTreeSet<Query>,
+    /// Makes digests.
+    digests: RandomState,
     standing: Standing,
     /// Services that are served whole, if any are, and what is written of them.
     services: Option<Services>,
@@ -60,7 +63,8 @@ enum Standing {
 struct Pool {
     /// What it takes, or why that cannot be.
     wanted: Result<Wanted, String>,
-    said: Option<Result<Vec<Backend>, String>>,
+    /// A digest of what was said of it: the core has all of it already.
+    said: Option<u64>,
 }
 
 impl Kubernetes {
@@ -89,6 +93,7 @@ impl Kubernetes {
             pools: BTreeMap::new(),
             users: HashMap::new(),
             dirty: BTreeSet::new(),
+            digests: RandomState::new(),
             standing: Standing::Unsaid,
             services,
             writes,
@@ -189,6 +194,10 @@ impl Kubernetes {
                 self.dirty.extend(self.users.get(key).into_iter().flatten().cloned());
                 self.services.iter_mut().for_each(|services| services.concern(key));
             }
+            // A Service is what it is whatever its endpoints are.
+            Concerned::Endpoints(key) => {
+                self.dirty.extend(self.users.get(key).into_iter().flatten().cloned())
+            }
             Concerned::Nodes => {
                 let of_nodes = self.pools.iter().filter(|(_, pool)| pool.wanted.is_ok());
                 self.dirty.extend(of_nodes.map(|(query, _)| query.clone()));
@@ -254,10 +263,11 @@ impl Kubernetes {
             }
             Err(why) => Err(why.clone()),
         };
-        if pool.said.as_ref() == Some(&outcome) {
+        let digest = Some(self.digests.hash_one(&outcome));
+        if pool.said == digest {
             return None;
         }
-        pool.said = Some(outcome.clone());
+        pool.said = digest;
         Some(Said::Pool { query, outcome })
     }
 }
@@ -278,7 +288,14 @@ impl Source for Kubernetes {
             }
             // All can be dropped: a message that was not taken is still there, and so is a change of what is wanted.
             tokio::select! {
-                Some(message) = self.inbox.recv() => self.take(message),
+                Some(message) = self.inbox.recv() => {
+                    self.take(message);
+                    // What readers have ready is taken together, and what follows from it is done once.
+                    for _ in 0..MESSAGES {
+                        let Ok(message) = self.inbox.try_recv() else { break };
+                        self.take(message);
+                    }
+                }
                 Some(published) = self.published.recv() => {
                     self.services.iter_mut().for_each(|services| services.published(published.clone()));
                 }

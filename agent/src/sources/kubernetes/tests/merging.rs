@@ -172,10 +172,10 @@ fn a_change_concerns_the_service_whose_it_is_and_nothing_that_is_as_it_was() {
     let other = Key { namespace: "prod".into(), name: "other".into() };
     assert_eq!(
         index.apply(set(slice(moved.clone()))),
-        [Concerned::Service(key()), Concerned::Service(other.clone())]
+        [Concerned::Endpoints(key()), Concerned::Endpoints(other.clone())]
     );
     assert_eq!(index.slices(&key()).count(), 0);
-    assert_eq!(index.apply(Change::Gone(slice(moved).into())), [Concerned::Service(other)]);
+    assert_eq!(index.apply(Change::Gone(slice(moved).into())), [Concerned::Endpoints(other)]);
     assert_eq!(index.apply(Change::Gone(slice(good).into())), []);
     // A list that misses something takes it away, in its namespace only.
     let all = |namespace: Option<&str>| Change::All {

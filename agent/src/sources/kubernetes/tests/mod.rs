@@ -7,6 +7,7 @@ mod whole;
 
 use super::index::{Change, Index, Object, Objects};
 use super::model::{Key, Node, Service, Slice};
+use super::names::Names;
 use super::objects::{Compact, NodeObject, ServiceObject, SliceObject};
 use super::pools::{Behind, Wanted, backends};
 use crate::config::{Backend, Cordon, Front, Target};
@@ -14,15 +15,24 @@ use serde_json::{Value, json};
 use std::net::IpAddr;
 
 fn service(object: Value) -> Service {
-    serde_json::from_value::<ServiceObject>(object).expect("a Service").compact().expect("it has a name")
+    serde_json::from_value::<ServiceObject>(object)
+        .expect("a Service")
+        .compact(&mut Names::default())
+        .expect("it has a name")
 }
 
 fn slice(object: Value) -> Slice {
-    serde_json::from_value::<SliceObject>(object).expect("a slice").compact().expect("it has a name")
+    serde_json::from_value::<SliceObject>(object)
+        .expect("a slice")
+        .compact(&mut Names::default())
+        .expect("it has a name")
 }
 
 fn node(object: Value) -> Node {
-    serde_json::from_value::<NodeObject>(object).expect("a Node").compact().expect("it has a name")
+    serde_json::from_value::<NodeObject>(object)
+        .expect("a Node")
+        .compact(&mut Names::default())
+        .expect("it has a name")
 }
 
 /// prod/web of type LoadBalancer: https, port 443, node port 30443, with 192.0.2.10 in its status.
