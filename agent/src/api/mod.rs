@@ -63,7 +63,7 @@ impl Context {
         self.probes.as_ref().map(|probes| probes.borrow().clone())
     }
 
-    /// Why a host is in or out, with what is known of its checks. The inner error names near hosts.
+    /// Why a host is in or out, with what is known of its checks; or why a service is not served. The inner error names near hosts.
     async fn why(&self, host: String) -> Result<Result<Why, Refusal>, Gone> {
         let mut why = self.inbox.why(host).await?;
         let backends =

@@ -1,12 +1,13 @@
 //! What this balancer tells the others of itself: what it sees and does, in short.
 
 use super::Timestamp;
-use super::state::{Phase, State};
+use super::state::{Phase, ServiceState, State};
 use crate::config::Family;
 use ipvs::Weight;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 /// Backends that are not pooled and are named, of each pool: more than anybody reads.
 const MAX_OUT: usize = 8;
@@ -54,31 +55,54 @@ pub struct Pooled {
 /// Up to which revision each source is obeyed.
 pub type Seen = BTreeMap<String, u64>;
 
-/// Up to which revision each source is obeyed.
-pub fn seen(state: &State) -> Seen {
-    let sources = state.configured.iter().flat_map(|config| config.sources.keys());
-    let progress = |name: &std::sync::Arc<str>| state.inventory.source(name)?.progress;
-    sources.filter_map(|name| Some((name.to_string(), progress(name)?.revision))).collect()
+/// Whether there is something to be told: cheap to ask for, however many services there are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct News {
+    /// Up to which revision each source is obeyed.
+    pub seen: Seen,
+    /// Counts what a report can say.
+    pub decisions: u64,
 }
 
-/// What this balancer says of itself.
-pub fn report(state: &State) -> Report {
-    let sources = super::view::sources(state);
-    let source = |source: super::view::SourceView| (source.name, source.error.unwrap_or(source.state));
+/// Whether there is something to be told.
+pub fn news(state: &State) -> News {
+    let sources = state.configured.iter().flat_map(|config| config.sources.keys());
+    let progress = |name: &std::sync::Arc<str>| state.inventory.source(name)?.progress;
+    let seen = sources.filter_map(|name| Some((name.to_string(), progress(name)?.revision))).collect();
+    News { seen, decisions: state.decisions }
+}
+
+impl Report {
+    /// Takes over what has changed.
+    pub fn follow(&mut self, news: Self) {
+        let changed = self.changed.max(news.changed);
+        let mut pools = std::mem::take(&mut self.pools);
+        pools.extend(news.pools);
+        *self = Self { changed, pools, ..news };
+    }
+}
+
+/// What this balancer says of itself: of all pools, or of those that were decided after so many [`News::decisions`]. Pools that are
+/// gone are missed in a whole report only.
+pub fn report(state: &State, since: Option<u64>) -> Report {
+    let is_news = |service: &ServiceState| since.is_none_or(|since| service.decided > since);
+    let services: Vec<_> =
+        state.services.iter().take(MAX_SERVICES).filter(|(_, service)| is_news(service)).collect();
     let phase = match state.phase {
         Phase::Starting => "starting",
         Phase::Running { .. } if state.saved.drained.is_some() => "drained",
         Phase::Running { .. } => "running",
         Phase::Stopping { .. } | Phase::Stopped => "stopping",
     };
-    let changed = state.pool_users.keys().filter_map(|id| Some(state.inventory.pool(id)?.since)).max();
+    let used = services.iter().flat_map(|(_, service)| service.config.pool.sources());
+    let changed = used.filter_map(|id| Some(state.inventory.pool(id)?.since)).max();
     Report {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         state: phase.to_owned(),
         since: state.configured_at,
-        sources: sources.into_iter().map(source).collect(),
+        sources: super::view::standings(state).collect(),
         changed: changed.unwrap_or_default(),
-        pools: pools(state),
+        pools: pools(state, services),
         untold: state.services.values().len().saturating_sub(MAX_SERVICES),
     }
 }
@@ -92,9 +116,9 @@ pub fn differing<'a>(own: &Report, others: impl Iterator<Item = &'a Report> + Cl
     own.pools.iter().filter(differs).count()
 }
 
-fn pools(state: &State) -> BTreeMap<String, Pooled> {
+fn pools(state: &State, services: Vec<(&Arc<str>, &ServiceState)>) -> BTreeMap<String, Pooled> {
     let mut pools = BTreeMap::new();
-    for (name, service) in state.services.iter().take(MAX_SERVICES) {
+    for (name, service) in services {
         let trouble = state.inventory.trouble(&service.config);
         for (family, pool) in service.pools.iter() {
             let counts = pool.counts(service.config.depool_threshold);

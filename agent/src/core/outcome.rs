@@ -184,13 +184,19 @@ fn decide(state: &mut State, dirty: &mut Dirty, now: Timestamp) {
         }
         dirty.vips.extend(service.config.vips.iter().copied());
         let serving = Serving { wanted: &state.wanted.table, read: &state.kernel.table };
+        let mut is_different = !changes.is_empty();
         for (key, entry) in desired::entries(service, &serving) {
             let before = state.wanted.table.get(&key);
             dirty.keys |= before.is_none();
             if before != Some(&entry) {
                 state.wanted.table.insert(key, entry);
                 dirty.table = true;
+                is_different = true;
             }
+        }
+        if is_different {
+            state.decisions += 1;
+            service.decided = state.decisions;
         }
         for (key, entry) in desired::nominal_entries(service) {
             if state.wanted.nominal.get(&key) != Some(&entry) {

@@ -87,6 +87,8 @@ pub struct State {
     /// Operators' requests that wait for sources to be written.
     pub(super) changes: BTreeMap<u64, Pending>,
     pub(super) emitted: Emitted,
+    /// Counts decisions that were different from those before, and words of sources and operators.
+    pub(super) decisions: u64,
     pub(super) notices: Vec<Notice>,
 }
 
@@ -129,6 +131,8 @@ pub struct ServiceState {
     pub unusable: BTreeMap<String, String>,
     /// Since when this service is configured.
     pub since: Timestamp,
+    /// Which of [`State::decisions`] was the last about it.
+    pub decided: u64,
     /// The mark of its canary, once it was listed.
     pub canary_mark: Option<NonZeroU32>,
     /// Its canary on each VIP.

@@ -20,6 +20,8 @@ use std::time::Duration;
 pub fn step(state: &mut State, event: Event, now: Timestamp) -> Vec<Action> {
     let mut dirty = Dirty::default();
     let mut last = Vec::new();
+    state.decisions +=
+        u64::from(matches!(event, Event::SourceSaid { .. } | Event::Operator(_) | Event::Stop));
     take(state, event, &mut dirty, &mut last, now);
     let mut actions = outcome::conclude(state, dirty, now);
     actions.extend(last);
@@ -140,6 +142,7 @@ pub(super) fn configure(state: &mut State, config: Arc<Config>, dirty: &mut Dirt
             pools: PerFamily::default(),
             unusable: BTreeMap::new(),
             since: now,
+            decided: 0,
             canary_mark: None,
             canaries: BTreeMap::new(),
         };

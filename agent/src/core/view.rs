@@ -4,13 +4,14 @@ mod canary;
 mod check;
 mod daemons;
 mod names;
+mod reasons;
 mod source;
 
-use super::operator::{absent, canonical, services_of, source_of};
+use super::operator::{absent, source_of};
 use super::orders::{self, Drain};
 use super::saved::{Change, VipWord};
 use super::state::{Phase, ServiceState, State};
-use super::{Timestamp, action::Refusal, advice, member::Member, why};
+use super::{Timestamp, advice, member::Member};
 use crate::config::{Family, Service};
 use crate::probes::Server;
 use serde::{Deserialize, Serialize};
@@ -19,7 +20,8 @@ pub use canary::CanaryView;
 pub use check::{CheckView, TransitionView};
 pub use daemons::SyncDaemonView;
 pub use names::UnusableView;
-pub use source::{RefusedView, SourceView, sources};
+pub use reasons::{Why, WhyService, why};
+pub use source::{RefusedView, SourceView, sources, standings};
 use std::collections::BTreeMap;
 
 /// The whole daemon.
@@ -245,29 +247,6 @@ pub struct BfdView {
     pub last_error: Option<String>,
 }
 
-/// The answer to `lvsctl why HOST`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Why {
-    /// The host.
-    pub host: String,
-    /// One entry for each service that it is a backend of.
-    pub services: Vec<WhyService>,
-}
-
-/// Why a host has its standing in one service.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct WhyService {
-    /// The service.
-    pub service: String,
-    /// Its backends of that name, one for each family.
-    pub backends: Vec<BackendView>,
-    /// Why it has no usable address, if so.
-    pub unusable: Option<String>,
-    /// What the service's canaries say, which is not of this host.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub canaries: Vec<CanaryView>,
-}
-
 /// The whole daemon, or one service of it (and the VIPs that it is on).
 pub fn status(state: &State, only: Option<&str>) -> Result<Status, String> {
     if let Some(name) = only.filter(|name| !state.services.contains_key(*name)) {
@@ -332,31 +311,6 @@ fn drain_view(state: &State) -> Option<DrainView> {
         Drain::Gone { .. } | Drain::Unwatched => "withdrawn",
     };
     Some(DrainView { stage: stage.into(), said: change.to_string() })
-}
-
-/// Why a host has its standing, in every service that it is a backend of.
-pub fn why(state: &State, host: &str) -> Result<Why, Refusal> {
-    let host = &canonical(host);
-    let services = services_of(state, host)?;
-    let services = services
-        .into_iter()
-        .filter_map(|name| {
-            let service = state.services.get(&name)?;
-            let members = service.pools.values().filter_map(|pool| pool.members.get(host.as_str()));
-            Some(WhyService {
-                backends: members
-                    .map(|member| {
-                        let checks = check::checks(state, member);
-                        BackendView { checks, ..backend_view(state, &name, host, member) }
-                    })
-                    .collect(),
-                unusable: service.unusable.get(host).cloned(),
-                canaries: canary::canaries(service),
-                service: name,
-            })
-        })
-        .collect();
-    Ok(Why { host: host.clone(), services })
 }
 
 fn service_view(state: &State, name: &str, service: &ServiceState) -> ServiceView {
@@ -428,10 +382,10 @@ fn backend_view(state: &State, service: &str, host: &str, member: &Member) -> Ba
         address: member.address,
         weight: member.decision.weight.get(),
         standing: member.decision.standing.as_str().into(),
-        health: why::health_word(member.health).into(),
+        health: super::why::health_word(member.health).into(),
         since: member.since,
-        reason: why::reason(state, service, ipvs::Family::of(member.address), host),
-        path: why::way(member),
+        reason: super::why::reason(state, service, ipvs::Family::of(member.address), host),
+        path: super::why::way(member),
         on_link: member.path.as_ref().map(|seen| seen.path.is_on_link()),
         agent: advice::in_words(member.advice),
         checks: Vec::new(),

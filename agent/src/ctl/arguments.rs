@@ -114,11 +114,11 @@ pub enum Command {
         #[arg(add = ArgValueCandidates::new(services))]
         service: String,
     },
-    /// Say why a backend is in or out, and since when.
-    #[command(after_help = "Example:\n  lvsctl why cp1075")]
+    /// Say why a backend is in or out, and since when; or why a service is not served.
+    #[command(after_help = "Examples:\n  lvsctl why cp1075\n  lvsctl why prod/web")]
     Why {
-        /// The backend's host name.
-        #[arg(add = ArgValueCandidates::new(hosts))]
+        /// The backend's host name, a service, or NAMESPACE/NAME of a Service of Kubernetes.
+        #[arg(value_name = "HOST|SERVICE", add = ArgValueCandidates::new(hosts))]
         host: String,
     },
     /// Show what was decided and what happened lately, the oldest first.

@@ -85,7 +85,7 @@ impl Client {
         self.ask(Method::GET, &format!("/v1/routes{query}"), Bytes::new()).await
     }
 
-    /// Why a host is in or out.
+    /// Why a host is in or out, or a service is not served.
     ///
     /// # Errors
     /// See [`ClientError`]; an unknown host is a problem of kind not found.

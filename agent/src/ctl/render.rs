@@ -13,7 +13,9 @@ use crate::core::Timestamp;
 use crate::core::action::Done;
 use crate::core::orders::BALANCER;
 use crate::core::plan::{Plan, SimulatedBackend, SimulatedPool, Simulation};
-use crate::core::view::{BackendView, BfdView, PeerView, PoolView, ServiceView, Status, VipView, Why};
+use crate::core::view::{
+    BackendView, BfdView, PeerView, PoolView, RefusedView, ServiceView, Status, VipView, Why,
+};
 use crate::exec::ipvs::Comparison;
 use crate::reload::Reloaded;
 use canary::canary_text;
@@ -268,7 +270,7 @@ fn bfd_trouble(bfd: &BfdView) -> Option<String> {
     Some(format!("BFD: {why}"))
 }
 
-/// `lvsctl why HOST`.
+/// `lvsctl why NAME`.
 pub fn why(why: &Why, paint: Paint) -> String {
     let mut text = String::new();
     for service in &why.services {
@@ -295,6 +297,9 @@ pub fn why(why: &Why, paint: Paint) -> String {
         for canary in &service.canaries {
             canary_text(&mut text, &of_service, canary, paint);
         }
+    }
+    for RefusedView { name, reason } in &why.refused {
+        line(&mut text, format_args!("{name}: {reason}"));
     }
     text
 }

@@ -5,7 +5,7 @@ use crate::core::Event;
 use crate::core::action::{Answer, Refusal};
 use crate::core::change::{Preview, Selector};
 use crate::core::event::Command;
-use crate::core::fleet::{Report, Seen};
+use crate::core::fleet::{News, Report};
 use crate::core::nodes::view::{NodesView, RouteView};
 use crate::core::numbers::Numbers;
 use crate::core::plan::{Plan, Simulation};
@@ -60,22 +60,24 @@ pub enum Query {
         /// Where the answer goes; nothing when there is no such name, or metrics are not to have them.
         reply: oneshot::Sender<Option<Vec<Pool>>>,
     },
-    /// Why is a host in or out?
+    /// Why is a host in or out, or a service not served?
     Why {
-        /// The host.
+        /// The host, or the service.
         host: String,
         /// Where the answer goes.
         reply: oneshot::Sender<Result<Why, Refusal>>,
     },
     /// What is told to the fleet of this balancer?
     Report {
+        /// Only of pools that were decided after so many decisions.
+        since: Option<u64>,
         /// Where the answer goes.
         reply: oneshot::Sender<Report>,
     },
-    /// Up to which revision is each source obeyed?
-    Seen {
+    /// Is there something to be told to the fleet?
+    News {
         /// Where the answer goes.
-        reply: oneshot::Sender<Seen>,
+        reply: oneshot::Sender<News>,
     },
     /// Which hosts in pools of sources match?
     Preview {
@@ -165,19 +167,19 @@ impl Inbox {
         self.ask(|reply| Input::Query(Query::Pools { which, reply })).await
     }
 
-    /// Asks why a host is in or out.
+    /// Asks why a host is in or out, or a service is not served.
     pub async fn why(&self, host: String) -> Result<Result<Why, Refusal>, Gone> {
         self.ask(|reply| Input::Query(Query::Why { host, reply })).await
     }
 
-    /// Asks what is told to the fleet of this balancer.
-    pub async fn report(&self) -> Result<Report, Gone> {
-        self.ask(|reply| Input::Query(Query::Report { reply })).await
+    /// Asks what is told to the fleet of this balancer; only of pools that were decided after so many decisions.
+    pub async fn report(&self, since: Option<u64>) -> Result<Report, Gone> {
+        self.ask(|reply| Input::Query(Query::Report { since, reply })).await
     }
 
-    /// Asks up to which revision each source is obeyed.
-    pub async fn seen(&self) -> Result<Seen, Gone> {
-        self.ask(|reply| Input::Query(Query::Seen { reply })).await
+    /// Asks whether there is something to be told to the fleet.
+    pub async fn news(&self) -> Result<News, Gone> {
+        self.ask(|reply| Input::Query(Query::News { reply })).await
     }
 
     /// Asks which hosts in pools of sources match.

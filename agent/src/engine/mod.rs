@@ -255,8 +255,8 @@ impl Engine {
             Query::Numbers { reply } => drop(reply.send(numbers(&self.state))),
             Query::Pools { which, reply } => drop(reply.send(pybal::pools(&self.state, &which))),
             Query::Why { host, reply } => drop(reply.send(view::why(&self.state, &host))),
-            Query::Report { reply } => drop(reply.send(fleet::report(&self.state))),
-            Query::Seen { reply } => drop(reply.send(fleet::seen(&self.state))),
+            Query::Report { since, reply } => drop(reply.send(fleet::report(&self.state, since))),
+            Query::News { reply } => drop(reply.send(fleet::news(&self.state))),
             Query::Preview { selector, reply } => {
                 drop(reply.send(change::preview(&self.state, &selector)));
             }

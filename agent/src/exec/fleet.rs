@@ -18,8 +18,15 @@ use tokio::time::Instant;
 /// How often it is looked whether there is news: a depool is confirmed within so long.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// How often a whole report is made, at most: the engine makes it, and goes over every service for that.
-const REPORT: Duration = Duration::from_secs(5);
+/// How often a whole report is made: the engine makes it, and goes over every service for that.
+const WHOLE: Duration = Duration::from_secs(5);
+
+/// How soon after another report a change is told: with [`LOOK`] within a second.
+const SOON: Duration = Duration::from_millis(700);
+
+/// Bytes of reports in a second, which etcd has to write to each of its disks: long ones come less often, though not less than
+/// whole ones.
+const RATE: f64 = 256_000.0;
 
 /// The pause after etcd could not be told.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -196,27 +203,25 @@ impl Teller {
     async fn tell(&self, mut stopped: watch::Receiver<bool>) -> Result<(), String> {
         let mut roster = Roster::connect(&self.settings, &self.fleet.prefix).await?;
         let mut held = roster.join(self.fleet.ttl).await?;
-        let (mut seen, mut report) = (None, None);
-        let (mut kept, mut reported, mut compared) = (Instant::now(), None::<Instant>, None::<Instant>);
+        let (mut seen, mut told, mut kept) = (None, Told::default(), Instant::now());
+        let mut compared = None::<Instant>;
         while !*stopped.borrow_and_update() {
             let now = Instant::now();
             // An engine that has ended has nothing more to tell.
-            let Ok(news) = self.inbox.seen().await else { break };
-            if seen.as_ref() != Some(&news) {
-                seen = Some(news);
+            let Ok(news) = self.inbox.news().await else { break };
+            if seen.as_ref() != Some(&news.seen) {
+                seen = Some(news.seen);
                 self.put(&mut roster, "seen", &seen, &held).await?;
             }
-            if reported.is_none_or(|at| now.duration_since(at) >= REPORT) {
-                reported = Some(now);
-                let Ok(news) = self.inbox.report().await else { break };
-                if report.as_ref() != Some(&news) {
-                    report = Some(news);
-                    self.put(&mut roster, "report", &report, &held).await?;
+            if let Some(since) = told.due(news.decisions, now) {
+                let Ok(report) = self.inbox.report(since).await else { break };
+                if told.follow(report, since, news.decisions, now) {
+                    told.bytes = self.put(&mut roster, "report", &told.report, &held).await?;
                 }
             }
             if compared.is_none_or(|at| now.duration_since(at) >= self.fleet.ttl) {
                 compared = Some(now);
-                self.compare(&mut roster, report.as_ref()).await?;
+                self.compare(&mut roster, told.report.as_ref()).await?;
             }
             if now.duration_since(kept) >= self.fleet.ttl / 3 {
                 kept = now;
@@ -245,13 +250,80 @@ impl Teller {
         what: &str,
         value: &impl Serialize,
         held: &Held,
-    ) -> Result<(), String> {
+    ) -> Result<usize, String> {
         let value = serde_json::to_string(value).map_err(|error| error.to_string())?;
-        roster.tell(&format!("{}/{what}", self.name), value, held).await
+        let bytes = value.len();
+        roster.tell(&format!("{}/{what}", self.name), value, held).await?;
+        Ok(bytes)
+    }
+}
+
+/// What was told last of what the balancer does.
+#[derive(Default)]
+struct Told {
+    report: Option<Report>,
+    /// As of which of the core's decisions it is.
+    decisions: u64,
+    /// When all of it was made, and when some of it was.
+    whole: Option<Instant>,
+    some: Option<Instant>,
+    /// How long it is.
+    bytes: usize,
+}
+
+impl Told {
+    /// Whether the engine is to be asked, and after which decisions: all, or those that are news.
+    fn due(&self, decisions: u64, now: Instant) -> Option<Option<u64>> {
+        let has_passed = |at: Option<Instant>, time| at.is_none_or(|at| now.duration_since(at) >= time);
+        let pace = SOON.max(Duration::from_secs_f64(self.bytes as f64 / RATE));
+        match has_passed(self.whole, WHOLE) {
+            true => Some(None),
+            false => {
+                (self.decisions != decisions && has_passed(self.some, pace)).then_some(Some(self.decisions))
+            }
+        }
+    }
+
+    /// Takes over what the engine says. Whether it is something else than was told.
+    fn follow(&mut self, news: Report, since: Option<u64>, decisions: u64, now: Instant) -> bool {
+        let mut report = self.report.clone().filter(|_| since.is_some()).unwrap_or_default();
+        report.follow(news);
+        (self.decisions, self.some) = (decisions, Some(now));
+        if since.is_none() {
+            self.whole = Some(now);
+        }
+        let is_news = self.report.as_ref() != Some(&report);
+        self.report = Some(report);
+        is_news
     }
 }
 
 /// Waits until it is told to stop.
 async fn wait(stopped: &mut watch::Receiver<bool>) {
     drop(stopped.wait_for(|stopped| *stopped).await);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_is_told_again_every_five_seconds_and_a_change_soon_unless_that_is_much() {
+        let begin = Instant::now();
+        let at = |milliseconds| begin + Duration::from_millis(milliseconds);
+        let mut told = Told::default();
+        assert_eq!(told.due(7, begin), Some(None), "nothing was told yet");
+        assert!(told.follow(Report::default(), None, 7, begin));
+        assert_eq!(told.due(7, at(4_999)), None, "nothing has changed");
+        assert_eq!(told.due(7, at(5_000)), Some(None));
+        assert_eq!(told.due(8, at(699)), None);
+        assert_eq!(told.due(8, at(700)), Some(Some(7)));
+        assert!(!told.follow(Report::default(), Some(7), 8, at(700)), "it is what was told");
+        assert_eq!(told.due(9, at(1_399)), None);
+        assert_eq!(told.due(9, at(1_400)), Some(Some(8)));
+        told.bytes = 512_000;
+        assert_eq!(told.due(9, at(2_699)), None, "as much as etcd is to write in two seconds");
+        assert_eq!(told.due(9, at(2_700)), Some(Some(8)));
+        assert_eq!(told.due(9, at(5_000)), Some(None), "the time for all goes by when all was told");
+    }
 }

@@ -122,8 +122,8 @@ async fn turn(mut inbox: mpsc::Receiver<Input>, checks: checks::Handle, world: W
             Input::Query(Query::Preview { selector, reply }) => {
                 drop(reply.send(change::preview(&state, &selector)));
             }
-            Input::Query(Query::Report { reply }) => drop(reply.send(fleet::report(&state))),
-            Input::Query(Query::Seen { reply }) => drop(reply.send(fleet::seen(&state))),
+            Input::Query(Query::Report { since, reply }) => drop(reply.send(fleet::report(&state, since))),
+            Input::Query(Query::News { reply }) => drop(reply.send(fleet::news(&state))),
             Input::Query(Query::Plan { config, reply }) => {
                 drop(reply.send(plan::plan(&state, config, now())));
             }

@@ -13,7 +13,7 @@ use lvsd::reload::Reloader;
 use lvsd::sources::pools;
 use std::collections::BTreeMap;
 use std::process::{Command, Output};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
@@ -29,6 +29,7 @@ struct Engine {
     waiting: BTreeMap<u64, oneshot::Sender<Answer>>,
     log: Arc<Mutex<Vec<String>>>,
     is_frozen: Arc<AtomicBool>,
+    whole_reports: Arc<AtomicUsize>,
 }
 
 impl Engine {
@@ -60,8 +61,11 @@ impl Engine {
                 Input::Query(Query::Preview { selector, reply }) => {
                     drop(reply.send(change::preview(&self.state, &selector)));
                 }
-                Input::Query(Query::Report { reply }) => drop(reply.send(fleet::report(&self.state))),
-                Input::Query(Query::Seen { reply }) => drop(reply.send(fleet::seen(&self.state))),
+                Input::Query(Query::Report { since, reply }) => {
+                    self.whole_reports.fetch_add(usize::from(since.is_none()), Ordering::SeqCst);
+                    drop(reply.send(fleet::report(&self.state, since)));
+                }
+                Input::Query(Query::News { reply }) => drop(reply.send(fleet::news(&self.state))),
                 Input::Query(Query::Ready { reply }) => drop(reply.send(true)),
                 Input::Query(other) => panic!("nobody asks this here: {other:?}"),
             }
@@ -101,6 +105,7 @@ pub(crate) struct Balancer {
     directory: tempfile::TempDir,
     _tasks: tokio::task::JoinSet<()>,
     is_frozen: Arc<AtomicBool>,
+    whole_reports: Arc<AtomicUsize>,
     log: Arc<Mutex<Vec<String>>>,
     others: Option<Arc<others::Handle>>,
 }
@@ -115,7 +120,7 @@ impl Balancer {
         std::fs::write(&file, &text).unwrap();
         let config: Arc<Config> = Arc::new(config::load(&file).unwrap());
         let (inbox, inputs) = Inbox::new();
-        let (log, is_frozen): (Arc<_>, Arc<_>) = Default::default();
+        let (log, is_frozen, whole_reports): (Arc<_>, Arc<_>, Arc<_>) = Default::default();
         let engine = Engine {
             state: State::new(),
             inbox: inbox.clone(),
@@ -123,6 +128,7 @@ impl Balancer {
             waiting: BTreeMap::new(),
             log: Arc::clone(&log),
             is_frozen: Arc::clone(&is_frozen),
+            whole_reports: Arc::clone(&whole_reports),
         };
         let mut tasks = tokio::task::JoinSet::new();
         tasks.spawn(engine.run(inputs));
@@ -154,7 +160,12 @@ impl Balancer {
             let _checks = checks;
             drop(control::serve(listener, context).await);
         });
-        Self { directory, _tasks: tasks, log, is_frozen, others }
+        Self { directory, _tasks: tasks, log, is_frozen, whole_reports, others }
+    }
+
+    /// How often it was asked for all that there is to be told to the fleet.
+    pub(crate) fn whole_reports(&self) -> usize {
+        self.whole_reports.load(Ordering::SeqCst)
     }
 
     /// Runs lvsctl against it.

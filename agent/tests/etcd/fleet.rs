@@ -70,6 +70,25 @@ async fn balancers_are_shown_side_by_side_and_where_they_differ() {
 }
 
 #[tokio::test]
+async fn a_change_is_told_before_all_is_told_again() {
+    let server = Server::start(Plan::alone());
+    let all = three(&server).await;
+    // Now and then the time for everything comes meanwhile.
+    for _ in 0..10 {
+        let before = all[2].whole_reports();
+        all[2].done(&["depool", "cp2", "--local"]).await;
+        until(&all[0], "  lb3: 3 of 4 pooled, 2 needed; cp2 depooled\n").await;
+        let told_alone = all[2].whole_reports() == before;
+        all[2].done(&["pool", "cp2", "--local"]).await;
+        until(&all[0], "they all do the same").await;
+        if told_alone {
+            return;
+        }
+    }
+    panic!("each change was told with everything else");
+}
+
+#[tokio::test]
 async fn a_depool_is_confirmed_by_all_or_says_who_did_not_follow() {
     let server = Server::start(Plan::alone());
     let all = three(&server).await;

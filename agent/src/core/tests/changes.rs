@@ -6,7 +6,7 @@ use crate::core::action::{Answer, Refusal};
 use crate::core::change::{Object, Preview, Selector, Stored, Word, Written, preview};
 use crate::core::event::{Command, Note, Request};
 use crate::core::inventory::Progress;
-use crate::core::{Event, Timestamp};
+use crate::core::{Event, Timestamp, fleet};
 use std::time::Duration;
 
 const TEXT: &str = r#"
@@ -206,17 +206,24 @@ fn requests_that_wait_are_bounded() {
 fn a_report_to_the_fleet_says_what_is_done_and_how_far_sources_are_obeyed() {
     let mut world = world();
     world.event(seen(3));
-    assert!(crate::core::fleet::seen(&world.state).is_empty(), "a source that has not said how it is");
+    assert!(fleet::news(&world.state).seen.is_empty(), "a source that has not said how it is");
     world.event(Event::SourceSaid { source: "conftool".into(), outcome: Ok(()) });
     world.event(seen(42));
-    assert_eq!(crate::core::fleet::seen(&world.state)["conftool"], 42);
-    let before = crate::core::fleet::report(&world.state);
+    assert_eq!(fleet::news(&world.state).seen["conftool"], 42);
+    let before = fleet::report(&world.state, None);
     let text = &before.pools["text ipv4"];
     assert_eq!((text.pooled, text.total, text.needed, text.out.len()), (4, 4, 2, 0));
     assert_eq!(before.sources["conftool"], "live");
     assert_ne!(before.changed, Timestamp::default());
+    let since = fleet::news(&world.state).decisions;
     world.depool("10.64.0.1").unwrap();
-    let after = crate::core::fleet::report(&world.state);
+    assert_ne!(fleet::news(&world.state).decisions, since, "it is news");
+    let news = fleet::report(&world.state, Some(since));
+    assert!(news.pools.contains_key("text ipv4") && !news.pools.contains_key("own ipv4"), "{news:?}");
+    let after = fleet::report(&world.state, None);
+    let mut followed = before.clone();
+    followed.follow(news);
+    assert_eq!(followed, after, "with what is news it is all that there is");
     assert_eq!(after.pools["text ipv4"].out, ["10.64.0.1 depooled"]);
     assert_ne!(after.pools["text ipv4"].digest, text.digest);
     assert_eq!(after.pools["own ipv4"].digest, before.pools["own ipv4"].digest);

@@ -6,6 +6,7 @@ use crate::config::{self, Service};
 use crate::core::Event;
 use crate::core::event::Command;
 use crate::core::found::FoundService;
+use crate::core::view;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -164,4 +165,23 @@ fn a_list_that_calms_down_is_obeyed_and_one_service_at_a_time_may_always_go() {
     assert!(world.is_announced("192.0.2.20") && !world.is_announced("192.0.2.21"));
     world.found(&[("k8s.a", None)], false);
     assert!(!world.is_announced("192.0.2.20"));
+}
+
+#[test]
+fn lvsctl_why_says_of_a_service_why_it_is_not_served() {
+    let mut world = running();
+    let bad = Some(Err("192.0.2.30 has ipMode Proxy"));
+    world.found(&[("k8s.prod.web.http", bad.clone()), ("k8s.prod.web2", bad.clone())], true);
+    let why = |name: &str| {
+        let why = view::why(&world.state, name).map_err(|refusal| refusal.to_string())?;
+        Ok::<_, String>(
+            why.refused.into_iter().map(|refused| format!("{}: {}", refused.name, refused.reason)).collect(),
+        )
+    };
+    let web = vec!["k8s.prod.web.http: 192.0.2.30 has ipMode Proxy".to_owned()];
+    assert_eq!(why("k8s.prod.web.http"), Ok(web.clone()));
+    assert_eq!(why("prod/web"), Ok(web), "and no other whose name begins so");
+    assert_eq!(why("prod/web2"), Ok(vec!["k8s.prod.web2: 192.0.2.30 has ipMode Proxy".to_owned()]));
+    assert_eq!(why("web"), Ok(vec!["web: nothing is wrong with it; see `lvsctl status web`".to_owned()]));
+    assert!(why("prod/other").is_err());
 }

@@ -43,6 +43,25 @@ pub struct RefusedView {
     pub reason: String,
 }
 
+/// How each source is, by name: `live`, `silent`, or why it is away.
+pub fn standings(state: &State) -> impl Iterator<Item = (String, String)> + '_ {
+    let sources = state.configured.iter().flat_map(|config| config.sources.keys());
+    sources.map(|name| (name.to_string(), error(state, name).unwrap_or_else(|| standing(state, name).into())))
+}
+
+fn standing(state: &State, name: &str) -> &'static str {
+    match state.inventory.source(name) {
+        None => "silent",
+        Some(known) if known.error.is_some() => "away",
+        Some(_) => "live",
+    }
+}
+
+fn error(state: &State, name: &str) -> Option<String> {
+    let error = state.inventory.source(name).and_then(|known| known.error.clone());
+    error.or_else(|| state.found.held(name).map(Into::into))
+}
+
 /// Every source, by name.
 pub fn sources(state: &State) -> Vec<SourceView> {
     let Some(config) = &state.configured else { return Vec::new() };
@@ -56,16 +75,9 @@ pub fn sources(state: &State) -> Vec<SourceView> {
         SourceView {
             name: name.to_string(),
             kind: settings.kind().into(),
-            state: match known {
-                None => "silent",
-                Some(known) if known.error.is_some() => "away",
-                Some(_) => "live",
-            }
-            .into(),
+            state: standing(state, name).into(),
             since: known.map(|known| known.since),
-            error: known
-                .and_then(|known| known.error.clone())
-                .or_else(|| state.found.held(name).map(Into::into)),
+            error: error(state, name),
             is_held: state.found.held(name).is_some(),
             outages: known.map_or(0, |known| known.outages),
             progress: known.and_then(|known| known.progress),
