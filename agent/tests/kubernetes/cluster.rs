@@ -23,9 +23,19 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// Starts one; builds its programs if nobody has before.
     pub(crate) fn start() -> Self {
-        let cluster = Self { directory: tempfile::tempdir().unwrap(), port: free(1), etcd: free(2) };
+        Self::start_at(Self::free_port())
+    }
+
+    /// The same with its API at this port.
+    pub(crate) fn start_at(port: u16) -> Self {
+        let cluster = Self { directory: tempfile::tempdir().unwrap(), port, etcd: free(2) };
         cluster.up();
         cluster
+    }
+
+    /// A port that nobody has.
+    pub(crate) fn free_port() -> u16 {
+        free(1)
     }
 
     /// Starts what does not run.
@@ -64,12 +74,17 @@ impl Cluster {
 
     /// A kubeconfig of an account whose token is in a file.
     pub(crate) fn kubeconfig_of(&self, name: &str, token: &Path) -> PathBuf {
+        self.kubeconfig_with(name, &json!({"tokenFile": token}))
+    }
+
+    /// A kubeconfig of somebody with these credentials.
+    pub(crate) fn kubeconfig_with(&self, name: &str, user: &Value) -> PathBuf {
         let ca = self.directory.path().join("ca.crt");
         let text = json!({
             "apiVersion": "v1", "kind": "Config", "current-context": name,
             "clusters": [{"name": "c", "cluster": {
                 "server": format!("https://127.0.0.1:{}", self.port), "certificate-authority": ca}}],
-            "users": [{"name": name, "user": {"tokenFile": token}}],
+            "users": [{"name": name, "user": user}],
             "contexts": [{"name": name, "context": {"cluster": "c", "user": name}}]
         });
         let file = self.directory.path().join(format!("{name}.kubeconfig"));

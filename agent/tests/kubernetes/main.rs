@@ -5,6 +5,7 @@
 
 mod calico;
 mod cluster;
+mod credentials;
 mod fake;
 mod objects;
 mod outages;

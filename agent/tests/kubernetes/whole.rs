@@ -12,6 +12,7 @@ use std::path::PathBuf;
 
 const EVENTS: &str = "/api/v1/namespaces/prod/events";
 const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/lvsd/leases/lvsd";
+const LEASE_ROLE: &str = "/apis/rbac.authorization.k8s.io/v1/namespaces/lvsd/roles/lvsd-lease";
 const ROLE: &str = "/apis/rbac.authorization.k8s.io/v1/clusterroles/lvsd";
 
 fn whole(kubeconfig: PathBuf) -> KubernetesSettings {
@@ -121,4 +122,41 @@ async fn one_of_two_balancers_gives_addresses_and_takes_them_back_and_the_other_
             w.vips("k8s.prod.more.https") == ["192.0.2.10"] && !w.vips("k8s.prod.wait.https").is_empty()
         })
         .await;
+}
+
+/// Whether the API server lets lvsd's account do something with the Lease.
+fn may(cluster: &Cluster, verb: &str) -> bool {
+    let asked = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": {
+        "user": "system:serviceaccount:lvsd:lvsd",
+        "resourceAttributes": {"namespace": "lvsd", "verb": verb, "group": "coordination.k8s.io", "resource": "leases", "name": "lvsd"}}});
+    let answer = cluster.create("/apis/authorization.k8s.io/v1/subjectaccessreviews", &asked);
+    answer["status"]["allowed"] == json!(true)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_each_permission_on_the_lease_who_waits_for_an_address_says_so() {
+    let cluster = Cluster::start();
+    cluster.apply(&manifest());
+    objects::nodes(&cluster);
+    let kubeconfig = cluster.kubeconfig_of("lvsd", &sign_in(&cluster));
+    let rules = cluster.get(LEASE_ROLE)["rules"].clone();
+    let mut nobody = Watched::new(settings(kubeconfig.clone()), &[]);
+    let mut watched: Option<Watched> = None;
+    // As long as it may not create the Lease there is none to be read.
+    for verb in ["create", "get", "update"] {
+        let mut less = rules.clone();
+        for rule in less.as_array_mut().unwrap() {
+            rule["verbs"].as_array_mut().unwrap().retain(|own| own != verb);
+        }
+        less.as_array_mut().unwrap().retain(|rule| rule["verbs"] != json!([]));
+        cluster.patch(LEASE_ROLE, &json!({"rules": less}));
+        nobody.until("the API server knows it", |_| !may(&cluster, verb)).await;
+        let watched = watched.get_or_insert_with(|| Watched::new(whole(kubeconfig.clone()), &[]));
+        cluster.create(SERVICES, &service(verb, json!({})));
+        let said = format!("{verb} leases: 403");
+        let pending = format!("k8s.prod.{verb}");
+        watched.until(&format!("without {verb}"), |w| w.refusal(&pending).contains(&said)).await;
+        cluster.patch(LEASE_ROLE, &json!({"rules": rules}));
+        watched.until("it may again", |w| !w.vips(&format!("{pending}.https")).is_empty()).await;
+    }
 }
