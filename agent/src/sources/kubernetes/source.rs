@@ -35,8 +35,8 @@ pub struct Kubernetes {
     known: BTreeSet<Reader>,
     failing: BTreeMap<Reader, String>,
     pools: BTreeMap<Query, Pool>,
-    /// The pools that a Service is behind.
-    users: HashMap<Key, BTreeSet<Query>>,
+    /// The pools that a Service is behind; most have one.
+    users: HashMap<Key, Vec<Query>>,
     /// Pools that may have changed.
     dirty: BTreeSet<Query>,
     /// Makes digests.
@@ -121,7 +121,8 @@ impl Kubernetes {
         self.users.clear();
         for (query, pool) in &self.pools {
             if let Ok(Wanted::Service(behind)) = &pool.wanted {
-                self.users.entry(behind.service.clone()).or_default().insert(query.clone());
+                let users = self.users.entry(behind.service.clone()).or_insert_with(|| Vec::with_capacity(1));
+                users.push(query.clone());
             }
         }
         let needed: BTreeSet<Resource> = self
