@@ -33,7 +33,7 @@ fn state(services: u32, backends: u32) -> Result<State, String> {
     for event in [
         Event::Restored { saved: Saved::default(), snapshots: Default::default() },
         Event::Configured(Arc::new(config)),
-        Event::KernelRead { table: Table::new(), connections: Vec::new() },
+        Event::KernelRead { table: Table::new(), connections: Vec::new(), unsorted: Default::default() },
     ] {
         step(&mut state, event, now);
     }

@@ -19,28 +19,28 @@ use lab::world::World;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedKey, IsCa, KeyPair, date_time_ymd};
 
 /// The name that the servers' certificates are for.
-const NAME: &str = "www.example.org";
+pub(crate) const NAME: &str = "www.example.org";
 
 const TIMING: &str = "interval = \"200ms\"\ntimeout = \"5s\"\nfall = 2\nrise = 2";
 
 /// An authority of the scenario's own.
-struct Authority(CertifiedKey);
+pub(crate) struct Authority(CertifiedKey);
 
 /// nginx with TLS on a server, beside the one that clients use.
-struct Secured {
+pub(crate) struct Secured {
     host: Host,
     process: Process,
 }
 
 /// Until when a certificate is good.
 #[derive(Clone, Copy)]
-enum Good {
+pub(crate) enum Good {
     ForYears,
     NoMore,
 }
 
 impl Authority {
-    fn new() -> Result<Self> {
+    pub(crate) fn new() -> Result<Self> {
         let mut params = CertificateParams::new(Vec::new())?;
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key_pair = KeyPair::generate()?;
@@ -49,7 +49,7 @@ impl Authority {
     }
 
     /// Writes a certificate for [`NAME`] and its key into the host's folder.
-    fn certify(&self, host: &Host, good: Good) -> Result<()> {
+    pub(crate) fn certify(&self, host: &Host, good: Good) -> Result<()> {
         let mut params = CertificateParams::new(vec![NAME.to_owned()])?;
         params.not_before = date_time_ymd(2020, 1, 1);
         params.not_after = match good {
@@ -65,7 +65,7 @@ impl Authority {
 }
 
 impl Secured {
-    fn start(host: &Host) -> Result<Self> {
+    pub(crate) fn start(host: &Host) -> Result<Self> {
         let files = host.files();
         let files = files.display();
         let text = format!(

@@ -13,6 +13,7 @@ mod kernel_table;
 mod kills;
 mod links;
 mod many_services;
+mod monitoring;
 mod names;
 mod node_sessions;
 mod nodes;
@@ -43,7 +44,7 @@ use lab::world::World;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 /// Longest that a scenario may take inside.
-const LIMIT: Duration = Duration::from_secs(180);
+pub(crate) const LIMIT: Duration = Duration::from_secs(180);
 
 /// Kernels at once, unless told otherwise: each keeps about one core busy.
 const AT_ONCE: usize = 2;
@@ -119,6 +120,7 @@ const SCENARIOS: &[Scenario] = &named![
 const OUTSIDE: &[Outside] = &named![
     evidence_of_failure::a_failing_scenario_leaves_logs_captures_and_tables,
     evidence_of_failure::a_hanging_scenario_is_ended_at_its_time_limit,
+    monitoring::a_prometheus_scrapes_lvsd_and_has_data_for_each_question_of_the_dashboard,
 ];
 
 fn main() {
@@ -134,7 +136,7 @@ fn main() {
 
 /// Inside the lab's kernel: the scenario itself.
 fn inside(world: &World) -> Result<()> {
-    let known = SCENARIOS.iter().chain(&evidence_of_failure::ON_PURPOSE);
+    let known = SCENARIOS.iter().chain(&evidence_of_failure::ON_PURPOSE).chain(&monitoring::INSIDE);
     let (_, scenario) = known
         .into_iter()
         .find(|(name, _)| *name == world.name())

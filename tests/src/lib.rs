@@ -17,7 +17,8 @@
 //! Reading order: [`kernel`] and [`world`] (where it runs), [`netns`] and [`host`] (a namespace and its processes),
 //! [`network`] (who is joined to whom), [`nginx`], [`bird`], [`frr`], [`calico`], [`name_server`], [`lvsd`] (what runs on them), [`site`] (all of it at work), [`table`] (IPVS as the
 //! kernel shows it), [`watch`] (how soon an effect follows its cause), [`traffic`] (the client), [`evidence`] (what a failure leaves behind), [`measure`]
-//! (what benchmarks share), [`guest`] (a Debian with systemd, for what is installed).
+//! (what benchmarks share), [`guest`] (a Debian with systemd, for what is installed), [`prometheus`] (what reads kept pages of
+//! metrics, outside).
 
 pub mod agent;
 pub mod bird;
@@ -36,6 +37,7 @@ pub mod netns;
 pub mod network;
 pub mod nginx;
 pub mod probes;
+pub mod prometheus;
 pub mod site;
 pub mod table;
 pub mod traffic;
