@@ -82,8 +82,9 @@ fn says(world: &World) -> Result<()> {
             && is(&format!("lvsd_canary_up{{service=\"web\",vip=\"{}\"}}", FIRST[0]), 1.0)
             && lvsd.metric("lvsd_certificate_expiry_timestamp_seconds{service=\"web\"}").is_ok()
     })?;
-    let traffic = Traffic::start(&lab.client, &Load::usual(&FIRST))?;
-    traffic.let_pass(50)?;
+    let load = Load { rate: 10, kept_alive: 2, ..Load::usual(&FIRST) };
+    let traffic = Traffic::start(&lab.client, &load)?;
+    traffic.let_pass(20)?;
     let mut before = -1.0;
     for page in 0..PAGES {
         servers[2].set_healthy(page % 2 == 1)?;
