@@ -11,6 +11,7 @@ mod pybal;
 use crate::core::action::Refusal;
 use crate::core::nodes::sessions;
 use crate::core::nodes::view::NodesView;
+use crate::core::numbers::Numbers;
 use crate::core::pybal::Which;
 use crate::core::view::{BfdView, PeerView, ProbesView, Status, Why};
 use crate::engine::{Gone, Inbox};
@@ -120,12 +121,18 @@ impl Context {
         read.inspect_err(|error| tracing::warn!(%error, "the metrics are without the kernel's counters")).ok()
     }
 
-    /// The metrics page.
-    async fn metrics(&self) -> anyhow::Result<Page> {
+    /// Everything in numbers, with what the kernel has counted.
+    async fn numbers(&self) -> Result<Numbers, Gone> {
         let mut numbers = self.inbox.numbers().await?;
         if let Some(read) = self.counted().await {
             metrics::count_traffic(&mut numbers, &read);
         }
+        Ok(numbers)
+    }
+
+    /// The metrics page.
+    async fn metrics(&self) -> anyhow::Result<Page> {
+        let numbers = self.numbers().await?;
         // Nodes come and go by the hundred; they are in the core's numbers, counted.
         let routers = |statuses: &Statuses| {
             let all = statuses.iter().filter(|(name, _)| !name.starts_with(sessions::PREFIX));

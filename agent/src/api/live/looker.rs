@@ -1,6 +1,7 @@
 //! Looks at everything for the pages: once for all of them, and not so often that the engine would feel it.
 
 use super::super::Context;
+use super::traffic::through;
 use crate::core::view::{DrainView, Status};
 use crate::ctl::render::{self, Paint};
 use crate::engine::Gone;
@@ -22,8 +23,11 @@ const SHARE: u32 = 20;
 const FLEET_PERIOD: Duration = Duration::from_secs(5);
 const FLEET_PATIENCE: Duration = Duration::from_secs(1);
 
+/// How often the kernel's counters are read: it makes its rates anew every two seconds (ip_vs_est.c).
+const TRAFFIC_PERIOD: Duration = Duration::from_secs(2);
+
 /// Everything that pages show, by key: `daemon`, `service/NAME`, `vip/ADDRESS`, `peer/NAME`, `source/NAME`, `nodes`,
-/// `fleet`. What did not change is the same value in the next look.
+/// `fleet`, `traffic/NAME`. What did not change is the same value in the next look.
 #[derive(Debug)]
 pub(super) struct Look {
     pub(super) parts: BTreeMap<String, Arc<RawValue>>,
@@ -81,6 +85,9 @@ pub(super) struct Looker {
 struct Latest {
     look: Option<Arc<Look>>,
     fleet: Option<(Instant, Fleet)>,
+    traffic: BTreeMap<String, Arc<RawValue>>,
+    /// When the kernel's counters are read next.
+    traffic_due: Option<Instant>,
 }
 
 impl Default for Looker {
@@ -114,6 +121,8 @@ impl Looker {
         let cost = begin.elapsed();
         *self.pause.write().unwrap_or_else(PoisonError::into_inner) = PERIOD.max(cost * SHARE);
         parts.insert("fleet".into(), part(&latest.fleet(context).await));
+        latest.count(context).await?;
+        parts.extend(latest.traffic.clone());
         if let Some(old) = &latest.look {
             keep(&mut parts, old);
         }
@@ -140,6 +149,20 @@ impl Latest {
         };
         self.fleet = Some((Instant::now(), fleet.clone()));
         fleet
+    }
+
+    /// Reads the kernel's counters, when it is time.
+    async fn count(&mut self, context: &Context) -> Result<(), Gone> {
+        let begin = Instant::now();
+        if context.kernel.is_none() || self.traffic_due.is_some_and(|due| begin < due) {
+            return Ok(());
+        }
+        let numbers = context.numbers().await?;
+        self.traffic =
+            through(&numbers).map(|(name, through)| (format!("traffic/{name}"), part(&through))).collect();
+        let cost = begin.elapsed();
+        self.traffic_due = Some(begin + TRAFFIC_PERIOD.max(cost * SHARE));
+        Ok(())
     }
 }
 

@@ -6,9 +6,10 @@ const SILENT = 7000;
 
 export const parts = new Map();
 export const lines = [];
-// Connections per second and active connections of each service, the latest last.
+// Connections per second of each service, every two seconds, the latest last.
 export const rates = new Map();
 const SAMPLES = 90;
+const SAMPLE_PERIOD = 2000;
 
 export const link = { heard: 0, isLive: false };
 
@@ -21,20 +22,10 @@ function tell(changed, isNew) {
   for (const listener of listeners) listener(changed, isNew);
 }
 
-function sample(key, value) {
-  if (!key.startsWith("traffic/")) return;
-  const name = key.slice("traffic/".length);
-  const kept = rates.get(name) ?? [];
-  kept.push(value.connections_per_second);
-  if (kept.length > SAMPLES) kept.shift();
-  rates.set(name, kept);
-}
-
 function take(set, gone, isNew) {
   const changed = new Set();
   for (const [key, value] of Object.entries(set)) {
     parts.set(key, value);
-    sample(key, value);
     changed.add(key);
   }
   for (const key of gone) {
@@ -93,3 +84,13 @@ export function connect() {
 setInterval(() => {
   if (link.isLive && Date.now() - link.heard > SILENT) lost();
 }, 1000);
+
+// What does not change is not told again, and is a sample all the same.
+setInterval(() => {
+  if (!link.isLive) return;
+  for (const name of names("traffic")) {
+    const kept = rates.get(name) ?? [];
+    kept.push(parts.get(`traffic/${name}`).connections_per_second);
+    rates.set(name, kept.slice(-SAMPLES));
+  }
+}, SAMPLE_PERIOD);
