@@ -8,6 +8,9 @@ use crate::{HoldTime, speaker::Seldom};
 /// counted with the last of them.
 const MOST_OF_A_KIND: usize = 4;
 
+/// What a line has that is said some time after it happened.
+const LATE: &str = " (earlier, said late)";
+
 /// Something to say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Line {
@@ -28,19 +31,24 @@ pub(super) enum Line {
 }
 
 impl Line {
-    fn say(&self, peer: &str, count: u64) {
+    /// `when`: nothing, or that it happened earlier.
+    fn say(&self, peer: &str, count: u64, when: &str) {
         match self {
             Self::Up { router_id, hold_time, graceful_restart } => {
-                tracing::info!(peer, %router_id, %hold_time, graceful_restart, count, "BGP session up");
+                tracing::info!(peer, %router_id, %hold_time, graceful_restart, count, "BGP session up{when}");
             }
-            Self::Down(reason) => tracing::warn!(peer, %reason, count, "BGP session down"),
-            Self::Failed(reason) => tracing::warn!(peer, %reason, count, "BGP connection failed"),
-            Self::Sent(notification) => tracing::info!(peer, %notification, count, "NOTIFICATION sent"),
+            Self::Down(reason) => tracing::warn!(peer, %reason, count, "BGP session down{when}"),
+            Self::Failed(reason) => tracing::warn!(peer, %reason, count, "BGP connection failed{when}"),
+            Self::Sent(notification) => tracing::info!(peer, %notification, count, "NOTIFICATION sent{when}"),
             Self::Received(notification) => {
-                tracing::warn!(peer, %notification, count, "NOTIFICATION received")
+                tracing::warn!(peer, %notification, count, "NOTIFICATION received{when}")
             }
-            Self::Malformed(malformed) => tracing::warn!(peer, %malformed, count, "BGP UPDATE is malformed"),
-            Self::Dropped(error) => tracing::warn!(peer, %error, count, "an accepted connection was dropped"),
+            Self::Malformed(malformed) => {
+                tracing::warn!(peer, %malformed, count, "BGP UPDATE is malformed{when}")
+            }
+            Self::Dropped(error) => {
+                tracing::warn!(peer, %error, count, "an accepted connection was dropped{when}")
+            }
         }
     }
 }
@@ -64,7 +72,7 @@ impl Log {
         let index = self.place(line);
         let Some((line, seldom)) = self.lines.get_mut(index) else { return };
         if let Some(count) = seldom.happened(now) {
-            line.say(&self.peer, count);
+            line.say(&self.peer, count, "");
         }
     }
 
@@ -92,7 +100,7 @@ impl Log {
     pub(super) fn overdue(&mut self, now: Instant) {
         for (line, seldom) in &mut self.lines {
             if let Some(count) = seldom.overdue(now) {
-                line.say(&self.peer, count);
+                line.say(&self.peer, count, LATE);
             }
         }
     }
@@ -103,7 +111,7 @@ impl Drop for Log {
     fn drop(&mut self) {
         for (line, seldom) in &mut self.lines {
             if let Some(count) = seldom.rest() {
-                line.say(&self.peer, count);
+                line.say(&self.peer, count, LATE);
             }
         }
     }

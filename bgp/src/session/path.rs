@@ -88,10 +88,11 @@ impl Session {
     /// BFD has something to say. A path that broke takes the routes with it that would stay over a restart (RFC 5882
     /// §4.3, RFC 8538 §3).
     pub(super) fn look_at_path(&mut self) {
-        self.report.status.bfd = self.path.status();
         let established = self.fsm.established();
         let established = established.map(|(side, agreed)| (side, agreed.graceful_notification));
         let order = self.path.look(established.is_some());
+        // What changes after the look is looked at next.
+        self.report.status.bfd = self.path.status();
         if self.stop.is_some() {
             return;
         }

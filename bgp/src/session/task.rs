@@ -130,7 +130,10 @@ impl Session {
     }
 
     pub(super) async fn run(mut self) {
-        if self.path.look(false) != Order::Hold {
+        let order = self.path.look(false);
+        // A path that BFD knows already need not change again for a long time.
+        self.report.status.bfd = self.path.status();
+        if order != Order::Hold {
             self.input(Input::Start);
         }
         self.commanded();
