@@ -61,7 +61,7 @@ fn judge_one(state: &mut State, vip: IpAddr, drains: bool, now: Timestamp) -> bo
     let Some(config) = state.config.as_ref().map(Arc::clone) else { return false };
     let Some(users) = state.vip_users.get(&vip) else { return false };
     let services: Vec<_> =
-        users.iter().filter_map(|name| Some((&**name, state.services.get(&**name)?))).collect();
+        users.iter().filter_map(|name| Some((&**name, state.services.get(name)?))).collect();
     let policy = config.vips.get(&vip).cloned().unwrap_or_default();
     let order = orders::order(state, vip);
     let mut holds = Holds::of(&policy, &config);

@@ -165,7 +165,7 @@ pub(super) fn hear(
     now: Timestamp,
 ) {
     let Some((name, vip)) = state.canary_checks.get(check).cloned() else { return };
-    let canary = state.services.get_mut(&*name).and_then(|service| service.canaries.get_mut(&vip));
+    let canary = state.services.get_mut(&name).and_then(|service| service.canaries.get_mut(&vip));
     let Some(canary) = canary else { return };
     let song = match verdict {
         Verdict::Up => Song::Up,

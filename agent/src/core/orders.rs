@@ -221,7 +221,7 @@ fn withdrawn(state: &State, vip: IpAddr) -> String {
 fn announced(state: &State, vip: IpAddr) -> Result<String, Refusal> {
     let services: Vec<_> = services_on(state, vip);
     let services: Vec<_> =
-        services.iter().filter_map(|name| Some((&**name, state.services.get(&**name)?))).collect();
+        services.iter().filter_map(|name| Some((&**name, state.services.get(name)?))).collect();
     let is_trusted = !state.saved.withdrawn.contains(&vip);
     let on_it = OnVip { services: &services, unclaimed: &state.unclaimed };
     match prospect(vip, &on_it, &state.kernel, (Announce::Any, is_trusted)) {

@@ -207,8 +207,7 @@ pub(super) fn neighbours_failed(state: &mut State, addresses: &BTreeSet<IpAddr>)
 /// The checks of an address that do not say down.
 fn passing_checks(state: &State, address: IpAddr) -> Vec<Arc<Check>> {
     let users = state.paths.users.get(&address).into_iter().flatten();
-    let pools =
-        users.filter_map(|name| state.services.get(&**name)).flat_map(|service| service.pools.values());
+    let pools = users.filter_map(|name| state.services.get(name)).flat_map(|service| service.pools.values());
     let members = pools.flat_map(|pool| pool.members.values()).filter(|member| member.address == address);
     let is_down =
         |check: &Check| state.verdicts.get(check).is_some_and(|reported| reported.verdict == Verdict::Down);

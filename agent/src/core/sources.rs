@@ -73,8 +73,7 @@ pub(super) fn source_said(
     if is_news {
         // Those that wait are told why, or that it is over.
         let waiting = pools.iter().flat_map(|id| users(state, id));
-        let waiting =
-            waiting.filter(|name| state.services.get(&***name).is_some_and(|s| s.waiting.is_some()));
+        let waiting = waiting.filter(|name| state.services.get(name).is_some_and(|s| s.waiting.is_some()));
         dirty.relist.extend(waiting.cloned());
     }
 }
@@ -193,7 +192,7 @@ fn users<'a>(state: &'a State, id: &PoolId) -> impl Iterator<Item = &'a Arc<str>
 
 /// How much of a pool may go at once. Services that share a pool share its content: the strictest guards it.
 fn max_change(state: &State, id: &PoolId) -> Threshold {
-    let users = users(state, id).filter_map(|name| state.services.get(&**name));
+    let users = users(state, id).filter_map(|name| state.services.get(name));
     users.map(|service| service.config.max_change).min().unwrap_or(Threshold::HALF)
 }
 

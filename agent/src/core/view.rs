@@ -249,7 +249,7 @@ pub struct BfdView {
 
 /// The whole daemon, or one service of it (and the VIPs that it is on).
 pub fn status(state: &State, only: Option<&str>) -> Result<Status, String> {
-    if let Some(name) = only.filter(|name| !state.services.contains_key(*name)) {
+    if let Some(name) = only.filter(|name| !state.services.contains_key(name)) {
         let near: Vec<String> = crate::suggest::suggest(name, state.services.keys().map(|name| &**name))
             .into_iter()
             .map(Into::into)

@@ -17,14 +17,17 @@ use std::time::Duration;
 /// Longest that a guest may take; on a machine of two processors that does nothing else it takes half a minute.
 const LIMIT: Duration = Duration::from_secs(600);
 
-/// Tests that run inside a guest, by name.
-const INSIDE: &[(&str, fn() -> Result<()>)] = &[
+/// A test and its name.
+type Named = (&'static str, fn() -> Result<()>);
+
+/// Tests that run inside a guest.
+const INSIDE: &[Named] = &[
     ("installed_upgraded_under_traffic_removed_and_purged", life::whole),
     ("what_runs_as_the_unit_can_do_nothing_that_lvsd_does_not_need", confinement::whole),
 ];
 
 /// Tests of the package itself.
-const OUTSIDE: &[(&str, fn() -> Result<()>)] = &[
+const OUTSIDE: &[Named] = &[
     ("everything_has_its_place_and_owner", content::places),
     ("lintian_finds_no_error", content::lintian),
     ("every_manual_page_renders_without_a_warning", content::manuals),
