@@ -61,8 +61,9 @@ mod tests {
     use super::*;
     use crate::config::{self, Config};
     use crate::core::numbers::{Traffic, numbers};
+    use crate::core::saved::Saved;
     use crate::core::{Event, State, Timestamp, step};
-    use ipvs::{Connections, Statistics};
+    use ipvs::{Connections, Statistics, Table};
     use std::sync::Arc;
 
     /// The numbers of two services, of which the kernel has the first.
@@ -76,7 +77,13 @@ mod tests {
         let text = service("web", 1) + &service("api", 2);
         let config: Config = config::parse(&[("lvsd.toml".into(), text)]).unwrap();
         let mut state = State::new();
-        step(&mut state, Event::Configured(Arc::new(config)), Timestamp::from_micros(1));
+        for event in [
+            Event::Restored { saved: Saved::default(), snapshots: Default::default() },
+            Event::Configured(Arc::new(config)),
+            Event::KernelRead { table: Table::new(), connections: Vec::new(), unsorted: Default::default() },
+        ] {
+            step(&mut state, event, Timestamp::from_micros(1));
+        }
         let mut numbers = numbers(&state);
         let web = numbers.services.iter_mut().find(|service| &*service.name == "web").unwrap();
         let statistics =
