@@ -89,7 +89,6 @@ function drawState() {
     if (daemon.drain) notices.push(element("p", { class: "odd" }, `The balancer is ${daemon.drain.stage}: ${daemon.drain.said}`));
     for (const failure of daemon.kernel_failures) notices.push(element("p", { class: "bad" }, failure));
     for (const host of daemon.absent_hosts) notices.push(element("p", { class: "odd" }, `An operator said something of ${host}, which no pool has.`));
-    if (daemon.sampling) notices.push(element("p", { class: "odd" }, daemon.sampling));
   }
   const isGood = link.isLive && daemon?.ready;
   state.className = isGood ? "good" : link.isLive ? "odd" : "bad";
