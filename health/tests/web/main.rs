@@ -1,6 +1,8 @@
 //! Checks of real servers that speak HTTP: nginx, a gRPC server.
 
 mod authority;
+mod described;
+mod grpc_server;
 mod nginx;
 mod plain;
 mod secured;

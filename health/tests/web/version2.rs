@@ -1,44 +1,13 @@
 //! HTTP/2 and gRPC.
 
 use health::{Failure, Grpc, GrpcParts, HttpVersion, TlsFailure};
-use tokio::task::JoinHandle;
 use tonic::transport::Server;
 use tonic_health::ServingStatus;
-use tonic_health::server::{HealthReporter, health_reporter};
 
 use super::authority::Authority;
+use super::grpc_server::Health;
 use super::nginx::{Nginx, files};
 use super::*;
-
-/// A gRPC server that knows of the health of `routing`, until it is dropped.
-struct Health {
-    address: SocketAddr,
-    reporter: HealthReporter,
-    task: JoinHandle<()>,
-}
-
-impl Health {
-    async fn start() -> Self {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-        listener.set_nonblocking(true).expect("a socket");
-        let address = listener.local_addr().expect("its address");
-        let listener = tokio::net::TcpListener::from_std(listener).expect("a socket");
-        let (reporter, service) = health_reporter();
-        reporter.set_service_status("routing", ServingStatus::Serving).await;
-        let incoming = tonic::transport::server::TcpIncoming::from(listener);
-        let task = tokio::spawn(async move {
-            let served = Server::builder().add_service(service).serve_with_incoming(incoming).await;
-            served.expect("a server");
-        });
-        Self { address, reporter, task }
-    }
-}
-
-impl Drop for Health {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
 
 async fn call(target: SocketAddr, service: &str, tls: Option<Tls>) -> Result<(), String> {
     let host = Some("www.example.org".to_owned());
@@ -48,7 +17,7 @@ async fn call(target: SocketAddr, service: &str, tls: Option<Tls>) -> Result<(),
 
 #[tokio::test]
 async fn a_grpc_server_serves_when_it_says_so_of_the_service_or_of_itself() {
-    let server = Health::start().await;
+    let server = Health::start("127.0.0.1").await;
     assert_eq!(call(server.address, "routing", None).await, Ok(()));
     assert_eq!(call(server.address, "", None).await, Ok(()));
     server.reporter.set_service_status("routing", ServingStatus::NotServing).await;
@@ -60,14 +29,14 @@ async fn a_grpc_server_serves_when_it_says_so_of_the_service_or_of_itself() {
 
 #[tokio::test]
 async fn a_grpc_server_that_does_not_know_the_service_is_told() {
-    let server = Health::start().await;
+    let server = Health::start("127.0.0.1").await;
     let failure = call(server.address, "other", None).await.expect_err("unknown");
     assert!(failure.starts_with("gRPC call failed: NOT_FOUND"), "{failure}");
 }
 
 #[tokio::test]
 async fn grpc_is_checked_over_tls() {
-    let server = Health::start().await;
+    let server = Health::start("127.0.0.1").await;
     let authority = Authority::new("ours");
     let issued = authority.issues("www.example.org", 2099);
     let block = format!(

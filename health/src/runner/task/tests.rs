@@ -1,7 +1,7 @@
 use super::*;
 use crate::failure::{Evidence, Found, Stage};
 use crate::runner::Results;
-use crate::schedule::{Deadline, Pace, Place};
+use crate::schedule::{CONFIRM_GAP, Deadline, Pace, Place};
 use crate::spec::{Idle, Kind, Timing};
 use crate::verdict::Verdict;
 
@@ -178,25 +178,38 @@ async fn a_connection_that_breaks_lets_the_other_checks_of_its_target_look_soone
     assert!(task.targets.is_empty());
 }
 
+/// A reset, and what ICMP says, of a connection's packet and of a datagram.
+fn signs() -> [Failure; 3] {
+    let error = || "No route to host".to_owned();
+    [
+        Failure::Refused,
+        Failure::Unreachable { error: error() },
+        Failure::Returned { error: error(), hold: Duration::ZERO },
+    ]
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_target_that_refuses_one_check_is_looked_at_by_its_others_and_no_other_target_is() {
-    let (mut task, check, mut wanted, slot) = waiting_task().await;
-    let like = |target| Arc::new(Check::new(target, Kind::Tcp, Timing::default()));
-    let (one, elsewhere) = (like(check.target), like(([127, 0, 0, 2], 9).into()));
-    wanted.extend([Arc::clone(&one), Arc::clone(&elsewhere)]);
-    task.want(&wanted);
-    let before = next_look(&task, &elsewhere);
-    task.probe_by(&one, std::future::pending());
-    let up = task.end(&one, Ok(Found::default()));
-    task.ended(up);
-    task.report = None;
-    assert_eq!(next_look(&task, &check), slot);
-    task.probe_by(&one, std::future::pending());
-    let refused = task.refused(&one);
-    task.ended(refused);
-    assert_eq!(task.report, None, "one of three");
-    assert_eq!(next_look(&task, &check), Duration::from_secs(1));
-    assert_eq!(next_look(&task, &elsewhere), before);
+    for sign in signs() {
+        let (mut task, check, mut wanted, slot) = waiting_task().await;
+        let like = |target| Arc::new(Check::new(target, Kind::Tcp, Timing::default()));
+        let (one, elsewhere) = (like(check.target), like(([127, 0, 0, 2], 9).into()));
+        wanted.extend([Arc::clone(&one), Arc::clone(&elsewhere)]);
+        task.want(&wanted);
+        let before = next_look(&task, &elsewhere);
+        task.probe_by(&one, std::future::pending());
+        let up = task.end(&one, Ok(Found::default()));
+        task.ended(up);
+        task.report = None;
+        assert_eq!(next_look(&task, &check), slot);
+        task.probe_by(&one, std::future::pending());
+        let refused = task.end(&one, Err(sign.clone()));
+        task.ended(refused);
+        assert_eq!(task.report, None, "one of three");
+        assert_eq!(next_look(&task, &one), CONFIRM_GAP, "{sign}");
+        assert_eq!(next_look(&task, &check), Duration::from_secs(1), "{sign}");
+        assert_eq!(next_look(&task, &elsewhere), before);
+    }
 }
 
 #[tokio::test]
