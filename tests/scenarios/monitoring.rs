@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use lab::bird::{Bird, Settings};
 use lab::configuration::{Configuration, Service};
 use lab::host::Host;
@@ -105,9 +105,7 @@ fn root(path: &str) -> PathBuf {
 /// Outside: the whole of it.
 pub(crate) fn a_prometheus_scrapes_lvsd_and_has_data_for_each_question_of_the_dashboard() -> Result<()> {
     let run = Run::new(INSIDE[0].0, crate::LIMIT, Console::File)?;
-    if let Some(failure) = run.execute()?.failure {
-        bail!("{failure}\nmore in {}", run.directory.display());
-    }
+    run.pass()?;
     let read = |page| fs::read_to_string(run.directory.join(format!("metrics-{page}.txt")));
     let pages = (0..PAGES).map(read).collect::<Result<Vec<String>, _>>()?;
     follows_the_convention(&run.directory.join("metrics-0.txt"))?;

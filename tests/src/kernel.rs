@@ -97,6 +97,14 @@ impl Run {
         self.verdict(status?)
     }
 
+    /// The same; an error that says where its logs are unless it passed.
+    pub fn pass(&self) -> Result<()> {
+        match self.execute()?.failure {
+            None => Ok(()),
+            Some(failure) => bail!("{failure}\nmore in {}", self.directory.display()),
+        }
+    }
+
     /// The file that holds what was said on the console.
     pub fn console_file(&self) -> PathBuf {
         self.directory.join("console.log")

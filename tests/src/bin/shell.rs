@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use lab::configuration::Configuration;
 use lab::kernel::{Console, Run, built};
 use lab::network::Lab;
+use lab::program::run_twice;
 use lab::site::Site;
 use lab::world::World;
 
@@ -29,21 +30,7 @@ const GUIDE: &str = "
 ";
 
 fn main() -> ExitCode {
-    if let Some(world) = World::entered() {
-        world.run(inside);
-    }
-    let outside = || Run::new("shell", LIMIT, Console::Terminal)?.execute();
-    let failure = match outside() {
-        Ok(verdict) => verdict.failure,
-        Err(error) => Some(format!("{error:#}")),
-    };
-    match failure {
-        None => ExitCode::SUCCESS,
-        Some(failure) => {
-            eprintln!("lab: {failure}");
-            ExitCode::FAILURE
-        }
-    }
+    run_twice("lab", inside, || Run::new("shell", LIMIT, Console::Terminal)?.pass())
 }
 
 fn inside(world: &World) -> Result<()> {

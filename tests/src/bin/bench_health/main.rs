@@ -22,9 +22,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use lab::kernel::{Console, MEMORY, Run, target};
 use lab::measure::figures::Report;
+use lab::program::run_twice;
 use lab::world::World;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -60,16 +61,7 @@ fn main() -> ExitCode {
             _ => {}
         }
     }
-    if let Some(world) = World::entered() {
-        world.run(inside);
-    }
-    match outside() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("bench-health: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    run_twice("bench-health", inside, outside)
 }
 
 fn outside() -> Result<()> {
@@ -121,11 +113,7 @@ fn parts() -> Result<Vec<&'static str>> {
 /// Boots a kernel for one part.
 fn in_the_lab(part: &str, directory: PathBuf) -> Result<()> {
     let name = format!("bench-health-{part}");
-    let run = Run { name, directory, limit: LIMIT, console: Console::Shown, memory: MEMORY };
-    match run.execute()?.failure {
-        None => Ok(()),
-        Some(failure) => bail!("{failure}; logs: {}", run.directory.display()),
-    }
+    Run { name, directory, limit: LIMIT, console: Console::Shown, memory: MEMORY }.pass()
 }
 
 fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
