@@ -7,7 +7,7 @@ CARGO ?= cargo
 PACKAGES := bird2 ca-certificates chromium chromium-driver curl debhelper dpkg-dev etcd-client etcd-server exabgp frr gcc gobgpd iproute2 ipvsadm kmod knot libc6-dev libprotobuf-dev lintian lowdown man-db mmdebstrap nftables nginx-light openssl procps prometheus protobuf-compiler strace systemd tcpdump user-mode-linux
 
 .DEFAULT_GOAL := help
-.PHONY: help deps kube guest build test demo lab bench bench-ipvs bench-health bench-sources bench-bgp bench-fib deb lint clean
+.PHONY: help deps kube guest build test demo lab bench bench-ipvs bench-health bench-sources bench-bgp bench-nodes bench-fib deb lint clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,10 @@ bench-bgp: deps ## measure BGP: messages beside other codecs, routes beside BIRD
 	$(CARGO) bench --quiet -p lvsd-bgp --bench codec
 	$(CARGO) bench --quiet -p lvsd-bgp --bench speakers --no-run
 	@chrt --rr 1 $(CARGO) bench --quiet -p lvsd-bgp --bench speakers
+
+bench-nodes: deps ## measure what a thousand nodes of a cluster cost, and how soon a block that moves is followed (root); leaves target/bench/nodes.json
+	$(CARGO) build --quiet --release -p lvsd -p lab --bin lvsd --bin lvsctl --bin bench_nodes
+	@chrt --rr 1 taskset --cpu-list 0 "$${CARGO_TARGET_DIR:-target}"/release/bench_nodes
 
 bench-fib: deps ## measure how fast routes get into the kernel, beside BIRD and iproute2 (root); leaves target/bench/fib.json
 	$(CARGO) build --quiet --release -p lvsd --example fib_beside_bird

@@ -3,6 +3,8 @@
 mod announcements;
 mod bad_networks;
 mod checks;
+mod cluster;
+mod crowds;
 mod doctor;
 mod drains;
 mod evidence_of_failure;
@@ -101,7 +103,9 @@ const SCENARIOS: &[Scenario] = &named![
     nodes::pods_behind_calicos_bird_are_reached_and_followed,
     node_sessions::nodes_that_do_not_sign_tell_too_much_or_never_return_lose_their_routes_and_no_other_does,
     node_sessions::nodes_that_connect_from_a_known_prefix_are_taken_without_being_named,
+    crowds::a_hundred_nodes_keep_their_sessions_over_reloads_and_each_is_followed,
     reflector::nodes_without_a_mesh_reach_one_anothers_pods_by_what_lvsd_passes_on,
+    reflector::pods_behind_a_node_that_reflects_are_reached_once_it_is_known_to,
     many_services::a_restart_with_a_hundred_services_breaks_no_connection_and_writes_nothing,
     kills::lvsd_killed_at_any_point_of_a_change_completes_it_at_its_next_start,
     small_buffer::a_table_becomes_right_though_answers_are_lost,
@@ -147,10 +151,7 @@ fn inside(world: &World) -> Result<()> {
 /// Outside: boots a kernel for it and takes its verdict.
 fn boot(name: &str) -> Result<(), Failed> {
     let run = Run::new(name, LIMIT, Console::File).map_err(told)?;
-    match run.execute().map_err(told)?.failure {
-        None => Ok(()),
-        Some(failure) => Err(format!("{failure}\nmore in {}", run.directory.display()).into()),
-    }
+    run.pass().map_err(told)
 }
 
 fn told(error: anyhow::Error) -> Failed {

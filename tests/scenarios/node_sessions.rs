@@ -12,8 +12,9 @@ use lab::wait::wait_until;
 use lab::world::World;
 use serde_json::Value;
 
-use crate::nodes::{
-    BALANCER_ASN, LIMIT, block, established, expect_way, pod, sessions, settings, stale, taken, view,
+use crate::cluster::{
+    BALANCER_ASN, LIMIT, block, established, expect_way, hosts, last, named, sessions, settings, stale,
+    start, taken, view,
 };
 
 const PASSWORD: &str = "correct horse";
@@ -27,17 +28,11 @@ const RESTART: u16 = 20;
 /// A node in Calico's own AS that signs its sessions.
 fn signing(node: u16) -> Settings {
     Settings {
-        asn: ASN,
         services: [Vec::new(), Vec::new()],
         password: Some(PASSWORD),
         max_restart_time: Some(RESTART),
-        ..settings(node)
+        ..settings(node, ASN)
     }
-}
-
-/// Hosts of `count` nodes, each with its pods.
-fn hosts(lab: &Lab, world: &World, count: u16) -> Result<Vec<Host>> {
-    (1..=count).map(|node| lab.add_host(world, &format!("n{node}"), 20 + node, &pod(node))).collect()
 }
 
 /// lvsd's configuration, whose nodes sign their sessions.
@@ -69,13 +64,8 @@ pub(crate) fn nodes_that_do_not_sign_tell_too_much_or_never_return_lose_their_ro
     let hosts = hosts(&lab, world, 3)?;
     // n3 has another password.
     let settings = [signing(1), signing(2), Settings { password: Some("wrong"), ..signing(3) }];
-    let nodes = hosts.iter().zip(&settings).map(|(host, settings)| Node::start(host, settings));
-    let mut nodes = nodes.collect::<Result<Vec<Node>>>()?;
-    let named = (1..=3_u16).map(|node| {
-        let (v4, v6) = (v4(20 + node), v6(20 + node));
-        format!("{{ name = \"n{node}\", addresses = [\"{v4}\", \"{v6}\"] }}")
-    });
-    let named = named.collect::<Vec<_>>().join(", ");
+    let mut nodes = start(&hosts, |node| settings[usize::from(node) - 1].clone())?;
+    let named = [1, 2, 3].map(|node| named(node, "")).join(", ");
     let balancer = &lab.balancers[0];
     let text = format!("mode = \"static\"\nmax_prefixes = 5\nhold_off = \"10s\"\nnode = [{named}]\n");
     let mut lvsd = Lvsd::start_with(balancer, &configuration(balancer, &text)?)?;
@@ -140,19 +130,18 @@ pub(crate) fn nodes_that_connect_from_a_known_prefix_are_taken_without_being_nam
     ensure!(sessions(&view(&lvsd)?).is_empty(), "nobody has connected yet");
     // n3 is in another AS than those that may connect.
     let settings = [signing(1), signing(2), Settings { asn: ASN + 1, ..signing(3) }];
-    let nodes = hosts.iter().zip(&settings).map(|(host, settings)| Node::start(host, settings));
-    let mut nodes = nodes.collect::<Result<Vec<Node>>>()?;
+    let mut nodes = start(&hosts, |node| settings[usize::from(node) - 1].clone())?;
     wait_until("n1 and n2 have connected", LIMIT, || {
         established(&lvsd).is_ok_and(|sessions| sessions == 4) && taken(&lvsd).is_ok_and(|taken| taken == 4)
     })?;
     for node in 1..=2 {
         wait_until("the kernel has their blocks", LIMIT, || {
-            expect_way(balancer, &block(node)[0], 20 + node).is_ok()
+            expect_way(balancer, &block(node)[0], last(node)).is_ok()
         })?;
     }
     ensure!(expect_way(balancer, &block(3)[0], 23).is_err(), "n3 is in another AS and was taken");
     nodes.iter().take(2).try_for_each(|node| {
-        ensure!(node.told_by_balancer()? == 0, "the balancer has told a node of routes");
+        ensure!(node.told_by_peer()? == 0, "the balancer has told a node of routes");
         Ok(())
     })?;
     // One that comes back is itself again.

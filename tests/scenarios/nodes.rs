@@ -1,11 +1,9 @@
 //! The pod routes of a cluster's nodes, which run the BIRD that Calico runs.
 
 use std::fs;
-use std::net::{IpAddr, SocketAddr, TcpStream};
-use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
-use lab::calico::{Node, Peering, Settings};
+use anyhow::{Result, ensure};
+use lab::calico::{Node, Settings};
 use lab::configuration::Configuration;
 use lab::host::Host;
 use lab::lvsd::Lvsd;
@@ -13,48 +11,20 @@ use lab::network::{Lab, give, take, v4, v6};
 use lab::nginx::Nginx;
 use lab::wait::wait_until;
 use lab::world::World;
-use serde_json::Value;
 
-/// BIRD waits up to 5 s before it dials again.
-pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+use crate::cluster::{
+    BALANCER_ASN, LIMIT, REFUSED, block, established, expect_way, hosts, last, pod, reached, refusal, stale,
+    start, taken,
+};
 
-pub(crate) const BALANCER_ASN: u32 = 64600;
-
-/// Nodes are n1 to n4, their addresses end in 21 to 24: two in Calico's own AS, one in another, one in the balancer's.
+/// Nodes are n1 to n4: two in Calico's own AS, one in another, one in the balancer's.
 const ASNS: [u32; 4] = [64512, 64512, 64513, BALANCER_ASN];
-
-/// A pod of a node, IPv4 and IPv6.
-pub(crate) fn pod(node: u16) -> [IpAddr; 2] {
-    let words = [format!("10.67.{node}.1"), format!("fd00:67::{:x}", node * 0x40 + 1)];
-    words.map(|word| word.parse().expect("an address"))
-}
-
-/// The block of a node, IPv4 and IPv6.
-pub(crate) fn block(node: u16) -> [String; 2] {
-    [format!("10.67.{node}.0/26"), format!("fd00:67::{:x}/122", node * 0x40)]
-}
 
 /// An address of n1's block that a pod of n2 has borrowed.
 const BORROWED: &str = "10.67.1.60";
 
-/// What nodes announce, and a balancer must not take: services' addresses, and the balancer's own VIP.
-const REFUSED: [&str; 2] = ["10.96.0.0/12", "192.0.2.10/32"];
-
-pub(crate) fn settings(node: u16) -> Settings {
-    let asn = ASNS[usize::from(node) - 1];
-    let services = if node == 1 { REFUSED.map(str::to_owned).to_vec() } else { Vec::new() };
-    Settings {
-        asn,
-        last: 20 + node,
-        balancer_asn: BALANCER_ASN,
-        balancer: 1,
-        blocks: block(node).map(|block| vec![block]),
-        services: [services, Vec::new()],
-        peering: if node % 2 == 1 { Peering::Global } else { Peering::Explicit },
-        password: None,
-        max_restart_time: None,
-        is_client: false,
-    }
+fn settings(node: u16) -> Settings {
+    crate::cluster::settings(node, ASNS[usize::from(node) - 1])
 }
 
 /// The cluster as kubectl prints it; `owner` has the first block.
@@ -65,7 +35,7 @@ fn cluster(owner: &str) -> String {
         r#"{"kind":"BGPConfiguration","metadata":{"name":"default"},"spec":{"serviceClusterIPs":[{"cidr":"10.96.0.0/12"}]}}"#.to_owned(),
     ];
     for node in 1..=4_u16 {
-        let (v4, v6, asn) = (v4(20 + node), v6(20 + node), ASNS[usize::from(node) - 1]);
+        let (v4, v6, asn) = (v4(last(node)), v6(last(node)), ASNS[usize::from(node) - 1]);
         items.push(format!(
             r#"{{"kind":"Node","metadata":{{"name":"n{node}","annotations":{{"projectcalico.org/IPv4Address":"{v4}/24","projectcalico.org/IPv6Address":"{v6}/64","projectcalico.org/ASNumber":"{asn}"}}}}}}"#
         ));
@@ -96,11 +66,9 @@ fn configuration(host: &Host) -> String {
 
 pub(crate) fn pods_behind_calicos_bird_are_reached_and_followed(world: &World) -> Result<()> {
     let lab = Lab::build_without_captures(world)?;
-    let hosts = (1..=4).map(|node| lab.add_host(world, &format!("n{node}"), 20 + node, &pod(node)));
-    let hosts = hosts.collect::<Result<Vec<Host>>>()?;
+    let hosts = hosts(&lab, world, 4)?;
     give(&hosts[1], BORROWED.parse()?)?;
-    let nodes = hosts.iter().zip(1..).map(|(host, node)| Node::start(host, &settings(node)));
-    let mut nodes = nodes.collect::<Result<Vec<Node>>>()?;
+    let mut nodes = start(&hosts, settings)?;
     let _servers = hosts.iter().map(Nginx::start).collect::<Result<Vec<_>>>()?;
 
     let balancer = &lab.balancers[0];
@@ -147,21 +115,18 @@ fn takes_what_it_may(lvsd: &Lvsd, nodes: &[Node]) -> Result<()> {
     wait_until("nine routes are taken", LIMIT, || taken(lvsd).is_ok_and(|taken| taken == 9))?;
     for node in 1..=4_u16 {
         wait_until(&format!("the kernel has n{node}'s block"), LIMIT, || {
-            expect_way(lvsd.host(), &block(node)[0], 20 + node).is_ok()
+            expect_way(lvsd.host(), &block(node)[0], last(node)).is_ok()
         })?;
     }
-    let routes = lvsd.ctl_json(&["routes"])?;
-    let why = |prefix: &str| {
-        let route = routes.as_array().into_iter().flatten().find(|route| route["prefix"] == prefix);
-        route.and_then(|route| route["reason"].as_str()).unwrap_or_default().to_owned()
-    };
-    ensure!(why(REFUSED[0]).contains("services' addresses"), "{routes}");
-    ensure!(why(REFUSED[1]).contains("our own VIP 192.0.2.10"), "{routes}");
+    for (prefix, wanted) in REFUSED.iter().zip(["services' addresses", "our own VIP 192.0.2.10"]) {
+        let why = refusal(lvsd, prefix)?;
+        ensure!(why.contains(wanted), "{prefix}: {why}");
+    }
     let view = lvsd.ctl_json(&["nodes"])?;
     ensure!(view["alarms"].to_string().contains("offers 192.0.2.10/32"), "{view}");
     ensure!(lvsd.metric("lvsd_nodes_alarms")? > 0.0, "no alarm on /metrics");
     for node in nodes {
-        ensure!(node.told_by_balancer()? == 0, "the balancer has told a node of routes");
+        ensure!(node.told_by_peer()? == 0, "the balancer has told a node of routes");
     }
     Ok(())
 }
@@ -182,43 +147,7 @@ fn follows_a_block(lvsd: &Lvsd, hosts: &[Host], nodes: &[Node]) -> Result<()> {
     reached(balancer, pod(1)[0])
 }
 
-pub(crate) fn view(lvsd: &Lvsd) -> Result<Value> {
-    lvsd.ctl_json(&["nodes"])
-}
-
-pub(crate) fn sessions(view: &Value) -> Vec<Value> {
-    let nodes = view["nodes"].as_array().cloned().unwrap_or_default();
-    nodes.iter().flat_map(|node| node["sessions"].as_array().cloned().unwrap_or_default()).collect()
-}
-
-pub(crate) fn established(lvsd: &Lvsd) -> Result<usize> {
-    Ok(sessions(&view(lvsd)?).iter().filter(|session| session["state"] == "Established").count())
-}
-
-pub(crate) fn stale(lvsd: &Lvsd) -> Result<u64> {
-    Ok(sessions(&view(lvsd)?).iter().filter_map(|session| session["stale"].as_u64()).sum())
-}
-
-pub(crate) fn taken(lvsd: &Lvsd) -> Result<u64> {
-    view(lvsd)?["accepted"].as_u64().context("no number of routes")
-}
-
 fn health(lvsd: &Lvsd) -> Result<String> {
     let status = lvsd.ctl_json(&["status", "pods"])?;
     Ok(status["services"][0]["pools"][0]["backends"][0]["health"].as_str().unwrap_or_default().to_owned())
-}
-
-/// The kernel's table of lvsd's has this prefix by the node whose address ends so.
-pub(crate) fn expect_way(balancer: &Host, prefix: &str, last: u16) -> Result<()> {
-    let text = balancer.run(&["ip", "route", "show", "table", "77", prefix])?;
-    ensure!(text.contains(&format!("via {} ", v4(last))), "{prefix} is not by .{last}: {text:?}");
-    Ok(())
-}
-
-/// Somebody answers at port 80 there, from the balancer.
-pub(crate) fn reached(balancer: &Host, address: IpAddr) -> Result<()> {
-    let connect =
-        || TcpStream::connect_timeout(&SocketAddr::new(address, 80), Duration::from_secs(2)).is_ok();
-    wait_until(&format!("{address} is reached"), LIMIT, || balancer.enter(connect).unwrap_or(false))?;
-    Ok(())
 }

@@ -1,10 +1,7 @@
-//! Nodes without a mesh: they know of one another's pods by what lvsd, their route reflector, passes on.
-
-use std::net::{IpAddr, SocketAddr, TcpStream};
-use std::time::Duration;
+//! Nodes without a mesh: they know of one another's pods by what a route reflector passes on, lvsd or a node of theirs.
 
 use anyhow::{Result, ensure};
-use lab::calico::{Node, Peering, Settings};
+use lab::calico::{Node, Settings};
 use lab::configuration::Configuration;
 use lab::host::Host;
 use lab::lvsd::Lvsd;
@@ -13,54 +10,20 @@ use lab::nginx::Nginx;
 use lab::wait::wait_until;
 use lab::world::World;
 
-/// BIRD waits up to 5 s before it dials again.
-const LIMIT: Duration = Duration::from_secs(60);
-
-/// How long a connection may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// One AS for all: a reflector and its clients are in the same.
-const ASN: u32 = 64600;
+use crate::cluster::{
+    BALANCER_ASN as ASN, LIMIT, REFUSED, block, established, expect_way, hosts, last, named, pod, reached,
+    reaches, refusal, sessions, stale, start, view,
+};
 
 const NODES: u16 = 3;
 
-/// A pod of a node, IPv4 and IPv6.
-fn pod(node: u16) -> [IpAddr; 2] {
-    let words = [format!("10.67.{node}.1"), format!("fd00:67::{:x}", node * 0x40 + 1)];
-    words.map(|word| word.parse().expect("an address"))
-}
-
-/// The block of a node, IPv4 and IPv6.
-fn block(node: u16) -> [String; 2] {
-    [format!("10.67.{node}.0/26"), format!("fd00:67::{:x}/122", node * 0x40)]
-}
-
-/// What no node may hear of n1: services' addresses, and the balancer's own VIP.
-const REFUSED: [&str; 2] = ["10.96.0.0/12", "192.0.2.10/32"];
-
-/// A node, its last part 21 to 23.
+/// A reflector and its clients are in the same AS.
 fn settings(node: u16) -> Settings {
-    let services = if node == 1 { REFUSED.map(str::to_owned).to_vec() } else { Vec::new() };
-    Settings {
-        asn: ASN,
-        last: 20 + node,
-        balancer_asn: ASN,
-        balancer: 1,
-        blocks: block(node).map(|block| vec![block]),
-        services: [services, Vec::new()],
-        peering: if node % 2 == 1 { Peering::Global } else { Peering::Explicit },
-        password: None,
-        max_restart_time: None,
-        is_client: true,
-    }
+    Settings { is_client: true, ..crate::cluster::settings(node, ASN) }
 }
 
 fn configuration(host: &Host) -> String {
-    let node = |node: u16| {
-        let (v4, v6) = (v4(20 + node), v6(20 + node));
-        format!("{{ name = \"n{node}\", addresses = [\"{v4}\", \"{v6}\"] }}")
-    };
-    let nodes: Vec<String> = (1..=NODES).map(node).collect();
+    let nodes: Vec<String> = (1..=NODES).map(|node| named(node, "")).collect();
     Configuration::with_web(ASN).render(host)
         + &format!(
             "\n[nodes]\nmode = \"static\"\nasn = {ASN}\nreflector = true\ncluster_id = \"10.64.0.200\"\nhold_time = \"30s\"\n\
@@ -76,10 +39,8 @@ pub(crate) fn nodes_without_a_mesh_reach_one_anothers_pods_by_what_lvsd_passes_o
     world: &World,
 ) -> Result<()> {
     let lab = Lab::build_without_captures(world)?;
-    let hosts = (1..=NODES).map(|node| lab.add_host(world, &format!("n{node}"), 20 + node, &pod(node)));
-    let hosts = hosts.collect::<Result<Vec<Host>>>()?;
-    let nodes = hosts.iter().zip(1..).map(|(host, node)| Node::start(host, &settings(node)));
-    let mut nodes = nodes.collect::<Result<Vec<Node>>>()?;
+    let hosts = hosts(&lab, world, NODES)?;
+    let mut nodes = start(&hosts, settings)?;
     let _servers = hosts.iter().map(Nginx::start).collect::<Result<Vec<_>>>()?;
     ensure!(!reaches(&hosts[0], pod(2)[0])?, "n1 reaches n2's pod without a route");
 
@@ -151,7 +112,7 @@ fn shows_whose_it_is_and_how_it_came(node: &Node) -> Result<()> {
 /// No VIP, no services' addresses, nobody's own routes.
 fn hears_only_pod_routes(nodes: &[Node]) -> Result<()> {
     for node in nodes {
-        ensure!(node.told_by_balancer()? == 4, "a node has heard of {} routes", node.told_by_balancer()?);
+        ensure!(node.told_by_peer()? == 4, "a node has heard of {} routes", node.told_by_peer()?);
     }
     for prefix in REFUSED {
         let text = nodes[1].route(prefix)?;
@@ -160,28 +121,69 @@ fn hears_only_pod_routes(nodes: &[Node]) -> Result<()> {
     Ok(())
 }
 
-fn sessions(lvsd: &Lvsd) -> Result<Vec<serde_json::Value>> {
-    let view = lvsd.ctl_json(&["nodes"])?;
-    let nodes = view["nodes"].as_array().cloned().unwrap_or_default();
-    Ok(nodes.iter().flat_map(|node| node["sessions"].as_array().cloned().unwrap_or_default()).collect())
-}
-
-fn stale(lvsd: &Lvsd) -> Result<u64> {
-    Ok(sessions(lvsd)?.iter().filter_map(|session| session["stale"].as_u64()).sum())
-}
-
 /// How many routes each session's node holds of us.
 fn told(lvsd: &Lvsd) -> Result<Vec<u64>> {
-    Ok(sessions(lvsd)?.iter().filter_map(|session| session["told"].as_u64()).collect())
+    Ok(sessions(&view(lvsd)?).iter().filter_map(|session| session["told"].as_u64()).collect())
 }
 
-fn reaches(host: &Host, address: IpAddr) -> Result<bool> {
-    host.enter(|| TcpStream::connect_timeout(&SocketAddr::new(address, 80), PATIENCE).is_ok())
+/// lvsd is one more client of n1, whose clients n2 and n3 are; `more`: what else is said of n1.
+fn client_configuration(host: &Host, more: &str) -> String {
+    let nodes = [named(1, more), named(2, ""), named(3, "")].join(", ");
+    Configuration::with_web(ASN).render(host)
+        + &format!(
+            "\n[nodes]\nmode = \"static\"\nasn = {ASN}\nhold_time = \"30s\"\nlocal_ipv4 = \"{}\"\nlocal_ipv6 = \"{}\"\n\
+             node = [{nodes}]\npool = [{{ cidr = \"10.67.0.0/16\" }}, {{ cidr = \"fd00:67::/64\" }}]\n",
+            v4(1),
+            v6(1)
+        )
 }
 
-/// Somebody answers at port 80 there.
-fn reached(host: &Host, address: IpAddr) -> Result<()> {
-    let what = format!("{} reaches {address}", host.name());
-    wait_until(&what, LIMIT, || reaches(host, address).unwrap_or(false))?;
-    Ok(())
+/// n1 is the nodes' reflector; n2 and n3 know nobody else.
+fn with_own_reflector(node: u16) -> Settings {
+    let plain = crate::cluster::settings(node, ASN);
+    match node {
+        1 => Settings { clients: vec![last(2), last(3)], services: Default::default(), ..plain },
+        _ => Settings { peer: last(1), is_client: true, ..plain },
+    }
+}
+
+pub(crate) fn pods_behind_a_node_that_reflects_are_reached_once_it_is_known_to(world: &World) -> Result<()> {
+    let lab = Lab::build_without_captures(world)?;
+    let hosts = hosts(&lab, world, NODES)?;
+    let nodes = start(&hosts, with_own_reflector)?;
+    let _servers = hosts.iter().map(Nginx::start).collect::<Result<Vec<_>>>()?;
+    let balancer = &lab.balancers[0];
+    let mut lvsd = Lvsd::start_with(balancer, &client_configuration(balancer, ""))?;
+    lvsd.wait_ready(LIMIT)?;
+
+    // Whoever is no reflector may speak for itself alone.
+    for node in [2, 3] {
+        for block in block(node) {
+            let why = || refusal(&lvsd, &block).unwrap_or_default();
+            wait_until(&format!("{block} is refused"), LIMIT, || why().contains("is not the node"))?;
+        }
+    }
+    wait_until("n1's own block is taken", LIMIT, || expect_way(balancer, &block(1)[0], last(1)).is_ok())?;
+    ensure!(
+        expect_way(balancer, &block(2)[0], last(2)).is_err(),
+        "a route that was refused is in the kernel"
+    );
+
+    lvsd.configure_with(&client_configuration(balancer, ", reflector = true"))?;
+    lvsd.ctl(&["reload"])?;
+    for node in 1..=NODES {
+        let is_there = || expect_way(balancer, &block(node)[0], last(node)).is_ok();
+        wait_until(&format!("the kernel has n{node}'s block"), LIMIT, is_there)?;
+        pod(node).into_iter().try_for_each(|address| reached(balancer, address))?;
+    }
+    ensure!(established(&lvsd)? == 2, "sessions with others than n1: {}", view(&lvsd)?);
+    ensure!(nodes[0].told_by_peer()? == 0, "the balancer has told n1 of routes");
+
+    // What n2 tells n1 no more is gone here as well.
+    take(&hosts[1], pod(2)[0])?;
+    let mut without = with_own_reflector(2);
+    without.blocks[0].clear();
+    nodes[1].reconfigure(&without)?;
+    wait_until("n2's block is gone", LIMIT, || expect_way(balancer, &block(2)[0], last(2)).is_err())?;
+    reached(balancer, pod(3)[0])
 }

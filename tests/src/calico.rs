@@ -23,23 +23,29 @@ pub struct Settings {
     pub asn: u32,
     /// The last part of its address.
     pub last: u16,
-    /// The balancer's AS number.
-    pub balancer_asn: u32,
-    /// The last part of the balancer's address.
-    pub balancer: u16,
+    /// Its peer's AS number.
+    pub peer_asn: u32,
+    /// The last part of its peer's address: a balancer, or a node that is its reflector.
+    pub peer: u16,
     /// Its blocks, IPv4 and IPv6.
     pub blocks: [Vec<String>; 2],
     /// What it announces of services, as a BGPConfiguration's `serviceClusterIPs` and their like have it.
     pub services: [Vec<String>; 2],
-    /// How it was told of the balancer.
+    /// How it was told of its peer.
     pub peering: Peering,
     /// What the sessions are signed with.
     pub password: Option<&'static str>,
     /// The BGPPeer's `maxRestartTime`, in seconds; BIRD's 120 s when it has none.
     pub max_restart_time: Option<u16>,
-    /// It has no mesh with other nodes: the balancer is their route reflector, and it has its kernel know what it hears.
+    /// It has no mesh with other nodes: its peer is their route reflector, and it has its kernel know what it hears.
     pub is_client: bool,
+    /// The last parts of the addresses of nodes whose route reflector it is, by its `routeReflectorClusterID`; then its peer,
+    /// where that is in the same AS, is a client too.
+    pub clients: Vec<u16>,
 }
+
+/// The `routeReflectorClusterID` of nodes that have clients.
+pub const CLUSTER_ID: &str = "10.64.0.210";
 
 /// How a BGPPeer is for a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +60,7 @@ pub enum Peering {
 #[derive(Debug)]
 pub struct Node {
     host: Host,
-    /// The names of the protocols for the balancer.
+    /// The names of the protocols for its peer.
     protocols: [String; 2],
     /// IPv4 and IPv6.
     processes: Vec<Process>,
@@ -102,8 +108,8 @@ impl Node {
         FAMILIES.iter().try_for_each(|family| self.ask(family, "configure").map(drop))
     }
 
-    /// How many routes the balancer has told it, both families.
-    pub fn told_by_balancer(&self) -> Result<u32> {
+    /// How many routes its peer has told it, both families.
+    pub fn told_by_peer(&self) -> Result<u32> {
         let mut sum = 0;
         for (family, protocol) in FAMILIES.iter().zip(&self.protocols) {
             let text = self.ask(family, &format!("show protocols all {protocol}"))?;

@@ -15,7 +15,7 @@
 //! ```
 //!
 //! Reading order: [`kernel`] and [`world`] (where it runs), [`netns`] and [`host`] (a namespace and its processes),
-//! [`network`] (who is joined to whom), [`nginx`], [`bird`], [`frr`], [`calico`], [`name_server`], [`lvsd`] (what runs on them), [`site`] (all of it at work), [`table`] (IPVS as the
+//! [`program`] (one that runs twice), [`network`] (who is joined to whom), [`nginx`], [`bird`], [`frr`], [`calico`], [`crowd`] (many nodes in one process), [`name_server`], [`lvsd`] (what runs on them), [`site`] (all of it at work), [`table`] (IPVS as the
 //! kernel shows it), [`watch`] (how soon an effect follows its cause), [`traffic`] (the client), [`evidence`] (what a failure leaves behind), [`measure`]
 //! (what benchmarks share), [`guest`] (a Debian with systemd, for what is installed), [`prometheus`] (what reads kept pages of
 //! metrics, outside).
@@ -24,6 +24,7 @@ pub mod agent;
 pub mod bird;
 pub mod calico;
 pub mod configuration;
+pub mod crowd;
 pub mod evidence;
 pub mod frr;
 pub mod guest;
@@ -37,6 +38,7 @@ pub mod netns;
 pub mod network;
 pub mod nginx;
 pub mod probes;
+pub mod program;
 pub mod prometheus;
 pub mod site;
 pub mod table;

@@ -1,10 +1,10 @@
 //! What Calico's templates render for BIRD 1.6: the same files, protocols, filters and functions, for a node without a mesh
-//! that has one peer (projectcalico/calico, `confd/etc/calico/confd/templates/`; rendered samples are under
+//! that has one peer, and clients if it is a route reflector (projectcalico/calico, `confd/etc/calico/confd/templates/`; rendered samples are under
 //! `confd/tests/compiled_templates/`). Their comments are left out.
 
 use std::net::IpAddr;
 
-use super::{Peering, Settings};
+use super::{CLUSTER_ID, Peering, Settings};
 use crate::network::{v4, v6};
 
 /// The IP pools of the lab's clusters, IPv4 and IPv6: without encapsulation, so that BIRD writes the kernel's routes.
@@ -23,13 +23,18 @@ pub(super) fn files(settings: &Settings, family: usize) -> [(String, String); 3]
     ]
 }
 
-/// The name of the protocol for the balancer: `Global_10_64_0_1`, `Node_fd00_64__1`.
+/// The name of the protocol for its peer.
 pub(super) fn protocol(settings: &Settings, family: usize) -> String {
-    let kind = match settings.peering {
+    name(settings.peering, settings.peer, family)
+}
+
+/// The name of a protocol: `Global_10_64_0_1`, `Node_fd00_64__1`.
+fn name(peering: Peering, last: u16, family: usize) -> String {
+    let kind = match peering {
         Peering::Global => "Global",
         Peering::Explicit => "Node",
     };
-    format!("{kind}_{}", address(settings.balancer, family).to_string().replace(['.', ':'], "_"))
+    format!("{kind}_{}", address(last, family).to_string().replace(['.', ':'], "_"))
 }
 
 fn address(last: u16, family: usize) -> IpAddr {
@@ -82,10 +87,13 @@ template bgp bgp_template {{
         router_id = v4(settings.last),
         asn = settings.asn,
     );
-    head + &bgp_filter(settings, family) + &peer(settings, family)
+    let clients = settings.clients.iter().map(|last| peer(settings, family, Peer::client(settings, *last)));
+    head + &bgp_filter(settings, family)
+        + &peer(settings, family, Peer::of(settings))
+        + &clients.collect::<String>()
 }
 
-/// The BGPFilter, unless the balancer is the nodes' reflector.
+/// The BGPFilter for the peer, unless that is the node's reflector.
 fn bgp_filter(settings: &Settings, family: usize) -> String {
     let version = family_version(family);
     match settings.is_client {
@@ -98,11 +106,37 @@ fn family_version(family: usize) -> &'static str {
     ["V4", "V6"][family]
 }
 
-/// The peer's protocol.
-fn peer(settings: &Settings, family: usize) -> String {
-    let import = match settings.is_client {
-        true => String::new(),
-        false => format!("    'bgp_{FILTER}_importFilter{}'();\n", family_version(family)),
+/// Who is at the other end of a session.
+struct Peer {
+    last: u16,
+    asn: u32,
+    peering: Peering,
+    /// Nothing is taken of it.
+    is_filtered: bool,
+}
+
+impl Peer {
+    fn of(settings: &Settings) -> Self {
+        let Settings { peer, peer_asn, peering, is_client, .. } = *settings;
+        Self { last: peer, asn: peer_asn, peering, is_filtered: !is_client }
+    }
+
+    /// A node of its own AS.
+    fn client(settings: &Settings, last: u16) -> Self {
+        Self { last, asn: settings.asn, peering: Peering::Explicit, is_filtered: false }
+    }
+}
+
+/// A peer's protocol.
+fn peer(settings: &Settings, family: usize, peer: Peer) -> String {
+    let import = match peer.is_filtered {
+        true => format!("    'bgp_{FILTER}_importFilter{}'();\n", family_version(family)),
+        false => String::new(),
+    };
+    let is_internal = settings.asn == peer.asn;
+    let reflected = match !settings.clients.is_empty() && is_internal {
+        true => format!("  rr client;\n  rr cluster id {CLUSTER_ID};\n"),
+        false => String::new(),
     };
     let password = match settings.password {
         Some(password) => format!("  password \"{password}\";\n"),
@@ -114,7 +148,7 @@ fn peer(settings: &Settings, family: usize) -> String {
     };
     format!(
         r"protocol bgp {name} from bgp_template {{
-  neighbor {balancer} as {balancer_asn};
+  neighbor {neighbour} as {asn};
   source address {own};
   ttl security off;
   multihop;
@@ -133,13 +167,12 @@ fn peer(settings: &Settings, family: usize) -> String {
     calico_export_to_bgp_peers({is_internal});
     reject;
   }};
-{password}{restart_time}}}
+{reflected}{password}{restart_time}}}
 ",
-        name = protocol(settings, family),
-        balancer = address(settings.balancer, family),
-        balancer_asn = settings.balancer_asn,
+        name = name(peer.peering, peer.last, family),
+        neighbour = address(peer.last, family),
+        asn = peer.asn,
         own = address(settings.last, family),
-        is_internal = settings.asn == settings.balancer_asn,
     )
 }
 
