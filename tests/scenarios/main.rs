@@ -13,6 +13,7 @@ mod kernel_contract;
 mod kernel_settings;
 mod kernel_table;
 mod kills;
+mod kubernetes;
 mod links;
 mod many_services;
 mod monitoring;
@@ -122,6 +123,7 @@ const SCENARIOS: &[Scenario] = &named![
 ];
 
 const OUTSIDE: &[Outside] = &named![
+    kubernetes::a_service_is_served_as_it_is_applied_and_its_pods_are_rolled_out_without_a_failed_request,
     evidence_of_failure::a_failing_scenario_leaves_logs_captures_and_tables,
     evidence_of_failure::a_hanging_scenario_is_ended_at_its_time_limit,
     monitoring::a_prometheus_scrapes_lvsd_and_has_data_for_each_question_of_the_dashboard,
@@ -140,7 +142,11 @@ fn main() {
 
 /// Inside the lab's kernel: the scenario itself.
 fn inside(world: &World) -> Result<()> {
-    let known = SCENARIOS.iter().chain(&evidence_of_failure::ON_PURPOSE).chain(&monitoring::INSIDE);
+    let known = SCENARIOS
+        .iter()
+        .chain(&evidence_of_failure::ON_PURPOSE)
+        .chain(&monitoring::INSIDE)
+        .chain(&kubernetes::INSIDE);
     let (_, scenario) = known
         .into_iter()
         .find(|(name, _)| *name == world.name())

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use nix::fcntl::{Flock, FlockArg};
 
+use crate::cable::Cable;
 use crate::world::{self, Verdict};
 
 /// The guest kernel's program and modules, where Debian's package has them.
@@ -68,13 +69,15 @@ pub struct Run {
     pub console: Console,
     /// Memory of the guest's kernel, [`MEMORY`] or more, as its `mem=` takes it.
     pub memory: &'static str,
+    /// A cable to the machine, if there is one.
+    pub cable: Option<Cable>,
 }
 
 impl Run {
     /// A run whose files are in `target/lab/<name>`.
     pub fn new(name: &str, limit: Duration, console: Console) -> Result<Self> {
         let directory = target()?.join("lab").join(name);
-        Ok(Self { name: name.to_owned(), directory, limit, console, memory: MEMORY })
+        Ok(Self { name: name.to_owned(), directory, limit, console, memory: MEMORY, cable: None })
     }
 
     /// Runs this program inside and returns what it found; an error when the world could not be had or died.
@@ -87,8 +90,12 @@ impl Run {
         let _ = fs::remove_dir_all(&self.directory);
         fs::create_dir_all(&self.directory)
             .with_context(|| format!("create {}", self.directory.display()))?;
-        let mut command = if own_kernel_has_ipvs() { self.private_namespaces()? } else { self.guest()? };
+        let is_own_kernel = own_kernel_has_ipvs();
+        let mut command = if is_own_kernel { self.private_namespaces()? } else { self.guest()? };
         let mut child = self.start(&mut command)?;
+        if let Some(cable) = self.cable.filter(|_| is_own_kernel) {
+            cable.to_child(child.id())?;
+        }
         let copier = (self.console == Console::Shown).then(|| self.show(&mut child));
         let status = self.wait(&mut child);
         if let Some(copier) = copier {
@@ -152,6 +159,9 @@ impl Run {
         command.arg(format!("mem={}", self.memory)).args(["rootfstype=hostfs", "rw", "quiet", "loglevel=3"]);
         command.arg(assignment("init", program()?.as_os_str())?);
         command.arg(assignment("uml_dir", self.directory.as_os_str())?).arg("umid=guest");
+        if let Some(cable) = self.cable {
+            command.arg(cable.to_guest()?);
+        }
         command.arg("con=null").arg(match self.console {
             Console::Terminal => "con0=fd:0,fd:1",
             Console::File | Console::Shown => "con0=null,fd:1",

@@ -17,12 +17,14 @@
 //! Reading order: [`kernel`] and [`world`] (where it runs), [`netns`] and [`host`] (a namespace and its processes),
 //! [`program`] (one that runs twice), [`network`] (who is joined to whom), [`nginx`], [`bird`], [`frr`], [`calico`], [`crowd`] (many nodes in one process), [`name_server`], [`lvsd`] (what runs on them), [`site`] (all of it at work), [`table`] (IPVS as the
 //! kernel shows it), [`watch`] (how soon an effect follows its cause), [`traffic`] (the client), [`evidence`] (what a failure leaves behind), [`measure`]
-//! (what benchmarks share), [`guest`] (a Debian with systemd, for what is installed), [`prometheus`] (what reads kept pages of
+//! (what benchmarks share), [`cable`], [`cluster`] and [`kube_proxy`] (a Kubernetes beside it), [`guest`] (a Debian with systemd, for what is installed), [`prometheus`] (what reads kept pages of
 //! metrics, outside).
 
 pub mod agent;
 pub mod bird;
+pub mod cable;
 pub mod calico;
+pub mod cluster;
 pub mod configuration;
 pub mod crowd;
 pub mod evidence;
@@ -30,6 +32,7 @@ pub mod frr;
 pub mod guest;
 pub mod host;
 pub mod kernel;
+pub mod kube_proxy;
 pub mod lvsd;
 pub mod many;
 pub mod measure;

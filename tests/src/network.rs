@@ -3,13 +3,16 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::cable;
 use crate::host::Host;
 use crate::nginx::Nginx;
+use crate::wait::wait_until;
 use crate::world::World;
 
 /// The service addresses that real servers carry on `lo`, IPv4.
@@ -130,6 +133,13 @@ impl Lab {
         batch(Some(name), &interface("eth0", "10.64.0", "fd00:64", last))?;
         more.iter().try_for_each(|address| give(&host, *address))?;
         Ok(host)
+    }
+
+    /// Puts the machine's cable into the servers' segment.
+    pub fn plug_in_the_machine(&self) -> Result<()> {
+        let end = Path::new("/sys/class/net").join(cable::INSIDE);
+        wait_until("the machine's cable is there", Duration::from_secs(20), || end.exists())?;
+        batch(None, &format!("link set {} master servers up\n", cable::INSIDE))
     }
 
     /// Moves rs3 to a second segment, 10.65.0.0/24 and fd00:65::/64, in which the routers have a leg.

@@ -46,6 +46,7 @@ impl Bench {
             limit: self.limit,
             console: Console::Shown,
             memory: self.memory,
+            cable: None,
         };
         run.pass()?;
         for file in [Some(&*self.figures()), self.picture].into_iter().flatten() {

@@ -113,7 +113,7 @@ fn parts() -> Result<Vec<&'static str>> {
 /// Boots a kernel for one part.
 fn in_the_lab(part: &str, directory: PathBuf) -> Result<()> {
     let name = format!("bench-health-{part}");
-    Run { name, directory, limit: LIMIT, console: Console::Shown, memory: MEMORY }.pass()
+    Run { name, directory, limit: LIMIT, console: Console::Shown, memory: MEMORY, cable: None }.pass()
 }
 
 fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {

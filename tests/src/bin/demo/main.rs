@@ -36,7 +36,14 @@ fn main() -> ExitCode {
 /// Plays it in the lab and prints the last line; whether it went well.
 fn outside() -> Result<bool> {
     let directory = target()?.join("demo");
-    let run = Run { name: "demo".into(), directory, limit: LIMIT, console: Console::Shown, memory: MEMORY };
+    let run = Run {
+        name: "demo".into(),
+        directory,
+        limit: LIMIT,
+        console: Console::Shown,
+        memory: MEMORY,
+        cable: None,
+    };
     let failure = run.execute()?.failure;
     // The story has told its failure on the console.
     ensure!(
