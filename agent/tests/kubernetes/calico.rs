@@ -2,7 +2,7 @@
 
 use crate::cluster::Cluster;
 use crate::objects::NODES;
-use crate::permissions::{manifest, sign_in};
+use crate::permissions::{ROLE, manifest, sign_in, without};
 use crate::watched::settings;
 use lvsd::core::nodes::Cluster as Known;
 use lvsd::sources::cluster::ClusterSource;
@@ -20,6 +20,10 @@ struct Watched {
 }
 
 impl Watched {
+    fn new(kubeconfig: &Path) -> Self {
+        Self { source: CalicoNodes::new(settings(kubeconfig.into())), said: Err("unsaid".into()) }
+    }
+
     async fn until(&mut self, what: &str, is_so: impl Fn(&Result<Known, String>) -> bool) {
         let listening = async {
             while !is_so(&self.said) {
@@ -57,7 +61,7 @@ async fn nodes_join_move_and_leave_and_nothing_goes_when_the_datastore_is_away()
     cluster.apply(&manifest());
     let kubeconfig = cluster.kubeconfig_of("lvsd", &sign_in(&cluster));
     cluster.create(NODES, &json!({"metadata": {"name": "n0"}, "spec": {"podCIDR": "10.244.0.0/24", "podCIDRs": ["10.244.0.0/24"]}}));
-    let mut watched = Watched { source: CalicoNodes::new(settings(kubeconfig)), said: Err("unsaid".into()) };
+    let mut watched = Watched::new(&kubeconfig);
     // Without Calico a node's blocks are those that Kubernetes gives it.
     watched
         .until("podCIDRs are blocks", |said| said.as_ref().is_ok_and(|known| known.blocks.len() == 1))
@@ -97,6 +101,8 @@ async fn nodes_join_move_and_leave_and_nothing_goes_when_the_datastore_is_away()
         })
         .await;
     follow_changes(&cluster, &mut watched).await;
+    without_each_permission(&cluster, &kubeconfig).await;
+    watched.until("it may again", |said| asn(said, "n1") == Some(64699)).await;
     // The datastore is away: that is an error in words, which the core takes for no change.
     cluster.kill("kube-apiserver");
     watched.until("it is away", |said| said.as_ref().is_err_and(|why| why.contains("refused"))).await;
@@ -130,4 +136,30 @@ async fn follow_changes(cluster: &Cluster, watched: &mut Watched) {
     watched.until("a block goes", |said| said.as_ref().is_ok_and(|known| known.blocks.is_empty())).await;
     cluster.delete(&format!("{NODES}/n2"));
     watched.until("a node leaves", |said| said.is_ok() && asn(said, "n2").is_none()).await;
+}
+
+/// Whoever may not read one of Calico's kinds says which.
+async fn without_each_permission(cluster: &Cluster, kubeconfig: &Path) {
+    let rules = cluster.get(ROLE)["rules"].clone();
+    let without_resource = |resource: &str| {
+        let mut less = rules.clone();
+        for rule in less.as_array_mut().unwrap() {
+            rule["resources"].as_array_mut().unwrap().retain(|own| own != resource);
+        }
+        less.as_array_mut().unwrap().retain(|rule| rule["resources"] != json!([]));
+        less
+    };
+    let kinds = ["blockaffinities", "ippools", "bgpconfigurations"];
+    let resources = kinds.map(|kind| (without_resource(kind), format!("list {kind}: 403")));
+    let verbs = ["list", "watch"].map(|verb| (without(&rules, kinds[0], verb), format!("{verb} ")));
+    for (less, words) in resources.into_iter().chain(verbs) {
+        cluster.patch(ROLE, &json!({"rules": less}));
+        let mut anew = Watched::new(kubeconfig);
+        let is_said = |said: &Result<Known, String>| {
+            said.as_ref().is_err_and(|why| why.contains(&words) && why.contains("403"))
+        };
+        anew.until(&format!("without a permission: {words}"), is_said).await;
+        cluster.patch(ROLE, &json!({"rules": rules}));
+        anew.until("it may again", |said| asn(said, "n1") == Some(64699)).await;
+    }
 }

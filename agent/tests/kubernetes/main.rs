@@ -10,6 +10,7 @@ mod fake;
 mod objects;
 mod outages;
 mod permissions;
+mod told;
 mod watched;
 mod whole;
 

@@ -7,7 +7,7 @@ use lvsd::config::Target;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
-const ROLE: &str = "/apis/rbac.authorization.k8s.io/v1/clusterroles/lvsd";
+pub(crate) const ROLE: &str = "/apis/rbac.authorization.k8s.io/v1/clusterroles/lvsd";
 const BINDING: &str = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/lvsd";
 const ACCOUNTS: &str = "/api/v1/namespaces/lvsd/serviceaccounts";
 
@@ -26,7 +26,7 @@ pub(crate) fn manifest() -> PathBuf {
 }
 
 /// The rules without one verb on one resource.
-fn without(rules: &Value, resource: &str, verb: &str) -> Value {
+pub(crate) fn without(rules: &Value, resource: &str, verb: &str) -> Value {
     let mut rules = rules.clone();
     for rule in rules.as_array_mut().unwrap() {
         if rule["resources"].as_array().unwrap().contains(&json!(resource)) {
@@ -35,6 +35,17 @@ fn without(rules: &Value, resource: &str, verb: &str) -> Value {
     }
     rules.as_array_mut().unwrap().retain(|rule| !rule["verbs"].as_array().unwrap().is_empty());
     rules
+}
+
+/// Whether the API server lets lvsd's account do something in a namespace, with `GROUP/RESOURCE` or `GROUP/RESOURCE/NAME`.
+pub(crate) fn may(cluster: &Cluster, verb: &str, (namespace, what): (&str, &str)) -> bool {
+    let words: Vec<&str> = what.split('/').collect();
+    let asked = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": {
+        "user": "system:serviceaccount:lvsd:lvsd",
+        "resourceAttributes": {"namespace": namespace, "verb": verb, "group": words[0], "resource": words[1],
+            "name": words.get(2)}}});
+    let answer = cluster.create("/apis/authorization.k8s.io/v1/subjectaccessreviews", &asked);
+    answer["status"]["allowed"] == json!(true)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,19 +3,19 @@
 
 use crate::cluster::Cluster;
 use crate::objects::{self, SERVICES};
-use crate::permissions::{manifest, sign_in};
+use crate::permissions::{ROLE, manifest, may, sign_in, without};
 use crate::watched::{Watched, settings};
 use lvsd::config::{AddressPool, KubernetesSettings, Lease, WholeServices};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+const LEASES: (&str, &str) = ("lvsd", "coordination.k8s.io/leases/lvsd");
 const EVENTS: &str = "/api/v1/namespaces/prod/events";
 const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/lvsd/leases/lvsd";
 const LEASE_ROLE: &str = "/apis/rbac.authorization.k8s.io/v1/namespaces/lvsd/roles/lvsd-lease";
-const ROLE: &str = "/apis/rbac.authorization.k8s.io/v1/clusterroles/lvsd";
 
-fn whole(kubeconfig: PathBuf) -> KubernetesSettings {
+pub(crate) fn whole(kubeconfig: PathBuf) -> KubernetesSettings {
     let pool = AddressPool {
         name: "public".into(),
         ranges: vec!["192.0.2.10-192.0.2.15".parse().unwrap()],
@@ -34,7 +34,7 @@ fn whole(kubeconfig: PathBuf) -> KubernetesSettings {
 }
 
 /// A Service of our class. The server is too old for `loadBalancerClass`: an annotation says it.
-fn service(name: &str, annotations: Value) -> Value {
+pub(crate) fn service(name: &str, annotations: Value) -> Value {
     let mut object = json!({
         "apiVersion": "v1", "kind": "Service",
         "metadata": {"name": name, "annotations": {"lvsd/class": "lvsd"}},
@@ -57,7 +57,7 @@ fn holder(cluster: &Cluster) -> String {
 }
 
 /// Whether an Event of prod has these words.
-fn is_told(cluster: &Cluster, words: &str) -> bool {
+pub(crate) fn is_told(cluster: &Cluster, words: &str) -> bool {
     let events = cluster.get(EVENTS);
     events["items"].as_array().unwrap().iter().any(|event| {
         event["reason"] == "NotServed" && event["message"].as_str().unwrap_or_default().contains(words)
@@ -95,14 +95,7 @@ async fn one_of_two_balancers_gives_addresses_and_takes_them_back_and_the_other_
     assert_eq!(addresses(&cluster, "web"), ["192.0.2.10"], "what was given stays");
     // Without a permission that is said, and done once it is back.
     let rules = cluster.get(ROLE)["rules"].clone();
-    let less: Vec<Value> = rules
-        .as_array()
-        .unwrap()
-        .iter()
-        .filter(|rule| rule["resources"] != json!(["services/status"]))
-        .cloned()
-        .collect();
-    cluster.patch(ROLE, &json!({"rules": less}));
+    cluster.patch(ROLE, &json!({"rules": without(&rules, "services/status", "patch")}));
     cluster.create(SERVICES, &service("more", json!({"lvsd/vips": "192.0.2.10", "lvsd/scheduler": "rr"})));
     second
         .until("it collides", |w| w.refusal("k8s.prod.more").contains("has a port of prod/web already"))
@@ -124,15 +117,6 @@ async fn one_of_two_balancers_gives_addresses_and_takes_them_back_and_the_other_
         .await;
 }
 
-/// Whether the API server lets lvsd's account do something with the Lease.
-fn may(cluster: &Cluster, verb: &str) -> bool {
-    let asked = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": {
-        "user": "system:serviceaccount:lvsd:lvsd",
-        "resourceAttributes": {"namespace": "lvsd", "verb": verb, "group": "coordination.k8s.io", "resource": "leases", "name": "lvsd"}}});
-    let answer = cluster.create("/apis/authorization.k8s.io/v1/subjectaccessreviews", &asked);
-    answer["status"]["allowed"] == json!(true)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn without_each_permission_on_the_lease_who_waits_for_an_address_says_so() {
     let cluster = Cluster::start();
@@ -150,7 +134,7 @@ async fn without_each_permission_on_the_lease_who_waits_for_an_address_says_so()
         }
         less.as_array_mut().unwrap().retain(|rule| rule["verbs"] != json!([]));
         cluster.patch(LEASE_ROLE, &json!({"rules": less}));
-        nobody.until("the API server knows it", |_| !may(&cluster, verb)).await;
+        nobody.until("the API server knows it", |_| !may(&cluster, verb, LEASES)).await;
         let watched = watched.get_or_insert_with(|| Watched::new(whole(kubeconfig.clone()), &[]));
         cluster.create(SERVICES, &service(verb, json!({})));
         let said = format!("{verb} leases: 403");

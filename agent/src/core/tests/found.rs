@@ -81,6 +81,24 @@ fn a_change_of_one_service_leaves_the_others_alone() {
 }
 
 #[test]
+fn a_vip_that_two_services_of_a_source_have_stays_announced_when_one_of_them_goes() {
+    let mut world = running();
+    let text = "[service.\"k8s.b\"]\nvips = [\"192.0.2.20\"]\nport = 443\nchecks = []\nbackends = [{ host = \"10.64.0.22\" }]\n";
+    let config = config::parse(&[("k8s".into(), text.to_owned())]).unwrap();
+    let (first, second) =
+        (service("k8s.a", "192.0.2.20", "10.64.0.21"), Arc::clone(&config.services["k8s.b"]));
+    world.found(&[("k8s.a", Some(Ok(first))), ("k8s.b", Some(Ok(second)))], true);
+    assert!(world.is_announced("192.0.2.20"));
+    world.found(&[("k8s.a", None)], false);
+    world.pass(Duration::from_secs(3));
+    assert_eq!(world.weight(SHOP, "10.64.0.21:80"), None);
+    assert_eq!(world.weight("tcp 192.0.2.20:443", "10.64.0.22:443"), Some(1));
+    assert!(world.is_announced("192.0.2.20"), "the other is there");
+    world.found(&[("k8s.b", None)], false);
+    assert!(!world.is_announced("192.0.2.20"), "nobody has it any more");
+}
+
+#[test]
 fn the_configuration_goes_before_a_source_and_what_is_refused_is_served_once_there_is_room() {
     let mut world = running();
     world.found(&[("k8s.web", Some(Ok(service("k8s.web", "192.0.2.10", "10.64.0.21"))))], true);

@@ -87,6 +87,8 @@ pub struct Ingress {
     pub address: IpAddr,
     /// What nodes do with packets to it.
     pub mode: IpMode,
+    /// Whether one of its ports has the error that we write.
+    pub is_refused: bool,
 }
 
 /// A Service.

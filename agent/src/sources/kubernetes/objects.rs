@@ -23,6 +23,9 @@ pub const ANNOTATION: &str = "lvsd/";
 /// What keeps a Service until its status is taken back (KEP-980).
 pub const FINALIZER: &str = "service.kubernetes.io/load-balancer-cleanup";
 
+/// The error of each port of a Service that is refused, in its status.
+pub const REFUSED: &str = "lvsd/Refused";
+
 /// The Service of a slice.
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
 
@@ -161,6 +164,14 @@ struct LoadBalancer {
 struct IngressObject {
     ip: Option<String>,
     ip_mode: Option<String>,
+    #[serde(deserialize_with = "nullable")]
+    ports: Vec<PortStatus>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct PortStatus {
+    error: Option<String>,
 }
 
 impl Compact for ServiceObject {
@@ -223,7 +234,8 @@ impl IngressObject {
             Some("Proxy") => IpMode::Proxy,
             Some(_) | None => IpMode::Vip,
         };
-        Some(Ingress { address: self.ip?.parse().ok()?, mode })
+        let is_refused = self.ports.iter().any(|port| port.error.as_deref() == Some(REFUSED));
+        Some(Ingress { address: self.ip?.parse().ok()?, mode, is_refused })
     }
 }
 

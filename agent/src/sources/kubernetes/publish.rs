@@ -4,7 +4,7 @@
 use super::client;
 use super::lease::{Candidate, PERIOD};
 use super::model::Key;
-use super::objects::{ANNOTATION, FINALIZER, ServiceObject};
+use super::objects::{ANNOTATION, FINALIZER, REFUSED, ServiceObject};
 use crate::config::{KubernetesSettings, Lease};
 use k8s_openapi::api::core::v1::{Event, ObjectReference};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -169,7 +169,7 @@ async fn write_one(client: &Client, (key, uid): &(Key, Arc<str>), write: &Write)
             if !addresses.is_empty() {
                 let ports: Vec<Value> = ports
                     .iter()
-                    .map(|(port, protocol)| json!({"port": port, "protocol": protocol, "error": "lvsd/Refused"}))
+                    .map(|(port, protocol)| json!({"port": port, "protocol": protocol, "error": REFUSED}))
                     .collect();
                 let ingress: Vec<Value> =
                     addresses.iter().map(|ip| json!({"ip": ip, "ipMode": "VIP", "ports": ports})).collect();

@@ -4,7 +4,7 @@ use super::allocate::{Given, allocate};
 use super::index::Index;
 use super::model::{Key, Service};
 use super::publish::{Published, Write, Writes};
-use super::whole::{Claim, claim, found, is_of_class};
+use super::whole::{Claim, advice, claim, found, is_of_class};
 use crate::config::WholeServices;
 use crate::core::found::FoundService;
 use crate::sources::Said;
@@ -92,6 +92,11 @@ impl Services {
             let gone = before.iter().filter(|before| !now.iter().any(|now| now.name == before.name));
             changed.extend(gone.map(|gone| FoundService { name: gone.name.clone(), service: None }));
             changed.extend(now.iter().filter(|now| !before.contains(now)).cloned());
+            if before.is_empty()
+                && let Some(advice) = index.service(&key).and_then(|service| advice(service, &self.settings))
+            {
+                tracing::warn!(service = %key, "{advice}");
+            }
             if !now.is_empty() {
                 self.said.insert(key, now);
             }
@@ -128,7 +133,20 @@ impl Services {
         dirty
     }
 
+    /// What follows from a Service; with a refusal, what keeps the cluster from being told of it.
     fn found(&self, service: &Service) -> Vec<FoundService> {
+        let mut all = self.judged(service);
+        if let (true, Some(failure)) = (self.is_holder, &self.failure) {
+            for why in all.iter_mut().filter_map(|found| found.service.as_mut()?.as_mut().err()) {
+                if !why.ends_with(failure) {
+                    *why = format!("{why}; not all is told to the cluster: {failure}");
+                }
+            }
+        }
+        all
+    }
+
+    fn judged(&self, service: &Service) -> Vec<FoundService> {
         let mut all = found(&self.source, service, &self.settings);
         if claim(service, &self.settings) == Claim::Pending {
             let why = match (self.waiting.get(&service.key), &self.settings.lease, &self.failure) {
@@ -142,7 +160,7 @@ impl Services {
         all
     }
 
-    /// Beside addresses: what is refused, and what is not ours any more.
+    /// Beside addresses: what is refused or is so no more, and what is not ours any more.
     fn write(&mut self, index: &Index) {
         if !self.is_holder {
             self.writes.clear();
@@ -151,31 +169,41 @@ impl Services {
         self.writes.retain(|_, write| matches!(write, Write::Addresses(_)));
         for service in index.services() {
             let id = (service.key.clone(), Arc::clone(&service.uid));
-            let is_ours = is_of_class(service, &self.settings);
-            if service.annotations.contains_key("served") && (service.is_deleting || !is_ours) {
-                self.writes.insert(id, Write::Release);
-                continue;
+            match self.to_write(service) {
+                Some(Write::Release) => drop(self.writes.insert(id, Write::Release)),
+                // One that waits for its address gets that first.
+                Some(write) => drop(self.writes.entry(id).or_insert(write)),
+                None => {}
             }
-            let said = self.said.get(&service.key).into_iter().flatten();
-            let refusals: BTreeSet<&str> =
-                said.filter_map(|found| found.service.as_ref()?.as_ref().err().map(String::as_str)).collect();
-            let is_waiting = self.writes.contains_key(&id);
-            if refusals.is_empty() || is_waiting {
-                continue;
-            }
-            let is_written = is_ours && service.annotations.contains_key("served");
-            let addresses: Vec<IpAddr> = match is_written {
-                true => service.ingress.iter().map(|ingress| ingress.address).collect(),
-                false => Vec::new(),
-            };
-            let protocol = |protocol| match protocol {
-                Some(ipvs::Protocol::Udp) => "UDP",
-                Some(ipvs::Protocol::Sctp) => "SCTP",
-                Some(ipvs::Protocol::Tcp) | None => "TCP",
-            };
-            let ports = service.ports.iter().map(|port| (port.port, protocol(port.protocol))).collect();
-            let why = refusals.into_iter().collect::<Vec<_>>().join("; ");
-            self.writes.insert(id, Write::Refusal { why, addresses, ports });
         }
+    }
+
+    /// What is to be written of a Service, if nothing else is.
+    fn to_write(&self, service: &Service) -> Option<Write> {
+        let is_ours = is_of_class(service, &self.settings);
+        let is_served = service.annotations.contains_key("served");
+        if is_served && (service.is_deleting || !is_ours) {
+            return Some(Write::Release);
+        }
+        let is_written = is_ours && is_served;
+        let addresses = || service.ingress.iter().map(|ingress| ingress.address).collect::<Vec<IpAddr>>();
+        let is_err = |found: &FoundService| matches!(found.service, Some(Err(_)));
+        if !self.said.get(&service.key).into_iter().flatten().any(is_err) {
+            // The error in its status goes with its reason.
+            let is_left = is_written && service.ingress.iter().any(|ingress| ingress.is_refused);
+            return is_left.then(|| Write::Addresses(addresses()));
+        }
+        let refusals: BTreeSet<String> =
+            self.judged(service).into_iter().filter_map(|found| found.service?.err()).collect();
+        let protocol = |protocol| match protocol {
+            Some(ipvs::Protocol::Udp) => "UDP",
+            Some(ipvs::Protocol::Sctp) => "SCTP",
+            Some(ipvs::Protocol::Tcp) | None => "TCP",
+        };
+        Some(Write::Refusal {
+            why: refusals.into_iter().collect::<Vec<_>>().join("; "),
+            addresses: if is_written { addresses() } else { Vec::new() },
+            ports: service.ports.iter().map(|port| (port.port, protocol(port.protocol))).collect(),
+        })
     }
 }

@@ -116,6 +116,14 @@ pub fn claim(service: &Service, settings: &WholeServices) -> Claim {
     }
 }
 
+/// What whoever looks after the cluster should know of how a Service is served.
+pub fn advice(service: &Service, settings: &WholeServices) -> Option<&'static str> {
+    let is_ours = matches!(claim(service, settings), Claim::Ours { by_node_port: false, .. });
+    (is_ours && !is_of_class(service, settings)).then_some(
+        "a Service is served at its externalIPs, which Kubernetes has deprecated (1.36, KEP-5707): make it a LoadBalancer of our class",
+    )
+}
+
 /// The addresses of the annotation `lvsd/vips`.
 ///
 /// # Errors

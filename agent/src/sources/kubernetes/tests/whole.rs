@@ -2,7 +2,7 @@
 
 use super::super::allocate::{Given, allocate};
 use super::super::services::Services;
-use super::super::whole::found;
+use super::super::whole::{advice, found};
 use super::*;
 use crate::config::{AddressPool, PoolId, Service as Made, WholeServices};
 use crate::core::found::FoundService;
@@ -108,6 +108,8 @@ fn external_addresses_and_node_ports_are_served_where_that_is_set() {
     let with = WholeServices { external_ips: true, ..settings() };
     let service = one(external(), &with);
     assert_eq!(service.vips, [IpAddr::from([192, 0, 2, 11])], "the other is not ours");
+    let deprecated = |object: Value| advice(&self::service(object), &with).is_some();
+    assert!(deprecated(external()) && !deprecated(ours(json!({}), json!({}))));
     let node_port = |vips: &str| {
         let mut object = web(json!({"type": "NodePort"}));
         object["metadata"]["annotations"] = json!({"lvsd/vips": vips});
