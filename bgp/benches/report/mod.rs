@@ -17,7 +17,7 @@ pub(crate) fn machine() -> Value {
     let model = read("/proc/cpuinfo");
     let model = model.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
     json!({
-        "kernel": read("/proc/sys/kernel/osrelease").trim(),
+        "kernel": read("/proc/sys/kernel/osrelease").split(['-', '\n']).next(),
         "processor": model.trim_start_matches(['\t', ' ', ':']),
         "processors": std::thread::available_parallelism().map_or(0, usize::from),
         "load": read("/proc/loadavg").trim(),
