@@ -60,6 +60,7 @@ struct Shared {
     /// What is to be said to each node's neighbour.
     mouths: Mutex<HashMap<u32, mpsc::Sender<Vec<u8>>>>,
     accepted: AtomicUsize,
+    confirmed: AtomicUsize,
     told: AtomicUsize,
 }
 
@@ -103,6 +104,11 @@ impl Crowd {
     /// Connections that they have taken: as many as nodes when each has kept its first.
     pub fn accepted(&self) -> usize {
         self.shared.accepted.load(Ordering::SeqCst)
+    }
+
+    /// Sessions that have come up so far, as they see it: the balancer has confirmed their OPEN.
+    pub fn confirmed(&self) -> usize {
+        self.shared.confirmed.load(Ordering::SeqCst)
     }
 
     /// Routes that they were told.
@@ -153,7 +159,7 @@ impl Crowd {
         let (mouth, mut words) = mpsc::channel(16);
         self.shared.mouths.lock().unwrap_or_else(PoisonError::into_inner).insert(number, mouth);
         let Ok(mut out) = self.first_words(number, own) else { return };
-        let mut framer = Framer::new();
+        let (mut framer, mut is_confirmed) = (Framer::new(), false);
         while stream.write_all(&out).await.is_ok() {
             out.clear();
             // Whatever comes, and however long nothing does, it is answered with a sign of life. Cancel-safe: what recv and read
@@ -168,7 +174,9 @@ impl Crowd {
                     if let Ok(read) = read {
                         let Ok(count @ 1..) = read else { return };
                         framer.filled(count);
-                        self.hear(&mut framer);
+                        if self.hear(&mut framer) && !std::mem::replace(&mut is_confirmed, true) {
+                            self.shared.confirmed.fetch_add(1, Ordering::SeqCst);
+                        }
                     }
                     encode_keepalive(&mut out);
                 }
@@ -193,14 +201,20 @@ impl Crowd {
         Ok(out)
     }
 
-    /// Counts the routes that it is told.
-    fn hear(&self, framer: &mut Framer) {
+    /// Counts the routes that it is told. Whether a KEEPALIVE was among what it hears.
+    fn hear(&self, framer: &mut Framer) -> bool {
+        let mut is_alive = false;
         while let Ok(Some(frame)) = framer.next_frame(false) {
-            if let Ok(Message::Update(update)) = Message::decode(frame, Context::new(true, false)) {
-                let routes: usize = update.announced().map(|nlri| nlri.iter().count()).sum();
-                self.shared.told.fetch_add(routes, Ordering::SeqCst);
+            match Message::decode(frame, Context::new(true, false)) {
+                Ok(Message::Keepalive) => is_alive = true,
+                Ok(Message::Update(update)) => {
+                    let routes: usize = update.announced().map(|nlri| nlri.iter().count()).sum();
+                    self.shared.told.fetch_add(routes, Ordering::SeqCst);
+                }
+                _ => {}
             }
         }
+        is_alive
     }
 
     /// How many there are, and how many routes they tell.
