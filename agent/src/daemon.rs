@@ -203,7 +203,7 @@ async fn stop(inbox: &Inbox) {
 pub fn load(path: &Path) -> anyhow::Result<Config> {
     config::load(path).map_err(|errors| {
         for error in &errors {
-            eprintln!("{error}");
+            eprintln!("{}", error.in_full());
         }
         anyhow::anyhow!(
             "{}: {} error{}",

@@ -1,7 +1,7 @@
 //! Reloading the configuration: read, checked against what runs, and handed to the engine as a whole, or refused
 //! with every reason.
 
-use crate::config::{self, Config};
+use crate::config::{self, Config, ConfigError};
 use crate::core::Event;
 use crate::engine::Inbox;
 use crate::metrics::Metrics;
@@ -26,8 +26,34 @@ pub struct Reloaded {
 
 /// Why a reload was refused; the running configuration goes on.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the configuration was refused, the old one goes on:\n  {}", .0.join("\n  "))]
-pub struct Refused(pub Vec<String>);
+#[error("the configuration was refused, the old one goes on:\n  {}", listed(.0))]
+pub struct Refused(pub Vec<Reason>);
+
+/// One thing that is wrong with the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason {
+    /// In one line, for the log.
+    pub line: String,
+    /// With the line of the file that it is about.
+    pub in_full: String,
+}
+
+impl From<String> for Reason {
+    fn from(line: String) -> Self {
+        Self { in_full: line.clone(), line }
+    }
+}
+
+impl From<&ConfigError> for Reason {
+    fn from(error: &ConfigError) -> Self {
+        Self { line: error.to_string(), in_full: error.in_full() }
+    }
+}
+
+fn listed(reasons: &[Reason]) -> String {
+    let texts: Vec<&str> = reasons.iter().map(|reason| &*reason.in_full).collect();
+    texts.join("\n").replace('\n', "\n  ")
+}
 
 /// Reloads one configuration file, one reload at a time.
 #[derive(Debug)]
@@ -64,9 +90,9 @@ impl Reloader {
                 changed = reloaded.changed.len(),
                 "the configuration was reloaded"
             ),
-            Err(Refused(errors)) => {
-                errors.iter().for_each(|error| {
-                    tracing::error!(error, "reload refused, the old configuration goes on")
+            Err(Refused(reasons)) => {
+                reasons.iter().for_each(|reason| {
+                    tracing::error!(error = reason.line, "reload refused, the old configuration goes on")
                 });
             }
         }
@@ -81,17 +107,17 @@ impl Reloader {
                 config.daemon.dry_run |= self.is_dry;
                 Arc::new(config)
             }
-            Ok(Err(errors)) => return Err(Refused(errors.iter().map(ToString::to_string).collect())),
-            Err(error) => return Err(Refused(vec![format!("reading the configuration: {error}")])),
+            Ok(Err(errors)) => return Err(Refused(errors.iter().map(Reason::from).collect())),
+            Err(error) => return Err(Refused(vec![format!("reading the configuration: {error}").into()])),
         };
         let fixed = needs_restart(running, &config);
         if !fixed.is_empty() {
-            return Err(Refused(fixed));
+            return Err(Refused(fixed.into_iter().map(Reason::from).collect()));
         }
         let reloaded = difference(running, &config);
         self.inbox.event(Event::Configured(Arc::clone(&config))).await;
         // Inputs are taken in order: this answer comes after the configuration was.
-        self.inbox.ready().await.map_err(|gone| Refused(vec![gone.to_string()]))?;
+        self.inbox.ready().await.map_err(|gone| Refused(vec![gone.to_string().into()]))?;
         *running = config;
         Ok(reloaded)
     }

@@ -294,3 +294,37 @@ fn a_dry_run_checks_servers_whether_the_kernel_has_ipvs_or_not() {
     let status = text(&run(LVSCTL, &["--socket", &socket, "status"]).stdout);
     assert!(status.contains("dry run: nothing is written to the kernel"), "{status}");
 }
+
+/// What is below the line of an error in what `lvsd check-config` says of a file.
+fn shown(content: &str) -> String {
+    let directory = tempfile::tempdir().unwrap();
+    let file = written(directory.path(), content);
+    let output = run(LVSD, &["check-config", &file]);
+    assert_eq!(output.status.code(), Some(1));
+    text(&output.stderr).replace(&file, "lvsd.toml")
+}
+
+#[test]
+fn each_error_of_a_configuration_shows_its_line_with_a_caret() {
+    let unknown = shown(&GOOD.replace("port = 80", "prot = 80"));
+    let (_, unknown) = unknown.split_once("lvsd.toml:4:1: ").expect("the unknown key");
+    assert!(
+        unknown.starts_with(
+            "service.web.prot: unknown key; did you mean `port` or `pool`?\n    4 | prot = 80\n      | ^^^^\n"
+        ),
+        "{unknown}"
+    );
+    let value = shown(&GOOD.replace("port = 80", "port = 70000"));
+    assert_eq!(
+        value,
+        "lvsd.toml:4:8: service.web.port: expected a port 1-65535, found 70000\n    4 | port = 70000\n      |        ^^^^^\n\
+         lvsd: lvsd.toml: 1 error\n"
+    );
+    let twice = shown(&GOOD.replace("port = 80", "port = 80\nport = 81"));
+    assert!(
+        twice.contains("\n    4 | port = 80\n      | ---- the first\n    5 | port = 81\n      | ^^^^\n"),
+        "{twice}"
+    );
+    let syntax = shown(&GOOD.replace("\"192.0.2.10\"]", "\"192.0.2.10\""));
+    assert!(syntax.contains(": not TOML: ") && syntax.contains("^"), "{syntax}");
+}

@@ -221,11 +221,11 @@ pub(super) fn check_contradictions(config: &Config, run: &Run<'_>) {
             });
             if let Some((other, its, (key, here, there))) = found.find(|(_, _, (key, ..))| !decides(key)) {
                 let problem = Contradiction { vip: *vip, key, here, there, other, origin: its }.to_string();
-                run.errors().push(ConfigError {
-                    place: route.origin.clone(),
-                    key: format!("service.{}.route.{key}", service.name),
-                    problem: Problem::Conflict(problem),
-                });
+                run.errors().push(ConfigError::new(
+                    route.origin.clone(),
+                    format!("service.{}.route.{key}", service.name),
+                    Problem::Conflict(problem),
+                ));
             }
             before.push((&*service.name, route));
         }

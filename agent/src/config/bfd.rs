@@ -6,7 +6,7 @@ use bgp::BfdConfig;
 use bgp::bfd::Timing;
 use std::time::Duration;
 
-const KEYS: &[&str] = &["interval", "multiplier", "strict"];
+pub(super) const KEYS: &[&str] = &["interval", "multiplier", "strict"];
 
 /// A busy balancer has to be able to keep them.
 const LEAST_INTERVAL: Duration = Duration::from_millis(50);

@@ -5,6 +5,10 @@ mod group;
 mod key;
 mod transport;
 
+pub(super) use bmp::KEYS as BMP_KEYS;
+pub(super) use group::KEYS as GROUP_KEYS;
+pub(super) use key::KEYS as KEY_KEYS;
+
 use super::Problem;
 use super::model::{Bgp, Family, Group, Peer};
 use super::twice::Seen;
@@ -18,7 +22,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 use transport::{check_listens, check_next_hop, next_hop_ipv4, next_hop_ipv6};
 
-const KEYS: &[&str] = &[
+pub(super) const KEYS: &[&str] = &[
     "local_asn",
     "router_id",
     "hold_time",
@@ -38,7 +42,7 @@ const KEYS: &[&str] = &[
     "bmp",
 ];
 
-const PEER_KEYS: &[&str] = &[
+pub(super) const PEER_KEYS: &[&str] = &[
     "name",
     "address",
     "asn",

@@ -65,10 +65,10 @@ pub(super) fn check_marks(config: &Config, run: &Run<'_>) {
             "{mark} is among the marks {first}-{last} by which checks go through IPVS: choose another, or another \
              ipvs.first_mark"
         );
-        run.errors().push(ConfigError {
-            place: service.origin.clone(),
-            key: format!("service.{}.fwmark", service.name),
-            problem: Problem::Conflict(what),
-        });
+        run.errors().push(ConfigError::new(
+            service.origin.clone(),
+            format!("service.{}.fwmark", service.name),
+            Problem::Conflict(what),
+        ));
     }
 }

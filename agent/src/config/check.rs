@@ -33,11 +33,23 @@ macro_rules! keys {
 use keys;
 
 /// A kind of check as the configuration has it.
-struct Type {
-    name: &'static str,
-    keys: &'static [&'static str],
+pub(super) struct Type {
+    pub(super) name: &'static str,
+    pub(super) keys: &'static [&'static str],
     asks: Asks,
     read: fn(&Section<'_>) -> Option<Kind>,
+}
+
+impl Type {
+    /// Whether it has to be told which port it asks.
+    pub(super) fn needs_port(&self) -> bool {
+        self.asks == Asks::OwnPort
+    }
+
+    /// Whether it asks what clients ask, as a canary does.
+    pub(super) fn asks_as_clients_do(&self) -> bool {
+        self.asks == Asks::ServicePort && self.name != idle::IDLE.name
+    }
 }
 
 /// What a kind of check asks.
@@ -53,7 +65,7 @@ enum Asks {
     Program,
 }
 
-/// Every kind.
+/// Every kind, for those who read them.
 const TYPES: &[Type] = &[
     tcp::TCP,
     idle::IDLE,
@@ -68,6 +80,11 @@ const TYPES: &[Type] = &[
     command::COMMAND,
     agent::AGENT,
 ];
+
+/// Every kind.
+pub(super) fn types() -> &'static [Type] {
+    TYPES
+}
 
 const REQUIRE: &str = "\"all\", \"any\", or how many of the checks a backend must pass";
 const PATH: &str = "\"direct\", \"vip\" or \"ipvs\" (a request's path is its `url`)";
@@ -152,7 +169,7 @@ fn type_of(node: &Node<'_>) -> Option<&'static Type> {
 
 /// What it asks.
 fn kind(section: &Section<'_>, known: Option<&Type>) -> Option<Kind> {
-    let expected = types();
+    let expected = type_names();
     section.required("type", &expected).and_then(|node| match known {
         Some(known) => (known.read)(section),
         None => {
@@ -171,9 +188,7 @@ pub(super) fn canary(node: &Node<'_>) -> Option<(Kind, Timing)> {
         let reason = "a canary asks the service's own port, and goes through IPVS";
         node.report_key(Problem::Conflict(reason.to_owned()));
     }
-    let asks_clients_question =
-        |known: &Type| known.asks == Asks::ServicePort && known.name != idle::IDLE.name;
-    if known.is_some_and(|known| !asks_clients_question(known)) {
+    if known.is_some_and(|known| !known.asks_as_clients_do()) {
         let reason = "a canary asks as clients do: tcp, http, https, grpc, openapi, dns or udp";
         node.report_key(Problem::Conflict(reason.to_owned()));
         return None;
@@ -202,7 +217,7 @@ fn check(node: &Node<'_>) -> Option<CheckTemplate> {
 }
 
 /// `"tcp", "http" or "dns"`.
-fn types() -> String {
+fn type_names() -> String {
     let names: Vec<String> = TYPES.iter().map(|known| format!("{:?}", known.name)).collect();
     match names.split_last() {
         Some((last, others)) if !others.is_empty() => format!("{} or {last}", others.join(", ")),

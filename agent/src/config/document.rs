@@ -48,6 +48,14 @@ impl<'t> Document<'t> {
         Place::at(self.file, self.lines_before + line, column)
     }
 
+    /// A line by its number in the file, from 1.
+    pub(super) fn line(&self, number: u32) -> Option<&'t str> {
+        let index = usize::try_from(number).ok()?.checked_sub(self.lines_before + 1)?;
+        let begin = *self.line_starts.get(index)?;
+        let end = self.line_starts.get(index + 1).copied().unwrap_or(self.text.len());
+        Some(self.text.get(begin..end)?.trim_end_matches(['\n', '\r']))
+    }
+
     /// The text of a span, empty when it is none of this text.
     pub(super) fn text(&self, span: Range<usize>) -> &'t str {
         self.text.get(span).unwrap_or_default()
@@ -76,14 +84,14 @@ impl<'t> Document<'t> {
 
     fn syntax(&self, error: &toml::de::Error) -> ConfigError {
         let place = error.span().map_or_else(|| Place::whole(self.file), |span| self.place(span.start));
-        ConfigError { place, key: String::new(), problem: Problem::Syntax(error.message().to_owned()) }
+        ConfigError::new(place, String::new(), Problem::Syntax(error.message().to_owned()))
     }
 
     fn twice(&self, error: &toml::de::Error, first: Option<(String, Place)>) -> ConfigError {
         match (error.span(), first) {
             (Some(span), Some((key, first))) => {
                 let problem = Problem::Twice { what: "given".to_owned(), first };
-                ConfigError { place: self.place(span.start), key, problem }
+                ConfigError::new(self.place(span.start), key, problem)
             }
             _ => self.syntax(error),
         }

@@ -1,5 +1,6 @@
 //! What is wrong with a configuration, and where.
 
+use super::excerpt::Excerpt;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -55,6 +56,26 @@ pub struct ConfigError {
     pub key: String,
     /// What is wrong with it.
     pub problem: Problem,
+    /// The lines that it is about.
+    pub(super) excerpts: Vec<Excerpt>,
+}
+
+impl ConfigError {
+    /// An error without lines of the file.
+    pub(super) fn new(place: Place, key: String, problem: Problem) -> Self {
+        Self { place, key, problem, excerpts: Vec::new() }
+    }
+
+    /// The error, and below it the line that it is about with a caret. Nothing secret is in it.
+    pub fn in_full(&self) -> String {
+        self.excerpts.iter().fold(self.to_string(), |text, excerpt| format!("{text}\n{excerpt}"))
+    }
+}
+
+/// Errors below a line that introduces them, with their lines.
+pub fn listed(errors: &[ConfigError]) -> String {
+    let texts: Vec<String> = errors.iter().map(ConfigError::in_full).collect();
+    texts.join("\n").replace('\n', "\n  ")
 }
 
 /// What can be wrong with a setting or a file.

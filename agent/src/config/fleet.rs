@@ -11,7 +11,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-const KEYS: &[&str] = &["source", "prefix", "name", "ttl"];
+pub(super) const KEYS: &[&str] = &["source", "prefix", "name", "ttl"];
 
 const SOURCE: &str = "the name of a source of type \"etcd\"";
 const PREFIX: &str = "a directory of etcd, such as \"/lvsd/fleet\"";
@@ -73,9 +73,9 @@ pub(super) fn check_source(config: &Config, run: &Run<'_>) {
             format!("there is no [source.{}]{}", fleet.source, hint.unwrap_or_default())
         }
     };
-    run.errors().push(ConfigError {
-        place: fleet.origin.clone(),
-        key: "fleet.source".to_owned(),
-        problem: Problem::Conflict(problem),
-    });
+    run.errors().push(ConfigError::new(
+        fleet.origin.clone(),
+        "fleet.source".to_owned(),
+        Problem::Conflict(problem),
+    ));
 }

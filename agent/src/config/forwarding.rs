@@ -6,7 +6,7 @@ use super::walk::{Node, Section};
 use ipvs::{Forward, Tunnel, TunnelChecksum};
 use std::num::NonZeroU16;
 
-const KEYS: &[&str] = &["type", "port", "checksum"];
+pub(super) const KEYS: &[&str] = &["type", "port", "checksum"];
 
 const FORWARDING: &str = "\"direct\", \"nat\" or \"tunnel\"";
 const TYPE: &str = "\"ipip\", \"gue\" or \"gre\"";

@@ -8,9 +8,9 @@ use std::num::{NonZeroU8, NonZeroU16};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-const KEYS: &[&str] = &["tcp_timeout", "tcp_fin_timeout", "udp_timeout", "first_mark", "sync"];
+pub(super) const KEYS: &[&str] = &["tcp_timeout", "tcp_fin_timeout", "udp_timeout", "first_mark", "sync"];
 
-const SYNC_KEYS: &[&str] = &["role", "interface", "sync_id", "group", "port", "ttl", "max_length"];
+pub(super) const SYNC_KEYS: &[&str] = &["role", "interface", "sync_id", "group", "port", "ttl", "max_length"];
 
 const ROLE: &str = "\"master\", \"backup\" or \"both\"";
 const INTERFACE: &str = "the name of an interface, of at most 15 bytes";

@@ -68,11 +68,7 @@ fn read(name: &Path) -> Result<String, ConfigError> {
     let bytes = read_bytes(name).map_err(|error| unreadable(name, error))?;
     String::from_utf8(bytes).map_err(|error| {
         let place = Place::after(name, &error.as_bytes()[..error.utf8_error().valid_up_to()]);
-        ConfigError {
-            place,
-            key: String::new(),
-            problem: Problem::Syntax("a byte that is no UTF-8".to_owned()),
-        }
+        ConfigError::new(place, String::new(), Problem::Syntax("a byte that is no UTF-8".to_owned()))
     })
 }
 
@@ -94,5 +90,5 @@ fn read_bytes(name: &Path) -> io::Result<Vec<u8>> {
 }
 
 fn unreadable(name: &Path, error: io::Error) -> ConfigError {
-    ConfigError { place: Place::whole(name), key: String::new(), problem: Problem::Unreadable(error) }
+    ConfigError::new(Place::whole(name), String::new(), Problem::Unreadable(error))
 }

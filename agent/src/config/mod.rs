@@ -12,8 +12,8 @@
 //!       ─▶ Config
 //! ```
 //!
-//! Every error says where (file, line, column), which setting, what was expected and what was found. A
-//! configuration with an error is refused as a whole.
+//! Every error says where (file, line, column), which setting, what was expected and what was found, and can show its line
+//! (`excerpt`). A configuration with an error is refused as a whole.
 
 mod attributes;
 mod bfd;
@@ -24,6 +24,7 @@ mod compact;
 mod daemon;
 pub(crate) mod document;
 mod error;
+mod excerpt;
 mod fleet;
 mod forwarding;
 mod kernel;
@@ -48,7 +49,7 @@ pub(crate) mod walk;
 
 pub use attributes::{Attributes, Route};
 pub use canary::{Canary, IPVS_MARKS};
-pub use error::{ConfigError, Place, Problem};
+pub use error::{ConfigError, Place, Problem, listed};
 pub use fleet::Fleet;
 pub use load::load;
 pub use model::{

@@ -8,7 +8,8 @@ use super::service::Listeners;
 use super::twice::Seen;
 use super::walk::{Files, Node, ReadFile, Run, root};
 use super::{
-    ConfigError, attributes, bgp, canary, daemon, fleet, kernel, nodes, probes, pybal, service, source, vip,
+    ConfigError, attributes, bgp, canary, daemon, excerpt, fleet, kernel, nodes, probes, pybal, service,
+    source, vip,
 };
 use std::io;
 use std::net::IpAddr;
@@ -16,7 +17,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use toml::de::DeValue;
 
-const KEYS: &[&str] =
+pub(super) const KEYS: &[&str] =
     &["lvsd", "ipvs", "bgp", "nodes", "probes", "pybal", "source", "fleet", "service", "vip"];
 
 /// Parses and validates the files' text as one configuration. Each file is given with the name that errors and
@@ -99,6 +100,7 @@ pub(super) fn whole(files: &[(PathBuf, String)], named: Files<'_>) -> Result<Con
         let file = files.iter().position(|(name, _)| *name == error.place.file);
         (file, error.place.line, error.place.column)
     });
+    excerpt::attach(&mut errors, &documents);
     Err(errors)
 }
 

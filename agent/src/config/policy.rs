@@ -7,7 +7,7 @@ use super::walk::{Node, Section};
 use bgp::policy::{ExportFilter, ExportRule, Import, MaxPrefixes, NextHopRule, PrefixRange, Rule, Verdict};
 use std::time::Duration;
 
-const IMPORT_KEYS: &[&str] = &[
+pub(super) const IMPORT_KEYS: &[&str] = &[
     "action",
     "prefixes",
     "communities",
@@ -17,7 +17,7 @@ const IMPORT_KEYS: &[&str] = &[
     "local_pref",
     "med",
 ];
-const EXPORT_KEYS: &[&str] = &["action", "prefixes", "communities", "large_communities"];
+pub(super) const EXPORT_KEYS: &[&str] = &["action", "prefixes", "communities", "large_communities"];
 
 /// Rules of one router: each route is held against all of them in the worst case.
 const MOST_RULES: usize = 256;

@@ -2,6 +2,8 @@
 
 mod reference;
 
+pub(super) use reference::KEYS as REFERENCE_KEYS;
+
 use super::Problem;
 use super::model::{Admin, Backend, ConnectionLimits, Front, HostAddresses, Pool, PoolId};
 use super::twice::Seen;
@@ -12,7 +14,8 @@ use ipvs::{Scheduler, Weight};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-const KEYS: &[&str] = &["host", "addresses", "weight", "pooled", "upper_threshold", "lower_threshold"];
+pub(super) const KEYS: &[&str] =
+    &["host", "addresses", "weight", "pooled", "upper_threshold", "lower_threshold"];
 
 /// How many unknown hosts of a service are compared with all known ones: a table of another service is full of
 /// them, and each comparison costs the product of the names' lengths.

@@ -9,9 +9,9 @@ use super::{ConfigError, Problem};
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-const KEYS: &[&str] = &["namespace", "socket", "first_mark", "segment"];
+pub(super) const KEYS: &[&str] = &["namespace", "socket", "first_mark", "segment"];
 
-const SEGMENT_KEYS: &[&str] = &["interface", "addresses", "gateways"];
+pub(super) const SEGMENT_KEYS: &[&str] = &["interface", "addresses", "gateways"];
 
 const SEGMENTS: &str = "at least one segment as [[probes.segment]]";
 const NETWORK: &str = "a free address of the segment with its prefix length, such as \"10.64.0.201/24\"";
@@ -71,11 +71,11 @@ pub(super) fn check_missing(config: &Config, run: &Run<'_>) {
     let by_vip = services.filter(|service| service.checks.iter().any(|check| check.path == CheckPath::Vip));
     for service in by_vip {
         let what = "path = \"vip\" needs [probes], which says where such checks come from";
-        run.errors().push(ConfigError {
-            place: service.origin.clone(),
-            key: format!("service.{}.checks", service.name),
-            problem: Problem::Conflict(what.to_owned()),
-        });
+        run.errors().push(ConfigError::new(
+            service.origin.clone(),
+            format!("service.{}.checks", service.name),
+            Problem::Conflict(what.to_owned()),
+        ));
     }
 }
 

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-const KEYS: &[&str] = &["http", "metrics"];
+pub(super) const KEYS: &[&str] = &["http", "metrics"];
 
 const ADDRESS: &str = "an address with a port, such as \"127.0.0.1:9090\"";
 const ADDRESSES: &str = "an address with a port, such as \"127.0.0.1:9090\", or an array of them";
@@ -89,11 +89,11 @@ pub(super) fn check_names(config: &Config, run: &Run<'_>) {
         for name in service.names_of_pools() {
             let Some(other) = first.insert(name, &service.name) else { continue };
             let what = format!("{name} is a name of service {other}'s pool already");
-            run.errors().push(ConfigError {
-                place: service.origin.clone(),
-                key: format!("service.{}.pybal_names", service.name),
-                problem: Problem::Conflict(what),
-            });
+            run.errors().push(ConfigError::new(
+                service.origin.clone(),
+                format!("service.{}.pybal_names", service.name),
+                Problem::Conflict(what),
+            ));
         }
     }
 }

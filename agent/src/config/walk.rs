@@ -99,7 +99,7 @@ impl<'a> Node<'a> {
 
     /// Reports a problem with the value.
     pub(super) fn report(&self, problem: Problem) {
-        self.run.errors().push(ConfigError { place: self.place(), key: self.name.clone(), problem });
+        self.run.errors().push(ConfigError::new(self.place(), self.name.clone(), problem));
     }
 
     /// Reports that the value is not what was expected.
@@ -121,7 +121,7 @@ impl<'a> Node<'a> {
     /// Reports a problem with the key, or with the section as a whole.
     pub(super) fn report_key(&self, problem: Problem) {
         let key = self.name.clone();
-        self.run.errors().push(ConfigError { place: self.key_place(), key, problem });
+        self.run.errors().push(ConfigError::new(self.key_place(), key, problem));
     }
 
     /// The value in the words of an error.
@@ -327,7 +327,7 @@ impl<'a> Section<'a> {
         if found.is_none() {
             let name = joined(&self.node.name, key);
             let problem = Problem::Missing { expected: expected.to_owned() };
-            self.node.run.errors().push(ConfigError { place: self.node.key_place(), key: name, problem });
+            self.node.run.errors().push(ConfigError::new(self.node.key_place(), name, problem));
         }
         found
     }

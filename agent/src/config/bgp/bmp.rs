@@ -6,7 +6,7 @@ use crate::config::walk::Node;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-const KEYS: &[&str] = &["station", "statistics_interval"];
+pub(in crate::config) const KEYS: &[&str] = &["station", "statistics_interval"];
 
 const STATION: &str = "the address and port of a BMP station, such as \"10.64.0.9:11019\"";
 

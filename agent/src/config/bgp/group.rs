@@ -16,7 +16,7 @@ use bgp::{Asn, AsnSet, Prefix};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-const KEYS: &[&str] = &[
+pub(in crate::config) const KEYS: &[&str] = &[
     "name",
     "prefixes",
     "asns",

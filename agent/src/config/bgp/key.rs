@@ -5,7 +5,7 @@ use crate::config::model::TcpAo;
 use crate::config::secret::{self, Secret};
 use crate::config::walk::{Node, Section};
 
-const KEYS: &[&str] = &["key_id", "algorithm", "secret_file"];
+pub(in crate::config) const KEYS: &[&str] = &["key_id", "algorithm", "secret_file"];
 
 const TCP_AO: &str = "{ key_id = 1, secret_file = \"/etc/lvsd/r1.key\" }";
 const KEY_ID: &str = "a key's number 0-255, the same at both ends";

@@ -4,7 +4,7 @@ use super::{Entry, Problem, word};
 use crate::fib::{OffLink, ProtocolNumber, RulePriority, Settings, TableNumber};
 use std::num::NonZeroU32;
 
-const KEYS: &[&str] = &["table", "protocol", "metric", "rule_priority", "off_link"];
+pub(in crate::config) const KEYS: &[&str] = &["table", "protocol", "metric", "rule_priority", "off_link"];
 
 const TABLE: &str = "the number of a routing table, 1-252 or 256-4294967295";
 const PROTOCOL: &str = "a protocol number 5-255 that no other program has, such as 77";

@@ -3,6 +3,7 @@
 mod fib;
 mod model;
 
+pub(super) use fib::KEYS as FIB_KEYS;
 pub use model::{BlockCheck, ClusterPlace, IpPool, Node, NodeListen, NodeMode, NodeRoutes, Nodes};
 
 use super::Problem;
@@ -17,7 +18,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-const KEYS: &[&str] = &[
+pub(super) const KEYS: &[&str] = &[
     "mode",
     "routes",
     "blocks",
@@ -40,10 +41,10 @@ const KEYS: &[&str] = &[
     "listen",
     "fib",
 ];
-const NODE_KEYS: &[&str] = &["name", "addresses", "asn", "port", "reflector"];
-const POOL_KEYS: &[&str] = &["cidr", "block_size"];
-const LISTEN_KEYS: &[&str] = &["prefix", "asn"];
-const CLUSTER_KEYS: &[&str] = &["source"];
+pub(super) const NODE_KEYS: &[&str] = &["name", "addresses", "asn", "port", "reflector"];
+pub(super) const POOL_KEYS: &[&str] = &["cidr", "block_size"];
+pub(super) const LISTEN_KEYS: &[&str] = &["prefix", "asn"];
+pub(super) const CLUSTER_KEYS: &[&str] = &["source"];
 
 const MODE: &str = "\"discover\", \"static\" or \"listen\"";
 const ROUTES: &str = "\"bgp\" or \"datastore\"";

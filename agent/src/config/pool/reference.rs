@@ -6,7 +6,7 @@ use crate::config::twice::Seen;
 use crate::config::walk::{Node, Section};
 use std::sync::Arc;
 
-const KEYS: &[&str] = &["file", "source", "path", "service", "port", "to", "nodes"];
+pub(in crate::config) const KEYS: &[&str] = &["file", "source", "path", "service", "port", "to", "nodes"];
 
 /// What says which of a source's pools is meant.
 const QUERIES: [&str; 3] = ["path", "service", "nodes"];

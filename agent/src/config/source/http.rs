@@ -8,7 +8,7 @@ use hyper::Uri;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-const KEYS: &[&str] =
+pub(in crate::config) const KEYS: &[&str] =
     &["type", "url", "interval", "timeout", "max_bytes", "ca_file", "certificate_file", "key_file"];
 
 const URL: &str = "the URL that pools' paths are below, such as \"https://config-master.example.org/pybal\"";

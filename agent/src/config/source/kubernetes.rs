@@ -2,6 +2,8 @@
 
 mod services;
 
+pub(in crate::config) use services::POOL_KEYS;
+
 pub use services::{AddressPool, AddressRange, Lease, WholeServices};
 
 use crate::config::value::duration_or;
@@ -13,7 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-const KEYS: &[&str] = &[
+pub(in crate::config) const KEYS: &[&str] = &[
     "type",
     "kubeconfig",
     "context",

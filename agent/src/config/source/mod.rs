@@ -5,9 +5,10 @@ mod http;
 pub(super) mod kubernetes;
 mod tls;
 
-pub(super) use etcd::is_directory;
 pub use etcd::{Endpoint, EtcdSettings, EtcdVersion, Login};
+pub(super) use etcd::{KEYS as ETCD_KEYS, is_directory};
 pub use http::HttpSettings;
+pub(super) use http::KEYS as HTTP_KEYS;
 pub use kubernetes::{AddressPool, AddressRange, Cordon, KubernetesSettings, Lease, WholeServices};
 pub use tls::TlsFiles;
 
@@ -122,11 +123,11 @@ pub(super) fn check_strangers(config: &Config, run: &Run<'_>) {
                 }
                 Some(_) => continue,
             };
-            run.errors().push(ConfigError {
-                place: service.origin.clone(),
-                key: format!("service.{}.pool", service.name),
-                problem: Problem::Conflict(problem),
-            });
+            run.errors().push(ConfigError::new(
+                service.origin.clone(),
+                format!("service.{}.pool", service.name),
+                Problem::Conflict(problem),
+            ));
         }
     }
 }

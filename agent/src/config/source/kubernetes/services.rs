@@ -11,7 +11,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-const POOL_KEYS: &[&str] = &["name", "addresses", "auto", "namespaces"];
+pub(in crate::config) const POOL_KEYS: &[&str] = &["name", "addresses", "auto", "namespaces"];
 
 const CLASS: &str = "a loadBalancerClass, such as \"example.org/lvsd\"";
 const LEASE: &str = "a Lease as \"NAMESPACE/NAME\"";
