@@ -36,6 +36,9 @@ pub enum Command {
         #[arg(value_name = "FILE")]
         file: Option<PathBuf>,
     },
+    /// Print the JSON schema of a configuration file, for editors: which keys there are, what each may be and is for.
+    #[command(after_help = "Example:\n  lvsd schema > lvsd.schema.json")]
+    Schema,
     /// The network namespace that checks by VIP come from.
     Probes {
         /// What of it.

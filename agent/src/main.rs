@@ -6,9 +6,9 @@ use lvsd::arguments::{Arguments, Command, Probes};
 use lvsd::probes::{namespace, serve};
 use lvsd::record::replay::{ReplayError, replay};
 use lvsd::sources::names;
-use lvsd::{daemon, logging, privileges};
+use lvsd::{config, daemon, logging, privileges};
 use std::fs::File;
-use std::io::{BufReader, BufWriter, ErrorKind};
+use std::io::{BufReader, BufWriter, ErrorKind, Write as _};
 use std::process::ExitCode;
 
 /// Threads for files (state, configuration, pools) beside those that look-ups of names may hold: a name server that does
@@ -19,6 +19,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match arguments.command {
         Some(Command::CheckConfig { file }) => check(&file.unwrap_or(arguments.config)),
+        Some(Command::Schema) => print_schema(),
         Some(Command::Replay { file }) => go_through(&file),
         Some(Command::Probes { action }) => probes(action, &arguments.config),
         None => run(&arguments.config, arguments.record.as_deref(), arguments.dry_run),
@@ -37,6 +38,14 @@ fn check(path: &std::path::Path) -> anyhow::Result<()> {
     let count = config.services.len();
     println!("{}: {count} service{}, no errors", path.display(), if count == 1 { "" } else { "s" });
     Ok(())
+}
+
+fn print_schema() -> anyhow::Result<()> {
+    match writeln!(std::io::stdout(), "{:#}", config::schema::schema()) {
+        // Who reads has seen enough.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        printed => Ok(printed?),
+    }
 }
 
 fn probes(action: Probes, path: &std::path::Path) -> anyhow::Result<()> {

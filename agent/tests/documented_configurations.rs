@@ -1,9 +1,11 @@
-//! The configurations that README.md and docs/ show are configurations that lvsd takes; every setting and every metric
-//! has its place in docs/.
+//! The configurations that README.md and docs/ show are configurations that lvsd takes, and its schema too; every metric has
+//! its place in docs/. That every setting has its own is looked at where the settings are.
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
 /// The line by which an example says that it is a whole configuration.
@@ -135,71 +137,58 @@ fn every_metric_is_documented_and_every_documented_metric_exists() {
     assert_eq!(pybals.into_iter().chain([not_there]).collect::<BTreeSet<_>>(), documented);
 }
 
+/// A text of TOML as JSON.
+fn as_json(text: &str) -> serde_json::Value {
+    toml::from_str(text).expect("it is TOML")
+}
+
+/// What a validator that is none of ours says: of the schema, of what has to be valid under it and is not, and the other way
+/// round.
+const VALIDATE: &str = "
+import json, sys, jsonschema
+told = json.load(sys.stdin)
+jsonschema.Draft7Validator.check_schema(told['schema'])
+validator = jsonschema.Draft7Validator(told['schema'])
+for good in told['good']:
+    for error in validator.iter_errors(good):
+        print('refused:', list(error.absolute_path), error.message[:300])
+for bad in told['bad']:
+    if validator.is_valid(bad):
+        print('taken:', json.dumps(bad))
+";
+
 #[test]
-fn every_setting_is_documented() {
-    // An unknown key is answered with the known ones.
-    let probes = [
-        "[lvsd]\nx = 1\n",
-        "[bgp]\nx = 1\n",
-        "[bgp]\n[bgp.bmp]\nx = 1\n",
-        "[bgp]\n[[bgp.peer]]\nx = 1\n",
-        "[bgp]\n[[bgp.group]]\nx = 1\n",
-        "[service.a.canary]\nx = 1\n",
-        "[nodes]\nx = 1\n",
-        "[nodes.fib]\nx = 1\n",
-        "[[nodes.node]]\nx = 1\n",
-        "[[nodes.pool]]\nx = 1\n",
-        "[[nodes.listen]]\nx = 1\n",
-        "[source.a]\ntype = \"etcd\"\nx = 1\n",
-        "[source.a]\ntype = \"http\"\nx = 1\n",
-        "[fleet]\nx = 1\n",
-        "[probes]\nx = 1\n",
-        "[pybal]\nx = 1\n",
-        "[[probes.segment]]\nx = 1\n",
-        "[bgp]\n[[bgp.peer]]\n[[bgp.peer.import]]\nx = 1\n",
-        "[bgp]\n[[bgp.peer]]\n[[bgp.peer.export]]\nx = 1\n",
-        "[vip.\"192.0.2.1\"]\nx = 1\n",
-        "[service.a.route]\nx = 1\n",
-        "[service.a]\nx = 1\n",
-        "[service.a]\npool = { x = 1 }\n",
-        "[source.a]\ntype = \"http\"\nx = 1\n",
-        "[source.a]\ntype = \"kubernetes\"\nx = 1\n",
-        "[source.a]\ntype = \"kubernetes\"\nclass = \"a\"\naddress_pool = [{ x = 1 }]\n",
-        "[nodes]\ncluster = { x = 1 }\n",
-        "[service.a]\nbackends = [{ x = 1 }]\n",
-        "[service.a]\nchecks = [{ type = \"tcp\", x = 1 }]\n",
-        "[service.a]\nchecks = [{ type = \"https\", x = 1 }]\n",
-        "[service.a]\nchecks = [{ type = \"dns\", x = 1 }]\n",
-        "[service.a]\nchecks = [{ type = \"idle\", x = 1 }]\n",
-        "[service.a]\nchecks = [{ type = \"grpc\", x = 1 }]\n",
-        "[service.a]\nchecks = [{ type = \"openapi\", x = 1 }]\n",
-        "[service.a]\nchecks = [{ type = \"node-port\", x = 1 }]\n",
-        "[service.a]\nchecks = [{ type = \"command\", x = 1 }]\n",
-        "[service.a]\nchecks = [{ type = \"udp\", x = 1 }]\n",
-        "[service.a]\nchecks = [{ type = \"agent\", x = 1 }]\n",
-    ];
-    let page = read("../docs/configuration.md");
-    let documented: BTreeSet<&str> = page
-        .lines()
-        .filter(|line| line.starts_with("| `"))
-        .filter_map(|line| line.split('|').nth(1))
-        .flat_map(|cell| cell.split(',').map(|key| key.trim().trim_matches('`')))
-        .collect();
-    let mut known = 0;
-    for probe in probes {
-        let errors =
-            lvsd::config::parse(&[(PathBuf::from("a.toml"), probe.to_owned())]).expect_err("x is unknown");
-        let keys = errors.iter().find_map(|error| match &error.problem {
-            lvsd::config::Problem::Unknown { known, .. } => Some(*known),
-            _ => None,
-        });
-        for key in keys.expect("the known keys").iter().filter(|key| {
-            !["peer", "group", "bmp", "segment", "node", "pool", "listen", "fib", "address_pool"]
-                .contains(key)
-        }) {
-            known += 1;
-            assert!(documented.contains(key), "{probe:?}: {key} has no row in docs/configuration.md");
-        }
+fn the_schema_takes_the_documentations_configurations_and_no_slip_in_them() {
+    let lvsd = env!("CARGO_BIN_EXE_lvsd");
+    let printed = Command::new(lvsd).arg("schema").output().expect("lvsd can be started");
+    let schema: serde_json::Value = serde_json::from_slice(&printed.stdout).expect("lvsd prints JSON");
+    let mut good =
+        vec![as_json(&read("src/config/tests/full.toml")), as_json(&read("../systemd/debian/lvsd.toml"))];
+    for page in pages() {
+        let text = fs::read_to_string(&page).expect("a page");
+        good.extend(blocks(&text, "toml").iter().map(|(_, example)| as_json(example)));
     }
-    assert!(known > 40, "{known}");
+    assert!(good.len() > 7, "only {} configurations were found", good.len());
+    let slips = [
+        "colour = 1",
+        "[lvsd]\ndrain_timout = \"5s\"",
+        "[lvsd]\ndrain_timeout = 5",
+        "[lvsd]\ndrain_timeout = \"soon\"",
+        "[bgp]\nlocal_asn = 0\nrouter_id = \"10.64.0.1\"",
+        "[service.web]\nvips = [\"192.0.2.10\"]\nport = 80",
+        "[service.web]\nvips = []\nport = 80\nchecks = []",
+        "[service.web]\nvips = [\"192.0.2.10\"]\nport = 70000\nchecks = []",
+        "[service.web]\nvips = [\"192.0.2.10\"]\nport = 80\nchecks = [{ type = \"tcp\", url = \"/\" }]",
+        "[service.web]\nvips = [\"192.0.2.10\"]\nport = 80\nchecks = [{ type = \"tpc\" }]",
+        "[source.a]\ntype = \"http\"\nendpoints = [\"http://a:1\"]",
+    ];
+    let bad: Vec<_> = slips.iter().map(|slip| as_json(slip)).collect();
+    let told = serde_json::json!({"schema": schema, "good": good, "bad": bad}).to_string();
+    let mut python = Command::new("/usr/bin/python3");
+    python.args(["-c", VALIDATE]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = python.spawn().expect("Debian's python3 can be started");
+    child.stdin.take().expect("it is piped").write_all(told.as_bytes()).expect("it reads");
+    let output = child.wait_with_output().expect("it ends");
+    assert!(output.status.success(), "Debian's python3-jsonschema is installed: make deps");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "");
 }

@@ -12,6 +12,8 @@
 //!       ─▶ Config
 //! ```
 //!
+//! `schema` tells other programs what there is, from the keys that are read here.
+//!
 //! Every error says where (file, line, column), which setting, what was expected and what was found, and can show its line
 //! (`excerpt`). A configuration with an error is refused as a whole.
 
@@ -38,6 +40,7 @@ mod pool;
 mod probes;
 mod pybal;
 mod scheduling;
+pub mod schema;
 mod secret;
 mod service;
 mod source;

@@ -15,6 +15,7 @@ mod nodes;
 mod policy;
 mod probes;
 mod pybal;
+mod schema;
 mod service;
 mod sources;
 
@@ -54,7 +55,11 @@ fn read_file(path: &Path) -> io::Result<Vec<u8>> {
 /// Parses files given as names and texts.
 fn read(files: &[(&str, &str)]) -> Result<Config, Vec<String>> {
     let files: Vec<_> = files.iter().map(|(name, text)| (PathBuf::from(name), text.to_string())).collect();
-    parse_with(&files, &read_file).map_err(|errors| errors.iter().map(ToString::to_string).collect())
+    let read = parse_with(&files, &read_file);
+    if read.is_ok() {
+        files.iter().for_each(|(name, text)| schema::check(name, text));
+    }
+    read.map_err(|errors| errors.iter().map(ToString::to_string).collect())
 }
 
 /// Parses one file that nothing is wrong with.
