@@ -172,7 +172,7 @@ pub(crate) fn a_reload_that_changes_one_router_resets_its_session_alone(world: &
     {
         ensure!(one.contains(words), "lvsctl bgp neighbor has no {words:?}: {one}");
     }
-    let rib = lvsd.ctl(&["bgp", "rib", "out", "192.0.2.10"])?;
+    let rib = lvsd.ctl(&["bgp", "rib", "out", "192.0.2.10", "-o", "wide"])?;
     for words in ["64600 64600", "64600:1:2", "3 of 3 backends can serve"] {
         ensure!(rib.contains(words), "lvsctl bgp rib out has no {words:?}: {rib}");
     }

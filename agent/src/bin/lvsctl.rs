@@ -9,21 +9,23 @@ use lvsd::core::nodes::bgppeer::{self, Wanted};
 use lvsd::core::plan::{Plan, Simulation};
 use lvsd::core::view::{Status, Why};
 use lvsd::ctl::announcements;
-use lvsd::ctl::arguments::{Arguments, Calico, Command, Drain, Output};
+use lvsd::ctl::arguments::{Arguments, Calico, Command, Drain};
 use lvsd::ctl::bgp::{self, Bgp, Direction};
 use lvsd::ctl::change::{self, Changed, TakeOut};
 use lvsd::ctl::client::{Client, ClientError};
 use lvsd::ctl::complete;
 use lvsd::ctl::events;
 use lvsd::ctl::import::{self, ImportPybal};
+use lvsd::ctl::output::Output;
 use lvsd::ctl::render;
 use lvsd::ctl::resync;
+use lvsd::ctl::watch;
 use lvsd::doctor;
 use lvsd::exec::fleet::Member;
 use lvsd::host;
 use lvsd::reload::Reloaded;
 use serde::Serialize;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -58,7 +60,7 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("no runtime: {error}"), 1),
     };
-    match runtime.block_on(run(&arguments)) {
+    match runtime.block_on(run_or_watch(&arguments)) {
         Ok(Printed { text, code }) => match std::io::stdout().write_all(text.as_bytes()) {
             // A reader that has seen enough, as in `lvsctl status | head`, is no failure.
             Ok(()) | Err(_) => ExitCode::from(code),
@@ -78,10 +80,12 @@ fn fail(message: &str, code: u8) -> ExitCode {
     ExitCode::from(code)
 }
 
-fn paint() -> render::Paint {
-    let is_colored =
-        std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
-    render::Paint::new(is_colored)
+/// Once, or again and again.
+async fn run_or_watch(arguments: &Arguments) -> Result<Printed, ClientError> {
+    let Some(every) = arguments.command.watch() else { return run(arguments).await };
+    let ask = async || run(arguments).await.map(|printed| printed.text);
+    watch::run(every, arguments.output, ask).await?;
+    Ok(Printed { text: String::new(), code: 0 })
 }
 
 /// `lvsctl doctor`: it answers also when lvsd does not.
@@ -93,20 +97,22 @@ async fn examine(
     let facts = doctor::gather::gather(&arguments.socket, config).await;
     let mut findings = doctor::diagnose(&facts);
     let is_quiet = findings.iter().all(|finding| finding.severity == doctor::Severity::Ok);
-    if matches!(arguments.output, Output::Json) && !verbose {
+    let output = arguments.output;
+    if output.is_for_programs() && !verbose {
         findings.retain(|finding| finding.severity > doctor::Severity::Ok);
     }
-    let printed =
-        show(arguments.output, &findings, |findings| doctor::render::text(findings, verbose, paint()))?;
-    Ok(Printed { code: if is_quiet { 0 } else { SOMETHING_TO_DO }, ..printed })
+    // Commands are copied from it, as they are.
+    let text =
+        output.verbatim(&findings, |findings| doctor::render::text(findings, verbose, output.paint()))?;
+    Ok(Printed { text, code: if is_quiet { 0 } else { SOMETHING_TO_DO } })
 }
 
 async fn run(arguments: &Arguments) -> Result<Printed, ClientError> {
     let client = Client::new(&arguments.socket);
-    let paint = paint();
     let output = arguments.output;
+    let paint = output.paint();
     match &arguments.command {
-        Command::Status { service } => {
+        Command::Status { service, .. } => {
             let status: Status = client.status(service.as_deref()).await?;
             show(output, &status, |status| render::status(status, paint))
         }
@@ -124,17 +130,17 @@ async fn run(arguments: &Arguments) -> Result<Printed, ClientError> {
         Command::Vip(command) => show(output, &announcements::vip(&client, command).await?, render::done),
         Command::Weight(asked) => show_change(output, &change::weigh(&client, asked).await?),
         Command::Pool(asked) => show_change(output, &change::pool(&client, asked).await?),
-        Command::Fleet => {
+        Command::Fleet { .. } => {
             let members: Vec<Member> = client.get("/v1/fleet").await?;
             show(output, &members, |members| render::fleet(members, paint))
         }
-        Command::Bgp { what } => show_bgp(&client, what.as_ref(), output).await,
+        Command::Bgp { what, .. } => show_bgp(&client, what.as_ref(), output).await,
         Command::Confirm { service } => {
             let request = ConfirmRequest { service: service.clone() };
             let done: Done = client.post("/v1/confirm", &request).await?;
             show(output, &done, render::done)
         }
-        Command::Why { host } => {
+        Command::Why { host, .. } => {
             let why: Why = client.why(host).await?;
             show(output, &why, |why| render::why(why, paint))
         }
@@ -143,11 +149,11 @@ async fn run(arguments: &Arguments) -> Result<Printed, ClientError> {
             Ok(Printed { text: String::new(), code: 0 })
         }
         Command::LogLevel(wanted) => show(output, &wanted.run(&client).await?, events::levels),
-        Command::Nodes => {
+        Command::Nodes { .. } => {
             let nodes = client.nodes().await?;
             show(output, &nodes, |nodes| render::nodes(nodes, paint))
         }
-        Command::Routes { prefix } => {
+        Command::Routes { prefix, .. } => {
             let routes = client.node_routes(prefix.as_ref()).await?;
             show(output, &routes, |routes| render::routes(routes, paint))
         }
@@ -156,23 +162,25 @@ async fn run(arguments: &Arguments) -> Result<Printed, ClientError> {
             let name = name.clone().unwrap_or_else(host::short_name);
             let wanted = Wanted { name: &name, selector, api, is_reflector: nodes.reflector.is_some() };
             let objects = bgppeer::objects(&wanted, nodes.local_asn, &nodes.local_addresses);
-            show(output, &objects, |objects| bgppeer::yaml(objects))
+            // Its own YAML says more than one that is made of it: what to think of before.
+            let output = if output == Output::Json { output } else { Output::Table };
+            let text = output.verbatim(&objects, |objects| bgppeer::yaml(objects))?;
+            Ok(Printed { text, code: 0 })
         }
         Command::Plan { file } => {
             let config = config::load(file).map_err(|errors| {
-                let message = errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  ");
-                let message = format!("the configuration has errors:\n  {message}");
+                let message = format!("the configuration has errors:\n  {}", config::listed(&errors));
                 ClientError::Problem(Problem { kind: ProblemKind::BadConfiguration, message })
             })?;
             let plan: Plan = client.post("/v1/plan", &config).await?;
             show(output, &plan, render::plan)
         }
-        Command::Simulate { down } => {
+        Command::Simulate { down, .. } => {
             let request = SimulateRequest { down: down.clone() };
             let simulation: Simulation = client.post("/v1/simulate", &request).await?;
             show(output, &simulation, |simulation| render::simulation(simulation, paint))
         }
-        Command::Diff => {
+        Command::Diff { .. } => {
             let comparison = client.diff().await?;
             let printed = show(output, &comparison, render::comparison)?;
             Ok(Printed { code: if comparison.differences.is_empty() { 0 } else { DIFFERS }, ..printed })
@@ -183,7 +191,7 @@ async fn run(arguments: &Arguments) -> Result<Printed, ClientError> {
             show(output, &reloaded, render::reloaded)
         }
         Command::ImportPybal(arguments) => import_pybal(arguments, output),
-        Command::Doctor { verbose, config } => examine(arguments, *verbose, config.as_deref()).await,
+        Command::Doctor { verbose, config, .. } => examine(arguments, *verbose, config.as_deref()).await,
     }
 }
 
@@ -191,15 +199,15 @@ async fn run(arguments: &Arguments) -> Result<Printed, ClientError> {
 fn import_pybal(arguments: &ImportPybal, output: Output) -> Result<Printed, ClientError> {
     let told = import::run(arguments)?;
     let code = if told.imported.lost.is_empty() { 0 } else { NOT_CARRIED_OVER };
-    let printed = show(output, &told.imported, |_| told.configuration.clone().unwrap_or_default())?;
-    if matches!(output, Output::Table) {
+    let text = output.verbatim(&told.imported, |_| told.configuration.clone().unwrap_or_default())?;
+    if !output.is_for_programs() {
         eprint!("{}", told.report);
     }
-    Ok(Printed { code, ..printed })
+    Ok(Printed { text, code })
 }
 
 async fn show_bgp(client: &Client, what: Option<&Bgp>, output: Output) -> Result<Printed, ClientError> {
-    let paint = paint();
+    let paint = output.paint();
     match what {
         None => {
             let view = bgp::neighbors(client, None).await?;
@@ -240,16 +248,12 @@ fn show<T: Serialize>(
     answer: &T,
     table: impl Fn(&T) -> String,
 ) -> Result<Printed, ClientError> {
-    let text = match output {
-        Output::Table => table(answer),
-        Output::Json => serde_json::to_string_pretty(answer).map_err(ClientError::Json)? + "\n",
-    };
-    Ok(Printed { text, code: 0 })
+    Ok(Printed { text: output.text(answer, table)?, code: 0 })
 }
 
 fn exit_code(error: &ClientError) -> u8 {
     match error {
-        ClientError::NotRunning { .. } => 3,
+        ClientError::NotRunning { .. } | ClientError::Silent(_) => 3,
         ClientError::Permission { .. } => 6,
         ClientError::Http(_) | ClientError::Json(_) => 1,
         ClientError::Problem(problem) => match problem.kind {

@@ -6,11 +6,14 @@ use super::change::{Note, Place, Pool, TakeOut, Weight};
 use super::complete::{hosts, services};
 use super::events::{Events, LogLevel};
 use super::import::ImportPybal;
+use super::output::Output;
+use super::watch::Watch;
 use crate::core::nodes::bgppeer;
 use bgp::Prefix;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use clap_complete::engine::ArgValueCandidates;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Ask lvsd, the control daemon of this LVS load balancer, and tell it.
 #[derive(Debug, Parser)]
@@ -33,7 +36,7 @@ pub const SOCKET: &str = "/run/lvsd/control.sock";
 /// Exit codes are an interface: scripts rely on them.
 const EXIT_CODES: &str = "\
 Exit codes:
-  0  done
+  0  done, and after --watch when it was ended
   1  lvsd answered with something unexpected
   2  the command line is wrong
   3  lvsd does not run, or its socket cannot be reached
@@ -47,26 +50,20 @@ Exit codes:
   11 not everything could be carried over (lvsctl import-pybal)
   12 etcd was changed, and some balancer has not followed within the time (--confirm)";
 
-/// How an answer is printed.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum Output {
-    /// For people.
-    Table,
-    /// For programs.
-    Json,
-}
-
 /// What is asked for.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Show services, backends, VIPs and BGP peers.
     #[command(
-        after_help = "Examples:\n  lvsctl status\n  lvsctl status web\n  lvsctl status -o json | jq '.vips'"
+        after_help = "Examples:\n  lvsctl status\n  lvsctl status web -o wide\n  lvsctl status --watch\n  lvsctl status -o json | jq '.vips'"
     )]
     Status {
         /// Only this service.
         #[arg(add = ArgValueCandidates::new(services))]
         service: Option<String>,
+        /// Again and again.
+        #[command(flatten)]
+        watch: Watch,
     },
     /// Take a backend out: no new connections, those it has finish. In etcd, for every balancer, where its pools are there.
     #[command(
@@ -97,7 +94,11 @@ pub enum Command {
     Weight(Weight),
     /// Show all balancers of the fleet side by side, and where they differ.
     #[command(after_help = "Examples:\n  lvsctl fleet\n  lvsctl fleet -o json | jq '.[].seen'")]
-    Fleet,
+    Fleet {
+        /// Again and again.
+        #[command(flatten)]
+        watch: Watch,
+    },
     /// Show the BGP peers; with a command one of them in full, or the routes.
     #[command(
         after_help = "Examples:\n  lvsctl bgp\n  lvsctl bgp neighbor r1\n  lvsctl bgp rib out 192.0.2.10\n  lvsctl bgp rib in"
@@ -106,6 +107,9 @@ pub enum Command {
         /// What of them.
         #[command(subcommand)]
         what: Option<Bgp>,
+        /// Again and again.
+        #[command(flatten)]
+        watch: Watch,
     },
     /// Let through a change of a service's source that was held back for taking out too much at once.
     #[command(after_help = "Example:\n  lvsctl confirm web")]
@@ -120,6 +124,9 @@ pub enum Command {
         /// The backend's host name, a service, or NAMESPACE/NAME of a Service of Kubernetes.
         #[arg(value_name = "HOST|SERVICE", add = ArgValueCandidates::new(hosts))]
         host: String,
+        /// Again and again.
+        #[command(flatten)]
+        watch: Watch,
     },
     /// Show what was decided and what happened lately, the oldest first.
     #[command(
@@ -133,7 +140,11 @@ pub enum Command {
     LogLevel(LogLevel),
     /// Show the cluster's nodes: sessions, blocks, routes, and what is wrong.
     #[command(after_help = "Examples:\n  lvsctl nodes\n  lvsctl nodes -o json | jq '.alarms'")]
-    Nodes,
+    Nodes {
+        /// Again and again.
+        #[command(flatten)]
+        watch: Watch,
+    },
     /// Show the routes of the cluster's nodes: those in the kernel, and those refused with the reason.
     #[command(
         after_help = "Examples:\n  lvsctl routes\n  lvsctl routes 10.67.1.17\n  lvsctl routes 10.67.0.0/16"
@@ -141,6 +152,9 @@ pub enum Command {
     Routes {
         /// Only those around and inside this prefix or address.
         prefix: Option<Prefix>,
+        /// Again and again.
+        #[command(flatten)]
+        watch: Watch,
     },
     /// Print what Calico has to be told of this balancer.
     #[command(subcommand)]
@@ -157,10 +171,17 @@ pub enum Command {
         /// Host names, separated by commas.
         #[arg(long, value_name = "HOST,…", value_delimiter = ',', required = true, add = ArgValueCandidates::new(hosts))]
         down: Vec<String>,
+        /// Again and again.
+        #[command(flatten)]
+        watch: Watch,
     },
     /// Compare the kernel's IPVS table with what lvsd wants; nothing is changed. Exits with 9 when they differ.
     #[command(after_help = "Example:\n  lvsctl diff")]
-    Diff,
+    Diff {
+        /// Again and again.
+        #[command(flatten)]
+        watch: Watch,
+    },
     /// Have the kernel's IPVS table read and repaired now, rather than at the next resync interval.
     #[command(after_help = "Examples:\n  lvsctl resync\n  lvsctl resync --sort")]
     Resync(Resync),
@@ -178,12 +199,47 @@ pub enum Command {
         /// lvsd's configuration; the running lvsd's own, or /etc/lvsd/lvsd.toml, when not given.
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
+        /// Again and again.
+        #[command(flatten)]
+        watch: Watch,
     },
     /// Make lvsd's configuration of PyBal's, and say line by line what could not be carried over (exit 11).
     #[command(
         after_help = "Examples:\n  lvsctl import-pybal /etc/pybal/pybal.conf --peer-asn 64600 > lvsd.toml\n  lvsctl import-pybal --peer-asn 10.64.0.251=65001 --peer-asn 10.64.0.252=65002 --to /etc/lvsd"
     )]
     ImportPybal(ImportPybal),
+}
+
+impl Command {
+    /// How often it is to be shown, where once is not enough.
+    pub fn watch(&self) -> Option<Duration> {
+        match self {
+            Self::Status { watch, .. }
+            | Self::Fleet { watch }
+            | Self::Bgp { watch, .. }
+            | Self::Why { watch, .. }
+            | Self::Nodes { watch }
+            | Self::Routes { watch, .. }
+            | Self::Simulate { watch, .. }
+            | Self::Diff { watch }
+            | Self::Doctor { watch, .. } => watch.every,
+            Self::Depool(_)
+            | Self::Drain(_)
+            | Self::Undrain
+            | Self::Vip(_)
+            | Self::Inactive(_)
+            | Self::Pool(_)
+            | Self::Weight(_)
+            | Self::Confirm { .. }
+            | Self::Events(_)
+            | Self::LogLevel(_)
+            | Self::Calico(_)
+            | Self::Plan { .. }
+            | Self::Resync(_)
+            | Self::Reload
+            | Self::ImportPybal(_) => None,
+        }
+    }
 }
 
 /// `lvsctl resync …`.

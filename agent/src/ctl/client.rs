@@ -41,6 +41,9 @@ pub enum ClientError {
     /// The answer is not what this version expects.
     #[error("lvsd's answer cannot be understood (another version?): {0}")]
     Json(#[source] serde_json::Error),
+    /// Nothing came in time.
+    #[error("lvsd does not answer within {}s", .0.as_secs())]
+    Silent(std::time::Duration),
     /// lvsd said no.
     #[error("{}", .0.message)]
     Problem(Problem),

@@ -1,9 +1,10 @@
 //! `lvsctl events` and `lvsctl log-level`.
 
 use super::announcements::seconds;
-use super::arguments::Output;
 use super::client::{Client, ClientError};
-use super::render::Paint;
+use super::output::Output;
+use super::render::{Paint, fold};
+use super::yaml;
 use crate::api::messages::Levels;
 use crate::chronicle::Line;
 use crate::core::Timestamp;
@@ -112,10 +113,13 @@ impl Printer {
         let mut text = String::new();
         for line in lines {
             match self.output {
-                Output::Json => text.push_str(&serde_json::to_string(line).map_err(ClientError::Json)?),
-                Output::Table => self.render(&mut text, line),
+                Output::Json => text += &(serde_json::to_string(line).map_err(ClientError::Json)? + "\n"),
+                Output::Yaml => {
+                    let line = serde_json::to_value(line).map_err(ClientError::Json)?;
+                    text += &format!("---\n{}", yaml::document(&line));
+                }
+                Output::Table | Output::Wide => self.render(&mut text, line),
             }
-            text.push('\n');
         }
         let mut stdout = std::io::stdout().lock();
         Ok(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).is_ok())
@@ -134,15 +138,16 @@ impl Printer {
             Level::Warn => self.paint.odd(&format!("! {}", line.message)),
             Level::Error => self.paint.bad(&format!("! {}", line.message)),
         };
-        text.push_str(&format!("{time} {message}{}", more(line)));
+        let line = format!("{time} {message}{}\n", more(line, self.output));
+        text.push_str(&fold(&line, self.paint));
     }
 }
 
-/// What a line carries that its message does not say.
-fn more(line: &Line) -> String {
+/// What a line carries that its message does not say; all of it where there is room.
+fn more(line: &Line, output: Output) -> String {
     let is_said =
         |(name, value): &(&String, &String)| *name == "event" || line.message.contains(value.as_str());
-    let others = line.about.iter().filter(|pair| !is_said(pair));
+    let others = line.about.iter().filter(|pair| output == Output::Wide || !is_said(pair));
     let others: Vec<String> = others.map(|(name, value)| format!("{name}={value}")).collect();
     if others.is_empty() { String::new() } else { format!(" ({})", others.join(" ")) }
 }
@@ -200,7 +205,7 @@ mod tests {
         ];
         let text = lines.iter().fold(String::new(), |mut text, line| {
             printer.render(&mut text, line);
-            text + "\n"
+            text
         });
         assert_eq!(
             text,

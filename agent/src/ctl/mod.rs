@@ -8,8 +8,11 @@ pub mod client;
 pub mod complete;
 pub mod events;
 pub mod import;
+pub mod output;
 pub mod render;
 pub mod resync;
+pub mod watch;
+pub mod yaml;
 
 /// A name as a part of a path, query or file name (RFC 3986 §2.1).
 pub fn escape(name: &str) -> String {

@@ -5,6 +5,7 @@ mod canary;
 pub mod change;
 mod check;
 mod fleet;
+mod fold;
 mod nodes;
 mod source;
 mod table;
@@ -21,18 +22,36 @@ use crate::reload::Reloaded;
 use canary::canary_text;
 use check::check_text;
 pub use fleet::fleet;
+pub(in crate::ctl) use fold::clip;
+pub use fold::fold;
 pub use nodes::{nodes, routes};
 use std::time::SystemTime;
 use table::Table;
 
-/// Colours, or none.
+/// How text for people looks.
 #[derive(Clone, Copy, Debug)]
-pub struct Paint(bool);
+pub struct Paint {
+    is_colored: bool,
+    /// Whether tables have the columns for those with room as well.
+    is_wide: bool,
+    /// Columns of the terminal that it is to fit on.
+    columns: Option<usize>,
+}
 
 impl Paint {
-    /// Colours if `is_colored`.
-    pub fn new(is_colored: bool) -> Self {
-        Self(is_colored)
+    /// Colours if `is_colored`; for any width.
+    pub const fn new(is_colored: bool) -> Self {
+        Self { is_colored, is_wide: false, columns: None }
+    }
+
+    /// With every column there is.
+    pub const fn wide(self) -> Self {
+        Self { is_wide: true, ..self }
+    }
+
+    /// To fit on a terminal of so many columns.
+    pub const fn within(self, columns: Option<usize>) -> Self {
+        Self { columns, ..self }
     }
 
     pub(crate) fn good(self, text: &str) -> String {
@@ -48,7 +67,7 @@ impl Paint {
     }
 
     fn with(self, code: &str, text: &str) -> String {
-        if self.0 { format!("\x1b[{code}m{text}\x1b[0m") } else { text.into() }
+        if self.is_colored { format!("\x1b[{code}m{text}\x1b[0m") } else { text.into() }
     }
 
     fn standing(self, standing: &str) -> String {
@@ -206,7 +225,8 @@ fn pool_text(text: &mut String, pool: &PoolView, paint: Paint) {
             }
         ),
     );
-    let mut table = Table::new(["  BACKEND", "ADDRESS", "WEIGHT", "STATE", "HEALTH", "SINCE", "WHY"]);
+    let heading = ["  BACKEND", "ADDRESS", "WEIGHT", "STATE", "HEALTH", "SINCE", "AGENT", "PATH", "WHY"];
+    let mut table = Table::new(paint, heading).wide_only(&["AGENT", "PATH"]);
     for backend in &pool.backends {
         table.row([
             format!("  {}", backend.host),
@@ -215,6 +235,8 @@ fn pool_text(text: &mut String, pool: &PoolView, paint: Paint) {
             paint.standing(&backend.standing),
             backend.health.clone(),
             ago(backend.since),
+            backend.agent.clone().unwrap_or_default(),
+            backend.path.clone(),
             backend.reason.clone(),
         ]);
     }
@@ -226,14 +248,15 @@ fn vips(text: &mut String, vips: &[VipView], paint: Paint) {
         return;
     }
     text.push('\n');
-    let mut table = Table::new(["VIP", "STATE", "SINCE", "WHY"]);
+    let mut table = Table::new(paint, ["VIP", "STATE", "SINCE", "OPERATOR", "WHY"]).wide_only(&["OPERATOR"]);
     for vip in vips {
         let state = match (vip.announced, &vip.operator) {
             (true, _) => paint.good("announced"),
             (false, None) => paint.bad("withdrawn"),
             (false, Some(_)) => paint.odd("withdrawn"),
         };
-        table.row([vip.address.to_string(), state, ago(vip.since), vip.reason.clone()]);
+        let operator = vip.operator.clone().unwrap_or_default();
+        table.row([vip.address.to_string(), state, ago(vip.since), operator, vip.reason.clone()]);
     }
     text.push_str(&table.to_string());
 }
@@ -243,7 +266,8 @@ fn peers(text: &mut String, peers: &[PeerView], paint: Paint) {
         return;
     }
     text.push('\n');
-    let mut table = Table::new(["BGP PEER", "STATE", "SINCE", "PREFIXES", "LAST ERROR"]);
+    let heading = ["BGP PEER", "ADDRESS", "STATE", "SINCE", "PREFIXES", "WRITTEN", "LAST ERROR"];
+    let mut table = Table::new(paint, heading).wide_only(&["ADDRESS", "WRITTEN"]);
     for peer in peers {
         let bfd = peer.bfd.as_ref();
         let state = bfd.map_or(peer.state.clone(), |bfd| format!("{}, BFD {}", peer.state, bfd.state));
@@ -253,7 +277,15 @@ fn peers(text: &mut String, peers: &[PeerView], paint: Paint) {
         notes.extend(peer.last_error.clone());
         notes.extend(peer.malformed.clone());
         notes.extend(peer.bfd.as_ref().and_then(bfd_trouble));
-        table.row([peer.name.clone(), state, ago(peer.since), peer.announced.to_string(), notes.join("; ")]);
+        table.row([
+            peer.name.clone(),
+            peer.address.clone().unwrap_or_default(),
+            state,
+            ago(peer.since),
+            peer.announced.to_string(),
+            if peer.in_sync { "all" } else { "not all" }.into(),
+            notes.join("; "),
+        ]);
     }
     text.push_str(&table.to_string());
 }
@@ -375,7 +407,7 @@ pub fn simulation(simulation: &Simulation, paint: Paint) -> String {
                 backends.len()
             ),
         );
-        let mut table = Table::new(["  BACKEND", "WEIGHT", "THEN", "STATE THEN"]);
+        let mut table = Table::new(paint, ["  BACKEND", "WEIGHT", "THEN", "STATE THEN"]);
         for SimulatedBackend { host, weight_now, weight, standing } in backends {
             let standing = paint.standing(standing.as_str());
             table.row([format!("  {host}"), weight_now.to_string(), weight.to_string(), standing]);

@@ -6,7 +6,9 @@ mod browser;
 mod completion;
 mod daemon;
 mod log;
+mod output;
 mod page;
+mod terminal;
 mod why;
 
 use daemon::{Daemon, World, err, json, out};

@@ -142,7 +142,7 @@ impl Latest {
         }
         let fleet = match timeout(FLEET_PATIENCE, handle.members()).await {
             Ok(Ok(members)) => {
-                Fleet { text: Some(render::fleet(&members, Paint::new(false))), problem: None }
+                Fleet { text: Some(render::fleet(&members, Paint::new(false).wide())), problem: None }
             }
             Ok(Err(error)) => Fleet { text: None, problem: Some(format!("etcd cannot be asked: {error}")) },
             Err(_) => Fleet { text: None, problem: Some("etcd does not answer".into()) },

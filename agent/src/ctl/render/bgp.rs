@@ -11,8 +11,8 @@ use std::fmt::Display;
 pub fn summary(view: &BgpView, paint: Paint) -> String {
     let mut text = String::new();
     line(&mut text, format_args!("AS {}, router id {}\n", view.local_asn, view.router_id));
-    let mut table =
-        Table::new(["PEER", "ADDRESS", "AS", "STATE", "SINCE", "OUT", "IN", "TAKEN", "MARKS", "LAST ERROR"]);
+    let heading = ["PEER", "ADDRESS", "AS", "STATE", "SINCE", "OUT", "IN", "TAKEN", "MARKS", "LAST ERROR"];
+    let mut table = Table::new(paint, heading).wide_only(&["MARKS"]);
     for peer in &view.peers {
         let sum = |count: fn(&crate::api::bgp::PrefixesView) -> u64| {
             peer.prefixes.values().map(count).sum::<u64>().to_string()
@@ -138,10 +138,13 @@ fn list(text: &mut String, title: &str, items: &[String]) {
     line(text, format_args!("  {title}: {items}"));
 }
 
+/// Attributes of routes for which there is room on a wide terminal only.
+const ATTRIBUTES: [&str; 3] = ["MED", "PREF", "COMMUNITIES"];
+
 /// `lvsctl bgp rib out`.
 pub fn rib_out(views: &[RibOutView], paint: Paint) -> String {
-    let mut table =
-        Table::new(["PREFIX", "PEER", "TOLD", "NEXT HOP", "AS PATH", "MED", "PREF", "COMMUNITIES", "WHY"]);
+    let heading = ["PREFIX", "PEER", "TOLD", "NEXT HOP", "AS PATH", "MED", "PREF", "COMMUNITIES", "WHY"];
+    let mut table = Table::new(paint, heading).wide_only(&ATTRIBUTES);
     for view in views {
         for route in &view.routes {
             let told = if route.attributes.is_some() { paint.good("yes") } else { paint.odd("no") };
@@ -164,17 +167,8 @@ pub fn rib_out(views: &[RibOutView], paint: Paint) -> String {
 
 /// `lvsctl bgp rib in`.
 pub fn rib_in(paths: &[PathView], paint: Paint) -> String {
-    let mut table = Table::new([
-        "PREFIX",
-        "PEER",
-        "BEST",
-        "NEXT HOP",
-        "AS PATH",
-        "MED",
-        "PREF",
-        "COMMUNITIES",
-        "LOST BY",
-    ]);
+    let heading = ["PREFIX", "PEER", "BEST", "NEXT HOP", "AS PATH", "MED", "PREF", "COMMUNITIES", "LOST BY"];
+    let mut table = Table::new(paint, heading).wide_only(&ATTRIBUTES);
     for path in paths {
         table.row([
             path.prefix.to_string(),

@@ -1,5 +1,6 @@
 //! What a change would do, as a table.
 
+use super::Paint;
 use super::table::Table;
 use crate::core::change::{Preview, Word, in_source};
 use crate::ctl::change::Changed;
@@ -19,7 +20,7 @@ pub fn changed(changed: &Changed) -> String {
 
 /// One line for each object: what it is and what it would be.
 pub fn preview(preview: &Preview, to: Word) -> String {
-    let mut table = Table::new(["HOST", "POOL", "NOW", "THEN", "SERVICES"]);
+    let mut table = Table::new(Paint::new(false), ["HOST", "POOL", "NOW", "THEN", "SERVICES"]);
     for one in &preview.objects {
         let now = format!("{}, weight {}", one.pooled, one.weight);
         let then = match to {

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 
 /// `lvsctl fleet`.
 pub fn fleet(members: &[Member], paint: Paint) -> String {
-    let mut table = Table::new(["BALANCER", "STATE", "VERSION", "UP", "SOURCES", "POOLS", "LAST CHANGE"]);
+    let heading = ["BALANCER", "STATE", "VERSION", "UP", "POOLS", "LAST CHANGE", "SOURCES"];
+    let mut table = Table::new(paint, heading).wide_only(&["VERSION", "UP"]);
     for member in members {
         let own = if member.is_self { " (this one)" } else { "" };
         let name = format!("{}{own}", member.name);
@@ -42,9 +43,9 @@ pub fn fleet(members: &[Member], paint: Paint) -> String {
             state,
             report.version.clone(),
             super::ago(report.since),
-            sources.join(", "),
             (report.pools.len() + report.untold).to_string(),
             changed,
+            sources.join(", "),
         ]);
     }
     format!("{table}{}", differences(members, paint))

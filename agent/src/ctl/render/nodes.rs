@@ -11,8 +11,8 @@ const ESTABLISHED: &str = "Established";
 pub fn nodes(view: &NodesView, paint: Paint) -> String {
     let mut text = String::new();
     head(&mut text, view, paint);
-    let mut table = Table::new(["NODE", "SESSION", "STATE", "SINCE", "LEARNED", "TOLD", "BLOCKS", "ROUTES"])
-        .only_filled();
+    let heading = ["NODE", "SESSION", "STATE", "SINCE", "LEARNED", "TOLD", "BLOCKS", "ROUTES"];
+    let mut table = Table::new(paint, heading).only_filled();
     for node in &view.nodes {
         let counts = [node.blocks.len().to_string(), node.routes.to_string()];
         let mut first = Some((node.name.clone(), counts));
@@ -105,7 +105,7 @@ pub fn routes(routes: &[RouteView], paint: Paint) -> String {
     if routes.is_empty() {
         return "no such route\n".into();
     }
-    let mut table = Table::new(["PREFIX", "STATE", "NEXT HOP", "NODE", "FROM"]);
+    let mut table = Table::new(paint, ["PREFIX", "STATE", "NEXT HOP", "NODE", "FROM"]);
     for route in routes {
         let state = match (route.taken, &route.not_installed, &route.reason) {
             (true, None, None) => paint.good("taken"),
@@ -136,7 +136,7 @@ mod tests {
     use crate::core::Timestamp;
     use crate::core::nodes::view::NodeView;
 
-    const PLAIN: Paint = Paint(false);
+    const PLAIN: Paint = Paint::new(false);
 
     fn session(node: &str, address: &str) -> NodeSessionView {
         let address: std::net::IpAddr = address.parse().unwrap();

@@ -12,7 +12,7 @@ pub(super) fn table(sources: &[SourceView], paint: Paint) -> String {
     if sources.is_empty() {
         return String::new();
     }
-    let mut table = Table::new(["SOURCE", "TYPE", "STATE", "SINCE", "POOLS", "SERVICES", "WHY"]);
+    let mut table = Table::new(paint, ["SOURCE", "TYPE", "STATE", "SINCE", "POOLS", "SERVICES", "WHY"]);
     for source in sources {
         let state = match source.state.as_str() {
             "live" => paint.good("live"),
