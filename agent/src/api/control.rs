@@ -11,6 +11,7 @@ use super::messages::{
     ChangeRequest, ConfirmRequest, PoolRequest, Problem, ProblemKind, ResyncRequest, SimulateRequest,
     TakeOutRequest, WeightRequest,
 };
+use super::traffic::{Through, through};
 use crate::config::{Config, Daemon};
 use crate::core::action::{Answer, Refusal};
 use crate::core::change::Selector;
@@ -29,6 +30,7 @@ use axum::{Json, Router};
 use bgp::Prefix;
 use nix::unistd::{Gid, Group, Uid, User, chown};
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -138,6 +140,7 @@ pub async fn serve(listener: UnixListener, context: Context) -> std::io::Result<
         .route("/v1/pool", post(pool))
         .route("/v1/preview", post(preview))
         .route("/v1/change", post(change))
+        .route("/v1/traffic", get(traffic))
         .route("/v1/diff", get(diff))
         .route("/v1/resync", post(resync))
         .route("/v1/simulate", post(simulate))
@@ -275,6 +278,11 @@ async fn change(operator: Operator, request: Body<ChangeRequest>) -> Result<Resp
 async fn confirm(operator: Operator, request: Body<ConfirmRequest>) -> Result<Response, Problem> {
     let Json(ConfirmRequest { service }) = request?;
     operator.order(Command::Confirm { service }).await
+}
+
+async fn traffic(State(context): State<Context>) -> Result<Response, Problem> {
+    let numbers = context.numbers().await?;
+    Ok(Json(through(&numbers).collect::<BTreeMap<&str, Through>>()).into_response())
 }
 
 async fn diff(State(context): State<Context>) -> Result<Response, Problem> {

@@ -2,7 +2,6 @@
 //! what changed, and the lines of the log.
 
 mod looker;
-mod traffic;
 
 use super::Context;
 use axum::extract::{Path, State};

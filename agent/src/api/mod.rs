@@ -7,6 +7,7 @@ mod live;
 pub mod messages;
 mod page;
 mod pybal;
+pub mod traffic;
 
 use crate::core::action::Refusal;
 use crate::core::nodes::sessions;

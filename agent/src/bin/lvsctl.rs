@@ -19,13 +19,14 @@ use lvsd::ctl::import::{self, ImportPybal};
 use lvsd::ctl::output::Output;
 use lvsd::ctl::render;
 use lvsd::ctl::resync;
+use lvsd::ctl::top;
 use lvsd::ctl::watch;
 use lvsd::doctor;
 use lvsd::exec::fleet::Member;
 use lvsd::host;
 use lvsd::reload::Reloaded;
 use serde::Serialize;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -55,6 +56,9 @@ fn main() -> ExitCode {
         && let Some(missing) = drain.missing()
     {
         return fail(missing, WRONG);
+    }
+    if matches!(arguments.command, Command::Top) && !std::io::stdout().is_terminal() {
+        return fail("top is for a terminal; elsewhere there is `lvsctl status --watch`", WRONG);
     }
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -148,6 +152,10 @@ async fn run(arguments: &Arguments) -> Result<Printed, ClientError> {
             wanted.print(&client, output, paint).await?;
             Ok(Printed { text: String::new(), code: 0 })
         }
+        Command::Top => {
+            top::run(client).await?;
+            Ok(Printed { text: String::new(), code: 0 })
+        }
         Command::LogLevel(wanted) => show(output, &wanted.run(&client).await?, events::levels),
         Command::Nodes { .. } => {
             let nodes = client.nodes().await?;
@@ -230,6 +238,9 @@ async fn show_bgp(client: &Client, what: Option<&Bgp>, output: Output) -> Result
 
 /// What was changed; a balancer that has not followed shows in the exit code.
 fn show_change(output: Output, changed: &Changed) -> Result<Printed, ClientError> {
+    if let Some(elsewhere) = &changed.elsewhere {
+        eprintln!("{elsewhere}");
+    }
     let printed = show(output, changed, render::change::changed)?;
     Ok(Printed { code: if changed.is_missed() { NOT_FOLLOWED } else { 0 }, ..printed })
 }
@@ -255,7 +266,7 @@ fn exit_code(error: &ClientError) -> u8 {
     match error {
         ClientError::NotRunning { .. } | ClientError::Silent(_) => 3,
         ClientError::Permission { .. } => 6,
-        ClientError::Http(_) | ClientError::Json(_) => 1,
+        ClientError::Http(_) | ClientError::Json(_) | ClientError::Terminal(_) => 1,
         ClientError::Problem(problem) => match problem.kind {
             ProblemKind::BadRequest | ProblemKind::Kernel => 1,
             ProblemKind::NotFound => 4,

@@ -133,6 +133,11 @@ pub enum Command {
         after_help = "Examples:\n  lvsctl events --follow\n  lvsctl events --since 30m --about web\n  lvsctl events --level warn -n 20\n  lvsctl events -o json | jq -r '.message'"
     )]
     Events(Events),
+    /// Show services, backends, routers and events live in the terminal, and depool and pool by the keyboard.
+    #[command(
+        after_help = "Keys:\n  1-4, Tab        services, backends, routing, events\n  arrows, j, k    move; Page Up, Page Down, g, G\n  /               search; Enter keeps it, Esc clears it\n  Enter           a service's backends; Esc goes back\n  d, p            depool or pool the selected backend's host, after a question\n  q, Ctrl-C       end\n\nExample:\n  lvsctl top"
+    )]
+    Top,
     /// Show what lvsd logs, or have it log more or less from now on.
     #[command(
         after_help = "Examples:\n  lvsctl log-level\n  lvsctl log-level info,bgp=debug\n  lvsctl log-level --reset"
@@ -232,6 +237,7 @@ impl Command {
             | Self::Weight(_)
             | Self::Confirm { .. }
             | Self::Events(_)
+            | Self::Top
             | Self::LogLevel(_)
             | Self::Calico(_)
             | Self::Plan { .. }

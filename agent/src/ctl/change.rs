@@ -53,11 +53,14 @@ pub struct Changed {
     /// Who has followed; none where there is no fleet, or the balancer alone was meant.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub confirmation: Option<Confirmation>,
+    /// What was not changed, as it is kept elsewhere: for people.
+    #[serde(skip)]
+    pub elsewhere: Option<String>,
 }
 
 impl From<Done> for Changed {
     fn from(done: Done) -> Self {
-        Self { done, confirmation: None }
+        Self { done, confirmation: None, elsewhere: None }
     }
 }
 
@@ -234,11 +237,9 @@ async fn in_source(
     let objects = preview.objects.iter().map(|previewed| previewed.object.clone()).collect();
     let request = ChangeRequest { objects, to, reason, force, lasts };
     let done: Done = client.post("/v1/change", &request).await?;
-    if !preview.elsewhere.is_empty() {
-        eprintln!("{}", elsewhere(&preview));
-    }
+    let elsewhere = (!preview.elsewhere.is_empty()).then(|| elsewhere(&preview));
     let confirmation = confirmed(client, &done, place.confirm).await?;
-    Ok(Some(Changed { done, confirmation }))
+    Ok(Some(Changed { done, confirmation, elsewhere }))
 }
 
 /// Waits for the fleet, if there is one: for each source until its last revision is obeyed by all.

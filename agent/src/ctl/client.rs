@@ -44,6 +44,9 @@ pub enum ClientError {
     /// Nothing came in time.
     #[error("lvsd does not answer within {}s", .0.as_secs())]
     Silent(std::time::Duration),
+    /// The terminal cannot be drawn on.
+    #[error("the terminal cannot be drawn on: {0}")]
+    Terminal(#[source] std::io::Error),
     /// lvsd said no.
     #[error("{}", .0.message)]
     Problem(Problem),

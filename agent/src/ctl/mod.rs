@@ -11,6 +11,7 @@ pub mod import;
 pub mod output;
 pub mod render;
 pub mod resync;
+pub mod top;
 pub mod watch;
 pub mod yaml;
 

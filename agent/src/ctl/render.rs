@@ -451,13 +451,17 @@ fn line(text: &mut String, arguments: std::fmt::Arguments<'_>) {
     text.push_str(&format!("{arguments}\n"));
 }
 
-/// How long ago, in the largest unit that has a whole number.
 fn ago(then: Timestamp) -> String {
-    let seconds = Timestamp::from(SystemTime::now()).since(then).as_secs();
+    format!("{} ago", age(SystemTime::now().into(), then))
+}
+
+/// How long something is so, in the largest unit that has a whole number.
+pub(in crate::ctl) fn age(now: Timestamp, then: Timestamp) -> String {
+    let seconds = now.since(then).as_secs();
     match seconds {
-        0..60 => format!("{seconds}s ago"),
-        60..3_600 => format!("{}m ago", seconds / 60),
-        3_600..86_400 => format!("{}h ago", seconds / 3_600),
-        _ => format!("{}d ago", seconds / 86_400),
+        0..60 => format!("{seconds}s"),
+        60..3_600 => format!("{}m", seconds / 60),
+        3_600..86_400 => format!("{}h", seconds / 3_600),
+        _ => format!("{}d", seconds / 86_400),
     }
 }

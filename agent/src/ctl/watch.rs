@@ -175,7 +175,7 @@ fn anew(shown: &Shown, output: Output) -> String {
 }
 
 /// Until somebody ends it: Ctrl-C, `kill`, or a terminal that is closed.
-async fn ended() {
+pub(super) async fn ended() {
     let heard = async |kind| match signal(kind) {
         Ok(mut signals) => drop(signals.recv().await),
         // Then the signal does what it does by itself.

@@ -9,6 +9,7 @@ mod log;
 mod output;
 mod page;
 mod terminal;
+mod top;
 mod why;
 
 use daemon::{Daemon, World, err, json, out};

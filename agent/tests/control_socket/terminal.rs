@@ -32,7 +32,8 @@ impl Terminal {
         words: &str,
     ) -> Self {
         let (program, socket) = (program.display(), socket.display());
-        let line = format!("stty cols {columns} rows {rows}; exec {program} --socket {socket} {words}");
+        let line =
+            format!("stty cols {columns} rows {rows}; echo pid=$$; exec {program} --socket {socket} {words}");
         let mut script = Command::new("script");
         script.args(["--quiet", "--return", "--flush", "--command", &line, "/dev/null"]);
         script.env("TERM", "xterm-256color").env("SHELL", "/bin/sh").env_remove("NO_COLOR");
@@ -66,6 +67,15 @@ impl Terminal {
             assert!(begun.elapsed() < LIMIT, "waited for {what}:\n{said}");
             sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// Tells lvsctl to end, as `kill` does.
+    pub(crate) async fn kill(&self) {
+        let said = self.until("its number", |said| said.contains("\n")).await;
+        // Keys that were pressed before are echoed.
+        let (_, pid) = said.split_once("pid=").expect("the shell has said it");
+        let pid = pid.lines().next().unwrap_or_default();
+        assert!(Command::new("kill").arg(pid.trim()).status().await.unwrap().success());
     }
 
     /// Presses keys.

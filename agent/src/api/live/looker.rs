@@ -1,7 +1,7 @@
 //! Looks at everything for the pages: once for all of them, and not so often that the engine would feel it.
 
 use super::super::Context;
-use super::traffic::through;
+use super::super::traffic::through;
 use crate::core::view::{DrainView, Status};
 use crate::ctl::render::{self, Paint};
 use crate::engine::Gone;

@@ -79,13 +79,16 @@ impl<const N: usize> Table<N> {
         (0..N).filter_map(of).collect()
     }
 
-    fn last(&self, before: usize, width: usize) -> Last {
-        match self.paint.columns {
-            Some(columns) if before + width > columns => match columns.checked_sub(before) {
-                Some(room) if room >= LEAST => Last::Wrapped(room),
-                _ => Last::Beneath,
-            },
-            _ => Last::Beside,
+    /// Where the cells of the last column go, which comes behind so many columns of a terminal and has such a width.
+    fn last(&self, last: usize, before: usize, width: usize) -> Last {
+        let Some(columns) = self.paint.columns.filter(|columns| before + width > *columns) else {
+            return Last::Beside;
+        };
+        let words = self.rows.iter().flat_map(|row| row.cells[last].split(' '));
+        let least = words.map(visible).max().unwrap_or_default().max(LEAST);
+        match columns.checked_sub(before).filter(|room| *room >= least) {
+            Some(room) => Last::Wrapped(room),
+            None => Last::Beneath,
         }
     }
 }
@@ -95,7 +98,7 @@ impl<const N: usize> fmt::Display for Table<N> {
         let widths = self.widths();
         let Some(((last, width), others)) = widths.split_last() else { return Ok(()) };
         let before: usize = others.iter().map(|(_, width)| width + GAP).sum();
-        let place = self.last(before, *width);
+        let place = self.last(*last, before, *width);
         for (index, row) in self.rows.iter().enumerate() {
             let mut line = String::new();
             for (column, width) in others {

@@ -1,29 +1,32 @@
-//! What goes through the services, as pages show it: the kernel's own rates and counts, with the families together.
+//! What goes through the services, as pages and `lvsctl top` show it: the kernel's own rates and counts, with the families together.
 
 use crate::core::numbers::{Numbers, PoolNumbers, ServiceNumbers};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 /// What goes through a service.
-#[derive(Debug, Default, PartialEq, Serialize)]
-pub(super) struct Through {
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Through {
     /// New connections a second.
-    connections_per_second: u64,
+    pub connections_per_second: u64,
     /// Bytes from clients a second.
-    bytes_in_per_second: u64,
+    pub bytes_in_per_second: u64,
     /// Established connections.
-    active: u64,
+    pub active: u64,
     /// What goes to each backend.
-    backends: BTreeMap<IpAddr, To>,
+    pub backends: BTreeMap<IpAddr, To>,
 }
 
 /// What goes to a backend.
-#[derive(Debug, PartialEq, Serialize)]
-struct To {
-    connections_per_second: u64,
-    active: u32,
-    inactive: u32,
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct To {
+    /// New connections a second.
+    pub connections_per_second: u64,
+    /// Established connections.
+    pub active: u32,
+    /// Others that the kernel remembers.
+    pub inactive: u32,
 }
 
 /// What goes through each service that the kernel has, by name.
