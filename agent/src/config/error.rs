@@ -1,6 +1,6 @@
 //! What is wrong with a configuration, and where.
 
-use super::excerpt::Excerpt;
+use super::excerpt::Shown;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -57,18 +57,18 @@ pub struct ConfigError {
     /// What is wrong with it.
     pub problem: Problem,
     /// The lines that it is about.
-    pub(super) excerpts: Vec<Excerpt>,
+    pub(super) shown: Option<Box<Shown>>,
 }
 
 impl ConfigError {
     /// An error without lines of the file.
     pub(super) fn new(place: Place, key: String, problem: Problem) -> Self {
-        Self { place, key, problem, excerpts: Vec::new() }
+        Self { place, key, problem, shown: None }
     }
 
     /// The error, and below it the line that it is about with a caret. Nothing secret is in it.
     pub fn in_full(&self) -> String {
-        self.excerpts.iter().fold(self.to_string(), |text, excerpt| format!("{text}\n{excerpt}"))
+        self.shown.iter().fold(self.to_string(), |text, shown| format!("{text}\n{shown}"))
     }
 }
 

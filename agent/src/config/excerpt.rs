@@ -21,8 +21,8 @@ const HIDDEN: char = '…';
 const SECRETS: [&str; 2] = ["send", "headers"];
 
 /// A line, and what of it is meant.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Excerpt {
+#[derive(Debug)]
+struct Excerpt {
     number: u32,
     text: String,
     /// Columns before what is meant, and how many it takes; none for the line as a whole.
@@ -75,6 +75,21 @@ impl fmt::Display for Excerpt {
     }
 }
 
+/// What an error is about: a line, and the one that goes with it.
+#[derive(Debug)]
+pub(super) struct Shown {
+    /// Where what is there twice was first.
+    first: Option<Excerpt>,
+    own: Excerpt,
+}
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.first.iter().try_for_each(|first| writeln!(f, "{first}"))?;
+        write!(f, "{}", self.own)
+    }
+}
+
 /// Gives errors the lines that they are about.
 pub(super) fn attach(errors: &mut [ConfigError], documents: &[Document<'_>]) {
     for error in errors.iter_mut().take(MAX_EXCERPTS) {
@@ -90,7 +105,7 @@ pub(super) fn attach(errors: &mut [ConfigError], documents: &[Document<'_>]) {
             _ => None,
         };
         let own = Excerpt::of(document, &error.place, ('^', ""));
-        error.excerpts = first.into_iter().chain(own).collect();
+        error.shown = own.map(|own| Box::new(Shown { first, own }));
     }
 }
 
