@@ -71,7 +71,7 @@ pub(crate) fn a_hundred_nodes_keep_their_sessions_over_reloads_and_each_is_follo
         shown.is_ok_and(|shown| shown.contains(&way))
     })?;
     expect(&lvsd, NODES - 1, (NODES - 1) * BLOCKS)?;
-    ensure!(crowd.accepted() == NODES as usize, "{} sessions for {NODES} nodes", crowd.accepted());
+    ensure!(crowd.confirmed() == NODES as usize, "{} sessions for {NODES} nodes", crowd.confirmed());
     ensure!(crowd.told() == 0, "nodes were told {} routes", crowd.told());
     Ok(())
 }

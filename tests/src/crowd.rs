@@ -38,8 +38,8 @@ const PORT: u16 = 179;
 /// What they offer: BIRD's own.
 const HOLD_TIME: u16 = 240;
 
-/// How long a node is silent at most: less than a third of any hold time that is asked of it here.
-const ALIVE: Duration = Duration::from_secs(5);
+/// How long a node is silent at most: a third of the shortest hold time that is asked of it here (RFC 4271 §4.4).
+const ALIVE: Duration = Duration::from_secs(10);
 
 /// Descriptors of the lab's processes, as many as lvsd's unit lets it have: each session is one, at both ends.
 const DESCRIPTORS: u64 = 65_536;
@@ -59,7 +59,6 @@ pub struct Crowd {
 struct Shared {
     /// What is to be said to each node's neighbour.
     mouths: Mutex<HashMap<u32, mpsc::Sender<Vec<u8>>>>,
-    accepted: AtomicUsize,
     confirmed: AtomicUsize,
     told: AtomicUsize,
 }
@@ -101,12 +100,8 @@ impl Crowd {
         (0..count).map(node).collect()
     }
 
-    /// Connections that they have taken: as many as nodes when each has kept its first.
-    pub fn accepted(&self) -> usize {
-        self.shared.accepted.load(Ordering::SeqCst)
-    }
-
-    /// Sessions that have come up so far, as they see it: the balancer has confirmed their OPEN.
+    /// Sessions that have come up so far, as they see it: the balancer has confirmed their OPEN. As many as nodes when each has kept
+    /// its first.
     pub fn confirmed(&self) -> usize {
         self.shared.confirmed.load(Ordering::SeqCst)
     }
@@ -147,7 +142,6 @@ impl Crowd {
         drop(ready.send(Ok(())));
         loop {
             let (stream, _) = listener.accept().await?;
-            self.shared.accepted.fetch_add(1, Ordering::SeqCst);
             tokio::spawn(self.clone().node(stream));
         }
     }

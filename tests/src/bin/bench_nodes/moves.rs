@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use lab::crowd::{Crowd, address};
 use lab::host::Host;
 use lab::lvsd::Lvsd;
+use lab::wait::wait_until;
 
 /// Blocks that move, one after the other, each by so many nodes further on.
 const MOVES: u32 = 50;
@@ -16,6 +17,9 @@ const APART: u32 = 16;
 
 /// Between two: each is a change of its own.
 const PAUSE: Duration = Duration::from_millis(200);
+
+/// A route that leads nowhere and is nobody's (RFC 5737).
+const MARK: &str = "203.0.113.1";
 
 /// Nothing here takes so long, on the slowest day.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -41,7 +45,7 @@ pub(crate) fn measure(lvsd: &Lvsd, crowd: &Crowd) -> Result<Vec<f64>> {
     Ok(times)
 }
 
-/// What the kernel tells of its routes, with the time of each line. It ends with the lab's kernel.
+/// What the kernel tells of its routes from now on, with the time of each line. It ends with the lab's kernel.
 fn monitor(host: &Host) -> Result<Receiver<(String, Instant)>> {
     let mut command = Command::new("ip");
     command.args(["-4", "monitor", "route"]).stdin(Stdio::null()).stdout(Stdio::piped());
@@ -56,5 +60,9 @@ fn monitor(host: &Host) -> Result<Receiver<(String, Instant)>> {
         }
         drop(child.kill());
     });
+    wait_until("ip monitor listens", LIMIT, || {
+        let mark = |verb| host.run(&["ip", "route", verb, "blackhole", MARK, "table", "99"]).is_ok();
+        mark("add") && mark("del") && heard.recv_timeout(PAUSE).is_ok()
+    })?;
     Ok(heard)
 }
