@@ -59,15 +59,24 @@ impl Chronicle {
         self.latest.subscribe()
     }
 
-    fn keep(&self, line: Line) {
+    /// Keeps a line; gives its place.
+    fn keep(&self, line: Line) -> u64 {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         let id = lines.back().map_or(0, |line| line.id) + 1;
         if lines.len() == KEPT {
             lines.pop_front();
         }
         lines.push_back(Arc::new(Line { id, ..line }));
-        drop(lines);
-        self.latest.send_replace(id);
+        id
+    }
+
+    /// Says that there is a line at this place. Another thread may have said so of a later one already.
+    fn announce(&self, id: u64) {
+        self.latest.send_if_modified(|latest| {
+            let is_later = id > *latest;
+            *latest = id.max(*latest);
+            is_later
+        });
     }
 }
 
@@ -76,7 +85,7 @@ impl<S: tracing::Subscriber> Layer<S> for Chronicle {
         let metadata = event.metadata();
         let mut fields = Fields::default();
         event.record(&mut fields);
-        self.keep(Line {
+        let id = self.keep(Line {
             id: 0,
             at: SystemTime::now().into(),
             level: metadata.level().as_str().to_ascii_lowercase(),
@@ -84,6 +93,7 @@ impl<S: tracing::Subscriber> Layer<S> for Chronicle {
             target: metadata.target().into(),
             about: fields.others,
         });
+        self.announce(id);
     }
 }
 
@@ -135,6 +145,20 @@ mod tests {
         let about: Vec<(&str, &str)> = line.about.iter().map(|(name, value)| (&**name, &**value)).collect();
         assert_eq!(about, [("event", "7"), ("service", "web")]);
         assert_eq!(line.target, module_path!());
+    }
+
+    #[test]
+    fn the_latest_place_does_not_go_back_when_one_thread_overtakes_another() {
+        let chronicle = told(|| tracing::info!("one"));
+        let line = || Line::clone(&chronicle.after(0)[0]);
+        let (slow, quick) = (chronicle.keep(line()), chronicle.keep(line()));
+        let mut latest = chronicle.latest();
+        chronicle.announce(quick);
+        assert_eq!(*latest.borrow_and_update(), quick);
+        chronicle.announce(slow);
+        assert_eq!(*latest.borrow(), quick);
+        assert!(!latest.has_changed().unwrap(), "who follows has seen both lines");
+        assert_eq!(chronicle.after(slow).len(), 1);
     }
 
     #[test]
