@@ -6,7 +6,7 @@ use crate::core::Event;
 use crate::engine::Inbox;
 use crate::metrics::Metrics;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::Mutex;
@@ -176,10 +176,38 @@ fn difference(old: &Config, new: &Config) -> Reloaded {
         added: after.difference(&before).cloned().collect(),
         removed: before.difference(&after).cloned().collect(),
         changed: before.intersection(&after).filter(differs).cloned().collect(),
-        settings_changed: old.daemon != new.daemon
-            || old.bgp != new.bgp
-            || old.nodes != new.nodes
-            || old.pybal != new.pybal
-            || (&old.ipvs, old.first_mark) != (&new.ipvs, new.first_mark),
+        settings_changed: settings(old) != settings(new),
+    }
+}
+
+/// All of a configuration but its services.
+fn settings(config: &Config) -> Config {
+    Config { services: BTreeMap::new(), ..config.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SERVICE: &str = "[service.web]\nvips = [\"192.0.2.10\"]\nport = 80\nchecks = []\n\
+                           backends = [{ host = \"10.64.0.11\" }]\n";
+
+    fn changed_by(more: &str) -> Reloaded {
+        let parse = |text: String| config::parse(&[("lvsd.toml".into(), text)]).unwrap();
+        difference(&parse(SERVICE.into()), &parse(format!("{SERVICE}{more}")))
+    }
+
+    #[test]
+    fn whatever_is_no_service_is_a_changed_setting() {
+        assert_eq!(changed_by("# a remark\n"), Reloaded::default());
+        let settings = Reloaded { settings_changed: true, ..Reloaded::default() };
+        for more in [
+            "[lvsd]\ndrain_timeout = \"7s\"\n",
+            "[ipvs]\ntcp_timeout = \"30m\"\n",
+            "[vip.\"192.0.2.10\"]\nwithdraw_hold = \"3s\"\n",
+            "[source.web]\ntype = \"http\"\nurl = \"http://192.0.2.99\"\n",
+        ] {
+            assert_eq!(changed_by(more), settings, "{more}");
+        }
     }
 }
