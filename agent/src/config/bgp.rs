@@ -3,6 +3,7 @@
 mod bmp;
 mod group;
 mod key;
+mod terms;
 mod transport;
 
 pub(super) use bmp::KEYS as BMP_KEYS;
@@ -10,17 +11,16 @@ pub(super) use group::KEYS as GROUP_KEYS;
 pub(super) use key::KEYS as KEY_KEYS;
 
 use super::Problem;
+use super::attributes;
 use super::model::{Bgp, Family, Group, Peer};
 use super::twice::Seen;
 use super::value::{address, boolean, duration, duration_or, is_name, port};
-use super::walk::{Node, Section};
-use super::{attributes, bfd, policy};
-use bgp::policy::{ExportFilter, Overrides};
+use super::walk::Node;
+use bgp::policy::ExportFilter;
 use bgp::wire::MAX_STALE_TIME;
-use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
-use transport::{check_listens, check_next_hop, next_hop_ipv4, next_hop_ipv6};
+use transport::check_listens;
 
 pub(super) const KEYS: &[&str] = &[
     "local_asn",
@@ -158,9 +158,9 @@ pub(super) fn read(node: &Node<'_>) -> Option<Bgp> {
 
 /// Neighbours in other ASes that have no rules for it are told nothing (RFC 8212 §3).
 fn without_rules_nothing(own: Option<u32>, peers: &mut [Peer], groups: &mut [Group]) {
-    let peers = peers.iter_mut().filter(|peer| Some(peer.asn) != own).map(|peer| &mut peer.export);
+    let peers = peers.iter_mut().filter(|peer| Some(peer.asn) != own).map(|peer| &mut peer.terms.export);
     let is_external = |group: &&mut Group| own.is_none_or(|own| !group.asns.contains(own));
-    let groups = groups.iter_mut().filter(is_external).map(|group| &mut group.export);
+    let groups = groups.iter_mut().filter(is_external).map(|group| &mut group.terms.export);
     for export in peers.chain(groups).filter(|export| **export == ExportFilter::All) {
         *export = ExportFilter::Rules(Vec::new());
     }
@@ -200,7 +200,7 @@ fn peers(node: &Node<'_>, listens: bool, own: Option<u32>) -> Option<Vec<Peer>> 
     let (mut names, mut addresses) = (Seen::default(), Seen::default());
     let mut read = |item| {
         let peer = peer(item, listens, &mut names, &mut addresses)?;
-        if peer.role.is_some() && Some(peer.asn) == own {
+        if peer.terms.role.is_some() && Some(peer.asn) == own {
             let what = "a role is what one AS is to another, and this router is in local_asn: take it out";
             item.report(Problem::Conflict(what.to_owned()));
         }
@@ -227,35 +227,18 @@ fn peer(
     let asn = section.required("asn", ASN).and_then(|node| asn(&node));
     let port = section.get("port").and_then(|node| port(&node)).unwrap_or(BGP_PORT);
     let local_address = section.get("local_address").and_then(|node| local_address(&node, peer_address));
-    let families = families(&section, peer_address);
-    let overrides = Overrides { med: attributes::med(&section), prepend: attributes::prepend(&section) };
-    let (import, export) = (policy::import(&section), policy::export(&section));
-    let (distance, key) = (transport::distance(&section), key::read(&section));
     let passive = section.get("passive").and_then(|node| {
         boolean(&node).filter(|passive| *passive).inspect(|_| check_listens(&node, listens))
     });
-    let bfd = section.get("bfd").and_then(|node| bfd::read(&node));
+    let terms = terms::read(&section, peer_address);
     Some(Peer {
         name: name?,
         address: peer_address?,
         asn: asn?,
         port,
         local_address,
-        families: families?,
-        next_hop_ipv4: section.get("next_hop_ipv4").and_then(|node| next_hop_ipv4(&node)),
-        next_hop_ipv6: section.get("next_hop_ipv6").and_then(|node| next_hop_ipv6(&node)),
-        extended_next_hop: transport::extended_next_hop(&section),
-        link_local_next_hop: transport::flag(&section, "link_local_next_hop"),
-        graceful_notification: transport::flag(&section, "graceful_restart_notification"),
-        role: transport::role(&section),
-        import,
-        export,
-        overrides,
-        distance,
         passive: passive.unwrap_or(false),
-        password: key.password?,
-        tcp_ao: key.tcp_ao?,
-        bfd,
+        terms: terms?,
     })
 }
 
@@ -269,29 +252,4 @@ fn local_address(node: &Node<'_>, peer: Option<IpAddr>) -> Option<IpAddr> {
         }
         Some(_) | None => Some(local),
     }
-}
-
-/// What is announced: what is asked for, or the family of the session.
-fn families(section: &Section<'_>, peer: Option<IpAddr>) -> Option<BTreeSet<Family>> {
-    let Some(node) = section.get("families") else {
-        return peer.map(|peer| BTreeSet::from([Family::of(peer)]));
-    };
-    let items = node.array(FAMILIES)?;
-    if items.is_empty() {
-        node.unexpected(FAMILIES);
-        return None;
-    }
-    let mut seen = Seen::default();
-    let mut families = BTreeSet::new();
-    for item in items {
-        let family = item.parsed("\"ipv4\" or \"ipv6\"", |text| {
-            [Family::Ipv4, Family::Ipv6].into_iter().find(|family| family.as_str() == text)
-        });
-        if let Some(family) = family.filter(|family| seen.first(&item, family, || family.as_str().to_owned()))
-        {
-            check_next_hop(section, &item, family, peer);
-            families.insert(family);
-        }
-    }
-    Some(families)
 }

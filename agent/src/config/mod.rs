@@ -58,7 +58,7 @@ pub use load::load;
 pub use model::{
     Admin, Backend, Bgp, Bmp, CheckPath, CheckTemplate, Config, ConnectionLimits, Daemon, Distance, Family,
     Front, Group, HostAddresses, Network, Peer, Pool, PoolId, Probes, Query, Require, Segment, Service,
-    Target, TcpAo,
+    Target, TcpAo, Terms,
 };
 pub use nodes::{BlockCheck, ClusterPlace, IpPool, Node, NodeListen, NodeMode, NodeRoutes, Nodes};
 pub use parse::{parse, parse_from, parse_with};

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use neighbours::{Distance, Group, Peer, TcpAo};
+pub use neighbours::{Distance, Group, Peer, TcpAo, Terms};
 pub use pool::{Admin, Backend, ConnectionLimits, Front, HostAddresses, Pool, PoolId, Query, Target};
 
 /// A whole configuration, as one or several files gave it.

@@ -111,8 +111,8 @@ pub(super) fn set_peers(state: &mut State, actions: &mut Vec<Action>) {
     let Some(config) = &state.config else { return };
     let mut wanted = config.bgp.clone();
     if let Some(bgp) = wanted.as_mut().filter(|_| state.drain == Drain::Unwatched) {
-        bgp.peers.iter_mut().for_each(|peer| peer.bfd = None);
-        bgp.groups.iter_mut().for_each(|group| group.bfd = None);
+        bgp.peers.iter_mut().for_each(|peer| peer.terms.bfd = None);
+        bgp.groups.iter_mut().for_each(|group| group.terms.bfd = None);
     }
     if state.emitted.bgp != wanted {
         state.emitted.bgp.clone_from(&wanted);

@@ -6,7 +6,7 @@ use super::operator::canonical;
 use super::pool::Standing;
 use super::state::State;
 use super::{Timestamp, canary, step};
-use crate::config::{Bgp, Config, Family, Peer};
+use crate::config::{Bgp, Config, Family, Peer, Terms};
 use bgp::RouteSet;
 use health::Check;
 use ipvs::diff;
@@ -99,9 +99,10 @@ fn resets<'a>(before: &'a Bgp, after: &'a Bgp) -> impl Iterator<Item = &'a str> 
     let known = move |peer: &&Peer| {
         // Of BFD the session knows nothing, and rules change while it goes on.
         let same = |old: &Peer| {
-            let (import, export) = (peer.import.clone(), peer.export.clone());
-            let (bfd, overrides) = (peer.bfd, peer.overrides);
-            Peer { bfd, import, export, overrides, ..old.clone() } == **peer
+            let (import, export) = (peer.terms.import.clone(), peer.terms.export.clone());
+            let (bfd, overrides) = (peer.terms.bfd, peer.terms.overrides);
+            let terms = Terms { bfd, import, export, overrides, ..old.terms.clone() };
+            Peer { terms, ..old.clone() } == **peer
         };
         before.peers.iter().find(|old| old.name == peer.name).is_some_and(|old| all || !same(old))
     };

@@ -2,7 +2,7 @@
 //! them: at most one another's routes.
 
 use crate::api::bgp::Looks;
-use crate::config::{Bgp, Bmp, Distance, Family, Group, NodeListen, Nodes, Peer, Secret, TcpAo};
+use crate::config::{Bgp, Bmp, Distance, Family, Group, NodeListen, Nodes, Peer, Secret, TcpAo, Terms};
 use crate::core::nodes::{NodePeers, NodeSession, sessions};
 use crate::engine::Inbox;
 use anyhow::Context;
@@ -162,19 +162,7 @@ fn peer_config(peer: &Peer, bgp: &Bgp) -> anyhow::Result<PeerConfig> {
     config.port = peer.port;
     config.local_address = peer.local_address;
     config.passive = peer.passive;
-    config.families = peer.families.iter().map(|family| family_of(*family)).collect();
-    config.next_hop_v4 = peer.next_hop_ipv4;
-    config.next_hop_v6 = peer.next_hop_ipv6;
-    config.extended_next_hop = peer.extended_next_hop;
-    config.link_local_next_hop = peer.link_local_next_hop;
-    config.graceful_notification = peer.graceful_notification;
-    config.role = peer.role;
-    config.import.clone_from(&peer.import);
-    config.export.clone_from(&peer.export);
-    config.overrides = peer.overrides;
-    set_distance(&mut config, peer.distance);
-    config.key = key(peer.password.as_ref(), peer.tcp_ao.as_ref())?;
-    config.bfd = peer.bfd;
+    set_terms(&mut config, &peer.terms)?;
     Ok(config)
 }
 
@@ -187,19 +175,7 @@ fn peer_group(group: &Group, bgp: &Bgp) -> anyhow::Result<PeerGroup> {
     config.linger = group.linger;
     let template = &mut config.template;
     of_all(template, bgp)?;
-    template.families = group.families.iter().map(|family| family_of(*family)).collect();
-    template.next_hop_v4 = group.next_hop_ipv4;
-    template.next_hop_v6 = group.next_hop_ipv6;
-    template.import.clone_from(&group.import);
-    template.export.clone_from(&group.export);
-    template.overrides = group.overrides;
-    template.bfd = group.bfd;
-    template.extended_next_hop = group.extended_next_hop;
-    template.link_local_next_hop = group.link_local_next_hop;
-    template.graceful_notification = group.graceful_notification;
-    template.role = group.role;
-    set_distance(template, group.distance);
-    template.key = key(group.password.as_ref(), group.tcp_ao.as_ref())?;
+    set_terms(template, &group.terms)?;
     Ok(config)
 }
 
@@ -210,6 +186,24 @@ fn of_all(config: &mut PeerConfig, bgp: &Bgp) -> anyhow::Result<()> {
     config.connect_retry = CONNECT_RETRY;
     config.graceful_restart = bgp.graceful_restart;
     config.long_lived = bgp.long_lived;
+    Ok(())
+}
+
+/// How this one is talked to.
+fn set_terms(config: &mut PeerConfig, terms: &Terms) -> anyhow::Result<()> {
+    config.families = terms.families.iter().map(|family| family_of(*family)).collect();
+    config.next_hop_v4 = terms.next_hop_ipv4;
+    config.next_hop_v6 = terms.next_hop_ipv6;
+    config.extended_next_hop = terms.extended_next_hop;
+    config.link_local_next_hop = terms.link_local_next_hop;
+    config.graceful_notification = terms.graceful_notification;
+    config.role = terms.role;
+    config.import.clone_from(&terms.import);
+    config.export.clone_from(&terms.export);
+    config.overrides = terms.overrides;
+    set_distance(config, terms.distance);
+    config.key = key(terms.password.as_ref(), terms.tcp_ao.as_ref())?;
+    config.bfd = terms.bfd;
     Ok(())
 }
 

@@ -122,13 +122,13 @@ fn routers_get_what_pybal_told_them() {
     assert_eq!(bgp.listen, ["10.64.0.1:1179".parse().unwrap()]);
     let [one, two] = &bgp.peers[..] else { panic!("two routers") };
     assert_eq!((one.address.to_string(), one.asn), ("10.64.0.251".into(), 65001));
-    assert_eq!((two.address.to_string(), two.families.len()), ("10.64.0.252".into(), 2));
-    assert_eq!(one.next_hop_ipv4, "10.64.0.1".parse().ok());
-    assert_eq!(one.next_hop_ipv6, "fd00:64::1".parse().ok());
+    assert_eq!((two.address.to_string(), two.terms.families.len()), ("10.64.0.252".into(), 2));
+    assert_eq!(one.terms.next_hop_ipv4, "10.64.0.1".parse().ok());
+    assert_eq!(one.terms.next_hop_ipv6, "fd00:64::1".parse().ok());
     let silent = "192.0.2.53/32".parse().unwrap();
     let other = "192.0.2.10/32".parse().unwrap();
     for peer in &bgp.peers {
-        let tells = |prefix| peer.export.permits(prefix, &::bgp::RouteAttributes::default());
+        let tells = |prefix| peer.terms.export.permits(prefix, &::bgp::RouteAttributes::default());
         assert!(!tells(silent) && tells(other), "bgp = no in the only section of 192.0.2.53");
     }
     let route = config.services["text-https_443"].route.as_ref().expect("a MED of its own");
@@ -142,7 +142,7 @@ fn a_vip_that_one_of_its_sections_keeps_to_itself_is_announced_as_in_pybal() {
     let imported = imported(&format!("{global}{SECTION}{silent}"));
     assert_eq!(lost(&imported), [""; 0]);
     let bgp = read(&imported).bgp.expect("PyBal speaks BGP");
-    assert_eq!(bgp.peers[0].export, ::bgp::policy::ExportFilter::All);
+    assert_eq!(bgp.peers[0].terms.export, ::bgp::policy::ExportFilter::All);
     let said = imported.chosen.iter().find(|finding| finding.option == "silent_81.bgp").expect("it is said");
     assert!(said.what.starts_with("another service announces the VIP"), "{said}");
 }

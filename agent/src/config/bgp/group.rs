@@ -1,16 +1,12 @@
 //! `[[bgp.group]]`: neighbours that are not known one by one.
 
-use super::transport::{
-    check_listens, distance, extended_next_hop, flag, next_hop_ipv4, next_hop_ipv6, role,
-};
-use super::{PEER_NAME, asn, families, key};
+use super::transport::check_listens;
+use super::{PEER_NAME, asn, terms};
 use crate::config::Problem;
 use crate::config::model::{Group, Peer};
 use crate::config::twice::Seen;
 use crate::config::value::{duration_or, is_name};
 use crate::config::walk::Node;
-use crate::config::{attributes, bfd, policy};
-use bgp::policy::Overrides;
 use bgp::speaker::{DEFAULT_GROUP_LIMIT, DEFAULT_LINGER};
 use bgp::{Asn, AsnSet, Prefix};
 use std::ops::RangeInclusive;
@@ -89,29 +85,15 @@ fn group(node: &Node<'_>, names: &mut Seen<String>, prefixes: &mut Seen<Prefix>)
         let limit = node.integer("a number of neighbours 1-4096", 1..=MOST_NEIGHBOURS)?;
         usize::try_from(limit).ok()
     });
-    let key = key::read(&section);
     let first = prefixes.as_ref().and_then(|prefixes| prefixes.first()).map(|prefix| prefix.address());
-    let families = families(&section, first);
+    let terms = terms::read(&section, first);
     Some(Group {
         limit: limit.unwrap_or(DEFAULT_GROUP_LIMIT),
         linger: duration_or(&section, "linger", Duration::from_secs(1)..=MOST_LINGER, DEFAULT_LINGER),
-        next_hop_ipv4: section.get("next_hop_ipv4").and_then(|node| next_hop_ipv4(&node)),
-        next_hop_ipv6: section.get("next_hop_ipv6").and_then(|node| next_hop_ipv6(&node)),
-        import: policy::import(&section),
-        export: policy::export(&section),
-        overrides: Overrides { med: attributes::med(&section), prepend: attributes::prepend(&section) },
-        extended_next_hop: extended_next_hop(&section),
-        link_local_next_hop: flag(&section, "link_local_next_hop"),
-        graceful_notification: flag(&section, "graceful_restart_notification"),
-        role: role(&section),
-        distance: distance(&section),
-        bfd: section.get("bfd").and_then(|node| bfd::read(&node)),
         name: name?,
         prefixes: prefixes?,
         asns: asns?.into_iter().collect::<AsnSet>(),
-        families: families?,
-        password: key.password?,
-        tcp_ao: key.tcp_ao?,
+        terms: terms?,
     })
 }
 
@@ -144,16 +126,14 @@ fn check_strays(node: &Node<'_>, group: &Group, others: &[Group], peers: &[Peer]
             "{what} is inside group {outer}, whose key holds for it too: give it a password_file or tcp_ao"
         )));
     };
-    let is_signed = |group: &Group| group.password.is_some() || group.tcp_ao.is_some();
-    let is_plain = |peer: &&Peer| peer.password.is_none() && peer.tcp_ao.is_none();
-    for peer in peers.iter().filter(|peer| is_signed(group) && is_plain(peer)) {
+    for peer in peers.iter().filter(|peer| group.terms.is_signed() && !peer.terms.is_signed()) {
         if group.prefixes.iter().any(|prefix| prefix.contains(Prefix::host(peer.address))) {
             stray(format!("peer {}", peer.name), &group.name);
         }
     }
     let inside = |inner: &Group, outer: &Group| {
         let one = |prefix: &Prefix| outer.prefixes.iter().any(|other| other.contains(*prefix));
-        !is_signed(inner) && is_signed(outer) && inner.prefixes.iter().any(one)
+        !inner.terms.is_signed() && outer.terms.is_signed() && inner.prefixes.iter().any(one)
     };
     for other in others {
         for (inner, outer) in [(group, other), (other, group)] {

@@ -22,7 +22,36 @@ pub struct Peer {
     pub port: u16,
     /// Our end of the session; the kernel chooses when absent.
     pub local_address: Option<IpAddr>,
-    /// What is announced; never empty. A family other than the address's own has its next hop below.
+    /// The router dials, and we wait for it.
+    #[serde(default)]
+    pub passive: bool,
+    /// How it is talked to.
+    #[serde(flatten)]
+    pub terms: Terms,
+}
+
+/// Neighbours that dial from some prefixes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Group {
+    /// What their names in logs, status and metrics begin with, before `/` and the address.
+    pub name: String,
+    /// Where they dial from; at least one.
+    pub prefixes: Vec<bgp::Prefix>,
+    /// The AS numbers that they may be in; at least one.
+    pub asns: bgp::AsnSet,
+    /// So many at the same time, those that are remembered among them.
+    pub limit: usize,
+    /// How long one is remembered after its last connection.
+    pub linger: Duration,
+    /// How each of them is talked to.
+    #[serde(flatten)]
+    pub terms: Terms,
+}
+
+/// How a neighbour is talked to, and what it is told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terms {
+    /// What is announced; never empty. A family other than the session's own has its next hop below.
     pub families: BTreeSet<Family>,
     /// Next hop of IPv4 announcements; our end of the session when absent.
     pub next_hop_ipv4: Option<Ipv4Addr>,
@@ -40,7 +69,7 @@ pub struct Peer {
     /// What our AS is to its (RFC 9234).
     #[serde(default)]
     pub role: Option<LocalRole>,
-    /// What is taken of the router's routes; nothing without rules.
+    /// What is taken of its routes; nothing without rules.
     #[serde(default)]
     pub import: Option<Import>,
     /// Which of our routes it is told.
@@ -49,12 +78,9 @@ pub struct Peer {
     /// Attributes that it is told in place of the routes' own.
     #[serde(default)]
     pub overrides: Overrides,
-    /// How far away the router is.
+    /// How far away it is.
     #[serde(default)]
     pub distance: Distance,
-    /// The router dials, and we wait for it.
-    #[serde(default)]
-    pub passive: bool,
     /// What both ends sign with (RFC 2385).
     #[serde(default)]
     pub password: Option<Secret>,
@@ -64,6 +90,13 @@ pub struct Peer {
     /// How the path to it is watched, beyond the hold time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bfd: Option<bgp::BfdConfig>,
+}
+
+impl Terms {
+    /// Whether both ends sign.
+    pub fn is_signed(&self) -> bool {
+        self.password.is_some() || self.tcp_ao.is_some()
+    }
 }
 
 /// How far away a neighbour is.
@@ -77,58 +110,6 @@ pub enum Distance {
     Ttl(u8),
     /// At most so many hops; what comes from further away is dropped (RFC 5082). 1 is the link.
     Within(u8),
-}
-
-/// Neighbours that dial from some prefixes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Group {
-    /// What their names in logs, status and metrics begin with, before `/` and the address.
-    pub name: String,
-    /// Where they dial from; at least one.
-    pub prefixes: Vec<bgp::Prefix>,
-    /// The AS numbers that they may be in; at least one.
-    pub asns: bgp::AsnSet,
-    /// So many at the same time, those that are remembered among them.
-    pub limit: usize,
-    /// How long one is remembered after its last connection.
-    pub linger: Duration,
-    /// What is announced to them; never empty.
-    pub families: BTreeSet<Family>,
-    /// As of a peer.
-    pub next_hop_ipv4: Option<Ipv4Addr>,
-    /// As of a peer.
-    pub next_hop_ipv6: Option<Ipv6Addr>,
-    /// What is taken of the routes of each; nothing without rules.
-    #[serde(default)]
-    pub import: Option<Import>,
-    /// Which of our routes they are told.
-    #[serde(default)]
-    pub export: ExportFilter,
-    /// Attributes that they are told in place of the routes' own.
-    #[serde(default)]
-    pub overrides: Overrides,
-    /// IPv4 routes may have IPv6 next hops (RFC 8950).
-    #[serde(default)]
-    pub extended_next_hop: bool,
-    /// Our link-local address is told beside the IPv6 next hop (RFC 2545).
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub link_local_next_hop: bool,
-    /// Both keep routes over a NOTIFICATION, too (RFC 8538).
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub graceful_notification: bool,
-    /// What our AS is to its (RFC 9234).
-    #[serde(default)]
-    pub role: Option<LocalRole>,
-    /// How far away they are.
-    pub distance: Distance,
-    /// What both ends sign with (RFC 2385).
-    pub password: Option<Secret>,
-    /// What both ends sign with in its place (RFC 5925).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tcp_ao: Option<TcpAo>,
-    /// How the path to each is watched, beyond the hold time.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub bfd: Option<bgp::BfdConfig>,
 }
 
 /// The key of TCP-AO.

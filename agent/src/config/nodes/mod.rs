@@ -175,7 +175,7 @@ pub(super) fn check_speaker(config: &Config, node: &Entry<'_>) {
     // The kernel holds a key of a prefix against all that is inside it.
     let is_inside = |peer: &&Peer| {
         let host = Prefix::host(peer.address);
-        peer.password.is_none() && nodes.listen.iter().any(|listen| listen.prefix.contains(host))
+        peer.terms.password.is_none() && nodes.listen.iter().any(|listen| listen.prefix.contains(host))
     };
     if let Some(peer) = bgp.peers.iter().filter(|_| nodes.password.is_some()).find(is_inside) {
         report(format!(

@@ -24,8 +24,8 @@ fn bgp(text: &str) -> Bgp {
 fn a_peer_needs_a_name_an_address_and_an_as_number() {
     let bgp = bgp(&with(&peer("r1", "10.64.0.251", "")));
     assert_eq!((bgp.hold_time.as_secs(), bgp.graceful_restart, bgp.attributes.med), (30, true, None));
-    assert_eq!((bgp.peers[0].port, bgp.peers[0].distance), (179, Distance::Usual));
-    assert_eq!(bgp.peers[0].families, BTreeSet::from([Family::Ipv4]));
+    assert_eq!((bgp.peers[0].port, bgp.peers[0].terms.distance), (179, Distance::Usual));
+    assert_eq!(bgp.peers[0].terms.families, BTreeSet::from([Family::Ipv4]));
     let errors = errors(&with("[[bgp.peer]]\n"));
     assert_eq!(errors.len(), 3, "{errors:#?}");
     assert!(errors[0].starts_with("4:1: bgp.peer[0].name: missing: expected a name of 1 to 64"));
@@ -117,7 +117,7 @@ fn ipv6_over_an_ipv4_session_needs_a_next_hop() {
          set next_hop_ipv6 to this host's address"
     );
     let named = format!("{families}next_hop_ipv6 = \"fd00::1\"\n");
-    assert_eq!(bgp(&with(&peer("r1", "10.64.0.251", &named))).peers[0].families.len(), 2);
+    assert_eq!(bgp(&with(&peer("r1", "10.64.0.251", &named))).peers[0].terms.families.len(), 2);
 }
 
 #[test]
@@ -128,12 +128,12 @@ fn ipv4_over_an_ipv6_session_needs_a_next_hop() {
          set next_hop_ipv4 to this host's address, or extended_next_hop where the router takes IPv6 ones"
     );
     let extended = "families = [\"ipv4\", \"ipv6\"]\nextended_next_hop = true\n";
-    assert!(bgp(&with(&peer("r1", "fd00::251", extended))).peers[0].extended_next_hop);
+    assert!(bgp(&with(&peer("r1", "fd00::251", extended))).peers[0].terms.extended_next_hop);
 }
 
 #[test]
 fn a_role_is_one_of_five_and_between_two_ases() {
-    let role = |more: &str| bgp(&with(&peer("r1", "10.0.0.1", more))).peers[0].role;
+    let role = |more: &str| bgp(&with(&peer("r1", "10.0.0.1", more))).peers[0].terms.role;
     assert_eq!(role(""), None);
     let found = role("role = \"rs-client\"\n").expect("it has one");
     assert_eq!((found.role, found.strict), (::bgp::Role::RsClient, false));
@@ -314,7 +314,7 @@ fn a_relative_name_of_a_password_is_a_credential_where_systemd_gives_some() {
         let credentials: Option<&str> = credentials;
         let named = Files { read: &super::read_file, credentials: credentials.map(std::path::Path::new) };
         parse_from(&files, named)
-            .map(|config| config.bgp.expect("there is a [bgp]").peers[0].password.clone())
+            .map(|config| config.bgp.expect("there is a [bgp]").peers[0].terms.password.clone())
     };
     let password = given(Some("/run/credentials")).expect("it is read").expect("there is one");
     assert_eq!(password.password(), ::bgp::Password::new("xyzzy").ok().as_ref());
@@ -341,7 +341,7 @@ fn what_a_groups_password_would_hold_for_unasked_is_refused() {
 #[test]
 fn a_key_of_tcp_ao_has_a_number_and_a_secret_and_no_password_beside_it() {
     let with_key = |more: &str| with(&peer("r1", "10.64.0.251", more));
-    let key = |more: &str| bgp(&with_key(more)).peers[0].tcp_ao.clone().expect("it has one");
+    let key = |more: &str| bgp(&with_key(more)).peers[0].terms.tcp_ao.clone().expect("it has one");
     let plain = key("tcp_ao = { key_id = 0, secret_file = \"/etc/lvsd/r1.password\" }\n");
     assert_eq!((plain.key_id, plain.algorithm), (0, ::bgp::AoAlgorithm::HmacSha1));
     let said = error(&with_key("tcp_ao = { key_id = 256, secret_file = \"/etc/lvsd/r1.password\" }\n"));
@@ -362,12 +362,12 @@ fn a_recording_of_passwords_holds_none() {
     let recorded = serde_json::to_string(&bgp).expect("it can be recorded");
     assert!(!recorded.contains("xyzzy") && !format!("{bgp:?}").contains("xyzzy"), "{recorded}");
     let back: Bgp = serde_json::from_str(&recorded).expect("it can be read back");
-    assert_eq!((&back, back.peers[0].password.as_ref().and_then(Secret::password)), (&bgp, None));
+    assert_eq!((&back, back.peers[0].terms.password.as_ref().and_then(Secret::password)), (&bgp, None));
 }
 
 #[test]
 fn bfd_is_on_off_or_a_table_with_limits() {
-    let of = |more: &str| bgp(&with(&peer("r1", "10.0.0.1", more))).peers[0].bfd;
+    let of = |more: &str| bgp(&with(&peer("r1", "10.0.0.1", more))).peers[0].terms.bfd;
     assert_eq!((of(""), of("bfd = false\n")), (None, None));
     let on = of("bfd = true\n").expect("it is on");
     assert_eq!((on.timing.interval().as_millis(), on.timing.multiplier(), on.strict), (300, 3, false));

@@ -68,24 +68,30 @@ fn bgp_is_read_in_full() {
         ("r1-v4", "10.64.0.251".to_owned(), 65001)
     );
     assert_eq!(
-        (one.port, one.distance, one.local_address),
+        (one.port, one.terms.distance, one.local_address),
         (1179, Distance::Ttl(2), "10.64.0.1".parse().ok())
     );
-    assert_eq!(one.families, BTreeSet::from([Family::Ipv4, Family::Ipv6]));
-    assert_eq!((one.next_hop_ipv4, one.next_hop_ipv6), ("10.64.0.1".parse().ok(), "fd00:64::1".parse().ok()));
-    assert_eq!((one.extended_next_hop, two.extended_next_hop), (true, false));
+    assert_eq!(one.terms.families, BTreeSet::from([Family::Ipv4, Family::Ipv6]));
+    assert_eq!(
+        (one.terms.next_hop_ipv4, one.terms.next_hop_ipv6),
+        ("10.64.0.1".parse().ok(), "fd00:64::1".parse().ok())
+    );
+    assert_eq!((one.terms.extended_next_hop, two.terms.extended_next_hop), (true, false));
     let strict = |role| Some(::bgp::LocalRole { role, strict: true });
-    assert_eq!((one.role, two.role), (strict(::bgp::Role::Customer), None));
-    assert_eq!(two.families, BTreeSet::from([Family::Ipv6]));
-    assert_eq!((two.passive, two.distance), (true, Distance::Within(1)));
+    assert_eq!((one.terms.role, two.terms.role), (strict(::bgp::Role::Customer), None));
+    assert_eq!(two.terms.families, BTreeSet::from([Family::Ipv6]));
+    assert_eq!((two.passive, two.terms.distance), (true, Distance::Within(1)));
     let password = |secret: &Option<Secret>| secret.as_ref().and_then(Secret::password).cloned();
     let is = |text: &str| ::bgp::Password::new(text).ok();
-    assert_eq!((password(&one.password), password(&two.password)), (is("swordfish"), is("swordfish")));
+    assert_eq!(
+        (password(&one.terms.password), password(&two.terms.password)),
+        (is("swordfish"), is("swordfish"))
+    );
     let listen: Vec<_> = bgp.listen.iter().map(ToString::to_string).collect();
     assert_eq!(listen, ["10.64.0.1:179", "[fd00:64::1]:1179"]);
-    let bfd = one.bfd.expect("it is configured");
+    let bfd = one.terms.bfd.expect("it is configured");
     assert_eq!((bfd.timing.interval(), bfd.timing.multiplier()), (Duration::from_millis(500), 4));
-    assert_eq!((bfd.strict, two.bfd), (true, None));
+    assert_eq!((bfd.strict, two.terms.bfd), (true, None));
 }
 
 #[test]
@@ -96,35 +102,35 @@ fn groups_of_neighbours_are_read_in_full() {
     assert_eq!(prefixes(nodes), ["10.64.0.0/16", "10.65.0.0/16"]);
     assert_eq!((nodes.name.as_str(), nodes.asns.to_string().as_str()), ("nodes", "64512, 64520-64530"));
     assert_eq!((nodes.limit, nodes.linger), (64, Duration::from_secs(60)));
-    assert_eq!(nodes.families, BTreeSet::from([Family::Ipv4, Family::Ipv6]));
-    assert_eq!((nodes.extended_next_hop, others.extended_next_hop), (true, false));
-    let role = nodes.role.expect("it has one");
-    assert_eq!((role.role, role.strict, others.role), (::bgp::Role::Rs, true, None));
+    assert_eq!(nodes.terms.families, BTreeSet::from([Family::Ipv4, Family::Ipv6]));
+    assert_eq!((nodes.terms.extended_next_hop, others.terms.extended_next_hop), (true, false));
+    let role = nodes.terms.role.expect("it has one");
+    assert_eq!((role.role, role.strict, others.terms.role), (::bgp::Role::Rs, true, None));
     assert_eq!(
-        (nodes.next_hop_ipv4, nodes.next_hop_ipv6),
+        (nodes.terms.next_hop_ipv4, nodes.terms.next_hop_ipv6),
         ("10.64.0.1".parse().ok(), "fd00:64::1".parse().ok())
     );
-    assert_eq!((nodes.distance, others.distance), (Distance::Within(2), Distance::Ttl(3)));
+    assert_eq!((nodes.terms.distance, others.terms.distance), (Distance::Within(2), Distance::Ttl(3)));
     assert_eq!(
-        nodes.password.as_ref().and_then(Secret::password),
+        nodes.terms.password.as_ref().and_then(Secret::password),
         ::bgp::Password::new("xyzzy").ok().as_ref()
     );
-    assert_eq!((nodes.overrides.med, nodes.overrides.prepend), (Some(50), Some(2)));
-    let import = nodes.import.as_ref().expect("there are rules");
+    assert_eq!((nodes.terms.overrides.med, nodes.terms.overrides.prepend), (Some(50), Some(2)));
+    let import = nodes.terms.import.as_ref().expect("there are rules");
     let limits =
         (import.max_prefixes.warn, import.max_prefixes.limit, import.max_prefixes.hold_off.as_secs());
     assert_eq!((import.rules.len(), limits), (1, (30, 40, 60)));
-    let ::bgp::policy::ExportFilter::Rules(export) = &nodes.export else { panic!("there are rules") };
+    let ::bgp::policy::ExportFilter::Rules(export) = &nodes.terms.export else { panic!("there are rules") };
     assert_eq!(export.iter().map(|rule| rule.accept).collect::<Vec<_>>(), [false, true]);
-    assert_eq!(nodes.bfd, Some(::bgp::BfdConfig::default()));
-    assert_eq!((others.import.clone(), others.bfd), (None, None));
-    assert_eq!((others.limit, others.families.clone()), (256, BTreeSet::from([Family::Ipv6])));
-    assert_eq!((others.password.is_some(), nodes.tcp_ao.is_some()), (false, false));
-    let ao = others.tcp_ao.as_ref().expect("it has one");
+    assert_eq!(nodes.terms.bfd, Some(::bgp::BfdConfig::default()));
+    assert_eq!((others.terms.import.clone(), others.terms.bfd), (None, None));
+    assert_eq!((others.limit, others.terms.families.clone()), (256, BTreeSet::from([Family::Ipv6])));
+    assert_eq!((others.terms.password.is_some(), nodes.terms.tcp_ao.is_some()), (false, false));
+    let ao = others.terms.tcp_ao.as_ref().expect("it has one");
     assert_eq!((ao.key_id, ao.algorithm), (7, ::bgp::AoAlgorithm::AesCmac));
     assert_eq!(ao.secret.password(), ::bgp::Password::new("xyzzy").ok().as_ref());
-    assert_eq!((nodes.graceful_notification, others.graceful_notification), (false, true));
-    assert_eq!((nodes.link_local_next_hop, others.link_local_next_hop), (false, true));
+    assert_eq!((nodes.terms.graceful_notification, others.terms.graceful_notification), (false, true));
+    assert_eq!((nodes.terms.link_local_next_hop, others.terms.link_local_next_hop), (false, true));
 }
 
 #[test]

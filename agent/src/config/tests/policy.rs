@@ -61,7 +61,10 @@ fn attributes_that_no_message_carries_are_refused() {
 #[test]
 fn a_router_without_rules_is_told_everything_and_nothing_is_taken_of_it() {
     let peer = good(&router("")).bgp.unwrap().peers.remove(0);
-    assert_eq!((peer.import, peer.export, peer.overrides), (None, ExportFilter::All, Overrides::default()));
+    assert_eq!(
+        (peer.terms.import, peer.terms.export, peer.terms.overrides),
+        (None, ExportFilter::All, Overrides::default())
+    );
     let error = error(&router("max_prefixes = 5\n"));
     assert_eq!(error, "8:1: bgp.peer[0].max_prefixes: without import rules nothing is taken");
 }
@@ -71,7 +74,7 @@ fn with_strict_export_a_router_of_another_as_without_rules_is_told_nothing() {
     let strict = |more: &str, asn: &str| {
         let text = router(more).replace("router_id", "strict_export = true\nrouter_id").replace("65001", asn);
         let peer = good(&text).bgp.unwrap().peers.remove(0);
-        peer.export.permits("192.0.2.10/32".parse::<Prefix>().unwrap(), &RouteAttributes::default())
+        peer.terms.export.permits("192.0.2.10/32".parse::<Prefix>().unwrap(), &RouteAttributes::default())
     };
     let accept = "[[bgp.peer.export]]\naction = \"accept\"\n";
     assert_eq!((strict("", "65001"), strict(accept, "65001")), (false, true));
@@ -82,7 +85,7 @@ fn with_strict_export_a_router_of_another_as_without_rules_is_told_nothing() {
          prefixes = [\"10.64.0.0/16\"]\n"
     );
     let groups = good(&group).bgp.unwrap().groups;
-    assert_eq!(groups[0].export, ExportFilter::Rules(Vec::new()));
+    assert_eq!(groups[0].terms.export, ExportFilter::Rules(Vec::new()));
 }
 
 #[test]
@@ -96,15 +99,15 @@ fn a_router_has_rules_for_what_it_is_told_and_for_what_is_taken() {
          [[bgp.peer.import]]\naction = \"reject\"\nnext_hop = [\"10.64.0.9\"]\n",
     );
     let peer = good(&text).bgp.unwrap().peers.remove(0);
-    assert_eq!(peer.overrides, Overrides { med: Some(100), prepend: Some(1) });
+    assert_eq!(peer.terms.overrides, Overrides { med: Some(100), prepend: Some(1) });
     let permits = |text: &str, communities: &[&str]| {
         let communities = communities.iter().map(|text| text.parse().unwrap()).collect();
         let attributes = RouteAttributes { communities, ..RouteAttributes::default() };
-        peer.export.permits(text.parse::<Prefix>().unwrap(), &attributes)
+        peer.terms.export.permits(text.parse::<Prefix>().unwrap(), &attributes)
     };
     assert!(permits("192.0.2.10/32", &[]));
     assert!(!permits("192.0.2.10/32", &["64600:9"]) && !permits("198.51.100.1/32", &[]));
-    let import = peer.import.unwrap();
+    let import = peer.terms.import.unwrap();
     let limits = MaxPrefixes { warn: 8, limit: 10, hold_off: Duration::from_secs(60) };
     assert_eq!((import.max_prefixes, import.rules.len()), (limits, 2));
     let first = &import.rules[0];

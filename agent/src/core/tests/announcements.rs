@@ -165,7 +165,7 @@ fn the_path_to_a_drained_balancer_is_watched_until_routers_have_read_the_withdra
     world.up(&ALL);
     let watched = |world: &World| {
         let peers = &world.routers.as_ref().unwrap().peers;
-        (peers.len(), peers.iter().filter(|peer| peer.bfd.is_some()).count())
+        (peers.len(), peers.iter().filter(|peer| peer.terms.bfd.is_some()).count())
     };
     assert_eq!(watched(&world), (2, 2));
     drain(&mut world).unwrap();
