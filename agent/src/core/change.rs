@@ -15,6 +15,7 @@ use super::action::{Action, Answer, Done, Level, Notice, Refusal};
 use super::event::{Note, Request};
 use super::operator;
 use super::state::State;
+use super::unheard;
 use crate::config::{Admin, Backend, PoolId, Query, SourceSettings};
 use crate::suggest::suggest;
 use serde::{Deserialize, Serialize};
@@ -80,7 +81,7 @@ pub enum Word {
 
 impl Word {
     /// Whether a host serves on that did before.
-    fn takes_out(self) -> bool {
+    pub(super) fn takes_out(self) -> bool {
         !matches!(self, Self::Pooled(Admin::Pooled) | Self::Weight(1..))
     }
 }
@@ -156,9 +157,11 @@ pub struct Pending {
     who: String,
     reason: Option<String>,
     services: Vec<String>,
+    pub(super) objects: Vec<Object>,
+    pub(super) to: Word,
     /// Sources that have not answered.
     awaited: usize,
-    written: Vec<Written>,
+    pub(super) written: Vec<Written>,
 }
 
 /// The objects that match.
@@ -295,6 +298,8 @@ pub(super) fn begin(
         who: request.who.clone(),
         reason: note.reason.clone(),
         services,
+        objects: objects.to_vec(),
+        to,
         awaited: by_source.len(),
         written: Vec::new(),
     };
@@ -327,6 +332,7 @@ pub(super) fn written(state: &mut State, id: u64, written: Vec<Written>) -> Opti
         return None;
     }
     let pending = state.changes.remove(&id)?;
+    unheard::remember(state, &pending);
     state.notices.extend(pending.written.iter().map(|written| notice(written, &pending)));
     Some(Action::Reply { id, answer: answer(state, pending) })
 }

@@ -100,11 +100,12 @@ impl Found {
         true
     }
 
-    /// Forgets sources that are not there any more.
+    /// Forgets sources that are not there any more, or are not asked for services: such a source never says that it has none.
     pub(super) fn forget_others(&mut self, wanted: &BTreeMap<Arc<str>, SourceSettings>) {
-        self.sources.retain(|source, _| wanted.contains_key(source));
-        self.held.retain(|source, _| wanted.contains_key(source));
-        self.spoken.retain(|source| wanted.contains_key(source));
+        let may_have = |source: &Arc<str>| wanted.get(source).is_some_and(SourceSettings::has_services);
+        self.sources.retain(|source, _| may_have(source));
+        self.held.retain(|source, _| may_have(source));
+        self.spoken.retain(may_have);
     }
 
     /// The services that are to be served, by source.

@@ -2,6 +2,8 @@
 //!
 //! ```text
 //! Event ─▶ step ─┬▶ inventory   what the sources say
+//!                ├▶ reload      what another configuration changes
+//!                ├▶ kernel      what the kernel says, and drains that end
 //!                ├▶ verdicts    what the checks of each backend say together
 //!                ├▶ member      each backend ─▶ pool: who is pooled, and why
 //!                ├▶ path        whether direct routing gets there
@@ -32,6 +34,7 @@ pub mod fleet;
 pub mod found;
 pub mod guard;
 pub mod inventory;
+mod kernel;
 pub mod marks;
 pub mod member;
 pub mod nodes;
@@ -44,6 +47,7 @@ pub mod plan;
 pub mod pool;
 pub mod pybal;
 pub mod ramp;
+mod reload;
 pub mod saved;
 pub mod services;
 pub mod settings;
@@ -55,6 +59,7 @@ mod step;
 mod tests;
 pub mod time;
 pub mod unclaimed;
+mod unheard;
 mod uses;
 pub mod verdicts;
 pub mod view;

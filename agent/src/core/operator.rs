@@ -1,12 +1,11 @@
 //! What an operator asks for: done with a record of who and why, or refused with the numbers.
 
-use super::Timestamp;
 use super::action::{Answer, Done, Refusal};
 use super::event::{Command, Note, Request, TakenOut};
 use super::member::Pool;
-use super::orders;
 use super::saved::{Change, SetWeight, VipWord};
 use super::state::{ServiceState, State};
+use super::{Timestamp, orders, unheard};
 use crate::config::{Admin, Family, Pool as PoolSource, PoolId, Service, Threshold};
 use crate::suggest::suggest;
 use ipvs::Weight;
@@ -185,10 +184,13 @@ pub(super) fn check_threshold(
         .iter()
         .filter_map(|name| state.services.get(name).map(|service| (name, service)))
         .flat_map(|(name, service)| {
-            service.pools.iter().filter_map(move |(family, pool)| {
-                let numbers = shortfall(pool, service.config.depool_threshold, hosts, leaves_denominator)?;
+            let (threshold, going) =
+                (service.config.depool_threshold, unheard::going(state, &service.config));
+            let numbers = move |(family, pool): (&ipvs::Family, &Pool)| {
+                let numbers = shortfall(pool, threshold, (hosts, &going), leaves_denominator)?;
                 Some(format!("{name} ({}): {numbers}", Family::from(*family)))
-            })
+            };
+            service.pools.iter().filter_map(numbers)
         })
         .collect();
     if force || broken.is_empty() {
@@ -228,12 +230,12 @@ pub fn services_of(state: &State, host: &str) -> Result<Vec<String>, Refusal> {
     Err(Refusal::UnknownHost { host: host.into(), near })
 }
 
-/// The numbers, when the pool serves with fewer than its threshold asks for once `hosts` are gone. A backend that does
-/// not serve on its own merit is no loss.
+/// The numbers, when the pool serves with fewer than its threshold asks for once `hosts` are gone, and those that are going
+/// already. A backend that does not serve on its own merit is no loss.
 fn shortfall(
     pool: &Pool,
     threshold: Threshold,
-    hosts: &BTreeSet<&str>,
+    (hosts, going): (&BTreeSet<&str>, &BTreeSet<&str>),
     leaves_denominator: bool,
 ) -> Option<String> {
     let serves = |host: &&&str| {
@@ -242,15 +244,20 @@ fn shortfall(
             member.decision.standing.can_serve() && member.decision.weight > Weight::ZERO
         })
     };
-    let lost = hosts.iter().filter(serves).count();
-    if lost == 0 {
+    if !hosts.iter().any(|host| serves(&host)) {
         return None;
     }
+    let others = going.difference(hosts).filter(serves).count();
     let counts = pool.counts(threshold);
-    let left = counts.serving.saturating_sub(lost);
-    let total = if leaves_denominator { counts.total.saturating_sub(lost) } else { counts.total };
+    let left = counts.serving.saturating_sub(hosts.iter().filter(serves).count() + others);
+    // Also those of them that do not serve.
+    let counting = |host: &&&str| pool.members.get(**host).is_some_and(|m| m.admin != Admin::Inactive);
+    let leaving = if leaves_denominator { hosts.iter().filter(counting).count() } else { 0 };
+    let total = counts.total.saturating_sub(leaving);
     let needed = threshold.needed(total);
-    (left < needed).then(|| format!("{left} of {total} backends would be left serving, {needed} are needed"))
+    let already = if others > 0 { format!(" ({others} are being taken out already)") } else { String::new() };
+    (left < needed)
+        .then(|| format!("{left} of {total} backends would be left serving{already}, {needed} are needed"))
 }
 
 /// Says which source has taken a host out, if one has.

@@ -98,12 +98,7 @@ pub(super) fn conclude(state: &mut State, mut dirty: Dirty, now: Timestamp) -> V
     }
     if state.kernel.is_read && state.config.is_some() {
         addresses(state, &dirty, &mut actions);
-        if dirty.table || state.emitted.is_table_late {
-            state.emitted.is_table_late = path::holds_table(state, now);
-            if !state.emitted.is_table_late {
-                actions.push(Action::SyncIpvs(state.wanted.clone()));
-            }
-        }
+        table(state, &dirty, &mut actions, now);
     }
     let was_drain = state.drain;
     let drains = orders::advance(state, now);
@@ -126,6 +121,16 @@ pub(super) fn conclude(state: &mut State, mut dirty: Dirty, now: Timestamp) -> V
         actions.push(Action::Save(state.saved.clone()));
     }
     actions
+}
+
+/// What the kernel's table is to be, unless ways are waited for.
+fn table(state: &mut State, dirty: &Dirty, actions: &mut Vec<Action>, now: Timestamp) {
+    if dirty.table || state.emitted.is_table_late {
+        state.emitted.is_table_late = path::holds_table(state, now);
+        if !state.emitted.is_table_late {
+            actions.push(Action::SyncIpvs(state.wanted.clone()));
+        }
+    }
 }
 
 fn relist(state: &mut State, dirty: &mut Dirty, now: Timestamp) {
@@ -159,53 +164,69 @@ fn relist(state: &mut State, dirty: &mut Dirty, now: Timestamp) {
 /// Decides the pools of the dirty services and puts what they want into the wanted table.
 fn decide(state: &mut State, dirty: &mut Dirty, now: Timestamp) {
     for (name, heard) in std::mem::take(&mut dirty.decide).0 {
-        let name = &name;
-        let Some(service) = state.services.get_mut(name) else { continue };
-        let mut changes = Vec::new();
-        for (family, pool) in service.pools.iter_mut() {
-            let changed =
-                pool.decide(&service.config, (&state.verdicts, &state.paths), heard.as_deref(), now);
-            changes.extend(changed.into_iter().map(|change| (*family, change)));
-        }
-        match service.pools.values().any(|pool| !pool.draining.is_empty()) {
-            true => state.draining.insert(name.clone()),
-            false => state.draining.remove(name),
-        };
-        let slow_start = service.config.slow_start;
-        match service.pools.values().filter_map(|pool| pool.rises_at(slow_start, now)).min() {
-            Some(next) => state.rising.set(name.clone(), next),
-            None => state.rising.remove(name),
-        };
-        if state.phase == Phase::Starting {
-            match has_spoken(service, &state.inventory) {
-                true => state.unsettled.remove(name),
-                false => state.unsettled.insert(name.clone()),
-            };
-        }
-        dirty.vips.extend(service.config.vips.iter().copied());
-        let serving = Serving { wanted: &state.wanted.table, read: &state.kernel.table };
-        let mut is_different = !changes.is_empty();
-        for (key, entry) in desired::entries(service, &serving) {
-            let before = state.wanted.table.get(&key);
-            dirty.keys |= before.is_none();
-            if before != Some(&entry) {
-                state.wanted.table.insert(key, entry);
-                dirty.table = true;
-                is_different = true;
-            }
-        }
-        if is_different {
+        let Some(changes) = decide_one(state, &name, heard.as_deref(), now) else { continue };
+        let is_wanted_anew = want(state, &name, dirty);
+        if let Some(service) = state.services.get_mut(&name).filter(|_| is_wanted_anew || !changes.is_empty())
+        {
             state.decisions += 1;
             service.decided = state.decisions;
         }
-        for (key, entry) in desired::nominal_entries(service) {
-            if state.wanted.nominal.get(&key) != Some(&entry) {
-                state.wanted.nominal.insert(key, entry);
-            }
-        }
-        canary::follow(state, name, dirty, now);
-        tell(state, name, changes);
+        canary::follow(state, &name, dirty, now);
+        tell(state, &name, changes);
     }
+}
+
+/// Decides a service's pools; gives whose standing is another. `heard`: the checks that have spoken, if nothing else has changed.
+fn decide_one(
+    state: &mut State,
+    name: &Arc<str>,
+    heard: Option<&[Arc<Check>]>,
+    now: Timestamp,
+) -> Option<Vec<(Family, Change)>> {
+    let service = state.services.get_mut(name)?;
+    let mut changes = Vec::new();
+    for (family, pool) in service.pools.iter_mut() {
+        let changed = pool.decide(&service.config, (&state.verdicts, &state.paths), heard, now);
+        changes.extend(changed.into_iter().map(|change| (*family, change)));
+    }
+    match service.pools.values().any(|pool| !pool.draining.is_empty()) {
+        true => state.draining.insert(name.clone()),
+        false => state.draining.remove(name),
+    };
+    let slow_start = service.config.slow_start;
+    match service.pools.values().filter_map(|pool| pool.rises_at(slow_start, now)).min() {
+        Some(next) => state.rising.set(name.clone(), next),
+        None => state.rising.remove(name),
+    };
+    if state.phase == Phase::Starting {
+        match has_spoken(service, &state.inventory) {
+            true => state.unsettled.remove(name),
+            false => state.unsettled.insert(name.clone()),
+        };
+    }
+    Some(changes)
+}
+
+/// Puts what a service wants into the wanted table. True when that is something else than before.
+fn want(state: &mut State, name: &str, dirty: &mut Dirty) -> bool {
+    let Some(service) = state.services.get(name) else { return false };
+    dirty.vips.extend(service.config.vips.iter().copied());
+    let serving = Serving { wanted: &state.wanted.table, read: &state.kernel.table };
+    let mut is_different = false;
+    for (key, entry) in desired::entries(service, &serving) {
+        let before = state.wanted.table.get(&key);
+        dirty.keys |= before.is_none();
+        if before != Some(&entry) {
+            state.wanted.table.insert(key, entry);
+            (dirty.table, is_different) = (true, true);
+        }
+    }
+    for (key, entry) in desired::nominal_entries(service) {
+        if state.wanted.nominal.get(&key) != Some(&entry) {
+            state.wanted.nominal.insert(key, entry);
+        }
+    }
+    is_different
 }
 
 /// A line of the log for each change of members' standing. Those that change alike for the same reason share it: a start
@@ -270,20 +291,7 @@ fn own(state: &mut State, dirty: &mut Dirty) -> Save {
         has_grown |= Arc::make_mut(&mut state.wanted.settings).own_configured();
     }
     if dirty.ownership {
-        let State { wanted, kernel, .. } = state;
-        let gone: Vec<ServiceKey> = wanted
-            .owned
-            .iter()
-            .filter(|key| !wanted.table.contains_key(key) && !kernel.services.contains(key))
-            .copied()
-            .collect();
-        dirty.table |= Arc::make_mut(&mut wanted.settings).disown_gone(&kernel.daemons);
-        // From here on it is another's if it comes back, and the executor must not take it for ours.
-        dirty.table |= !gone.is_empty();
-        for key in gone {
-            Arc::make_mut(&mut wanted.owned).remove(&key);
-            kernel.table.remove(&key);
-        }
+        disown_gone(state, dirty);
     }
     if let Some(marks) = state.marks.unsaved() {
         state.saved.marks = Arc::new(marks);
@@ -300,6 +308,24 @@ fn own(state: &mut State, dirty: &mut Dirty) -> Save {
         (true, _) => Save::First,
         (false, true) => Save::Last,
         (false, false) => Save::No,
+    }
+}
+
+/// What is neither wanted nor in the kernel is not ours any more.
+fn disown_gone(state: &mut State, dirty: &mut Dirty) {
+    let State { wanted, kernel, .. } = state;
+    let gone: Vec<ServiceKey> = wanted
+        .owned
+        .iter()
+        .filter(|key| !wanted.table.contains_key(key) && !kernel.services.contains(key))
+        .copied()
+        .collect();
+    dirty.table |= Arc::make_mut(&mut wanted.settings).disown_gone(&kernel.daemons);
+    // From here on it is another's if it comes back, and the executor must not take it for ours.
+    dirty.table |= !gone.is_empty();
+    for key in gone {
+        Arc::make_mut(&mut wanted.owned).remove(&key);
+        kernel.table.remove(&key);
     }
 }
 

@@ -2,12 +2,13 @@
 
 use super::action::{Action, Level, Notice, WantedPools};
 use super::found::FoundService;
-use super::orders;
+use super::inventory::Progress;
 use super::outcome::Dirty;
+use super::reload::configure;
 use super::state::State;
-use super::step::{complain, configure};
-use super::{Timestamp, uses::Users};
-use crate::config::{Backend, PoolId, Threshold};
+use super::step::complain;
+use super::{Timestamp, orders, unheard, uses::Users};
+use crate::config::{Backend, PoolId, SourceSettings, Threshold};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -65,6 +66,10 @@ pub(super) fn source_said(
         }),
         Ok(()) | Err(_) => {}
     }
+    if outcome.is_ok() {
+        // Everything was said anew, whatever revisions the store counts by now.
+        unheard::heard(state, source, u64::MAX);
+    }
     let is_news = before.is_some() != outcome.is_err();
     let its = |id: &&PoolId| id.source() == Some(source);
     let pools: Vec<PoolId> = state.pool_users.keys().filter(its).cloned().collect();
@@ -78,6 +83,12 @@ pub(super) fn source_said(
     }
 }
 
+/// A source says how far it is heard.
+pub(super) fn seen(state: &mut State, source: &str, progress: Progress) {
+    state.inventory.source_seen(source, progress);
+    unheard::heard(state, source, progress.revision);
+}
+
 /// A source says what it has of services by itself.
 pub(super) fn services_said(
     state: &mut State,
@@ -87,7 +98,9 @@ pub(super) fn services_said(
     dirty: &mut Dirty,
     now: Timestamp,
 ) {
-    if !state.configured.as_ref().is_some_and(|config| config.sources.contains_key(source)) {
+    let settings = state.configured.as_ref().and_then(|config| config.sources.get(source));
+    // What comes too late: a reload has taken the source away, or does not ask it for services any more.
+    if !settings.is_some_and(SourceSettings::has_services) {
         return;
     }
     let before = state.found.held(source).map(ToOwned::to_owned);
@@ -158,6 +171,7 @@ pub(super) fn want(state: &mut State, dirty: &Dirty, actions: &mut Vec<Action>) 
     let mut is_news = false;
     if dirty.sources {
         state.inventory.forget_others(&state.pool_users, &config.sources);
+        unheard::forget_others(state);
         let wanted = WantedPools {
             pools: state.pool_users.keys().cloned().collect(),
             sources: config.sources.clone(),

@@ -17,6 +17,7 @@ use super::path::Paths;
 use super::saved::Saved;
 use super::services::Services;
 use super::unclaimed::Unclaimed;
+use super::unheard::Unheard;
 use super::uses::{ByCheck, Users};
 use super::verdicts::Verdicts;
 use super::vip::Vip;
@@ -86,6 +87,8 @@ pub struct State {
     pub(super) unsettled: BTreeSet<Arc<str>>,
     /// Operators' requests that wait for sources to be written.
     pub(super) changes: BTreeMap<u64, Pending>,
+    /// What they have taken out there and was not heard yet.
+    pub(super) unheard: Unheard,
     pub(super) emitted: Emitted,
     /// Counts decisions that were different from those before, and words of sources and operators.
     pub(super) decisions: u64,

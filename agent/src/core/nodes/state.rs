@@ -119,14 +119,18 @@ impl NodesState {
         }
     }
 
-    /// The speaker has something new to say.
-    pub(in crate::core) fn seen(&mut self, seen: Seen) {
+    /// The speaker says what it knows. True when that is new.
+    pub(in crate::core) fn seen(&mut self, seen: Seen) -> bool {
+        let is_new = self.seen != seen;
         self.seen = seen;
+        is_new
     }
 
-    /// The networks that we are in were looked at.
-    pub(in crate::core) fn connected(&mut self, connected: BTreeSet<Prefix>) {
+    /// The networks that we are in were looked at. True when they are others.
+    pub(in crate::core) fn connected(&mut self, connected: BTreeSet<Prefix>) -> bool {
+        let is_new = self.connected.as_ref() != Some(&connected);
         self.connected = Some(connected);
+        is_new
     }
 
     /// The kernel was read or written; the first time what an earlier process left is known. True when that decides
@@ -288,38 +292,7 @@ fn decide(nodes: &mut NodesState, config: &Nodes, vips: &BTreeSet<IpAddr>) -> Ve
 
 /// What is new, in lines of the log.
 fn tell(before: &Judged, after: &Judged) -> Vec<Notice> {
-    let mut notices: Vec<Notice> = after
-        .alarms
-        .difference(&before.alarms)
-        .map(|alarm| {
-            notice(Level::Error, None, "a VIP and the cluster are in each other's way", alarm.clone())
-        })
-        .collect();
-    let is_new =
-        |(offer, refusal): &(&(Prefix, String), &Refusal)| before.refused.get(offer) != Some(refusal);
-    notices.extend(after.refused.iter().filter(is_new).map(|((prefix, from), refusal)| {
-        notice(
-            Level::Warn,
-            Some(prefix),
-            &format!("the route that {from} offers is refused"),
-            refusal.to_string(),
-        )
-    }));
-    let odd =
-        after.accepted.iter().filter_map(|(prefix, route)| Some((prefix, route, route.warning.as_ref()?)));
-    let was_odd = |prefix: &Prefix, warning: &String| {
-        before.accepted.get(prefix).and_then(|route| route.warning.as_ref()) == Some(warning)
-    };
-    notices.extend(odd.filter(|(prefix, _, warning)| !was_odd(prefix, warning)).map(
-        |(prefix, route, warning)| {
-            notice(
-                Level::Warn,
-                Some(prefix),
-                &format!("the route that {} offers is taken", route.from),
-                format!("but {warning}"),
-            )
-        },
-    ));
+    let mut notices = tell_oddities(before, after);
     if notices.len() > LINES {
         let more = notices.split_off(LINES).len();
         notices.push(notice(
@@ -337,14 +310,32 @@ fn tell(before: &Judged, after: &Judged) -> Vec<Notice> {
     let new = after.accepted.keys().filter(|prefix| !before.accepted.contains_key(prefix)).count();
     if gone + moved + new > 0 {
         let reason = format!("{new} new, {moved} by another node, {gone} gone");
-        notices.push(notice(
-            Level::Info,
-            None,
-            &format!("{} routes of nodes are taken", after.accepted.len()),
-            reason,
-        ));
+        let what = format!("{} routes of nodes are taken", after.accepted.len());
+        notices.push(notice(Level::Info, None, &what, reason));
     }
     notices
+}
+
+/// What was not refused, odd or alarming before.
+fn tell_oddities(before: &Judged, after: &Judged) -> Vec<Notice> {
+    let alarms = after.alarms.difference(&before.alarms).map(|alarm| {
+        notice(Level::Error, None, "a VIP and the cluster are in each other's way", alarm.clone())
+    });
+    let is_new =
+        |(offer, refusal): &(&(Prefix, String), &Refusal)| before.refused.get(offer) != Some(refusal);
+    let refused = after.refused.iter().filter(is_new).map(|((prefix, from), refusal)| {
+        let what = format!("the route that {from} offers is refused");
+        notice(Level::Warn, Some(prefix), &what, refusal.to_string())
+    });
+    let was_odd = |prefix: &Prefix, warning: &String| {
+        before.accepted.get(prefix).and_then(|route| route.warning.as_ref()) == Some(warning)
+    };
+    let odd = after.accepted.iter().filter_map(|(prefix, route)| {
+        let warning = route.warning.as_ref().filter(|warning| !was_odd(prefix, warning))?;
+        let what = format!("the route that {} offers is taken", route.from);
+        Some(notice(Level::Warn, Some(prefix), &what, format!("but {warning}")))
+    });
+    alarms.chain(refused).chain(odd).collect()
 }
 
 fn notice(level: Level, subject: Option<&Prefix>, what: &str, reason: String) -> Notice {

@@ -173,6 +173,44 @@ fn the_threshold_is_held_for_all_hosts_together_and_in_every_service() {
 }
 
 #[test]
+fn what_is_being_taken_out_already_counts_as_gone_until_its_source_has_said_it() {
+    let mut world = world();
+    world.event(Event::SourceSaid { source: "conftool".into(), outcome: Ok(()) });
+    world.event(seen(3));
+    let text = |host: &str| object("eqiad/cache/text", host);
+    let (two, third) = ([text("10.64.0.1"), text("10.64.0.2")], [text("10.64.0.3")]);
+    let depool = |world: &mut World, id, objects: &[Object]| {
+        ask(world, id, objects, Word::Pooled(Admin::Depooled), Note::default())
+    };
+    assert_eq!(depool(&mut world, 1, &two), None);
+    let numbers = "1 of 4 backends would be left serving (2 are being taken out already), 2 are needed";
+    let refusal = depool(&mut world, 2, &third).unwrap().unwrap_err().to_string();
+    assert!(refusal.contains(numbers), "{refusal}");
+    world.event(Event::SourceWritten { id: 1, written: two.iter().map(stored).collect() });
+    let refusal = depool(&mut world, 3, &third).unwrap().unwrap_err().to_string();
+    assert!(refusal.contains(numbers), "etcd has it, and its watch is late: {refusal}");
+    assert!(world.depool("10.64.0.3").is_err(), "on this balancer alone neither");
+    // Somebody else has put them back: nothing of the pool has changed.
+    world.event(seen(8));
+    assert_eq!(depool(&mut world, 4, &third), None);
+    let failed = Written { object: third[0].clone(), outcome: Err("permission denied".into()) };
+    world.event(Event::SourceWritten { id: 4, written: vec![failed] });
+    assert_eq!(depool(&mut world, 5, &two), None, "what was not written is not gone");
+}
+
+#[test]
+fn hosts_that_leave_a_pool_and_did_not_serve_leave_its_denominator_too() {
+    let mut world = world();
+    ["10.64.0.3", "10.64.0.4"].iter().for_each(|host| drop(world.depool(host).unwrap()));
+    let text = |host: &str| object("eqiad/cache/text", host);
+    let three = [text("10.64.0.1"), text("10.64.0.3"), text("10.64.0.4")];
+    let refusal = ask(&mut world, 10, &three, Word::Pooled(Admin::Depooled), Note::default());
+    assert!(refusal.unwrap().is_err(), "1 of 4 would be left");
+    let answer = ask(&mut world, 11, &three, Word::Pooled(Admin::Inactive), Note::default());
+    assert_eq!(answer, None, "1 of 1 is left");
+}
+
+#[test]
 fn what_makes_no_sense_in_etcd_or_is_not_there_is_refused_at_once() {
     let mut world = world();
     let note = Note { lasts: Some(Duration::from_secs(60)), ..Note::default() };
@@ -227,4 +265,15 @@ fn a_report_to_the_fleet_says_what_is_done_and_how_far_sources_are_obeyed() {
     assert_eq!(after.pools["text ipv4"].out, ["10.64.0.1 depooled"]);
     assert_ne!(after.pools["text ipv4"].digest, text.digest);
     assert_eq!(after.pools["own ipv4"].digest, before.pools["own ipv4"].digest);
+}
+
+#[test]
+fn a_source_that_comes_back_with_all_that_it_has_is_news_to_the_fleet() {
+    let mut world = world();
+    let said = |outcome| Event::SourceSaid { source: "conftool".into(), outcome };
+    world.event(said(Err("connection refused".into())));
+    let away = fleet::news(&world.state).decisions;
+    world.event(Event::Several(vec![seen(3), said(Ok(()))]));
+    assert_eq!(fleet::report(&world.state, None).sources["conftool"], "live");
+    assert_ne!(fleet::news(&world.state).decisions, away, "others go on showing it as away");
 }

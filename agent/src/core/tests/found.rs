@@ -10,7 +10,12 @@ use crate::core::view;
 use std::sync::Arc;
 use std::time::Duration;
 
-const SOURCE: &str = "\n[source.k8s]\ntype = \"http\"\nurl = \"http://192.0.2.99\"\n";
+const SOURCE: &str = r#"
+[source.k8s]
+type = "kubernetes"
+class = "example.org/lvsd"
+address_pool = [{ name = "public", addresses = ["192.0.2.16/28"] }]
+"#;
 
 /// A service of one backend, as a source would make it.
 pub(super) fn service(name: &str, vip: &str, backend: &str) -> Arc<Service> {
@@ -148,6 +153,25 @@ fn a_source_that_the_configuration_loses_takes_its_services_along() {
     assert!(!world.is_announced("192.0.2.20"));
     world.pass(Duration::from_secs(3));
     assert_eq!(world.weight(SHOP, "10.64.0.21:80"), None);
+    assert_eq!(world.snapshots.services().count(), 0);
+}
+
+#[test]
+fn a_source_that_is_not_asked_for_services_any_more_takes_them_along() {
+    let mut world = running();
+    let shop = || Some(Ok(service("k8s.prod.shop", "192.0.2.20", "10.64.0.21")));
+    world.found(&[("k8s.prod.shop", shop())], true);
+    let pools_only = "\n[source.k8s]\ntype = \"kubernetes\"\n";
+    world.configure(&format!("{WEB}{pools_only}"));
+    // What it said before it heard of the reload comes late.
+    world.found(&[("k8s.prod.shop", shop())], true);
+    assert!(
+        !world.is_announced("192.0.2.20"),
+        "a source that only has pools never says that it has no services"
+    );
+    world.pass(Duration::from_secs(3));
+    assert_eq!(world.weight(SHOP, "10.64.0.21:80"), None);
+    assert!(world.is_announced("192.0.2.10"));
     assert_eq!(world.snapshots.services().count(), 0);
 }
 
