@@ -43,7 +43,8 @@ pub(super) fn policy(state: &State, config: &Config, vip: IpAddr, now: Timestamp
 pub(super) fn may_be(state: &State, vip: IpAddr, policy: Announce) -> bool {
     let mut can = state.services.values().filter(|s| s.config.vips.contains(&vip)).map(|s| may_serve(s, vip));
     match policy {
-        Announce::Any => can.any(|can| can),
+        // What nobody has may, by what the kernel has.
+        Announce::Any => can.any(|can| can) || state.unclaimed.on(vip).next().is_some(),
         Announce::All => can.all(|can| can),
         Announce::Always => true,
     }

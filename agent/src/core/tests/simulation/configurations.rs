@@ -1,6 +1,6 @@
 //! The configurations that a simulated balancer is reloaded between.
 
-use crate::config::Config;
+use crate::config::{Config, Service};
 use crate::core::tests::world::parse;
 use std::sync::{Arc, LazyLock};
 
@@ -42,6 +42,32 @@ const THROUGH_IPVS: &str =
 const CANARY: &str = "canary = { type = \"tcp\" }\n";
 const THREE_CHECKS: &str =
     "checks = [{ type = \"tcp\" }, { type = \"http\" }, { type = \"tcp\", interval = \"9s\" }]\n";
+
+const ETCD: &str = "[source.conftool]\ntype = \"etcd\"\nendpoints = [\"http://127.0.0.1:2379\"]\n";
+const OTHER_ETCD: &str = "[source.conftool]\ntype = \"etcd\"\nendpoints = [\"http://127.0.0.2:2379\"]\n";
+const HTTP: &str = "[source.static]\ntype = \"http\"\nurl = \"http://192.0.2.99\"\n";
+const POOLS_OF_K8S: &str = "[source.k8s]\ntype = \"kubernetes\"\n";
+const K8S: &str = r#"
+[source.k8s]
+type = "kubernetes"
+class = "example.org/lvsd"
+address_pool = [{ name = "public", addresses = ["192.0.2.0/24"] }]
+"#;
+
+const IN_ETCD: &str = "pool = { source = \"conftool\", path = \"eqiad/web\" }\n";
+const IN_TWO: &str = "pool = [{ source = \"conftool\", path = \"codfw/web\" }, { source = \"conftool\", path = \"eqiad/web\" }]\n";
+const IN_HTTP: &str = "pool = { source = \"static\", path = \"other\" }\n";
+const IN_K8S: &str = "pool = { source = \"k8s\", service = \"prod/site\" }\n";
+
+/// A cluster's nodes, as its file has them, whose routes are taken.
+const NODES: &str = r#"
+[nodes]
+mode = "discover"
+asn = 64512
+cluster_file = "/c.json"
+service_cidrs = ["10.96.0.0/12"]
+pool = [{ cidr = "10.67.0.0/16", block_size = 26 }]
+"#;
 
 /// `name` on port 80 of an IPv4 and an IPv6 VIP.
 fn web(name: &str, settings: &str) -> String {
@@ -106,15 +132,61 @@ static ALL: LazyLock<Vec<Arc<Config>>> = LazyLock::new(|| {
             web("web", &format!("port = 80\nscheduler = \"mh\"\n{LOOKED_UP}{THROUGH_IPVS}{CANARY}")),
             dns(&format!("{B}checks = [{{ type = \"udp\", path = \"ipvs\" }}]\n"))
         ),
+        format!("{ETCD}{HTTP}{}{}", web("web", &format!("port = 80\n{IN_ETCD}{TCP}")), other(IN_HTTP)),
+        format!(
+            "{ETCD}{HTTP}{}{}",
+            web("web", &format!("port = 80\nmax_change = 0.25\n{IN_TWO}checks = []\n")),
+            dns(&format!("{IN_HTTP}{TCP}"))
+        ),
+        format!("{OTHER_ETCD}{}{}", web("web", &format!("port = 80\n{IN_ETCD}{TCP}")), other(IN_ETCD)),
+        format!("{K8S}{plain}{}", dns(&format!("{A}{TCP}"))),
+        format!("{POOLS_OF_K8S}{}{}", web("site", &format!("port = 80\n{IN_K8S}{TCP}")), other(A)),
+        format!(
+            "{ETCD}{K8S}{HTTP}{NODES}{}{}",
+            web("web", &format!("port = 80\n{IN_ETCD}{TCP}")),
+            other(IN_HTTP)
+        ),
+        format!("{NODES}{plain}"),
     ];
     texts.iter().map(|text| Arc::new(parse(&format!("{DAEMON}{text}")))).collect()
 });
 
 /// How many there are.
-pub(super) const COUNT: usize = 16;
+pub(super) const COUNT: usize = 23;
 
 /// One of them.
 pub(super) fn configuration(number: usize) -> Arc<Config> {
     assert_eq!(ALL.len(), COUNT);
     Arc::clone(&ALL[number])
+}
+
+/// That with most sources.
+pub(super) fn most() -> Arc<Config> {
+    configuration(21)
+}
+
+/// Services that a cluster has by itself.
+pub(super) const FOUND: [&str; 4] = ["k8s.prod.blog", "k8s.prod.feed", "k8s.prod.shop", "k8s.prod.taken"];
+
+/// Each of them, and each with another backend. The backends of the first are a pool of the cluster; the last has an address
+/// and port of [`web`].
+static FOUND_SERVICES: LazyLock<Vec<[Arc<Service>; 2]>> = LazyLock::new(|| {
+    let one = |number: usize, backend: &str| {
+        let name = FOUND[number];
+        let vip = ["192.0.2.22", "192.0.2.21", "192.0.2.20", "192.0.2.10"][number];
+        let pool = match number {
+            0 => "pool = { source = \"k8s\", service = \"prod/blog\" }".into(),
+            _ => format!("backends = [{{ host = \"{backend}\" }}, {{ host = \"10.64.0.12\" }}]"),
+        };
+        let threshold = if backend.ends_with('3') { "depool_threshold = 0.75\n" } else { "" };
+        let text =
+            format!("{K8S}[service.\"{name}\"]\nvips = [\"{vip}\"]\nport = 80\n{threshold}{TCP}{pool}\n");
+        Arc::clone(&parse(&text).services[name])
+    };
+    (0..FOUND.len()).map(|number| [one(number, "10.64.0.11"), one(number, "10.64.0.13")]).collect()
+});
+
+/// A service of the cluster.
+pub(super) fn found(number: usize, is_moved: bool) -> Arc<Service> {
+    Arc::clone(&FOUND_SERVICES[number][usize::from(is_moved)])
 }

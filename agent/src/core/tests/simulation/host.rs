@@ -1,16 +1,18 @@
 //! The host of a simulated balancer: its clock, disk, files, resolver, checks, kernel and routers.
 
 mod calm;
+mod happens;
 
 use super::Broken;
 use super::announcements::GRACE;
 use super::configurations::configuration;
-use super::incident::{FILES, FileIs, Incident};
+use super::incident::FileIs;
 use super::kernel::{Device, Kernel};
-use super::links::{Links, asked};
-use super::rules::{Checks, Rules, Said, Seen};
+use super::links::Links;
+use super::nodes::Nodes;
+use super::rules::{Checks, Rules, Seen};
+use super::sources::Sources;
 use crate::config::PoolId;
-use crate::core::event::{Command, Note, Request};
 use crate::core::inventory::Snapshots;
 use crate::core::saved::Saved;
 use crate::core::{Action, Event, State, Timestamp, step};
@@ -26,9 +28,9 @@ use std::time::Duration;
 const MAX_EVENTS: usize = 400;
 
 /// The file of a pool, if it is in one.
-fn path_of(pool: PoolId) -> Option<PathBuf> {
+fn path_of(pool: &PoolId) -> Option<PathBuf> {
     match pool {
-        PoolId::File(path) => Some(path),
+        PoolId::File(path) => Some(path.clone()),
         PoolId::Remote { .. } => None,
     }
 }
@@ -39,6 +41,8 @@ pub(super) struct Host {
     pub(super) kernel: Kernel,
     pub(super) device: Device,
     pub(super) links: Links,
+    pub(super) sources: Sources,
+    pub(super) nodes: Nodes,
     /// The state file.
     pub(super) saved: Saved,
     snapshots: Snapshots,
@@ -79,6 +83,8 @@ impl Host {
             kernel: Kernel::default(),
             device: Device::default(),
             links: Links::default(),
+            sources: Sources::new(),
+            nodes: Nodes::new(),
             saved: Saved::default(),
             snapshots: Snapshots::new(),
             number: 0,
@@ -104,146 +110,6 @@ impl Host {
         }
     }
 
-    pub(super) fn happens(&mut self, incident: &Incident) -> Outcome {
-        self.events = 0;
-        let is_before =
-            matches!(incident, Incident::File { .. } | Incident::Name { .. } | Incident::Killed { .. });
-        if self.processes == 0 && !is_before {
-            self.start()?;
-        }
-        match incident {
-            Incident::Passes { millis } => self.pass(Duration::from_millis(*millis)),
-            Incident::Tick => self.event(Event::Tick),
-            Incident::Checked { address, only_first, verdict } => {
-                let address: IpAddr = address.parse().unwrap();
-                self.health.insert(address, *verdict);
-                let all = self.checks.keys().filter(|check| asked(check) == address).cloned();
-                let some: Vec<_> = all.take(if *only_first { 1 } else { usize::MAX }).collect();
-                some.into_iter().try_for_each(|check| self.report(check, *verdict))
-            }
-            Incident::Advised { address, advice } => {
-                let address: IpAddr = address.parse().unwrap();
-                let said = self.advice.entry(address).or_default();
-                *said = Advice { percent: advice.percent.or(said.percent), mode: advice.mode.or(said.mode) };
-                let spoken = self.checks.iter().filter(|(check, _)| asked(check) == address);
-                let spoken: Vec<_> =
-                    spoken.filter_map(|(check, said)| Some((Arc::clone(check), (*said)?.0))).collect();
-                spoken.into_iter().try_for_each(|(check, verdict)| self.report(check, verdict))
-            }
-            Incident::LateReport { verdict } => match self.former_checks.first().cloned() {
-                Some(check) => self.report(check, *verdict),
-                None => Ok(()),
-            },
-            Incident::ChecksSpeak { count } => self.checks_speak(*count),
-            Incident::File { path, is } => {
-                self.files.insert(path.into(), is.clone());
-                self.read_file(&PathBuf::from(path));
-                self.drain()
-            }
-            Incident::Files { are } => {
-                let before = self.pending.len();
-                for (path, is) in FILES.iter().zip(are) {
-                    self.files.insert(path.into(), is.clone());
-                    self.read_file(&PathBuf::from(path));
-                }
-                let together: Vec<Event> = self.pending.drain(before..).collect();
-                self.pending.push_back(Event::Several(together));
-                self.drain()
-            }
-            Incident::Name { host, addresses } => {
-                let addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
-                self.names.insert((*host).into(), addresses);
-                if self.resolved.contains(*host) {
-                    self.look_up(host);
-                }
-                self.drain()
-            }
-            Incident::Configured { number } => self.configure(*number),
-            Incident::TakeOut { host, to, seconds, force } => {
-                self.operate(Command::TakeOut { host: (*host).into(), to: *to, note: note(*seconds, *force) })
-            }
-            Incident::Pool { host } => self.operate(Command::Pool { host: (*host).into() }),
-            Incident::Weigh { host, to, seconds, force } => {
-                self.operate(Command::Weigh { host: (*host).into(), to: *to, note: note(*seconds, *force) })
-            }
-            Incident::Vip { vip, to, seconds, force } => {
-                let command = Command::Vip { vip: (*vip).into(), to: *to, note: note(*seconds, *force) };
-                self.operate(command)
-            }
-            Incident::Drain { seconds } => {
-                self.operate(Command::DrainBalancer { note: note(*seconds, false) })
-            }
-            Incident::Undrain => self.operate(Command::UndrainBalancer),
-            Incident::Confirm { service } => self.operate(Command::Confirm { service: (*service).into() }),
-            Incident::Connections { address, count } => {
-                self.kernel.connections.insert(address.parse().unwrap(), *count);
-                Ok(())
-            }
-            Incident::Way { address, path, neighbour } => {
-                self.links.set(address.parse().unwrap(), path.clone(), *neighbour);
-                self.pending.extend(self.links.look());
-                self.drain()
-            }
-            Incident::Blind(is_blind) => {
-                self.links.is_blind = *is_blind;
-                self.pending.extend(self.links.look());
-                self.drain()
-            }
-            Incident::NeighboursFailed { addresses } => {
-                let addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
-                self.event(Event::NeighboursFailed(addresses))
-            }
-            Incident::KernelDeaf(is_deaf) => {
-                self.kernel.is_deaf = *is_deaf;
-                Ok(())
-            }
-            Incident::KernelRefuses(what) => {
-                self.kernel.refuses = Some(*what);
-                Ok(())
-            }
-            Incident::AnswersLost { done } => {
-                self.kernel.loses_answers_after = Some(*done);
-                Ok(())
-            }
-            Incident::ByHand(what) => {
-                self.kernel.by_hand(*what);
-                Ok(())
-            }
-            Incident::DeviceRefuses(refuses) => {
-                self.device.refuses = *refuses;
-                Ok(())
-            }
-            Incident::Slow(is_slow) => {
-                self.is_slow = *is_slow;
-                self.drain()
-            }
-            Incident::Leaps { millis } => {
-                self.now = self.now + Duration::from_millis(*millis);
-                self.event(Event::Tick)
-            }
-            Incident::SetBack { millis } => {
-                self.set_back += Duration::from_millis(*millis);
-                Ok(())
-            }
-            Incident::Stop => self.stop(),
-            Incident::Killed { loses_state, loses_snapshots, number } => {
-                if *loses_state {
-                    self.rules.orphaned(&self.saved);
-                    self.saved = Saved::default();
-                }
-                if *loses_snapshots {
-                    self.snapshots = Snapshots::new();
-                }
-                self.number = number.unwrap_or(self.number);
-                self.start()
-            }
-            Incident::KilledAfter { actions } => {
-                self.dies_after = Some(*actions);
-                Ok(())
-            }
-        }
-    }
-
     /// A process begins: the kernel, the device and the disk are as they were left.
     pub(super) fn start(&mut self) -> Outcome {
         self.state = State::new();
@@ -257,12 +123,15 @@ impl Host {
         self.kernel.process_begins();
         self.device.process_begins();
         self.links.watch(BTreeSet::new());
-        self.rules.process_begins();
+        self.sources.process_begins();
+        self.nodes.process_begins();
+        self.rules.process_begins(&self.saved, &self.snapshots, &self.kernel.table);
         let (saved, snapshots) = (self.saved.clone(), self.snapshots.clone());
         self.step(Event::Restored { saved, snapshots })?;
         self.step(Event::Configured(configuration(self.number)))?;
         self.kernel_round(true)?;
         self.pending.extend(self.device.round(self.now));
+        self.pending.extend(self.nodes.first());
         self.drain()
     }
 
@@ -279,57 +148,8 @@ impl Host {
         self.start()
     }
 
-    fn configure(&mut self, number: usize) -> Outcome {
-        self.number = number;
-        self.event(Event::Configured(configuration(number)))
-    }
-
     pub(super) fn config(&self) -> Arc<crate::config::Config> {
         configuration(self.number)
-    }
-
-    fn operate(&mut self, command: Command) -> Outcome {
-        self.requests += 1;
-        self.event(Event::Operator(Request { id: self.requests, who: "ada".into(), command }))
-    }
-
-    fn report(&mut self, check: Arc<Check>, verdict: Verdict) -> Outcome {
-        let advice = self.advice.get(&asked(&check)).copied().unwrap_or_default();
-        if let Some(said) = self.checks.get_mut(&check) {
-            *said = Some((verdict, advice));
-        }
-        let failure = (verdict != Verdict::Up).then(|| "connection refused".to_string());
-        self.event(Event::Checked { check, verdict, failure, advice })
-    }
-
-    fn checks_speak(&mut self, count: usize) -> Outcome {
-        let is_silent = |said: &Said| matches!(said, None | Some((Verdict::Unknown, _)));
-        let silent = self.checks.iter().filter(|(_, said)| is_silent(said)).map(|(check, _)| check);
-        for check in silent.take(count).cloned().collect::<Vec<_>>() {
-            let verdict = self.health.get(&asked(&check)).copied().unwrap_or(Verdict::Up);
-            self.report(check, verdict)?;
-        }
-        Ok(())
-    }
-
-    fn read_file(&mut self, path: &PathBuf) {
-        if !self.watched.contains(path) {
-            return;
-        }
-        let outcome = match self.files.get(path) {
-            Some(FileIs::Good(backends)) => Ok(backends.clone()),
-            Some(FileIs::Broken) | None => Err(format!("{}: not JSON", path.display())),
-            Some(FileIs::Silent) => return,
-        };
-        self.pending.push_back(Event::PoolRead { pool: PoolId::File(path.clone()), outcome });
-    }
-
-    fn look_up(&mut self, host: &str) {
-        let outcome = match self.names.get(host) {
-            Some(addresses) if !addresses.is_empty() => Ok(addresses.clone()),
-            Some(_) | None => Err(format!("{host}: no such name")),
-        };
-        self.pending.push_back(Event::Resolved { host: host.into(), outcome });
     }
 
     /// One event and all that follows from it, unless results are late.
@@ -357,7 +177,7 @@ impl Host {
             return Ok(());
         }
         let before = self.state.clone();
-        self.rules.hears(&event);
+        self.rules.hears(&event, &before);
         let actions = step(&mut self.state, event.clone(), self.now);
         if let Some(record) = &mut self.record {
             record.push((self.now, event.clone(), actions.clone()));
@@ -392,6 +212,7 @@ impl Host {
     }
 
     fn act(&mut self, action: Action) -> Outcome {
+        self.pending.extend(self.nodes.act(&action));
         match action {
             Action::Save(saved) | Action::SaveFirst(saved) => self.saved = saved,
             Action::KeepSnapshots(snapshots) => self.snapshots = snapshots,
@@ -409,10 +230,11 @@ impl Host {
             }
             Action::SetRoutes(routes) => self.routes = Some(routes),
             Action::WatchPools(wanted) => {
-                let files: BTreeSet<PathBuf> = wanted.pools.into_iter().filter_map(path_of).collect();
+                let files: BTreeSet<PathBuf> = wanted.pools.iter().filter_map(path_of).collect();
                 let new: Vec<PathBuf> = files.difference(&self.watched).cloned().collect();
                 self.watched = files;
                 new.iter().for_each(|path| self.read_file(path));
+                self.pending.extend(self.sources.follow(wanted));
             }
             Action::ResolveHosts(names) => {
                 let new: Vec<String> = names.difference(&self.resolved).cloned().collect();
@@ -423,6 +245,7 @@ impl Host {
                 self.links.watch(addresses);
                 self.pending.extend(self.links.look());
             }
+            Action::WriteSource(order) => self.pending.extend(self.sources.write(&order)),
             Action::Exit => self.has_exited = true,
             // The checks were taken before; peers, answers and notices change nothing here.
             _ => {}
@@ -432,7 +255,7 @@ impl Host {
 
     fn kernel_round(&mut self, must_read: bool) -> Outcome {
         let events = self.kernel.round(must_read, &self.saved.owned, self.now);
-        self.pending.extend(events.map_err(|what| Broken::new("5 ownership", what))?);
+        self.pending.extend(events?);
         Ok(())
     }
 
@@ -464,14 +287,13 @@ impl Host {
             }
         }
         self.now = end;
+        if !self.has_exited {
+            self.rules.repairs.are_due(&self.state, end)?;
+        }
         let late = self.state.saved.next_expiry().filter(|until| *until <= end && !self.has_exited);
         match late {
             Some(until) => Err(Broken::new("operators", format!("what was to end at {until} goes on"))),
             None => Ok(()),
         }
     }
-}
-
-fn note(seconds: Option<u64>, force: bool) -> Note {
-    Note { reason: Some("disk".into()), force, lasts: seconds.map(Duration::from_secs) }
 }

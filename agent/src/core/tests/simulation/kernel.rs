@@ -3,6 +3,7 @@
 //! They do what those of the daemon do: the latest wanted state counts, only changes are reported, after a refusal
 //! everything is read again and tried again after growing pauses.
 
+use super::Broken;
 use super::incident::{ByHand, Refuses};
 use crate::core::Event;
 use crate::core::Timestamp;
@@ -30,6 +31,8 @@ pub(super) struct Kernel {
     /// Of the next list of writes so many are done, and then the answers are lost.
     pub(super) loses_answers_after: Option<usize>,
     pub(super) connections: BTreeMap<IpAddr, u64>,
+    /// Services whose destinations somebody has put in another order.
+    unsorted: BTreeSet<ServiceKey>,
     /// Every write, in order.
     pub(super) writes: Vec<Op>,
     wanted: Option<WantedTable>,
@@ -38,6 +41,14 @@ pub(super) struct Kernel {
     pub(super) settings: ipvs::Settings,
     reported: Option<(BTreeSet<ServiceKey>, BTreeSet<DaemonRole>, Vec<String>)>,
     retry: Retry,
+}
+
+/// What came of a list of writes.
+#[derive(Default)]
+struct Done {
+    failures: Vec<String>,
+    /// Whether services came or went.
+    is_new: bool,
 }
 
 /// When to try again.
@@ -79,7 +90,7 @@ impl Kernel {
         must_read: bool,
         owned: &BTreeSet<ServiceKey>,
         now: Timestamp,
-    ) -> Result<Vec<Event>, String> {
+    ) -> Result<Vec<Event>, Broken> {
         if self.is_deaf {
             self.have = None;
             self.retry.failed(now);
@@ -88,55 +99,24 @@ impl Kernel {
         let mut events = Vec::new();
         let is_reread = must_read || self.have.is_none();
         if is_reread {
-            events.push(Event::KernelRead {
-                table: self.table.clone(),
-                connections: self.counts(),
-                unsorted: BTreeSet::new(),
-            });
-            self.have = Some(self.table.clone());
+            events.push(self.read());
         }
         let (Some(wanted), Some(mut have)) = (self.wanted.clone(), self.have.take()) else {
             self.retry.succeeded();
             return Ok(events);
         };
-        let (mut failures, mut is_new) = (Vec::new(), false);
-        let ops = diff(&have, &wanted.table, &wanted.owned);
-        let lost_after = if ops.is_empty() { None } else { self.loses_answers_after.take() };
-        for (number, op) in ops.into_iter().enumerate() {
-            is_new |= matches!(op, Op::NewService { .. } | Op::DeleteService { .. });
-            if !owned.contains(&op.service()) {
-                return Err(format!("{op}: written before the disk knows that it is ours"));
-            }
-            if self.foreign.contains_key(&op.service()) {
-                return Err(format!("{op}: that service is another's"));
-            }
-            if lost_after == Some(number) {
-                break;
-            }
-            match self.write(&op) {
-                Ok(()) => have.record(&op),
-                Err(refusal) => failures.push(format!("{op}: {refusal}")),
-            }
-        }
-        if lost_after.is_some() {
+        let Some(Done { failures, mut is_new }) = self.write_all(&wanted, &mut have, owned)? else {
             // Nobody knows what was done: it is read again.
             self.retry.failed(now);
             return Ok(events);
-        }
+        };
         for control in wanted.settings.controls(&self.settings) {
             is_new = true;
             obey(&mut self.settings, &control);
         }
         let is_done = failures.is_empty();
         if is_reread || is_new || !is_done {
-            let ours = |key: &&ServiceKey| wanted.table.contains_key(key) || wanted.owned.contains(key);
-            let daemons = settings::running(&self.settings);
-            let report = (have.keys().filter(ours).copied().collect(), daemons, failures);
-            if self.reported.as_ref() != Some(&report) || wanted.owns_what_is_nowhere(&have) {
-                self.reported = Some(report.clone());
-                let (services, daemons, failures) = report;
-                events.push(Event::KernelSynced { services, daemons, failures });
-            }
+            events.extend(self.report(&wanted, &have, failures));
         }
         self.have = is_done.then_some(have);
         if is_done {
@@ -145,6 +125,56 @@ impl Kernel {
             self.retry.failed(now)
         }
         Ok(events)
+    }
+
+    fn read(&mut self) -> Event {
+        self.have = Some(self.table.clone());
+        let unsorted = self.unsorted.iter().filter(|key| self.table.contains_key(key)).copied().collect();
+        Event::KernelRead { table: self.table.clone(), connections: self.counts(), unsorted }
+    }
+
+    /// Writes what is not as it is wanted; nothing is known of it when answers are lost.
+    fn write_all(
+        &mut self,
+        wanted: &WantedTable,
+        have: &mut Table,
+        owned: &BTreeSet<ServiceKey>,
+    ) -> Result<Option<Done>, Broken> {
+        let mut done = Done::default();
+        let ops = diff(have, &wanted.table, &wanted.owned);
+        nothing_goes_to_come_back(&ops)?;
+        let lost_after = if ops.is_empty() { None } else { self.loses_answers_after.take() };
+        for (number, op) in ops.into_iter().enumerate() {
+            done.is_new |= matches!(op, Op::NewService { .. } | Op::DeleteService { .. });
+            let broken = |what: &str| Err(Broken::new("5 ownership", format!("{op}: {what}")));
+            if !owned.contains(&op.service()) {
+                return broken("written before the disk knows that it is ours");
+            }
+            if self.foreign.contains_key(&op.service()) {
+                return broken("that service is another's");
+            }
+            if lost_after == Some(number) {
+                break;
+            }
+            match self.write(&op) {
+                Ok(()) => have.record(&op),
+                Err(refusal) => done.failures.push(format!("{op}: {refusal}")),
+            }
+        }
+        Ok(lost_after.is_none().then_some(done))
+    }
+
+    /// What the core is to know, unless that is what it was told last.
+    fn report(&mut self, wanted: &WantedTable, have: &Table, failures: Vec<String>) -> Option<Event> {
+        let ours = |key: &&ServiceKey| wanted.table.contains_key(key) || wanted.owned.contains(key);
+        let daemons = settings::running(&self.settings);
+        let report = (have.keys().filter(ours).copied().collect(), daemons, failures);
+        let is_news = self.reported.as_ref() != Some(&report) || wanted.owns_what_is_nowhere(have);
+        is_news.then(|| {
+            self.reported = Some(report.clone());
+            let (services, daemons, failures) = report;
+            Event::KernelSynced { services, daemons, failures }
+        })
     }
 
     fn write(&mut self, op: &Op) -> Result<(), &'static str> {
@@ -210,6 +240,7 @@ impl Kernel {
             (_, None) => {}
             (ByHand::DeletesOurs, Some(key)) => drop(self.table.remove(&key)),
             (ByHand::ClearsOurs, Some(_)) => self.table = self.foreign.clone(),
+            (ByHand::Shuffles, Some(key)) => drop(self.unsorted.insert(key)),
             (ByHand::ChangesWeight, Some(key)) => self.change(key, |entry| {
                 entry.destinations.values_mut().for_each(|found| found.weight = Weight::new(77).unwrap());
             }),
@@ -228,6 +259,23 @@ impl Kernel {
             change(&mut entry);
             self.table.insert(key, entry);
         }
+    }
+}
+
+/// To change something it is not deleted and added again.
+fn nothing_goes_to_come_back(ops: &[Op]) -> Result<(), Broken> {
+    let place = |op: &Op| match op {
+        Op::NewService { .. } | Op::DeleteService { .. } | Op::SetService { .. } => (op.service(), None),
+        Op::NewDestination { key, .. }
+        | Op::SetDestination { key, .. }
+        | Op::DeleteDestination { key, .. } => (op.service(), Some(*key)),
+    };
+    let is_deletion = |op: &&Op| matches!(op, Op::DeleteService { .. } | Op::DeleteDestination { .. });
+    let is_new = |op: &Op| matches!(op, Op::NewService { .. } | Op::NewDestination { .. });
+    let gone: BTreeSet<_> = ops.iter().filter(is_deletion).map(place).collect();
+    match ops.iter().find(|op| is_new(op) && gone.contains(&place(op))) {
+        Some(op) => Err(Broken::new("7 deletions", format!("{op}: deleted and added again"))),
+        None => Ok(()),
     }
 }
 

@@ -18,53 +18,20 @@ pub(super) fn pool_is_right(
     (family, pool): (Family, &Pool),
     checks: &Checks,
 ) -> Outcome {
-    let is_listed = service.waiting.is_none() && service.refused.is_none();
     let (mut total, mut eligible, mut pooled, mut held) = (0, 0, 0, 0);
     for (host, member) in pool.members.iter() {
-        let what = format!("{name}: {host} ({family:?})");
-        let is_awaited = seen.after.paths.is_awaited(&service.config, member.address, seen.now);
-        let together = Together::of(member, service, checks, is_awaited);
-        let port = if service.config.fwmark.is_some() { 80 } else { service.config.backend_port };
-        let strays = member.checks.iter().find(|made| made.check.target.port() != port);
-        ensure!(strays.is_none(), "3 pool", "{what} serves on {port}, {strays:?} decides");
         let (weight, standing) = (member.decision.weight, member.decision.standing);
-        let by_operator = seen.after.saved.admin.get(&**host).map_or(Admin::Pooled, |change| change.to);
-        if is_listed {
-            ensure!(
-                member.admin >= by_operator,
-                "3 operators",
-                "{what} is {:?}, the operator says {by_operator:?}",
-                member.admin
-            );
-        }
         total += usize::from(member.admin != Admin::Inactive);
         pooled += usize::from(weight > Weight::ZERO);
         held += usize::from(matches!(standing, Standing::HeldThoughDown | Standing::HeldDespiteAgent));
-        if member.admin != Admin::Pooled {
-            ensure!(
-                weight == Weight::ZERO,
-                "3 operators",
-                "{what} is {:?} and has weight {weight}",
-                member.admin
-            );
-            continue;
+        let what = format!("{name}: {host} ({family:?})");
+        checks_are_its(&what, service, member)?;
+        operators_are_obeyed(seen, (&what, host), service, member)?;
+        if member.admin == Admin::Pooled && may_serve_by_its_path(seen, &what, service, member)? {
+            let is_awaited = seen.after.paths.is_awaited(&service.config, member.address, seen.now);
+            let together = Together::of(member, service, checks, is_awaited);
+            eligible += usize::from(backend_is_right(&what, member, &together)?);
         }
-        let known = seen.after.paths.get(member.address);
-        ensure!(
-            member.path.as_ref() == known,
-            "3 paths",
-            "{what} has the path {:?}, {known:?} is known",
-            member.path
-        );
-        if service.config.require_on_link && known.is_some_and(|known| !known.path.is_on_link()) {
-            ensure!(
-                weight == Weight::ZERO && standing == Standing::OffLink,
-                "3 paths",
-                "{what} is behind a gateway, {standing:?}, weight {weight}"
-            );
-            continue;
-        }
-        eligible += usize::from(backend_is_right(&what, member, &together)?);
     }
     let needed = service.config.depool_threshold.needed(total);
     ensure!(
@@ -77,6 +44,54 @@ pub(super) fn pool_is_right(
         "3 threshold",
         "{name} ({family:?}): {held} held, {pooled} pooled, {needed} needed"
     );
+    who_is_held_is_right(name, (family, pool))?;
+    entries_are_right(seen, (name, service), (family, pool))
+}
+
+fn checks_are_its(what: &str, service: &ServiceState, member: &Member) -> Outcome {
+    let port = if service.config.fwmark.is_some() { 80 } else { service.config.backend_port };
+    let strays = member.checks.iter().find(|made| made.check.target.port() != port);
+    ensure!(strays.is_none(), "3 pool", "{what} serves on {port}, {strays:?} decides");
+    Ok(())
+}
+
+fn operators_are_obeyed(
+    seen: &Seen<'_>,
+    (what, host): (&str, &str),
+    service: &ServiceState,
+    member: &Member,
+) -> Outcome {
+    let (is, weight) = (member.admin, member.decision.weight);
+    let word = seen.after.saved.admin.get(host).map_or(Admin::Pooled, |change| change.to);
+    let is_listed = service.waiting.is_none() && service.refused.is_none();
+    ensure!(!is_listed || is >= word, "3 operators", "{what} is {is:?}, the operator says {word:?}");
+    let is_out = is == Admin::Pooled || weight == Weight::ZERO;
+    ensure!(is_out, "3 operators", "{what} is {is:?} and has weight {weight}");
+    Ok(())
+}
+
+/// Whether direct routing gets there; who is behind a gateway serves nobody.
+fn may_serve_by_its_path(
+    seen: &Seen<'_>,
+    what: &str,
+    service: &ServiceState,
+    member: &Member,
+) -> Result<bool, Broken> {
+    let known = seen.after.paths.get(member.address);
+    let has = &member.path;
+    ensure!(has.as_ref() == known, "3 paths", "{what} has the path {has:?}, {known:?} is known");
+    if !service.config.require_on_link || known.is_none_or(|known| known.path.is_on_link()) {
+        return Ok(true);
+    }
+    let (weight, standing) = (member.decision.weight, member.decision.standing);
+    let is_out = weight == Weight::ZERO && standing == Standing::OffLink;
+    ensure!(is_out, "3 paths", "{what} is behind a gateway, {standing:?}, weight {weight}");
+    Ok(false)
+}
+
+/// Those who wish least not to serve are held before those who wish more; of those that are down the latest to fail, and
+/// nobody who is while another could serve.
+fn who_is_held_is_right(name: &str, (family, pool): (Family, &Pool)) -> Outcome {
     let wishing: Vec<_> =
         pool.members.iter().filter_map(|(host, member)| Some((could_but(member)?, host, member))).collect();
     let is_obeyed = |member: &Member| member.decision.weight == Weight::ZERO;
@@ -103,7 +118,7 @@ pub(super) fn pool_is_right(
             "{name} ({family:?}): {host} is held though down, {could:?} could serve"
         );
     }
-    entries_are_right(seen, (name, service), (family, pool))
+    Ok(())
 }
 
 /// What a backend's checks and agents say together, counted anew.
