@@ -14,6 +14,7 @@ use crate::record::recorder::Recorder;
 use crate::reload::Reloader;
 use crate::sources::{cluster, names, pools};
 use anyhow::Context as _;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -48,6 +49,7 @@ pub async fn run(path: &Path, mut config: Config, arguments: Arguments<'_>) -> a
     let earlier = snapshots::load(&snapshot_directory);
     let socket = control::listen(&config.daemon).await?;
     let https = listeners(&config, mode).await?;
+    let remote = remote_listener(&config, mode).await?;
     // A state file that owns services was left by a process that the kernel outlived.
     let is_restart = !saved.owned.is_empty();
     let learns = config.nodes.as_ref().map(|_| &inbox);
@@ -106,6 +108,9 @@ pub async fn run(path: &Path, mut config: Config, arguments: Arguments<'_>) -> a
     for http in https {
         around.spawn(served("HTTP", api::http::serve(http, context.clone())));
     }
+    if let Some(remote) = remote {
+        around.spawn(served("TLS", api::remote::serve(remote, context.clone())));
+    }
     around.spawn(notify::run(inbox.clone()));
     around.spawn(lag::run(inbox.clone(), Arc::clone(&metrics)));
     if has_nodes {
@@ -122,22 +127,35 @@ pub async fn run(path: &Path, mut config: Config, arguments: Arguments<'_>) -> a
     Ok(())
 }
 
-/// The listeners of [`api::http`]. In a dry run another program may have an address already: whoever lvsd is to take over
-/// from.
+/// The listeners of [`api::http`].
 async fn listeners(config: &Config, mode: Mode) -> anyhow::Result<Vec<TcpListener>> {
     let own = config.daemon.http.map(|address| ("lvsd.http", address));
     let others = config.pybal.http.iter().filter(|address| Some(**address) != config.daemon.http);
     let mut listeners = Vec::new();
     for (key, address) in own.into_iter().chain(others.map(|address| ("pybal.http", *address))) {
-        match TcpListener::bind(address).await {
-            Ok(listener) => listeners.push(listener),
-            Err(error) if mode.is_dry() && error.kind() == std::io::ErrorKind::AddrInUse => {
-                tracing::warn!(%address, "{key} is another program's: it is not served in this dry run");
-            }
-            Err(error) => return Err(error).with_context(|| format!("{key} {address}")),
-        }
+        listeners.extend(listener(key, address, mode).await?);
     }
     Ok(listeners)
+}
+
+/// The listener of [`api::remote`], where one is configured.
+async fn remote_listener(config: &Config, mode: Mode) -> anyhow::Result<Option<TcpListener>> {
+    match &config.remote {
+        Some(remote) => listener("remote.listen", remote.listen, mode).await,
+        None => Ok(None),
+    }
+}
+
+/// A listener. In a dry run another program may have its address already: whoever lvsd is to take over from.
+async fn listener(key: &str, address: SocketAddr, mode: Mode) -> anyhow::Result<Option<TcpListener>> {
+    match TcpListener::bind(address).await {
+        Ok(listener) => Ok(Some(listener)),
+        Err(error) if mode.is_dry() && error.kind() == std::io::ErrorKind::AddrInUse => {
+            tracing::warn!(%address, "{key} is another program's: it is not served in this dry run");
+            Ok(None)
+        }
+        Err(error) => Err(error).with_context(|| format!("{key} {address}")),
+    }
 }
 
 /// Begins a recording. A balancer that cannot be recorded serves all the same.

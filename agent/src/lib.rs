@@ -47,3 +47,4 @@ pub mod reload;
 mod route_message;
 pub mod sources;
 pub mod suggest;
+mod tls;

@@ -78,6 +78,11 @@ impl Reloader {
         Self { is_dry, ..self }
     }
 
+    /// The configuration that is in use.
+    pub async fn running(&self) -> Arc<Config> {
+        Arc::clone(&*self.running.lock().await)
+    }
+
     /// Reads the configuration and puts it in use. Returns once the engine has taken it.
     pub async fn reload(&self) -> Result<Reloaded, Refused> {
         let mut running = self.running.lock().await;
@@ -135,6 +140,7 @@ fn needs_restart(running: &Config, new: &Config) -> Vec<String> {
         let source = fleet.as_ref().and_then(|(source, ..)| config.sources.get(source).cloned());
         (fleet, name, source)
     };
+    let listens = |config: &Config| config.remote.as_ref().map(|remote| remote.listen);
     let router_id = |config: &Config| config.bgp.as_ref().map(|bgp| bgp.router_id);
     let listen = |config: &Config| config.bgp.as_ref().map(|bgp| bgp.listen.clone());
     [
@@ -146,6 +152,7 @@ fn needs_restart(running: &Config, new: &Config) -> Vec<String> {
         ("lvsd.netlink_buffer", old.netlink_buffer != now.netlink_buffer),
         ("lvsd.dry_run", old.dry_run != now.dry_run),
         ("pybal.http", running.pybal.http != new.pybal.http),
+        ("remote.listen (or the whole section)", listens(running) != listens(new)),
         ("probes (the whole section)", running.probes != new.probes),
         ("fleet (the whole section, and its source)", fleet(running) != fleet(new)),
         ("nodes.fib (the whole section)", fib(running) != fib(new)),

@@ -1,11 +1,14 @@
-//! The control socket: HTTP and JSON over a unix socket, whose peer's credentials decide.
-//!
-//! Root and lvsd's own user may do everything; anyone else who can open the socket may look.
+//! The control interface: HTTP and JSON. On the unix socket the peer's credentials decide: root and lvsd's own user may do
+//! everything, anyone else who can open it may look. Over TLS ([`super::remote`]) certificates do.
 
 mod announcements;
 mod fleet;
 mod log;
+mod peer;
 
+pub(in crate::api) use peer::Peer;
+
+use self::peer::Operator;
 use super::Context;
 use super::messages::{
     ChangeRequest, ConfirmRequest, PoolRequest, Problem, ProblemKind, ResyncRequest, SimulateRequest,
@@ -18,17 +21,14 @@ use crate::core::change::Selector;
 use crate::core::event::{Command, Note, TakenOut};
 use crate::exec::ipvs::{Comparison, Repair};
 use anyhow::{Context as _, bail};
-use axum::extract::connect_info::{ConnectInfo, Connected};
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{DefaultBodyLimit, FromRequestParts, Path, Query, State};
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::StatusCode;
-use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::serve::IncomingStream;
 use axum::{Json, Router};
 use bgp::Prefix;
-use nix::unistd::{Gid, Group, Uid, User, chown};
+use nix::unistd::{Gid, Group, chown};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
@@ -39,61 +39,12 @@ use tokio::net::{UnixListener, UnixStream};
 /// The largest configuration that a plan is made for, in bytes of JSON: 10,000 services with 10 backends each take 15 MB.
 const MAX_PLAN: usize = 64 << 20;
 
-/// Who is at the other end of a connection.
-#[derive(Clone, Copy, Debug)]
-struct Peer(Option<Uid>);
-
-impl Connected<IncomingStream<'_, UnixListener>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
-        Self(stream.io().peer_cred().ok().map(|credentials| Uid::from_raw(credentials.uid())))
-    }
-}
-
-impl Peer {
-    /// Who it is, if they may change things.
-    fn may_write(self) -> Result<String, Problem> {
-        match self.0 {
-            Some(uid) if uid.is_root() || uid == Uid::effective() => Ok(name_of(uid)),
-            who => Err(Problem {
-                kind: ProblemKind::Denied,
-                message: format!(
-                    "{} may look but not change anything; root may (try sudo)",
-                    who.map_or_else(|| "an unknown user".into(), name_of)
-                ),
-            }),
-        }
-    }
-}
-
-/// Somebody who may change things, as the socket vouches.
-struct Operator {
-    who: String,
-    context: Context,
-}
-
-impl FromRequestParts<Context> for Operator {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, context: &Context) -> Result<Self, Problem> {
-        let peer = parts.extensions.get::<ConnectInfo<Peer>>().map_or(Peer(None), |info| info.0);
-        Ok(Self { who: peer.may_write()?, context: context.clone() })
-    }
-}
-
 impl Operator {
     /// Has the core do it.
     async fn order(self, command: Command) -> Result<Response, Problem> {
         let answer: Answer = self.context.inbox.operate(self.who, command).await?;
         Ok(Json(answer?).into_response())
     }
-}
-
-fn name_of(uid: Uid) -> String {
-    // Nearly every operator: no look-up, which can take long with a directory service, stands before what they ask.
-    if uid.is_root() {
-        return "root".into();
-    }
-    User::from_uid(uid).ok().flatten().map_or_else(|| format!("uid {uid}"), |user| user.name)
 }
 
 /// Opens the socket. One that is left over from a crash is replaced, one that another lvsd listens on is not.
@@ -128,7 +79,12 @@ fn group_id(name: &str) -> anyhow::Result<Gid> {
 
 /// Answers on the socket until the listener fails or the future is dropped.
 pub async fn serve(listener: UnixListener, context: Context) -> std::io::Result<()> {
-    let router = Router::new()
+    axum::serve(listener, router(context).into_make_service_with_connect_info::<Peer>()).await
+}
+
+/// All paths, for whom they are told of as a [`Peer`].
+pub(super) fn router(context: Context) -> Router {
+    Router::new()
         .route("/v1/status", get(status))
         .route("/v1/why/{host}", get(why))
         .route("/v1/nodes", get(nodes))
@@ -150,8 +106,8 @@ pub async fn serve(listener: UnixListener, context: Context) -> std::io::Result<
         .merge(announcements::routes())
         .merge(fleet::routes())
         .merge(log::routes())
-        .with_state(context);
-    axum::serve(listener, router.into_make_service_with_connect_info::<Peer>()).await
+        .layer(axum::middleware::from_fn_with_state(context.clone(), peer::readers_only))
+        .with_state(context)
 }
 
 impl IntoResponse for Problem {

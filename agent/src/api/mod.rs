@@ -1,4 +1,4 @@
-//! How the daemon is asked and told: the control socket, and HTTP for monitoring.
+//! How the daemon is asked and told: the control socket, the same over TLS, and HTTP for monitoring.
 
 pub mod bgp;
 pub mod control;
@@ -7,6 +7,7 @@ mod live;
 pub mod messages;
 mod page;
 mod pybal;
+pub mod remote;
 pub mod traffic;
 
 use crate::core::action::Refusal;

@@ -52,6 +52,9 @@ const NOT_FOLLOWED: u8 = 12;
 fn main() -> ExitCode {
     complete::answer();
     let arguments = Arguments::parse();
+    if let Some(wrong) = arguments.is_of_this_host() {
+        return fail(wrong, WRONG);
+    }
     if let Command::Drain(drain) = &arguments.command
         && let Some(missing) = drain.missing()
     {
@@ -112,7 +115,7 @@ async fn examine(
 }
 
 async fn run(arguments: &Arguments) -> Result<Printed, ClientError> {
-    let client = Client::new(&arguments.socket);
+    let client = arguments.client();
     let output = arguments.output;
     let paint = output.paint();
     match &arguments.command {
@@ -264,7 +267,7 @@ fn show<T: Serialize>(
 
 fn exit_code(error: &ClientError) -> u8 {
     match error {
-        ClientError::NotRunning { .. } | ClientError::Silent(_) => 3,
+        ClientError::NotRunning { .. } | ClientError::Unreachable { .. } | ClientError::Silent(_) => 3,
         ClientError::Permission { .. } => 6,
         ClientError::Http(_) | ClientError::Json(_) | ClientError::Terminal(_) => 1,
         ClientError::Problem(problem) => match problem.kind {

@@ -6,7 +6,7 @@
 //! files ─▶ pieces    each service's part by itself, the whole where something is wrong
 //!       ─▶ document  TOML with places, syntax errors, keys given twice
 //!       ─▶ walk      a cursor over it that collects errors, names unknown keys
-//!       ─▶ daemon, bgp, nodes, probes, pybal, source, service (backends, checks, canary), each from its table; value, host: single settings
+//!       ─▶ daemon, bgp, nodes, probes, pybal, remote, source, service (backends, checks, canary), each from its table; value, host: single settings
 //!       ─▶ across    what only all files together show
 //!       ─▶ compact   what is equal is there once
 //!       ─▶ Config
@@ -39,6 +39,7 @@ mod policy;
 mod pool;
 mod probes;
 mod pybal;
+mod remote;
 mod scheduling;
 pub mod schema;
 mod secret;
@@ -64,6 +65,7 @@ pub use nodes::{BlockCheck, ClusterPlace, IpPool, Node, NodeListen, NodeMode, No
 pub use parse::{parse, parse_from, parse_with};
 pub use probes::MARKS;
 pub use pybal::{Pybal, PybalNames};
+pub use remote::{Names, Remote};
 pub use secret::Secret;
 pub use source::{
     AddressPool, AddressRange, Cordon, Endpoint, EtcdSettings, EtcdVersion, HttpSettings, KubernetesSettings,

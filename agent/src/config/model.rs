@@ -47,6 +47,9 @@ pub struct Config {
     /// What was written for PyBal and goes on finding it, `[pybal]`.
     #[serde(default, skip_serializing_if = "Pybal::is_default")]
     pub pybal: Pybal,
+    /// The control interface over TLS, `[remote]`; without it there is the unix socket alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remote: Option<super::Remote>,
 }
 
 /// Where checks come from that go to a server by a VIP.

@@ -8,8 +8,8 @@ use super::service::Listeners;
 use super::twice::Seen;
 use super::walk::{Files, Node, ReadFile, Run, root};
 use super::{
-    ConfigError, attributes, bgp, canary, daemon, excerpt, fleet, kernel, nodes, probes, pybal, service,
-    source, vip,
+    ConfigError, attributes, bgp, canary, daemon, excerpt, fleet, kernel, nodes, probes, pybal, remote,
+    service, source, vip,
 };
 use std::io;
 use std::net::IpAddr;
@@ -18,7 +18,7 @@ use std::sync::Arc;
 use toml::de::DeValue;
 
 pub(super) const KEYS: &[&str] =
-    &["lvsd", "ipvs", "bgp", "nodes", "probes", "pybal", "source", "fleet", "service", "vip"];
+    &["lvsd", "ipvs", "bgp", "nodes", "probes", "pybal", "remote", "source", "fleet", "service", "vip"];
 
 /// Parses and validates the files' text as one configuration. Each file is given with the name that errors and
 /// relative paths are to have; the first is the main one, which only the order of errors shows. Files that settings name
@@ -161,6 +161,7 @@ impl Default for Reader {
                 bgp: None,
                 probes: None,
                 pybal: Default::default(),
+                remote: None,
                 first_mark: canary::default_first_mark(),
                 nodes: None,
                 fleet: None,
@@ -201,6 +202,9 @@ impl Reader {
         }
         if let Some(node) = section.get("pybal").filter(|node| self.alone(node, "pybal")) {
             self.config.pybal = pybal::read(&node);
+        }
+        if let Some(node) = section.get("remote").filter(|node| self.alone(node, "remote")) {
+            self.config.remote = remote::read(&node);
         }
         if let Some(node) = section.get("fleet").filter(|node| self.alone(node, "fleet")) {
             self.config.fleet = fleet::read(&node);

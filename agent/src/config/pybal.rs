@@ -2,7 +2,7 @@
 
 use super::model::{Config, Family};
 use super::twice::Seen;
-use super::value::{boolean, is_name};
+use super::value::{boolean, is_name, port_address};
 use super::walk::{Node, Run, Section};
 use super::{ConfigError, Problem};
 use serde::{Deserialize, Serialize};
@@ -47,9 +47,7 @@ pub(super) fn read(node: &Node<'_>) -> Pybal {
 }
 
 fn listeners(node: &Node<'_>) -> Vec<SocketAddr> {
-    let address = |node: &Node<'_>| {
-        node.parsed(ADDRESS, |text| text.parse().ok().filter(|address: &SocketAddr| address.port() > 0))
-    };
+    let address = |node: &Node<'_>| port_address(node, ADDRESS);
     if node.as_string().is_some() {
         return address(node).into_iter().collect();
     }

@@ -1,7 +1,7 @@
 //! Single settings that several tables share: durations, ports, names, addresses.
 
 use super::walk::{Node, Section, shortened};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -86,6 +86,11 @@ pub(super) fn is_name(name: &str, upper_case: bool) -> bool {
     name.len() <= MAX_NAME
         && name.starts_with(first)
         && name.chars().all(|c| first(c) || matches!(c, '_' | '.' | '-'))
+}
+
+/// An address with a port that is not 0.
+pub(super) fn port_address(node: &Node<'_>, expected: &str) -> Option<SocketAddr> {
+    node.parsed(expected, |text| text.parse().ok().filter(|address: &SocketAddr| address.port() > 0))
 }
 
 /// An address, never an IPv4 address in the guise of an IPv6 one: the kernel takes the two for different.

@@ -3,10 +3,12 @@
 use super::announcements;
 use super::bgp::Bgp;
 use super::change::{Note, Place, Pool, TakeOut, Weight};
+use super::client::Client;
 use super::complete::{hosts, services};
 use super::events::{Events, LogLevel};
 use super::import::ImportPybal;
 use super::output::Output;
+use super::remote::{Balancer, Remote, usual_directory};
 use super::watch::Watch;
 use crate::core::nodes::bgppeer;
 use bgp::Prefix;
@@ -22,12 +24,37 @@ pub struct Arguments {
     /// lvsd's control socket.
     #[arg(long, global = true, value_name = "PATH", default_value = SOCKET)]
     pub socket: PathBuf,
+    /// Another balancer, over TLS: a name or address that its certificate is for, and a port unless it is 7391. See [remote] of
+    /// lvsd.toml(5).
+    #[arg(long = "host", global = true, value_name = "HOST[:PORT]", conflicts_with = "socket")]
+    pub other: Option<Balancer>,
+    /// With --host: the folder of ca.pem (whom balancers' certificates are from), cert.pem and key.pem (yours); by default
+    /// ~/.config/lvsctl.
+    #[arg(long, global = true, value_name = "DIR", requires = "other")]
+    pub certificates: Option<PathBuf>,
     /// How to print the answer.
     #[arg(short, long, global = true, value_enum, default_value = "table")]
     pub output: Output,
     /// What is asked for.
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Arguments {
+    /// A client of the lvsd that is meant.
+    pub fn client(&self) -> Client {
+        let Some(balancer) = &self.other else { return Client::new(&self.socket) };
+        let directory = self.certificates.clone().unwrap_or_else(usual_directory);
+        Client::of_remote(Remote::new(balancer.clone(), &directory))
+    }
+
+    /// Why `--host` is of no use with the command; `None` when it is.
+    pub fn is_of_this_host(&self) -> Option<&'static str> {
+        let is_local = matches!(self.command, Command::Doctor { .. } | Command::ImportPybal(_));
+        (self.other.is_some() && is_local).then_some(
+            "this command looks at the host that it runs on: leave --host out, or run it over there",
+        )
+    }
 }
 
 /// Where lvsd listens unless its configuration says otherwise.
@@ -39,7 +66,7 @@ Exit codes:
   0  done, and after --watch when it was ended
   1  lvsd answered with something unexpected
   2  the command line is wrong
-  3  lvsd does not run, or its socket cannot be reached
+  3  lvsd does not run, or cannot be reached
   4  there is no such host, service or VIP
   5  refused: the depool threshold would be broken, nothing would serve, or the source says otherwise
   6  permission denied

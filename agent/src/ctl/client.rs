@@ -1,19 +1,21 @@
-//! A client of the control socket.
+//! A client of the control interface: of the unix socket, or over TLS.
 
 use crate::api::messages::Problem;
 use crate::core::nodes::view::{NodesView, RouteView};
 use crate::core::view::{Status, Why};
 use crate::ctl::escape;
+use crate::ctl::remote::Remote;
 use crate::exec::ipvs::Comparison;
 use bgp::Prefix;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
-use hyper::{Method, Request, header};
+use hyper::{Method, Request, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
 
 /// Why lvsd did not do what it was asked.
@@ -35,6 +37,16 @@ pub enum ClientError {
         /// The system's words.
         source: std::io::Error,
     },
+    /// Another balancer cannot be reached, or does not take us for whom we should be, or we it.
+    #[error("lvsd on {host} (port {port}) cannot be asked: {why}")]
+    Unreachable {
+        /// The balancer, as it was named.
+        host: String,
+        /// The port.
+        port: u16,
+        /// Why, and what to do.
+        why: String,
+    },
     /// The connection broke.
     #[error("lvsd did not answer: {0}")]
     Http(#[from] hyper::Error),
@@ -55,13 +67,25 @@ pub enum ClientError {
 /// Talks to one lvsd.
 #[derive(Debug)]
 pub struct Client {
-    socket: PathBuf,
+    place: Place,
+}
+
+/// Where lvsd is asked.
+#[derive(Debug)]
+enum Place {
+    Socket(PathBuf),
+    Remote(Remote),
 }
 
 impl Client {
     /// A client of the lvsd that listens on this socket.
     pub fn new(socket: &Path) -> Self {
-        Self { socket: socket.into() }
+        Self { place: Place::Socket(socket.into()) }
+    }
+
+    /// A client of another balancer's lvsd.
+    pub fn of_remote(remote: Remote) -> Self {
+        Self { place: Place::Remote(remote) }
     }
 
     /// The status of everything, or of one service.
@@ -134,15 +158,6 @@ impl Client {
         path: &str,
         body: Bytes,
     ) -> Result<T, ClientError> {
-        let stream = UnixStream::connect(&self.socket).await.map_err(|source| {
-            let socket = self.socket.clone();
-            match source.kind() {
-                std::io::ErrorKind::PermissionDenied => ClientError::Permission { socket, source },
-                _ => ClientError::NotRunning { socket, source },
-            }
-        })?;
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        let driver = tokio::spawn(connection);
         let request = Request::builder()
             .method(method)
             .uri(path)
@@ -150,14 +165,38 @@ impl Client {
             .header(header::CONTENT_TYPE, "application/json")
             .body(Full::new(body))
             .expect("a method, an escaped path and constant headers make a request");
-        let answer = sender.send_request(request).await?;
-        let status = answer.status();
-        let body = answer.into_body().collect().await?.to_bytes();
-        driver.abort();
+        let (status, body) = match &self.place {
+            Place::Socket(socket) => exchange(open(socket).await?, request).await?,
+            Place::Remote(remote) => exchange(remote.connect().await?, request).await?,
+        };
         if status.is_success() {
             serde_json::from_slice(&body).map_err(ClientError::Json)
         } else {
             Err(ClientError::Problem(serde_json::from_slice(&body).map_err(ClientError::Json)?))
         }
     }
+}
+
+async fn open(socket: &Path) -> Result<UnixStream, ClientError> {
+    UnixStream::connect(socket).await.map_err(|source| {
+        let socket = socket.into();
+        match source.kind() {
+            std::io::ErrorKind::PermissionDenied => ClientError::Permission { socket, source },
+            _ => ClientError::NotRunning { socket, source },
+        }
+    })
+}
+
+/// Sends a request and takes the whole answer.
+async fn exchange(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    request: Request<Full<Bytes>>,
+) -> Result<(StatusCode, Bytes), ClientError> {
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let driver = tokio::spawn(connection);
+    let answer = sender.send_request(request).await?;
+    let status = answer.status();
+    let body = answer.into_body().collect().await?.to_bytes();
+    driver.abort();
+    Ok((status, body))
 }

@@ -2,6 +2,7 @@
 
 use super::arguments::Arguments;
 use super::client::Client;
+use super::remote::{Remote, usual_directory};
 use crate::core::view::{BackendView, ServiceView, Status};
 use clap::{Command, CommandFactory};
 use clap_complete::CompleteEnv;
@@ -71,23 +72,35 @@ pub(super) fn peers() -> Vec<CompletionCandidate> {
 
 /// lvsd's status; `None` where it does not run, may not be asked, or does not answer in time.
 fn asked() -> Option<Status> {
-    let client = Client::new(&socket(std::env::args_os()));
+    let words: Vec<OsString> = std::env::args_os().collect();
+    let client = client(&words)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
     runtime.block_on(async { tokio::time::timeout(PATIENCE, client.status(None)).await.ok()?.ok() })
 }
 
-/// The control socket that is named among the words typed so far, or else the usual one.
-fn socket(words: impl Iterator<Item = OsString>) -> PathBuf {
-    let mut words = words.skip_while(|word| word != "--");
+/// The lvsd that the words typed so far name, or else the usual one.
+fn client(words: &[OsString]) -> Option<Client> {
+    if let Some(balancer) = option(words, "--host") {
+        let balancer = balancer.to_str()?.parse().ok()?;
+        let directory = option(words, "--certificates").map_or_else(usual_directory, PathBuf::from);
+        return Some(Client::of_remote(Remote::new(balancer, &directory)));
+    }
+    let socket = option(words, "--socket").unwrap_or_else(|| super::arguments::SOCKET.into());
+    Some(Client::new(Path::new(&socket)))
+}
+
+/// The value of an option among the words typed so far.
+fn option(words: &[OsString], name: &str) -> Option<OsString> {
+    let mut words = words.iter().skip_while(|word| *word != "--");
     while let Some(word) = words.next() {
-        if word == "--socket" {
-            return words.next().unwrap_or_default().into();
+        if word == name {
+            return words.next().cloned();
         }
-        if let Some(path) = word.to_str().and_then(|word| word.strip_prefix("--socket=")) {
-            return path.into();
+        if let Some(value) = word.to_str().and_then(|word| word.strip_prefix(name)?.strip_prefix('=')) {
+            return Some(value.into());
         }
     }
-    super::arguments::SOCKET.into()
+    None
 }
 
 /// Bash. Its readline cuts words at `:` and `=`, which an IPv6 address and `--output=json` have in them; so the line is cut
@@ -145,18 +158,18 @@ impl EnvCompleter for Bash {
 
 #[cfg(test)]
 mod tests {
-    use super::socket;
+    use super::option;
     use std::ffi::OsString;
-    use std::path::Path;
 
-    fn of(line: &str) -> std::path::PathBuf {
-        socket(line.split(' ').map(OsString::from))
+    fn of(line: &str, name: &str) -> Option<OsString> {
+        option(&line.split(' ').map(OsString::from).collect::<Vec<_>>(), name)
     }
 
     #[test]
     fn names_come_from_the_lvsd_that_the_line_is_for() {
-        assert_eq!(of("lvsctl -- lvsctl why "), Path::new("/run/lvsd/control.sock"));
-        assert_eq!(of("lvsctl -- lvsctl --socket /tmp/a why "), Path::new("/tmp/a"));
-        assert_eq!(of("lvsctl -- lvsctl why --socket=/tmp/b "), Path::new("/tmp/b"));
+        assert_eq!(of("lvsctl -- lvsctl why ", "--socket"), None);
+        assert_eq!(of("lvsctl -- lvsctl --socket /tmp/a why ", "--socket"), Some("/tmp/a".into()));
+        assert_eq!(of("lvsctl -- lvsctl why --socket=/tmp/b ", "--socket"), Some("/tmp/b".into()));
+        assert_eq!(of("lvsctl -- lvsctl --host lb2:1 why ", "--host"), Some("lb2:1".into()));
     }
 }

@@ -85,7 +85,9 @@ impl Events {
                     can_print = printer.print(&lines)?;
                 }
                 // The next one counts anew.
-                Err(ClientError::NotRunning { .. } | ClientError::Http(_)) => {
+                Err(
+                    ClientError::NotRunning { .. } | ClientError::Unreachable { .. } | ClientError::Http(_),
+                ) => {
                     last = 0;
                     tokio::time::sleep(RETRY).await;
                 }

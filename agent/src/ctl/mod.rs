@@ -9,6 +9,7 @@ pub mod complete;
 pub mod events;
 pub mod import;
 pub mod output;
+pub mod remote;
 pub mod render;
 pub mod resync;
 pub mod top;

@@ -15,7 +15,6 @@ mod inotify;
 pub mod kubernetes;
 pub mod names;
 pub mod pools;
-mod tls;
 mod web;
 
 use crate::config::{Backend, Query};

@@ -1,7 +1,7 @@
 //! A client of HTTP and HTTPS for sources: an answer is whole, in time and of bounded length, or an error in words.
 
-use super::tls::{self, Stamps};
 use crate::config::TlsFiles;
+use crate::tls::{self, Stamps};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::{HeaderMap, Request, Response, StatusCode};

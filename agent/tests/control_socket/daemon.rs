@@ -1,6 +1,6 @@
 //! An lvsd without a kernel below it, and lvsctl.
 
-use lvsd::api::{Context, control, http};
+use lvsd::api::{Context, control, http, remote};
 use lvsd::config;
 use lvsd::core::numbers::numbers;
 use lvsd::core::path::{Neighbour, PathSeen};
@@ -144,6 +144,8 @@ pub(crate) struct Daemon {
     pub(crate) directory: tempfile::TempDir,
     /// Where HTTP is served.
     pub(crate) http: String,
+    /// Where the control interface is served over TLS, with `[remote]`.
+    pub(crate) remote: String,
     pub(crate) log: Log,
     engine: JoinHandle<()>,
     server: JoinHandle<std::io::Result<()>>,
@@ -199,8 +201,13 @@ impl Daemon {
         let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = tcp.local_addr().unwrap().to_string();
         let server = tokio::spawn(http::serve(tcp, context.clone()));
+        let tls = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let remote_address = tls.local_addr().unwrap().to_string();
+        if config.remote.is_some() {
+            tokio::spawn(remote::serve(tls, context.clone()));
+        }
         tokio::spawn(control::serve(listener, context));
-        Self { directory, http: address, log, engine, server }
+        Self { directory, http: address, remote: remote_address, log, engine, server }
     }
 
     /// Ends it, as a process that is killed.
@@ -217,8 +224,19 @@ impl Daemon {
         self.lvsctl_as(None, arguments).await
     }
 
+    /// lvsctl without the socket's name.
+    pub(crate) async fn lvsctl_anywhere(&self, arguments: &[&str]) -> Output {
+        let mut command = self.program();
+        command.args(arguments);
+        tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+    }
+
+    fn program(&self) -> Command {
+        Command::new(self.directory.path().join("lvsctl"))
+    }
+
     pub(crate) async fn lvsctl_as(&self, uid: Option<u32>, arguments: &[&str]) -> Output {
-        let mut command = Command::new(self.directory.path().join("lvsctl"));
+        let mut command = self.program();
         command.arg("--socket").arg(self.socket()).args(arguments);
         if let Some(uid) = uid {
             command.uid(uid).gid(uid);

@@ -8,6 +8,7 @@ mod daemon;
 mod log;
 mod output;
 mod page;
+mod remote;
 mod terminal;
 mod top;
 mod why;

@@ -1,9 +1,8 @@
 //! `[bgp.bmp]`: the station that hears of the routers' sessions and routes.
 
 use crate::config::model::Bmp;
-use crate::config::value::duration_or;
+use crate::config::value::{duration_or, port_address};
 use crate::config::walk::Node;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 pub(in crate::config) const KEYS: &[&str] = &["station", "statistics_interval"];
@@ -16,9 +15,7 @@ const INTERVALS: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=D
 /// Reads the table; `None` when it names no station, which is then reported.
 pub(super) fn read(node: &Node<'_>) -> Option<Bmp> {
     let section = node.section(KEYS)?;
-    let station = section.required("station", STATION).and_then(|node| {
-        node.parsed(STATION, |text| text.parse().ok().filter(|address: &SocketAddr| address.port() > 0))
-    });
+    let station = section.required("station", STATION).and_then(|node| port_address(&node, STATION));
     let statistics_interval =
         duration_or(&section, "statistics_interval", INTERVALS, bgp::bmp::DEFAULT_STATISTICS);
     Some(Bmp { station: station?, statistics_interval })

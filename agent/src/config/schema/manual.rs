@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 const PAGE: &str = include_str!("../../../../docs/configuration.md");
 
 /// The tables of keys, in the order of the page.
-const TABLES: [&str; 43] = [
+const TABLES: [&str; 44] = [
     "lvsd",
     "ipvs",
     "ipvs.sync",
@@ -26,6 +26,7 @@ const TABLES: [&str; 43] = [
     "probes",
     "probes.segment",
     "pybal",
+    "remote",
     "source.http",
     "source.etcd",
     "source.files",

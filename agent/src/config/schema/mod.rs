@@ -19,7 +19,7 @@ mod sources;
 #[cfg(test)]
 pub(crate) use manual::documented;
 
-use super::{daemon, fleet, kernel, parse, probes, pybal};
+use super::{daemon, fleet, kernel, parse, probes, pybal, remote};
 use serde_json::{Map, Value, json};
 
 /// The dialect: the newest that editors' plugins for TOML know.
@@ -35,6 +35,7 @@ pub fn schema() -> Value {
             "nodes" => rest::nodes(),
             "probes" => rest::probes(probes::KEYS, probes::SEGMENT_KEYS),
             "pybal" => rest::pybal(pybal::KEYS),
+            "remote" => rest::remote(remote::KEYS),
             "source" => named(sources::source()),
             "fleet" => rest::fleet(fleet::KEYS),
             "service" => named(services::service()),

@@ -1,4 +1,4 @@
-//! The daemon, the kernel, nodes, probes, the fleet, and what was written for PyBal.
+//! The daemon, the kernel, nodes, probes, the fleet, remote control, and what was written for PyBal.
 
 use super::super::nodes;
 use super::{any_of, array, asn, duration, families, flag, integer, port, some, table, text, words};
@@ -62,6 +62,16 @@ pub(super) fn pybal(keys: &[&'static str]) -> Value {
         Some(match key {
             "http" => any_of([text(), array(text())]),
             "metrics" => flag(),
+            _ => return None,
+        })
+    })
+}
+
+pub(super) fn remote(keys: &[&'static str]) -> Value {
+    table(&["remote"], keys, &["listen", "certificate_file", "key_file", "ca_file"], |key| {
+        Some(match key {
+            "listen" | "certificate_file" | "key_file" | "ca_file" => text(),
+            "read" | "write" => array(text()),
             _ => return None,
         })
     })

@@ -27,7 +27,7 @@ fn an_unknown_key_suggests_the_near_one() {
     assert_eq!(error("[services]\n"), "1:2: services: unknown key; did you mean `service`?");
     assert_eq!(
         error("colour = 1"),
-        "1:1: colour: unknown key; known here: `lvsd`, `ipvs`, `bgp`, `nodes`, `probes`, `pybal`, `source`, `fleet`, `service`, `vip`"
+        "1:1: colour: unknown key; known here: `lvsd`, `ipvs`, `bgp`, `nodes`, `probes`, `pybal`, `remote`, `source`, `fleet`, `service`, `vip`"
     );
 }
 

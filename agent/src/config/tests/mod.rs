@@ -15,6 +15,7 @@ mod nodes;
 mod policy;
 mod probes;
 mod pybal;
+mod remote;
 mod schema;
 mod service;
 mod sources;

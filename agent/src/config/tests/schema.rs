@@ -12,7 +12,7 @@ use std::sync::LazyLock;
 static SCHEMA: LazyLock<Value> = LazyLock::new(schema);
 
 /// Keys without a row: tables with headings of their own, and what tells kinds of sources apart.
-const WITHOUT_ROW: [&str; 22] = [
+const WITHOUT_ROW: [&str; 23] = [
     "bgp",
     "bgp.bmp",
     "bgp.group",
@@ -30,6 +30,7 @@ const WITHOUT_ROW: [&str; 22] = [
     "probes",
     "probes.segment",
     "pybal",
+    "remote",
     "service",
     "source",
     "source.*.address_pool",

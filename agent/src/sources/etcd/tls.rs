@@ -1,7 +1,7 @@
 //! How gRPC to etcd is secured. The files are read for each connection: what was renewed is used.
 
 use crate::config::{Endpoint, EtcdSettings};
-use crate::sources::tls::roots;
+use crate::tls::roots;
 use etcd_client::{Identity, TlsOptions};
 use std::path::Path;
 
