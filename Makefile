@@ -50,8 +50,8 @@ bench-health: deps ## measure what checks cost and how soon a dead server is out
 	$(CARGO) build --quiet --release -p lvsd -p lab --bin lvsd --bin lvsctl --bin bench_health
 	@chrt --rr 1 "$${CARGO_TARGET_DIR:-target}"/release/bench_health
 
-bench-sources: deps ## measure what thousands of pools in etcd cost, and how soon a fleet follows (root); leaves target/bench/sources.*
-	$(CARGO) build --quiet --release -p lvsd -p lab --bin lvsd --bin lvsctl --bin bench_sources --example core_at_scale
+bench-sources: deps ## measure what thousands of pools in Kubernetes and etcd cost, and how soon balancers follow (root); leaves target/bench/sources.*
+	$(CARGO) build --quiet --release -p lvsd -p lab --bin lvsd --bin lvsctl --bin bench_sources --example core_at_scale --example cluster_at_scale
 	@chrt --rr 1 taskset --cpu-list 0 "$${CARGO_TARGET_DIR:-target}"/release/bench_sources
 
 bench-bgp: deps ## measure BGP: messages beside other codecs, routes beside BIRD, FRR and GoBGP (root); leaves target/bench/bgp*, writes docs/performance.md

@@ -17,8 +17,8 @@ use crate::world::World;
 pub struct Bench {
     /// Its name: `ipvs` leaves `target/bench/ipvs.json`, and its logs in `target/bench/ipvs/`.
     pub name: &'static str,
-    /// The picture that it leaves beside, by its file's name.
-    pub picture: Option<&'static str>,
+    /// The pictures that it leaves beside, by their files' names.
+    pub pictures: &'static [&'static str],
     /// After this it has failed.
     pub limit: Duration,
     /// Memory of the lab's kernel, as [`Run`] takes it.
@@ -49,7 +49,7 @@ impl Bench {
             cable: None,
         };
         run.pass()?;
-        for file in [Some(&*self.figures()), self.picture].into_iter().flatten() {
+        for file in [&*self.figures()].iter().chain(self.pictures) {
             let (from, to) = (run.directory.join(file), bench.join(file));
             fs::rename(&from, &to).with_context(|| format!("no report {}", from.display()))?;
             println!("report: {}", to.display());

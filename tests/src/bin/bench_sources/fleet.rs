@@ -2,20 +2,18 @@
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
-use std::net::Ipv4Addr;
 use std::process::{Command, Stdio};
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use ipvs::{Protocol, ServiceKey};
 use lab::host::{Host, Process};
 use lab::lvsd::Lvsd;
 use lab::measure::bare::Bare;
 use lab::measure::figures::{Report, Required};
-use lab::measure::priority::{self, Rank};
 use lab::wait::wait_until;
 use lab::world::World;
+
+use crate::watched::{LIMIT, Watch, backend, key, vip};
 
 /// Pools, each of a service of its own, and hosts in each.
 const POOLS: u32 = 5_000;
@@ -29,12 +27,6 @@ const TIMES: u32 = 100;
 
 /// Writes in one transaction of etcd.
 const TOGETHER: u32 = 500;
-
-/// Between two looks at a service; a look takes some 50 µs.
-const LOOK: Duration = Duration::from_micros(500);
-
-/// Nothing here takes so long, on the slowest day.
-const LIMIT: Duration = Duration::from_secs(300);
 
 /// Where etcd is.
 const ETCD: &str = "10.3.255.254";
@@ -91,15 +83,12 @@ fn commands(balancers: &[Lvsd], others: &[Host]) -> Result<Samples> {
         let pool = time.wrapping_mul(2_741) % POOLS;
         let host = backend(time % HOSTS);
         for (verb, weight) in [("depool", 0), ("pool", 10)] {
-            watches.iter().try_for_each(|watch| watch.wanted.send((pool, host, weight)))?;
+            watches.iter().try_for_each(|watch| watch.look((pool, host, weight)))?;
             let begin = Instant::now();
             let (host, service) = (host.to_string(), format!("s{pool:05}"));
             balancers[0].ctl(&[verb, &host, "--service", &service, "--yes"])?;
             let answered = begin.elapsed();
-            let seen = watches
-                .iter()
-                .map(|watch| watch.seen.recv_timeout(LIMIT).context("a table was not changed"))
-                .collect::<Result<Vec<_>>>()?;
+            let seen = watches.iter().map(Watch::seen).collect::<Result<Vec<_>>>()?;
             let after = |at: Option<&Instant>| at.map(|at| (*at - begin).as_secs_f64() * 1000.0);
             samples.first.extend(after(seen.iter().min()));
             samples.last.extend(after(seen.iter().max()));
@@ -107,33 +96,6 @@ fn commands(balancers: &[Lvsd], others: &[Host]) -> Result<Samples> {
         }
     }
     Ok(samples)
-}
-
-/// Looks at one service until a host has a weight, on a thread of its own that gets the processor on time.
-#[derive(Debug)]
-struct Watch {
-    wanted: Sender<(u32, Ipv4Addr, u32)>,
-    seen: Receiver<Instant>,
-}
-
-impl Watch {
-    fn start(host: &Host) -> Result<Self> {
-        let mut bare = Bare::open(host)?;
-        let (wanted, wishes) = channel::<(u32, Ipv4Addr, u32)>();
-        let (tell, seen) = channel();
-        std::thread::Builder::new().name("watch".into()).spawn(move || -> Result<()> {
-            priority::put_first(nix::unistd::gettid().as_raw(), Rank::Watch)?;
-            for (pool, host, weight) in wishes {
-                let is_so = |(at, its): &(ipvs::DestinationKey, u32)| at.address == host && *its == weight;
-                while !bare.weights(&key(pool))?.iter().any(is_so) {
-                    std::thread::sleep(LOOK);
-                }
-                tell.send(Instant::now())?;
-            }
-            Ok(())
-        })?;
-        Ok(Self { wanted, seen })
-    }
 }
 
 /// One segment: etcd on one host, the balancers beside it.
@@ -222,7 +184,7 @@ fn configuration(host: &Host) -> String {
         host.name()
     );
     for pool in 0..POOLS {
-        let vip = Ipv4Addr::from(u32::from(Ipv4Addr::new(198, 18, 0, 0)) + pool);
+        let vip = vip(pool);
         let _ = write!(
             text,
             "\n[service.s{pool:05}]\nvips = [\"{vip}\"]\nport = 80\nchecks = []\n\
@@ -230,13 +192,4 @@ fn configuration(host: &Host) -> String {
         );
     }
     text
-}
-
-fn backend(number: u32) -> Ipv4Addr {
-    Ipv4Addr::from(u32::from(Ipv4Addr::new(10, 1, 0, 1)) + number)
-}
-
-fn key(pool: u32) -> ServiceKey {
-    let address = Ipv4Addr::from(u32::from(Ipv4Addr::new(198, 18, 0, 0)) + pool).into();
-    ServiceKey::Address { protocol: Protocol::Tcp, address, port: 80 }
 }

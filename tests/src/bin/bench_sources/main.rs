@@ -1,13 +1,20 @@
 //! The benchmark of sources: what thousands of pools cost that are kept elsewhere. `make bench-sources` builds it in
 //! release and runs it.
 //!
-//! Outside [`native`] lets the core alone take changes in, then the lab's kernel is booted; inside, [`fleet`] has four
-//! balancers follow one etcd, takes hosts out with `lvsctl` on the first and watches the tables of the others.
+//! Outside [`native`] lets the core alone take changes in and [`source`] has a Kubernetes read alone, then the lab's kernel is
+//! booted; inside, [`kubernetes`] has a balancer serve thousands of Services whole that [`api_server`] has, and [`fleet`] has four
+//! balancers follow one etcd, takes hosts out with `lvsctl` on the first and watches the tables of the others ([`watched`]).
 
+mod api_server;
 mod fleet;
+mod kubernetes;
 mod native;
+mod objects;
 mod picture;
+mod source;
+mod watched;
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -17,19 +24,28 @@ use lab::measure::figures::Report;
 use lab::world::World;
 
 /// What it leaves beside its figures.
-const PICTURE: &str = "sources.svg";
+const FLEET: &str = "sources.svg";
+const KUBERNETES: &str = "sources-kubernetes.svg";
 
-/// Of memory etcd, four balancers and their tables take much. It takes some five minutes; a busy machine may take its time.
+/// Of memory etcd, four balancers and their tables take much. It takes some ten minutes; a busy machine may take its time.
 const BENCH: Bench =
-    Bench { name: "sources", picture: Some(PICTURE), limit: Duration::from_secs(1800), memory: "6G" };
+    Bench { name: "sources", pictures: &[FLEET, KUBERNETES], limit: Duration::from_secs(1800), memory: "6G" };
 
 fn main() -> ExitCode {
-    BENCH.main(native::measure, measure)
+    BENCH.main(before, measure)
+}
+
+fn before(bench: &Path) -> Result<()> {
+    native::measure(bench)?;
+    source::measure(bench)
 }
 
 fn measure(world: &World, report: &mut Report) -> Result<()> {
-    let samples = fleet::measure(world, report)?;
     let bench = world.directory().parent().context("a directory for benchmarks")?;
     native::tell(bench, report)?;
-    picture::write(&world.directory().join(PICTURE), &samples)
+    source::tell(bench, report)?;
+    let services = kubernetes::measure(world, report)?;
+    picture::services(&world.directory().join(KUBERNETES), &services)?;
+    let commands = fleet::measure(world, report)?;
+    picture::commands(&world.directory().join(FLEET), &commands)
 }
