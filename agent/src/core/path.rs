@@ -165,10 +165,15 @@ pub(super) fn seen(state: &mut State, paths: Vec<PathSeen>, dirty: &mut Dirty) {
 }
 
 /// Whether the kernel is to wait for the ways that a start still looks at: it would be told of every backend twice, with
-/// weight 0 first. A look takes milliseconds, and the wait has an end.
+/// weight 0 first. A look takes milliseconds, and the wait has an end. What still waits when a stop comes waits to the end: a
+/// stop leaves the kernel as it serves.
 pub(super) fn holds_table(state: &State, now: Timestamp) -> bool {
     let Paths { seen, users, awaited_until } = &state.paths;
-    state.phase == Phase::Starting && now < *awaited_until && seen.len() < users.len()
+    match state.phase {
+        Phase::Starting => now < *awaited_until && seen.len() < users.len(),
+        Phase::Running { .. } => false,
+        Phase::Stopping { .. } | Phase::Stopped => state.emitted.is_table_late,
+    }
 }
 
 /// At the end of a start that has waited long enough, backends whose ways are still not known are decided about

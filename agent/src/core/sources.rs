@@ -192,8 +192,10 @@ pub(super) fn want(state: &mut State, dirty: &Dirty, actions: &mut Vec<Action>) 
     if is_news || state.emitted.names.is_none() {
         state.inventory.forget_unused_names();
         let names = state.inventory.wanted_names();
-        actions.push(Action::ResolveHosts(names.clone()));
-        state.emitted.names = Some(names);
+        if state.emitted.names.as_ref() != Some(&names) {
+            actions.push(Action::ResolveHosts(names.clone()));
+            state.emitted.names = Some(names);
+        }
     }
     actions.extend(state.inventory.unkept().map(Action::KeepSnapshots));
 }

@@ -81,6 +81,16 @@ fn a_way_that_is_not_known_delays_the_start_by_the_grace_only_and_changes_nothin
 }
 
 #[test]
+fn a_stop_while_ways_are_waited_for_leaves_the_kernel_as_it_is() {
+    let mut world = World::new();
+    world.is_blind = true;
+    world.start(WEB);
+    world.event(Event::Stop);
+    world.pass(Duration::from_secs(10));
+    assert!(world.has_exited && world.writes.is_empty(), "{:?}", world.writes);
+}
+
+#[test]
 fn the_start_waits_for_the_ways_and_no_longer() {
     let mut world = World::new();
     world.is_blind = true;

@@ -153,6 +153,22 @@ fn names_are_looked_up_and_a_failure_keeps_the_last_addresses() {
 }
 
 #[test]
+fn a_name_that_another_service_takes_up_is_not_looked_up_anew() {
+    let service = |name: &str, vip: u8, host: &str| {
+        format!(
+            "[service.{name}]\nvips = [\"192.0.2.{vip}\"]\nport = 80\nchecks = []\nbackends = [{{ host = \"{host}\" }}]\n"
+        )
+    };
+    let two = |one: &str, other: &str| service("one", 10, one) + &service("other", 11, other);
+    let mut world = World::with(&two("rs1.example.org", "10.64.0.12"));
+    assert_eq!(world.lookups, 1);
+    world.configure(&two("10.64.0.12", "rs1.example.org"));
+    assert_eq!((world.lookups, world.names.len()), (1, 1));
+    world.configure(&two("rs2.example.org", "rs1.example.org"));
+    assert_eq!((world.lookups, world.names.len()), (2, 2));
+}
+
+#[test]
 fn a_name_that_cannot_be_looked_up_costs_its_own_backend_only() {
     let text = WEB.replace(", addresses = [\"10.64.0.11\", \"fd00::11\"]", "");
     let mut world = World::with(&text);

@@ -47,6 +47,8 @@ pub(in crate::core) struct World {
     pub(in crate::core) is_blind: bool,
     pub(in crate::core) pools: WantedPools,
     pub(in crate::core) names: BTreeSet<String>,
+    /// How often it was said which names are to be looked up.
+    pub(in crate::core) lookups: usize,
     pub(in crate::core) saved: Saved,
     pub(in crate::core) saves: usize,
     pub(in crate::core) snapshots: Snapshots,
@@ -54,9 +56,9 @@ pub(in crate::core) struct World {
     pub(in crate::core) answers: Vec<Answer>,
     /// What was to be written to sources, in order.
     pub(in crate::core) orders: Vec<WriteOrder>,
-    /// The sessions with nodes, and how they are kept.
     /// The routers, and how they are talked to.
     pub(in crate::core) routers: Option<Bgp>,
+    /// The sessions with nodes, and how they are kept.
     pub(in crate::core) node_peers: Option<NodePeers>,
     /// What nodes are told of one another.
     pub(in crate::core) permits: bgp::rib::Permits,
@@ -96,6 +98,7 @@ impl World {
             is_blind: false,
             pools: WantedPools::default(),
             names: BTreeSet::new(),
+            lookups: 0,
             saved: Saved::default(),
             saves: 0,
             snapshots: Snapshots::new(),
@@ -198,7 +201,10 @@ impl World {
                 self.look();
             }
             Action::WatchPools(wanted) => self.pools = wanted,
-            Action::ResolveHosts(names) => self.names = names,
+            Action::ResolveHosts(names) => {
+                self.names = names;
+                self.lookups += 1;
+            }
             Action::WriteSource(order) => self.orders.push(order),
             Action::Reply { answer, .. } => self.answers.push(answer),
             Action::Notice(notice) => self.notices.push(notice),

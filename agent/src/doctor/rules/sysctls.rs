@@ -31,7 +31,8 @@ pub const SYSCTLS: [Sysctl; 12] = [
         value: 1,
         accepts: |value| value == 1,
         matters: |_| true,
-        why: "packets of connections to a removed server vanish instead of ending the connection",
+        why: "packets of connections to a removed server vanish instead of ending the connection, and a new one from a port used \
+              before goes to the old server at weight 0: it never drains",
     },
     Sysctl {
         key: "net.ipv4.vs.expire_quiescent_template",
@@ -45,7 +46,7 @@ pub const SYSCTLS: [Sysctl; 12] = [
         value: 1,
         accepts: |value| value > 0,
         matters: |_| true,
-        why: "a new connection from a port used before goes to the old server, also at weight 0: it never drains",
+        why: "a new connection from a port used before goes to the old server instead of being scheduled",
     },
     Sysctl {
         key: "net.ipv4.vs.sloppy_tcp",
