@@ -249,13 +249,13 @@ enum Gets {
 }
 
 /// What follows from the sysctls while the server drains, and when it is gone. Both are as systemd/sysctl.d has them and
-/// `lvsctl doctor` asks for in the last line; each of them by itself is not enough (ip_vs_in_hook in Linux'
-/// net/netfilter/ipvs/ip_vs_core.c): a SYN on an old connection is only looked at with the one, and what a server at weight 0
-/// or without a place in the table had is only let go with the other.
+/// `lvsctl doctor` asks for in the last line. It is expire_nodest_conn that decides: a SYN on a connection whose server has
+/// weight 0, or no place in the table, gets another server with it alone (ip_vs_in_hook in Linux'
+/// net/netfilter/ipvs/ip_vs_core.c). conn_reuse_mode lets go of what has ended at a server that serves.
 const OUTCOMES: [(Sysctls, Gets, Gets); 4] = [
     (("0", "0"), Gets::Same, Gets::Nothing),
     (("0", "1"), Gets::Same, Gets::Nothing),
-    (("1", "0"), Gets::Same, Gets::Other),
+    (("1", "0"), Gets::Other, Gets::Other),
     (("1", "1"), Gets::Other, Gets::Other),
 ];
 
