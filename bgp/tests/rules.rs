@@ -49,12 +49,10 @@ async fn table(speaker: &Speaker, texts: &[&str], local_pref: Option<u32>) {
     assert!(found, "{texts:?} with {local_pref:?} do not come, there is {paths:#?}");
 }
 
-/// When BIRD's end of the session came up.
-fn since(bird: &Bird) -> String {
-    let shown = bird.ask("show protocols lb");
-    let line = shown.lines().find(|line| line.contains("BGP")).expect("the session").to_owned();
-    assert!(line.contains("Established"), "{line}");
-    line
+/// Whether BIRD's end of the session is up. When it came up is no test: BIRD reckons that anew from two clocks each time, and the
+/// milliseconds differ.
+fn is_up(bird: &Bird) -> bool {
+    bird.ask("show protocols lb").lines().any(|line| line.contains("BGP") && line.contains("Established"))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -69,7 +67,7 @@ async fn other_rules_hold_at_once_for_what_was_told_before_and_the_session_goes_
     table(&speaker, &["10.67.1.0/26"], None).await;
     bird.wait_for_route("198.51.100.1/32", &["BGP.next_hop: 192.0.2.1"]);
     bird.wait_for_route("198.51.100.2/32", &["BGP.next_hop: 192.0.2.1"]);
-    let before = (since(&bird), speaker.status().borrow()["r1"].since);
+    let before = speaker.status().borrow()["r1"].since;
 
     let take = |rules: Option<Import>| speaker.set_peers(vec![PeerConfig { import: rules, ..first.clone() }]);
     let both = ["10.67.1.0/26", "10.67.2.0/26"];
@@ -100,7 +98,7 @@ async fn other_rules_hold_at_once_for_what_was_told_before_and_the_session_goes_
     });
 
     let status = speaker.status().borrow()["r1"].clone();
-    assert_eq!((since(&bird), status.since), before, "the session was reset");
+    assert_eq!((status.since, is_up(&bird)), (before, true), "the session was reset");
     assert_eq!((status.counters.established, status.counters.notifications_out), (1, 0));
     speaker.shutdown("done").await;
 }
