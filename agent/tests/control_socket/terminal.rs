@@ -14,7 +14,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 pub(crate) struct Terminal {
     child: Child,
-    keys: ChildStdin,
+    keys: Option<ChildStdin>,
     said: Arc<Mutex<String>>,
 }
 
@@ -39,7 +39,7 @@ impl Terminal {
         script.env("TERM", "xterm-256color").env("SHELL", "/bin/sh").env_remove("NO_COLOR");
         script.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
         let mut child = script.spawn().expect("script can be started");
-        let (keys, mut output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        let (keys, mut output) = (child.stdin.take(), child.stdout.take().unwrap());
         let said = Arc::new(Mutex::new(String::new()));
         let heard = Arc::clone(&said);
         tokio::spawn(async move {
@@ -80,8 +80,14 @@ impl Terminal {
 
     /// Presses keys.
     pub(crate) async fn press(&mut self, keys: &str) {
-        self.keys.write_all(keys.as_bytes()).await.unwrap();
-        self.keys.flush().await.unwrap();
+        let typed = self.keys.as_mut().unwrap();
+        typed.write_all(keys.as_bytes()).await.unwrap();
+        typed.flush().await.unwrap();
+    }
+
+    /// Whoever could press keys has gone.
+    pub(crate) fn abandon(&mut self) {
+        self.keys = None;
     }
 
     /// Waits for its end: everything that was written, and the exit code.

@@ -115,6 +115,17 @@ async fn it_fits_on_sixty_columns_and_a_signal_gives_the_terminal_back() {
 }
 
 #[tokio::test]
+async fn on_a_terminal_that_nobody_types_on_any_more_it_ends_when_it_is_told() {
+    let lvsd = Lvsd::start().await;
+    let mut terminal = top(&lvsd, SIZE);
+    until(&terminal, SIZE, "1 services").await;
+    terminal.abandon();
+    terminal.kill().await;
+    let (said, code) = terminal.end().await;
+    assert_eq!(code, Some(0), "{said}");
+}
+
+#[tokio::test]
 async fn without_a_terminal_it_says_what_to_take_instead() {
     let mut lvsctl = Command::new(env!("CARGO_BIN_EXE_lvsctl"));
     let output = lvsctl.arg("top").stdin(Stdio::null()).output().await.unwrap();

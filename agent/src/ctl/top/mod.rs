@@ -65,8 +65,8 @@ async fn turn(
     let now = || Timestamp::from(SystemTime::now());
     let mut state = State::new(first, now());
     let (keys, mut pressed) = mpsc::channel(AHEAD);
-    // It ends by itself once nobody wants its keys.
-    let _reader = tokio::task::spawn_blocking(move || read_keys(&keys));
+    // It ends by itself once nobody wants its keys. On a terminal that is gone a look for keys never returns, so nobody waits for it.
+    drop(std::thread::spawn(move || read_keys(&keys)));
     let (tell, mut seen) = mpsc::channel(1);
     let again = Arc::new(Notify::new());
     let looks = look::looks(Arc::clone(&client), tell, Arc::clone(&again));
