@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 
 /// What a reload changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,7 +61,9 @@ pub struct Reloader {
     path: PathBuf,
     inbox: Inbox,
     metrics: Arc<Metrics>,
-    running: Mutex<Arc<Config>>,
+    running: watch::Sender<Arc<Config>>,
+    /// Held by the reload that is under way. Nobody else waits for it: a file can take long to be read.
+    turn: Mutex<()>,
     /// Whether the command line has asked for a dry run, whatever a file says.
     is_dry: bool,
 }
@@ -69,7 +71,8 @@ pub struct Reloader {
 impl Reloader {
     /// A reloader of the file that `running` was read from.
     pub fn new(path: PathBuf, running: Arc<Config>, inbox: Inbox, metrics: Arc<Metrics>) -> Self {
-        Self { path, inbox, metrics, running: Mutex::new(running), is_dry: false }
+        let running = watch::Sender::new(running);
+        Self { path, inbox, metrics, running, turn: Mutex::new(()), is_dry: false }
     }
 
     /// The same for a process whose command line asks for a dry run.
@@ -79,14 +82,14 @@ impl Reloader {
     }
 
     /// The configuration that is in use.
-    pub async fn running(&self) -> Arc<Config> {
-        Arc::clone(&*self.running.lock().await)
+    pub fn running(&self) -> Arc<Config> {
+        Arc::clone(&self.running.borrow())
     }
 
     /// Reads the configuration and puts it in use. Returns once the engine has taken it.
     pub async fn reload(&self) -> Result<Reloaded, Refused> {
-        let mut running = self.running.lock().await;
-        let result = self.try_reload(&mut running).await;
+        let _turn = self.turn.lock().await;
+        let result = self.try_reload().await;
         self.metrics.reload(result.is_ok());
         match &result {
             Ok(reloaded) => tracing::info!(
@@ -104,7 +107,7 @@ impl Reloader {
         result
     }
 
-    async fn try_reload(&self, running: &mut Arc<Config>) -> Result<Reloaded, Refused> {
+    async fn try_reload(&self) -> Result<Reloaded, Refused> {
         let path = self.path.clone();
         let loaded = tokio::task::spawn_blocking(move || config::load(&path)).await;
         let config = match loaded {
@@ -115,15 +118,16 @@ impl Reloader {
             Ok(Err(errors)) => return Err(Refused(errors.iter().map(Reason::from).collect())),
             Err(error) => return Err(Refused(vec![format!("reading the configuration: {error}").into()])),
         };
-        let fixed = needs_restart(running, &config);
+        let running = self.running();
+        let fixed = needs_restart(&running, &config);
         if !fixed.is_empty() {
             return Err(Refused(fixed.into_iter().map(Reason::from).collect()));
         }
-        let reloaded = difference(running, &config);
+        let reloaded = difference(&running, &config);
         self.inbox.event(Event::Configured(Arc::clone(&config))).await;
         // Inputs are taken in order: this answer comes after the configuration was.
         self.inbox.ready().await.map_err(|gone| Refused(vec![gone.to_string().into()]))?;
-        *running = config;
+        self.running.send_replace(config);
         Ok(reloaded)
     }
 }
@@ -195,6 +199,7 @@ fn settings(config: &Config) -> Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::{Input, Query};
 
     const SERVICE: &str = "[service.web]\nvips = [\"192.0.2.10\"]\nport = 80\nchecks = []\n\
                            backends = [{ host = \"10.64.0.11\" }]\n";
@@ -202,6 +207,30 @@ mod tests {
     fn changed_by(more: &str) -> Reloaded {
         let parse = |text: String| config::parse(&[("lvsd.toml".into(), text)]).unwrap();
         difference(&parse(SERVICE.into()), &parse(format!("{SERVICE}{more}")))
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_a_reload_that_takes_long() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("lvsd.toml");
+        std::fs::write(&file, "[lvsd]\ndrain_timeout = \"7s\"\n").unwrap();
+        let old = Arc::new(config::parse(&[("lvsd.toml".into(), String::new())]).unwrap());
+        let (inbox, mut engine) = Inbox::new();
+        let reloader = Reloader::new(file, Arc::clone(&old), inbox, Arc::new(Metrics::new().unwrap()));
+        let reloading = async { reloader.reload().await };
+        let asking = async {
+            // The engine has the new configuration, and does not say so yet.
+            let configured = engine.recv().await;
+            assert!(matches!(configured, Some(Input::Event(Event::Configured(_)))), "{configured:?}");
+            assert_eq!(reloader.running(), old);
+            let Some(Input::Query(Query::Ready { reply })) = engine.recv().await else {
+                panic!("no question")
+            };
+            reply.send(true).unwrap();
+        };
+        let (reloaded, ()) = tokio::join!(reloading, asking);
+        assert!(reloaded.unwrap().settings_changed);
+        assert_eq!(reloader.running().daemon.drain_timeout, std::time::Duration::from_secs(7));
     }
 
     #[test]

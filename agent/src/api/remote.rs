@@ -16,15 +16,16 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 /// How long a handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(5);
 
-/// How many handshakes may be under way; further connections wait in the kernel.
-const HANDSHAKES: usize = 64;
+/// How many connections there may be, handshakes that are under way among them; further ones wait in the kernel.
+const CONNECTIONS: usize = 256;
 
 /// How long nothing is accepted after the kernel has refused it, as without file descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -33,12 +34,14 @@ const PAUSE: Duration = Duration::from_millis(100);
 const SAID: Duration = Duration::from_secs(60);
 
 /// Whom a certificate names, and where they come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(in crate::api) struct Certified {
     /// The certificate's names; none in one that cannot be read.
     pub(in crate::api) names: Vec<String>,
     /// The address and port.
     pub(in crate::api) from: SocketAddr,
+    /// Their place among [`CONNECTIONS`], until the connection has ended.
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 impl fmt::Display for Certified {
@@ -70,7 +73,7 @@ impl axum::serve::Listener for Guests {
     }
 
     fn local_addr(&self) -> io::Result<Self::Addr> {
-        Ok(Arc::new(Certified { names: Vec::new(), from: self.address }))
+        Ok(Arc::new(Certified { names: Vec::new(), from: self.address, _place: None }))
     }
 }
 
@@ -81,7 +84,7 @@ impl axum::serve::Listener for Guests {
 pub async fn serve(listener: TcpListener, context: Context) -> io::Result<()> {
     let (sender, arrived) = mpsc::channel(1);
     let guests = Guests { address: listener.local_addr()?, arrived };
-    if let Some(Err(error)) = context.reloader.running().await.remote.as_ref().map(settings) {
+    if let Some(Err(error)) = context.reloader.running().remote.as_ref().map(settings) {
         tracing::error!(error, "remote: nobody can connect until this is mended");
     }
     let router: Router = super::control::router(context.clone());
@@ -102,10 +105,12 @@ async fn let_in(
     context: Context,
     sender: mpsc::Sender<(TlsStream<TcpStream>, Arc<Certified>)>,
 ) -> io::Result<()> {
-    let free = Arc::new(Semaphore::new(HANDSHAKES));
+    let free = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut handshakes = JoinSet::new();
     let refused = Arc::new(Refused::default());
     loop {
-        let Ok(permit) = Arc::clone(&free).acquire_owned().await else { return Ok(()) };
+        while handshakes.try_join_next().is_some() {}
+        let Ok(place) = Arc::clone(&free).acquire_owned().await else { return Ok(()) };
         let (stream, from) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
@@ -115,13 +120,10 @@ async fn let_in(
             }
         };
         let (context, sender, refused) = (context.clone(), sender.clone(), Arc::clone(&refused));
-        tokio::spawn(async move {
-            match tokio::time::timeout(HANDSHAKE, shake(stream, from, &context)).await {
-                Ok(Ok(guest)) => {
-                    drop(permit);
-                    // It is gone when lvsd stops.
-                    drop(sender.send(guest).await);
-                }
+        handshakes.spawn(async move {
+            match tokio::time::timeout(HANDSHAKE, shake(stream, (from, place), &context)).await {
+                // It is gone when lvsd stops.
+                Ok(Ok(guest)) => drop(sender.send(guest).await),
                 Ok(Err(error)) => refused.say(&format!("{} is refused: {error}", from.ip())),
                 Err(_) => {
                     refused.say(&format!("{} is refused: no handshake within {HANDSHAKE:?}", from.ip()))
@@ -133,16 +135,16 @@ async fn let_in(
 
 async fn shake(
     stream: TcpStream,
-    from: SocketAddr,
+    (from, place): (SocketAddr, OwnedSemaphorePermit),
     context: &Context,
 ) -> Result<(TlsStream<TcpStream>, Arc<Certified>), String> {
-    let running = context.reloader.running().await;
+    let running = context.reloader.running();
     let remote = running.remote.as_ref().ok_or("there is no [remote] any more")?;
     let acceptor = TlsAcceptor::from(Arc::new(settings(remote)?));
     let stream = acceptor.accept(stream).await.map_err(|error| error.to_string())?;
     let first = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
     let names = first.map(|certificate| names::of(certificate)).unwrap_or_default();
-    Ok((stream, Arc::new(Certified { names, from })))
+    Ok((stream, Arc::new(Certified { names, from, _place: Some(place) })))
 }
 
 /// Says who is refused, now and then.

@@ -167,7 +167,10 @@ impl Client {
             .expect("a method, an escaped path and constant headers make a request");
         let (status, body) = match &self.place {
             Place::Socket(socket) => exchange(open(socket).await?, request).await?,
-            Place::Remote(remote) => exchange(remote.connect().await?, request).await?,
+            Place::Remote(remote) => {
+                let exchanged = exchange(remote.connect().await?, request).await;
+                exchanged.map_err(|error| remote.refused(error))?
+            }
         };
         if status.is_success() {
             serde_json::from_slice(&body).map_err(ClientError::Json)

@@ -59,7 +59,7 @@ impl Remote {
     /// [`ClientError::Unreachable`], with what can be done about it.
     pub(super) async fn connect(&self) -> Result<TlsStream<TcpStream>, ClientError> {
         let Balancer { name: host, port } = &self.balancer;
-        let failed = |why: String| ClientError::Unreachable { host: host.clone(), port: *port, why };
+        let failed = |why: String| self.unreachable(why);
         let settings = tls::settings(&self.files).map_err(|why| {
             failed(format!("{why} (--certificates DIR names the folder of ca.pem, cert.pem and key.pem)"))
         })?;
@@ -73,6 +73,19 @@ impl Remote {
             Ok(connected) => connected.map_err(|error| failed(error.to_string())),
             Err(_) => Err(failed(format!("no answer within {} s", PATIENCE.as_secs()))),
         }
+    }
+
+    /// A connection that breaks may be of a balancer that refuses our certificate: in TLS 1.3 we hear of that after the handshake.
+    pub(super) fn refused(&self, error: ClientError) -> ClientError {
+        match error {
+            ClientError::Http(error) => self.unreachable(format!("{:#}", anyhow::Error::new(error))),
+            other => other,
+        }
+    }
+
+    fn unreachable(&self, why: String) -> ClientError {
+        let Balancer { name, port } = &self.balancer;
+        ClientError::Unreachable { host: name.clone(), port: *port, why }
     }
 }
 

@@ -124,7 +124,8 @@ async fn without_a_certificate_of_the_authority_nobody_gets_in_on_either_side() 
     Authority::new().person(files, "stranger");
     std::fs::copy(files.join("ca.pem"), files.join("stranger/ca.pem")).unwrap();
     let refused = ask(&daemon, files, "stranger", &["status"]).await;
-    assert!([Some(1), Some(3)].contains(&refused.status.code()), "{refused:?}");
+    assert_eq!(refused.status.code(), Some(3), "{refused:?}");
+    assert!(err(&refused).contains("received fatal alert"), "{}", err(&refused));
     assert!(out(&daemon.lvsctl(&["status"]).await).contains("rs1"), "the socket goes on");
 
     // Somebody who pretends to be the balancer: alice does not believe it.

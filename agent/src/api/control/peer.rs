@@ -94,7 +94,7 @@ impl FromRequestParts<Context> for Operator {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, context: &Context) -> Result<Self, Problem> {
-        let running = context.reloader.running().await;
+        let running = context.reloader.running();
         let who = Peer::of(parts).may_write(running.remote.as_ref())?;
         Ok(Self { who, context: context.clone() })
     }
@@ -107,7 +107,7 @@ pub(super) async fn readers_only(
     next: Next,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let running = context.reloader.running().await;
+    let running = context.reloader.running();
     Peer::of(&parts).may_read(running.remote.as_ref())?;
     Ok(next.run(Request::from_parts(parts, body)).await)
 }

@@ -29,6 +29,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 /// How long a key is waited for before it is looked whether anybody still wants one.
@@ -71,6 +72,8 @@ async fn turn(
     let again = Arc::new(Notify::new());
     let looks = look::looks(Arc::clone(&client), tell, Arc::clone(&again));
     let looking = tokio::spawn(looks);
+    // One at a time; the keyboard goes on meanwhile.
+    let mut orders = JoinSet::new();
     let mut ended = pin!(ended());
     let result = loop {
         if let Err(error) = terminal.draw(|frame| draw(&state, now(), frame)) {
@@ -80,13 +83,20 @@ async fn turn(
         tokio::select! {
             key = pressed.recv() => match key.map(|key| state.press(key)) {
                 Some(None) => {}
+                Some(Some(Action::Order(_))) if !orders.is_empty() => {
+                    state.tell(Err("lvsd has not answered the last order yet: nothing was done".into()));
+                }
                 Some(Some(Action::Order(order))) => {
-                    let told = timeout(PATIENCE, give(&client, &order)).await;
-                    state.tell(told.unwrap_or(Err(ClientError::Silent(PATIENCE))).map_err(|error| error.to_string()));
-                    again.notify_one();
+                    let client = Arc::clone(&client);
+                    orders.spawn(async move { timeout(PATIENCE, give(&client, &order)).await });
                 }
                 Some(Some(Action::Quit)) | None => break Ok(()),
             },
+            Some(told) = orders.join_next() => {
+                let told = told.map(|told| told.unwrap_or(Err(ClientError::Silent(PATIENCE))));
+                state.tell(told.map_err(|error| error.to_string()).and_then(|told| told.map_err(|error| error.to_string())));
+                again.notify_one();
+            }
             Some(look) = seen.recv() => state.take(look, now()),
             () = &mut ended => break Ok(()),
         }
