@@ -12,10 +12,10 @@ use lab::wait::wait_until;
 use lab::world::World;
 use serde_json::Value;
 
-/// BIRD waits up to 5 s before it dials again.
-pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+/// BIRD waits 5 s before it dials again, and up to 30 s after errors that follow one another.
+pub(crate) const LIMIT: Duration = Duration::from_secs(150);
 
-/// How long a connection may take on a busy machine.
+/// How long one attempt to connect may take: whoever expects an answer tries again.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(crate) const BALANCER_ASN: u32 = 64600;
@@ -93,8 +93,16 @@ pub(crate) fn taken(lvsd: &Lvsd) -> Result<u64> {
     view(lvsd)?["accepted"].as_u64().context("no number of routes")
 }
 
+/// Waits until lvsd refuses a route for this reason.
+pub(crate) fn refused(lvsd: &Lvsd, prefix: &str, why: &str) -> Result<()> {
+    let waited = wait_until(&format!("{prefix} is refused: {why}"), LIMIT, || {
+        refusal(lvsd, prefix).is_ok_and(|reason| reason.contains(why))
+    });
+    waited.map(drop).with_context(|| format!("{:?}", refusal(lvsd, prefix)))
+}
+
 /// Why lvsd does not take a route; nothing when it does.
-pub(crate) fn refusal(lvsd: &Lvsd, prefix: &str) -> Result<String> {
+fn refusal(lvsd: &Lvsd, prefix: &str) -> Result<String> {
     let routes = lvsd.ctl_json(&["routes"])?;
     let route = routes.as_array().into_iter().flatten().find(|route| route["prefix"] == prefix);
     let route = route.with_context(|| format!("no {prefix} in {routes}"))?;

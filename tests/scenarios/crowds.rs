@@ -71,6 +71,8 @@ pub(crate) fn a_hundred_nodes_keep_their_sessions_over_reloads_and_each_is_follo
         shown.is_ok_and(|shown| shown.contains(&way))
     })?;
     expect(&lvsd, NODES - 1, (NODES - 1) * BLOCKS)?;
+    // A node hears that its session is up after lvsd knows it.
+    wait_until("every node has had a session", LIMIT, || crowd.confirmed() >= NODES as usize)?;
     ensure!(crowd.confirmed() == NODES as usize, "{} sessions for {NODES} nodes", crowd.confirmed());
     ensure!(crowd.told() == 0, "nodes were told {} routes", crowd.told());
     Ok(())

@@ -25,7 +25,7 @@ const KILLS: usize = 100;
 /// So often on a machine that is too busy for more within [`ENOUGH`].
 const LEAST: usize = 32;
 
-/// A scenario ends after three minutes; what follows the last kill takes a few seconds.
+/// No further kill is begun then.
 const ENOUGH: Duration = Duration::from_secs(150);
 
 /// Where the random numbers begin, unless LAB_SEED says otherwise.

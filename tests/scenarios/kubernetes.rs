@@ -29,7 +29,7 @@ use serde_json::{Value, json};
 pub(crate) const INSIDE: [crate::Scenario; 1] = [("a_service_of_a_cluster", served)];
 
 /// Longest that it may take inside.
-const SCENARIO: Duration = Duration::from_secs(400);
+const SCENARIO: Duration = Duration::from_secs(900);
 
 /// Longest wait for anything; kubectl alone takes seconds in the lab's kernel.
 const LIMIT: Duration = Duration::from_secs(60);

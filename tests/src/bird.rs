@@ -19,7 +19,10 @@ use crate::wait::wait_until;
 pub const SOCKET: &str = "bird.ctl";
 
 /// How long an answer on the control socket may take.
-const ANSWER: Duration = Duration::from_secs(10);
+const ANSWER: Duration = Duration::from_secs(60);
+
+/// How long it may take to start.
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// What a router expects: its own AS number, and each balancer's, by the last part of its address.
 #[derive(Clone, Debug)]
@@ -57,7 +60,7 @@ impl Bird {
         let process = host.spawn("bird", command)?;
         let mut bird = Self { host: host.clone(), process };
         let running = |bird: &mut Self| bird.ask("show status").is_ok() || !bird.process.is_running();
-        wait_until(&format!("bird runs on {}", host.name()), Duration::from_secs(20), || running(&mut bird))?;
+        wait_until(&format!("bird runs on {}", host.name()), LIMIT, || running(&mut bird))?;
         bird.ask("show status").with_context(|| format!("bird on {}", host.name()))?;
         Ok(bird)
     }

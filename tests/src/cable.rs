@@ -22,7 +22,7 @@ use crate::wait::wait_until;
 pub(crate) const INSIDE: &str = "vec0";
 
 /// How long a child may take to be in its own namespace.
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// The end outside, of which there is nothing yet but the bridge that it will be put into.
 #[derive(Clone, Copy, Debug)]

@@ -16,6 +16,9 @@ use crate::host::{Host, Process};
 use crate::kernel::built;
 use crate::wait::wait_until;
 
+/// How long BIRD may take to start.
+const LIMIT: Duration = Duration::from_secs(60);
+
 /// What a node is.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -91,7 +94,7 @@ impl Node {
             self.processes.push(self.host.spawn(family, command)?);
         }
         let what = format!("BIRD runs on {}", self.host.name());
-        wait_until(&what, Duration::from_secs(20), || {
+        wait_until(&what, LIMIT, || {
             FAMILIES.iter().all(|family| self.ask(family, "show status").is_ok())
         })?;
         Ok(())

@@ -23,7 +23,10 @@ const DAEMONS: &str = "/usr/lib/frr";
 const USER: &str = "frr:frr";
 
 /// How long an answer may take.
-const ANSWER: Duration = Duration::from_secs(10);
+const ANSWER: Duration = Duration::from_secs(60);
+
+/// How long a daemon may take to start.
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// FRR on one router; it runs as long as the lab.
 #[derive(Debug)]
@@ -39,11 +42,11 @@ impl Frr {
         host.run(&["chown", USER, &files(host).to_string_lossy()])?;
         let zebra = daemon(host, "zebra", "ip nht resolve-via-default\n", &[])?;
         let socket = files(host).join("zserv.api");
-        wait_until("zebra takes clients", Duration::from_secs(20), || UnixStream::connect(&socket).is_ok())?;
+        wait_until("zebra takes clients", LIMIT, || UnixStream::connect(&socket).is_ok())?;
         let bgpd = daemon(host, "bgpd", &configuration(settings), &["--bgp_port", "179"])?;
         let frr = Self { host: host.clone(), _daemons: [zebra, bgpd] };
         let what = format!("bgpd runs on {}", host.name());
-        wait_until(&what, Duration::from_secs(20), || frr.ask("show bgp summary json").is_ok())?;
+        wait_until(&what, LIMIT, || frr.ask("show bgp summary json").is_ok())?;
         Ok(frr)
     }
 

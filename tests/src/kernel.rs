@@ -30,7 +30,7 @@ pub const MEMORY: &str = "768M";
 const PROGRAMS: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// How much longer than its own time limit a world may take for evidence and for going down.
-const GRACE: Duration = Duration::from_secs(45);
+const GRACE: Duration = Duration::from_secs(120);
 
 /// How long a world may take to go down once its verdict is there, the last that it does: now and then user-mode Linux
 /// says that it has halted and goes on as a process.

@@ -15,6 +15,9 @@ use crate::nginx::Nginx;
 use crate::wait::wait_until;
 use crate::world::World;
 
+/// How long what is started may take to be there.
+const LIMIT: Duration = Duration::from_secs(60);
+
 /// The service addresses that real servers carry on `lo`, IPv4.
 pub const VIPS_V4: [Ipv4Addr; 2] = [Ipv4Addr::new(192, 0, 2, 10), Ipv4Addr::new(192, 0, 2, 11)];
 
@@ -114,7 +117,7 @@ impl Lab {
     pub fn start_servers(&self) -> Result<Vec<Nginx>> {
         let mut running = self.servers.iter().map(Nginx::start).collect::<Result<Vec<_>>>()?;
         for server in &mut running {
-            server.wait_ready(Duration::from_secs(20))?;
+            server.wait_ready(LIMIT)?;
         }
         Ok(running)
     }
@@ -138,7 +141,7 @@ impl Lab {
     /// Puts the machine's cable into the servers' segment.
     pub fn plug_in_the_machine(&self) -> Result<()> {
         let end = Path::new("/sys/class/net").join(cable::INSIDE);
-        wait_until("the machine's cable is there", Duration::from_secs(20), || end.exists())?;
+        wait_until("the machine's cable is there", LIMIT, || end.exists())?;
         batch(None, &format!("link set {} master servers up\n", cable::INSIDE))
     }
 

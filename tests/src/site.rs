@@ -15,7 +15,7 @@ use crate::watch::{Watcher, reaction};
 use crate::world::World;
 
 /// Longest wait for anything that lvsd or a router does.
-pub const LIMIT: Duration = Duration::from_secs(30);
+pub const LIMIT: Duration = Duration::from_secs(60);
 
 /// AS numbers of the balancers: one of two bytes and one of four.
 pub const BALANCERS: [u32; 2] = [64600, 4_200_000_010];
