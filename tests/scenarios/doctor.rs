@@ -27,6 +27,7 @@ pub(crate) fn doctor_names_what_is_wrong_and_its_command_mends_it(world: &World)
     // lvsd does not repair meanwhile what is broken here.
     let configuration = |_, asn| Configuration { resync_interval: "1h", ..Configuration::with_web(asn) };
     let mut site = Site::start_with(Lab::build(world)?, configuration)?;
+    site.expect_all_servers()?;
     let host = site.lab.balancers[0].clone();
     let before = examine(&site)?;
     ensure!(

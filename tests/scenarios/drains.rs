@@ -17,8 +17,11 @@ use lab::wait::wait_until;
 use lab::world::World;
 use tokio::net::TcpSocket;
 
-/// A request that takes longer is not answered at all. TCP sends a SYN again after 1 s and 3 s.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long an answer that is expected may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Whoever waits so long for an answer that is not expected gets none. TCP sends a SYN again after 1 s and 3 s.
+const NONE: Duration = Duration::from_secs(5);
 
 /// How long a held connection is watched to go on: some readings of the kernel, which are a second apart while a server drains.
 const HELD: Duration = Duration::from_secs(4);
@@ -26,7 +29,10 @@ const HELD: Duration = Duration::from_secs(4);
 /// The longest drain while connections are expected to decide.
 const LONG: Duration = Duration::from_secs(60);
 
-/// The longest drain while it is to be cut off.
+/// The longest drain while it is to be cut off, and something is to be looked at before.
+const CUT_OFF: Duration = Duration::from_secs(15);
+
+/// The longest drain where nobody waits for its end.
 const SHORT: Duration = Duration::from_secs(3);
 
 /// The server of all stories, by name.
@@ -79,16 +85,16 @@ impl Stage {
     }
 
     /// A connection of the client's from this port, or any.
-    fn connect(&self, port: u16) -> Result<Held> {
+    fn connect(&self, port: u16, patience: Duration) -> Result<Held> {
         let target = SocketAddr::new(FIRST[0], 80);
-        let connected = self.client.enter(|| connect(port, target))?;
+        let connected = self.client.enter(|| connect(port, target, patience))?;
         Ok(Held(connected?))
     }
 
     /// A connection to the server of all stories.
     fn connect_to_server(&self) -> Result<Held> {
         for _ in 0..200 {
-            let mut held = self.connect(0)?;
+            let mut held = self.connect(0, PATIENCE)?;
             if held.ask()? == SERVER {
                 return Ok(held);
             }
@@ -97,14 +103,14 @@ impl Stage {
     }
 
     /// One request from this port, on a connection of its own.
-    fn ask_from(&self, port: u16) -> Result<String> {
-        self.connect(port)?.ask_and_close()
+    fn ask_from(&self, port: u16, patience: Duration) -> Result<String> {
+        self.connect(port, patience)?.ask_and_close()
     }
 
     /// Nobody new gets there.
     fn expect_only_others(&self) -> Result<()> {
         for _ in 0..50 {
-            let answer = self.connect(0)?.ask()?;
+            let answer = self.connect(0, PATIENCE)?.ask()?;
             ensure!(answer != SERVER, "a new connection got to {SERVER}");
         }
         Ok(())
@@ -133,17 +139,17 @@ fn configuration(host: &Host, drain_timeout: Duration, fin_timeout: Duration) ->
 }
 
 /// From inside the client's namespace.
-fn connect(port: u16, target: SocketAddr) -> Result<TcpStream> {
+fn connect(port: u16, target: SocketAddr, patience: Duration) -> Result<TcpStream> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let stream = runtime.block_on(async {
         let socket = TcpSocket::new_v4()?;
         socket.set_reuseaddr(true)?;
         socket.bind(SocketAddr::new(IpAddr::from([0, 0, 0, 0]), port))?;
-        let stream = tokio::time::timeout(PATIENCE, socket.connect(target)).await??;
+        let stream = tokio::time::timeout(patience, socket.connect(target)).await??;
         anyhow::Ok(stream.into_std()?)
     })?;
     stream.set_nonblocking(false)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(patience))?;
     Ok(stream)
 }
 
@@ -213,7 +219,7 @@ pub(crate) fn a_server_that_drains_keeps_its_connections_until_they_end_or_their
 
     // The cap.
     let host = stage.lvsd.host();
-    stage.lvsd.configure_with(&configuration(host, SHORT, Duration::from_secs(1)))?;
+    stage.lvsd.configure_with(&configuration(host, CUT_OFF, Duration::from_secs(1)))?;
     stage.lvsd.ctl(&["reload"])?;
     stage.lvsd.ctl(&["pool", SERVER])?;
     stage.expect_weight(Some(WEIGHT))?;
@@ -224,7 +230,7 @@ pub(crate) fn a_server_that_drains_keeps_its_connections_until_they_end_or_their
     ensure!(held.ask()? == SERVER, "the held connection is elsewhere");
     stage.expect_weight(None)?;
     let capped = begin.elapsed();
-    ensure!(capped >= SHORT, "it left after {capped:?}, before its time was over");
+    ensure!(capped >= CUT_OFF, "it left after {capped:?}, before its time was over");
     println!("gone after {capped:?} with a connection that never ends");
     // expire_nodest_conn: the client learns of it, and does not talk into nowhere.
     let said = held.ask().err().context("the held connection goes on after its server left")?;
@@ -267,7 +273,8 @@ pub(crate) fn a_client_that_uses_its_port_again_is_not_sent_to_a_server_that_dra
     for (sysctls, drains, gone) in OUTCOMES {
         let words = "expire_nodest_conn, conn_reuse_mode";
         for (take_out, weight, expected) in [("drain", Some(0), drains), ("inactive", None, gone)] {
-            let answer = stage.answer_from_used_port(sysctls, take_out, weight)?;
+            let patience = if expected == Gets::Nothing { NONE } else { PATIENCE };
+            let answer = stage.answer_from_used_port(sysctls, (take_out, weight), patience)?;
             println!("{words} = {sysctls:?}, lvsctl {take_out} {SERVER}: {answer:?}");
             let gets = match &answer {
                 Ok(server) if server == SERVER => Gets::Same,
@@ -289,8 +296,8 @@ impl Stage {
     fn answer_from_used_port(
         &mut self,
         (expire, reuse): Sysctls,
-        take_out: &str,
-        weight: Option<u32>,
+        (take_out, weight): (&str, Option<u32>),
+        patience: Duration,
     ) -> Result<Result<String>> {
         self.lvsd
             .host()
@@ -300,12 +307,12 @@ impl Stage {
         // One that was tried before is remembered by the kernel.
         let port = loop {
             self.next_port += 1;
-            if self.ask_from(self.next_port)? == SERVER {
+            if self.ask_from(self.next_port, PATIENCE)? == SERVER {
                 break self.next_port;
             }
         };
         self.lvsd.ctl(&[take_out, SERVER])?;
         self.expect_weight(weight)?;
-        Ok(self.ask_from(port))
+        Ok(self.ask_from(port, patience))
     }
 }

@@ -15,7 +15,7 @@ use lab::wait::wait_until;
 use lab::world::World;
 
 /// FRR dials again after seconds, in a slow kernel.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// `kill -9` and a start under traffic: FRR helps, as BIRD does.
 pub(crate) fn frr_keeps_the_routes_of_an_lvsd_that_is_killed_and_no_request_fails(

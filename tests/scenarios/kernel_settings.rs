@@ -1,6 +1,6 @@
 //! What a configuration can tell the kernel beside addresses and weights, as ipvsadm shows it.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use lab::configuration::{Configuration, Routers};
 use lab::lvsd::Lvsd;
 use lab::network::Lab;
@@ -135,14 +135,16 @@ pub(crate) fn what_a_configuration_tells_the_kernel_is_what_ipvsadm_shows(world:
     })?;
     the_table_is_right(&lvsd)?;
     beside_it_is_right(&lvsd)?;
-    let status = lvsd.ctl(&["status"])?;
+    // What the core says of the kernel it has heard from the last report.
+    let status = || lvsd.ctl(&["status"]).unwrap_or_default();
     for words in [
         "nat  tcp port 80 on 192.0.2.10, scheduler wlc, masquerade to port 8080",
         "marked  fwmark 7 on 192.0.2.11 2001:db8::11, scheduler sh",
         "persistent 600 s for /24; IPv6: scheduler mh",
         "master sync daemon runs: on eth0, sync id 7",
     ] {
-        ensure!(status.contains(words), "{words:?} is not in the status: {status}");
+        wait_until(&format!("the status says {words:?}"), LIMIT, || status().contains(words))
+            .with_context(status)?;
     }
 
     host.run(&["ipvsadm", "--set", "900", "0", "0"])?;

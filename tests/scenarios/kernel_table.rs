@@ -18,9 +18,6 @@ const FOREIGN: &str = "203.0.113.9:8080";
 /// lvsctl diff's exit status when the kernel is not as it should be.
 const DIFFERS: i32 = 9;
 
-/// Requests until those that were under way during a fault have ended, one way or the other.
-const AFTERMATH: usize = 200;
-
 pub(crate) fn what_was_changed_by_hand_is_repaired_and_foreign_services_are_left_alone(
     world: &World,
 ) -> Result<()> {
@@ -45,11 +42,11 @@ pub(crate) fn what_was_changed_by_hand_is_repaired_and_foreign_services_are_left
     wait_until("destinations are repaired", LIMIT, is_whole)?;
     host.run(&["ipvsadm", "-D", "-t", &ours])?;
     wait_until("the service is repaired", LIMIT, is_whole)?;
-    let repairs = site.balancers[0].metric("lvsd_ipvs_repairs_total")?;
-    ensure!(repairs > 0.0, "the repairs were not counted");
-    traffic.let_pass(AFTERMATH)?;
+    let counted = || site.balancers[0].metric("lvsd_ipvs_repairs_total").is_ok_and(|repairs| repairs > 0.0);
+    wait_until("the repairs are counted", LIMIT, counted)?;
+    traffic.let_those_under_way_end()?;
     traffic.phase("repaired");
-    traffic.let_pass(AFTERMATH)?;
+    traffic.let_pass(200)?;
 
     foreign_service_is_left_alone(&mut site)?;
     ensure!(is_whole(), "the table is not whole after a restart: {:?}", table::read(&host)?);
@@ -82,7 +79,8 @@ fn foreign_service_is_left_alone(site: &mut Site) -> Result<()> {
         })?;
         foreign("a reload")?;
     }
-    ensure!(lvsd.metric("lvsd_ipvs_foreign_services")? == 1.0, "the foreign service is not counted");
+    let counted = || lvsd.metric("lvsd_ipvs_foreign_services").is_ok_and(|count| count == 1.0);
+    wait_until("the foreign service is counted", LIMIT, counted)?;
     lvsd.stop(LIMIT)?;
     foreign("a stop")?;
     lvsd.start_again()?;
@@ -100,6 +98,7 @@ pub(crate) fn what_was_changed_by_hand_is_named_by_diff_and_repaired_by_resync(w
         resync_interval: "1h",
         ..Configuration::with_web(asn)
     })?;
+    site.expect_all_servers()?;
     let lvsd = &site.balancers[0];
     let host = lvsd.host();
     let before = table::whole(host)?;
@@ -123,7 +122,7 @@ pub(crate) fn what_was_changed_by_hand_is_named_by_diff_and_repaired_by_resync(w
         let after = table::whole(host)?;
         ensure!(after == before, "{command:?} is not repaired when resync has ended: {after:?}");
         expect_diff(lvsd, 0, "")?;
-        traffic.let_pass(AFTERMATH)?;
+        traffic.let_those_under_way_end()?;
         traffic.phase("repaired");
         traffic.let_pass(100)?;
     }

@@ -32,7 +32,7 @@ pub(crate) const INSIDE: [crate::Scenario; 1] = [("a_service_of_a_cluster", serv
 const SCENARIO: Duration = Duration::from_secs(900);
 
 /// Longest wait for anything; kubectl alone takes seconds in the lab's kernel.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// The API server's, on the servers' segment.
 const ADDRESS: &str = "10.64.0.100";
@@ -90,6 +90,7 @@ fn served(world: &World) -> Result<()> {
     site.expect("a new pod serves", |weights| weights.get(&13) == Some(&1))?;
     replaces(&site, &traffic, &mut nodes[0], ("old-1", "new-2"))?;
     ends(&site, &traffic, &mut nodes[1], "old-2")?;
+    traffic.let_those_under_way_end()?;
     traffic.phase("after");
     traffic.let_pass(300)?;
     let report = traffic.stop()?;
@@ -118,9 +119,13 @@ fn is_told_where_it_cannot_be_served(site: &Site<'_>) -> Result<()> {
     for lvsd in &site.balancers {
         let why = lvsd.ctl(&["why", "prod/web"])?;
         ensure!(why.contains(WHY), "lvsctl why: {why}");
-        let page = lvsd.http("/metrics")?;
-        let count = page.lines().find(|line| line.starts_with("lvsd_source_refused_services{"));
-        ensure!(count.is_some_and(|line| line.ends_with(" 1")), "{count:?}");
+        let count = || -> Result<String> {
+            let page = lvsd.http("/metrics")?;
+            let line = page.lines().find(|line| line.starts_with("lvsd_source_refused_services{"));
+            Ok(line.unwrap_or_default().to_owned())
+        };
+        wait_until("it is counted", LIMIT, || count().is_ok_and(|line| line.ends_with(" 1")))
+            .with_context(|| format!("{:?}", count()))?;
     }
     let get = |path: &str| site.cluster.get(admin, path).unwrap_or_default();
     let error = || get(SERVICE)["status"]["loadBalancer"]["ingress"][0]["ports"][0]["error"].clone();

@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use lab::configuration::Configuration;
 use lab::many;
 use lab::network::Lab;
-use lab::site::{LIMIT, Site, both};
+use lab::site::{LIMIT, SERVERS, Site, WEIGHT, both};
 use lab::table;
 use lab::traffic::{Load, Traffic};
 use lab::wait::wait_until;
@@ -29,8 +29,17 @@ pub(crate) fn a_restart_with_a_hundred_services_breaks_no_connection_and_writes_
     })?;
     let vips: Vec<IpAddr> = (0..SERVICES).flat_map(many::vips).collect();
     site.expect_routes(&vips, &both())?;
-    let before = table::whole(&site.lab.balancers[0])?;
-    ensure!(before.len() == vips.len() + 2, "{} services in the kernel", before.len());
+    let has_all = |entry: &ipvs::Entry| {
+        entry.destinations.len() == SERVERS.len()
+            && entry.destinations.values().all(|server| server.weight.get() == WEIGHT)
+    };
+    let is_whole =
+        |table: &ipvs::Table| table.len() == vips.len() + 2 && table.iter().all(|(_, entry)| has_all(entry));
+    let reader = table::Reader::open(&site.lab.balancers[0])?;
+    wait_until("every service has every server", LIMIT, || {
+        reader.whole().is_ok_and(|table| is_whole(&table))
+    })?;
+    let before = reader.whole()?;
     let targets = vips.iter().map(|vip| SocketAddr::new(*vip, 80)).collect();
     let traffic = Traffic::start(&site.lab.client, &Load { targets, rate: 100, kept_alive: KEPT_ALIVE })?;
     traffic.let_pass(600)?;

@@ -143,6 +143,17 @@ fn choices(port: u16) -> Result<Choices> {
         // Whether it leaves for the server is not asked: the kernel has chosen before.
         let _ = UdpSocket::bind((client, port))?.send_to(b"?", (FIRST[0], 53));
     }
+    // The kernel finds the place between two pieces by counting: where a connection has gone meanwhile another is left out.
+    let mut chosen = Choices::new();
+    wait_until("every client was seen", LIMIT, || {
+        chosen.extend(shown(port).unwrap_or_default());
+        chosen.len() >= CLIENTS as usize
+    })?;
+    Ok(chosen)
+}
+
+/// What the kernel shows of clients from this port.
+fn shown(port: u16) -> Result<Choices> {
     let text = std::fs::read_to_string("/proc/thread-self/net/ip_vs_conn")?;
     let socket = |address: &str, port: &str| -> Option<SocketAddr> {
         let address = u32::from_str_radix(address, 16).ok()?;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use lab::host::Host;
 use lab::lvsd::Lvsd;
 use lab::network::{FIRST, Lab, v4, v6};
@@ -95,13 +95,15 @@ pub(crate) fn a_dry_run_agrees_with_pybals_table_and_the_switch_changes_no_serve
     lvsd.wait_ready(LIMIT)?;
     wait_until("lvsd has taken the table over", LIMIT, || diff(&lvsd, 0, "as lvsd wants it"))?;
     for service in web(&FIRST) {
-        let weights = table::weights(host, service)?;
-        let wanted =
-            SERVERS.map(|last| (server(service.ip(), last), if last == SERVERS[2] { 0 } else { WEIGHT }));
-        ensure!(weights == wanted.into(), "after the switch {service} has {weights:?}");
+        let wanted = SERVERS
+            .map(|last| (server(service.ip(), last), if last == SERVERS[2] { 0 } else { WEIGHT }))
+            .into();
+        let has = || table::weights(host, service).is_ok_and(|weights| weights == wanted);
+        wait_until(&format!("after the switch {service} has {wanted:?}"), LIMIT, has)
+            .with_context(|| format!("{:?}", table::weights(host, service)))?;
     }
-    ensure!(lvsd.http("/pools/text6_80")?.contains("enabled/up/pooled"), "PyBal's page is not there");
-    Ok(())
+    let page = || lvsd.http("/pools/text6_80").is_ok_and(|page| page.contains("enabled/up/pooled"));
+    wait_until("PyBal's page says what is pooled", LIMIT, page).map(drop)
 }
 
 fn diff(lvsd: &Lvsd, status: i32, named: &str) -> bool {

@@ -1,7 +1,5 @@
 //! lvsd comes and goes; the packets do not notice.
 
-use std::time::Duration;
-
 use anyhow::{Result, ensure};
 use lab::network::FIRST;
 use lab::site::{LIMIT, SERVERS, Site, WEIGHT, both, only, web};
@@ -17,7 +15,7 @@ pub(crate) fn lvsd_killed_and_started_again_fails_no_request(world: &World) -> R
     let traffic = Traffic::start(&site.lab.client, &Load::usual(&FIRST))?;
     traffic.let_pass(300)?;
     let counted = || table::connections_ever(&site.lab.balancers[0], service).unwrap_or_default();
-    wait_until("the kernel has counted", Duration::from_secs(10), || counted() > 0)?;
+    wait_until("the kernel has counted", LIMIT, || counted() > 0)?;
     let before = counted();
 
     site.balancers[0].kill()?;

@@ -12,7 +12,7 @@ use lab::network::{FIRST, Lab, v4, v6};
 use lab::wait::wait_until;
 use lab::world::World;
 
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// Balancers with 2-byte and 4-byte AS numbers side by side.
 const BALANCERS: [u32; 2] = [64600, 4_200_000_010];

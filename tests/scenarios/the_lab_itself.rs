@@ -1,13 +1,10 @@
 //! The lab without lvsd: an IPVS table by ipvsadm and static routes carry requests. When this fails, no other
 //! scenario can be believed.
 
-use std::time::Duration;
-
 use anyhow::{Result, ensure};
 use lab::network::{FIRST, Lab, v4, v6};
 use lab::table;
 use lab::traffic::{Load, Traffic};
-use lab::wait::wait_until;
 use lab::world::World;
 
 pub(crate) fn the_lab_itself_carries_traffic_v4_and_v6(world: &World) -> Result<()> {
@@ -18,7 +15,7 @@ pub(crate) fn the_lab_itself_carries_traffic_v4_and_v6(world: &World) -> Result<
     println!("ready after {:?}", world.elapsed());
 
     let traffic = Traffic::start(&lab.client, &Load::usual(&FIRST))?;
-    wait_until("1000 requests are answered", Duration::from_secs(30), || traffic.count() >= 1000)?;
+    traffic.let_pass(1000)?;
     let report = traffic.stop()?;
     println!("{report}");
 

@@ -12,7 +12,7 @@ use lab::wait::wait_until;
 use lab::world::World;
 
 /// A server without the VIP drops what comes for it: a timeout each time, and two are to be waited for.
-const DROPPED: &str = "interval = \"200ms\"\ntimeout = \"2s\"\nfall = 2\nrise = 2";
+const DROPPED: &str = "interval = \"200ms\"\ntimeout = \"5s\"\nfall = 2\nrise = 2";
 
 /// A service that somebody else has by one of the marks that lvsd would take else: the second.
 const FOREIGN: &str = "1819738113";
@@ -104,6 +104,9 @@ fn one_server_loses_the_vip(site: &Site) -> Result<()> {
 
 fn restart_writes_nothing(site: &mut Site) -> Result<()> {
     let lvsd = &mut site.balancers[0];
+    // What it had still to write would be written by the next one.
+    let is_done = || lvsd.ctl_output(&["diff"]).is_ok_and(|output| output.status.code() == Some(0));
+    wait_until("the kernel has all that lvsd wants", LIMIT, is_done)?;
     lvsd.kill()?;
     lvsd.start_again()?;
     lvsd.wait_ready(LIMIT)?;

@@ -4,7 +4,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use lab::configuration::{Configuration, Routers};
 use lab::host::Host;
 use lab::lvsd::Lvsd;
@@ -30,7 +30,7 @@ const GUE: &str = "5555";
 /// One service for each encapsulation, checked by VIP and through IPVS where there are devices for it.
 fn services() -> String {
     let check = |path: &str| {
-        format!("{{ type = \"tcp\", path = \"{path}\", interval = \"1s\", timeout = \"2s\", fall = 2 }}")
+        format!("{{ type = \"tcp\", path = \"{path}\", interval = \"1s\", timeout = \"5s\", fall = 2 }}")
     };
     let (by_vip, by_ipvs) = (check("vip"), check("ipvs"));
     let by_both = format!("{by_vip}, {by_ipvs}");
@@ -83,7 +83,7 @@ fn route_to_balancer(lab: &Lab, vips: &[String]) -> Result<()> {
 fn ask(lab: &Lab, vip: &str) -> Result<()> {
     let url = if vip.contains(':') { format!("http://[{vip}]/") } else { format!("http://{vip}/") };
     let said =
-        lab.client.run(&["curl", "--silent", "--show-error", "--globoff", "--max-time", "10", &url])?;
+        lab.client.run(&["curl", "--silent", "--show-error", "--globoff", "--max-time", "60", &url])?;
     ensure!(said == "rs1\n", "{url} is answered by {said:?}");
     Ok(())
 }
@@ -121,12 +121,13 @@ pub(crate) fn clients_and_checks_go_through_the_same_tunnels_in_both_families(wo
     }
     route_to_balancer(&lab, &vips)?;
     vips.iter().try_for_each(|vip| ask(&lab, vip))?;
-    let status = lvsd.ctl(&["status"])?;
+    let status = || lvsd.ctl(&["status"]).unwrap_or_default();
     for server in ["10.64.0.11", "fd00:64::11"] {
         let told = format!("checks by VIP through {server} in gue 5555 give no result: a tunnel to");
-        ensure!(status.contains(&told), "no {told:?} in {status}");
+        wait_until(&told, LIMIT, || status().contains(&told)).with_context(status)?;
     }
-    ensure!(lvsd.metric("lvsd_probes_refused_servers")? == 2.0, "{status}");
+    let refused = || lvsd.metric("lvsd_probes_refused_servers").is_ok_and(|refused| refused == 2.0);
+    wait_until("both are counted", LIMIT, refused).with_context(status)?;
 
     what_no_longer_unwraps_no_longer_serves(&lab, &vips)?;
     running[0].kill()

@@ -94,9 +94,7 @@ impl Node {
             self.processes.push(self.host.spawn(family, command)?);
         }
         let what = format!("BIRD runs on {}", self.host.name());
-        wait_until(&what, LIMIT, || {
-            FAMILIES.iter().all(|family| self.ask(family, "show status").is_ok())
-        })?;
+        wait_until(&what, LIMIT, || FAMILIES.iter().all(|family| self.ask(family, "show status").is_ok()))?;
         Ok(())
     }
 

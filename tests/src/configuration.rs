@@ -26,8 +26,8 @@ pub struct Configuration {
 }
 
 /// Checks fast enough for a scenario. A dead server refuses at once; the long timeout is for servers that live on a slow
-/// machine.
-const FAST: &str = "interval = \"200ms\"\ntimeout = \"5s\"\nfall = 2\nrise = 2";
+/// machine, or on one that stands still for seconds.
+const FAST: &str = "interval = \"200ms\"\ntimeout = \"30s\"\nfall = 2\nrise = 2";
 
 /// Who is told of the VIPs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

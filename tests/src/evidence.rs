@@ -8,10 +8,11 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::wait::wait_until;
 use crate::{bird, host, lvsd, netns};
 
-/// How long a capture may take to write out its buffer.
-const FLUSH: Duration = Duration::from_millis(500);
+/// How long captures may take to write out their buffers.
+const FLUSH: Duration = Duration::from_secs(30);
 
 /// Dumps all there is into `directory`. What cannot be had is said in its place; nothing here fails.
 pub fn collect(directory: &Path) {
@@ -46,17 +47,26 @@ pub fn discard(directory: &Path) {
     }
 }
 
-/// Tells every capture in this process table to write its buffer and end.
+/// Tells every capture in this process table to write its buffer and end, and waits until they have.
 fn flush_captures() {
-    let Ok(entries) = fs::read_dir("/proc") else { return };
-    for entry in entries.flatten() {
-        let is_capture =
-            fs::read_to_string(entry.path().join("comm")).is_ok_and(|name| name.trim() == "tcpdump");
-        if let (true, Ok(pid)) = (is_capture, entry.file_name().to_string_lossy().parse()) {
-            let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
-        }
+    for capture in captures() {
+        let _ = kill(capture, Signal::SIGTERM);
     }
-    std::thread::sleep(FLUSH);
+    // What one that hangs has not written is missing.
+    let _ = wait_until("the captures end", FLUSH, || captures().is_empty());
+}
+
+/// Those that run: one that has ended has no program any more.
+fn captures() -> Vec<Pid> {
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let is_capture = |process: &Path| {
+        fs::read_to_string(process.join("comm")).is_ok_and(|name| name.trim() == "tcpdump")
+            && fs::read_link(process.join("exe")).is_ok()
+    };
+    let processes = entries.flatten().filter(|entry| is_capture(&entry.path()));
+    processes
+        .filter_map(|entry| entry.file_name().to_string_lossy().parse().ok().map(Pid::from_raw))
+        .collect()
 }
 
 fn shell(namespace: &str, script: &str) -> String {

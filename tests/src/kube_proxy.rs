@@ -15,7 +15,7 @@ use crate::host::Host;
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// How long somebody may take to ask.
-const ANSWER: Duration = Duration::from_secs(5);
+const ANSWER: Duration = Duration::from_secs(30);
 
 /// One Service on one node, in a thread that ends with it.
 #[derive(Debug)]

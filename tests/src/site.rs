@@ -40,13 +40,16 @@ pub struct Site {
 }
 
 impl Site {
-    /// Starts everything with the service `web` and waits until both routers spread it over both balancers.
+    /// Starts everything with the service `web` and waits until both routers spread it over both balancers, and those over all
+    /// servers.
     pub fn start(world: &World) -> Result<Self> {
-        Self::start_with(Lab::build(world)?, |_, asn| Configuration::with_web(asn))
+        let site = Self::start_with(Lab::build(world)?, |_, asn| Configuration::with_web(asn))?;
+        site.expect_all_servers()?;
+        Ok(site)
     }
 
     /// The same with what `configuration` says for each balancer (0 or 1, and its AS number); the service `web`
-    /// must be there.
+    /// must be there. Not every server need be in it yet: [`Site::expect_all_servers`].
     pub fn start_with(lab: Lab, configuration: impl Fn(usize, u32) -> Configuration) -> Result<Self> {
         let servers = lab.start_servers()?;
         let router = |index: usize| Bird::start(&lab.routers[index], &Settings::of_router(index, BALANCERS));
@@ -70,6 +73,11 @@ impl Site {
     /// Waits until [`routes`] holds.
     pub fn expect_routes(&self, vips: &[IpAddr], hops: &[IpAddr]) -> Result<Duration> {
         reaction(LIMIT, routes(&self.routers, vips, hops), || Ok(()))
+    }
+
+    /// Waits until every server has its weight on both balancers.
+    pub fn expect_all_servers(&self) -> Result<()> {
+        SERVERS.iter().try_for_each(|last| self.expect_weight(*last, WEIGHT).map(drop))
     }
 
     /// Waits until [`weight`] holds on both balancers.

@@ -1,23 +1,30 @@
 //! The client's tasks, on one thread inside the client's namespace.
 
+use std::cell::RefCell;
 use std::io::{Error, ErrorKind};
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::task::{JoinSet, LocalSet};
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::task::{JoinSet, LocalSet, spawn_local};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::{Load, Request, Shared, lock};
+use crate::own_time::{OwnTime, TICK};
 
-/// A request that takes longer has failed.
+/// A request that takes longer of the client's own time has failed.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Requests under way at once; more would only say what these say already.
 const MOST_UNDER_WAY: usize = 2_000;
+
+/// The client is behind by so much when the whole machine stood still, or has no time for it: nobody could have come meanwhile,
+/// and they do not all come at once afterwards.
+const STOOD_STILL: Duration = Duration::from_millis(500);
 
 /// Pause between two requests on a kept connection.
 const KEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -33,14 +40,19 @@ pub(super) fn run(load: &Load, targets: watch::Receiver<Vec<SocketAddr>>, record
 }
 
 async fn send(load: &Load, mut targets: watch::Receiver<Vec<SocketAddr>>, record: &Shared) {
+    let patience = Patience::new();
+    let its = patience.clone();
+    let clock = spawn_local(async move { its.go_on().await });
     let mut under_way = JoinSet::new();
     for number in 0..load.kept_alive {
-        under_way.spawn_local(keep(number, targets.clone(), record.clone()));
+        under_way.spawn_local(keep(number, targets.clone(), record.clone(), patience.clone()));
     }
     let mut ticks = interval(Duration::from_secs(1) / load.rate);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
     for number in 0.. {
-        ticks.tick().await;
+        if ticks.tick().await.elapsed() > STOOD_STILL {
+            ticks.reset();
+        }
         let target = {
             let targets = targets.borrow_and_update();
             if targets.is_empty() {
@@ -50,28 +62,71 @@ async fn send(load: &Load, mut targets: watch::Receiver<Vec<SocketAddr>>, record
         };
         while under_way.try_join_next().is_some() {}
         if under_way.len() >= MOST_UNDER_WAY {
-            note(record, target, Instant::now(), false, Err(Error::other("too many requests under way")));
+            note(record, target, begin(record), false, Err(Error::other("too many requests under way")));
             continue;
         }
-        under_way.spawn_local(once(target, record.clone()));
+        under_way.spawn_local(once(target, record.clone(), patience.clone()));
     }
     while under_way.join_next().await.is_some() {}
+    clock.abort();
+}
+
+/// How long the client waits, in its own time.
+#[derive(Clone, Debug)]
+struct Patience(Rc<RefCell<OwnTime>>);
+
+impl Patience {
+    fn new() -> Self {
+        Self(Rc::new(RefCell::new(OwnTime::new(Instant::now()))))
+    }
+
+    fn now(&self) -> Duration {
+        self.0.borrow_mut().at(Instant::now())
+    }
+
+    /// Lets the time pass for as long as this is polled.
+    async fn go_on(&self) {
+        loop {
+            sleep(TICK).await;
+            self.now();
+        }
+    }
+
+    /// The answer, unless the patience ends first.
+    async fn wait_for<T>(&self, answer: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        let end = self.now() + PATIENCE;
+        let is_over = async {
+            while let Some(left) = end.checked_sub(self.now()).filter(|left| !left.is_zero()) {
+                sleep(left.max(TICK)).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            answer = answer => answer,
+            () = is_over => Err(ErrorKind::TimedOut.into()),
+        }
+    }
 }
 
 /// One request on a connection of its own.
-async fn once(target: SocketAddr, record: Shared) {
-    let began = Instant::now();
+async fn once(target: SocketAddr, record: Shared, patience: Patience) {
+    let began = begin(&record);
     let ask = async {
         let mut stream = TcpStream::connect(target).await?;
         ask(&mut stream, target, false).await
     };
-    let answer = timeout(PATIENCE, ask).await.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()));
+    let answer = patience.wait_for(ask).await;
     note(&record, target, began, false, answer);
 }
 
 /// Requests one after the other on a connection that is kept. One that the server closed while nothing was asked is
 /// opened anew, as every HTTP client does; one that breaks under a request has failed it.
-async fn keep(number: usize, mut targets: watch::Receiver<Vec<SocketAddr>>, record: Shared) {
+async fn keep(
+    number: usize,
+    mut targets: watch::Receiver<Vec<SocketAddr>>,
+    record: Shared,
+    patience: Patience,
+) {
     let mut kept: Option<(SocketAddr, TcpStream)> = None;
     loop {
         let target = {
@@ -86,7 +141,7 @@ async fn keep(number: usize, mut targets: watch::Receiver<Vec<SocketAddr>>, reco
             lock(&record).reconnects += 1;
             kept = None;
         }
-        let began = Instant::now();
+        let began = begin(&record);
         let exchange = async {
             let mut stream = match kept.take() {
                 Some((_, stream)) => stream,
@@ -95,14 +150,10 @@ async fn keep(number: usize, mut targets: watch::Receiver<Vec<SocketAddr>>, reco
             let answer = ask(&mut stream, target, true).await?;
             Ok((stream, answer))
         };
-        let answer = match timeout(PATIENCE, exchange).await {
-            Ok(Ok((stream, answer))) => {
-                kept = Some((target, stream));
-                Ok(answer)
-            }
-            Ok(Err(error)) => Err(error),
-            Err(_) => Err(ErrorKind::TimedOut.into()),
-        };
+        let answer = patience.wait_for(exchange).await.map(|(stream, answer)| {
+            kept = Some((target, stream));
+            answer
+        });
         note(&record, target, began, true, answer);
         sleep(KEPT_PAUSE).await;
     }
@@ -151,9 +202,19 @@ fn body(answer: &[u8]) -> Result<Option<&str>, Error> {
     Ok(body.get(..length))
 }
 
+/// A request is under way from now on; until it is noted.
+fn begin(record: &Shared) -> Instant {
+    let began = Instant::now();
+    lock(record).under_way.push(began);
+    began
+}
+
 fn note(record: &Shared, target: SocketAddr, began: Instant, kept: bool, answer: Result<String, Error>) {
     let took = began.elapsed();
     let mut record = lock(record);
+    if let Some(place) = record.under_way.iter().position(|other| *other == began) {
+        record.under_way.swap_remove(place);
+    }
     let at = began.saturating_duration_since(record.began);
     let answer = answer.map_err(|error| error.to_string());
     record.requests.push(Request { at, took, target, kept, answer });

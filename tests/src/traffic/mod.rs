@@ -19,8 +19,8 @@ pub use self::report::{Phase, Report, Request, Totals};
 use crate::host::Host;
 use crate::wait::wait_until;
 
-/// Longest that [`Traffic::let_pass`] waits: hundreds of requests take seconds.
-const PASSING: Duration = Duration::from_secs(60);
+/// Longest that [`Traffic::let_pass`] and its like wait: hundreds of requests take seconds.
+const PASSING: Duration = Duration::from_secs(180);
 
 /// What traffic to make.
 #[derive(Clone, Debug)]
@@ -46,6 +46,8 @@ impl Load {
 struct Record {
     began: Instant,
     requests: Vec<Request>,
+    /// When those began that have not ended.
+    under_way: Vec<Instant>,
     phases: Vec<(String, Duration)>,
     reconnects: u64,
 }
@@ -66,6 +68,7 @@ impl Traffic {
         let record = Arc::new(Mutex::new(Record {
             began: Instant::now(),
             requests: Vec::new(),
+            under_way: Vec::new(),
             phases: vec![("start".to_owned(), Duration::ZERO)],
             reconnects: 0,
         }));
@@ -104,6 +107,13 @@ impl Traffic {
         let enough = self.count() + requests;
         wait_until(&format!("{requests} more requests end"), PASSING, || self.count() >= enough)?;
         Ok(())
+    }
+
+    /// Waits until all requests that are under way have ended, one way or the other: none of them is told of in the next phase.
+    pub fn let_those_under_way_end(&self) -> Result<()> {
+        let now = Instant::now();
+        let all = || lock(&self.record).under_way.iter().all(|began| *began > now);
+        wait_until("what is under way ends", PASSING, all).map(drop)
     }
 
     /// Requests that have ended so far, cheaper than a report.
