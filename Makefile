@@ -7,7 +7,7 @@ CARGO ?= cargo
 PACKAGES := bird2 ca-certificates chromium chromium-driver curl debhelper dpkg-dev etcd-client etcd-server exabgp frr gcc gobgpd iproute2 ipvsadm kmod knot libc6-dev libprotobuf-dev lintian lowdown man-db mmdebstrap nftables nginx-light openssl procps prometheus protobuf-compiler python3-jsonschema python3-yaml strace systemd tcpdump user-mode-linux
 
 .DEFAULT_GOAL := help
-.PHONY: help deps kube guest build test demo lab bench bench-ipvs bench-health bench-sources bench-bgp bench-nodes bench-fib deb lint clean
+.PHONY: help deps kube guest build test demo lab bench bench-ipvs bench-health bench-sources bench-bgp bench-nodes bench-operator bench-fib deb lint clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,10 @@ bench-bgp: deps ## measure BGP: messages beside other codecs, routes beside BIRD
 bench-nodes: deps ## measure what a thousand nodes of a cluster cost, and how soon a block that moves is followed (root); leaves target/bench/nodes.json
 	$(CARGO) build --quiet --release -p lvsd -p lab --bin lvsd --bin lvsctl --bin bench_nodes
 	@chrt --rr 1 taskset --cpu-list 0 "$${CARGO_TARGET_DIR:-target}"/release/bench_nodes
+
+bench-operator: ## measure how soon lvsctl and /metrics answer at a thousand services (root); leaves target/bench/operator.json
+	$(CARGO) build --quiet --release -p lvsd -p lab --bin lvsd --bin lvsctl --bin bench_operator
+	@"$${CARGO_TARGET_DIR:-target}"/release/bench_operator
 
 bench-fib: deps ## measure how fast routes get into the kernel, beside BIRD and iproute2 (root); leaves target/bench/fib.json
 	$(CARGO) build --quiet --release -p lvsd --example fib_beside_bird

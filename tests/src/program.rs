@@ -1,8 +1,8 @@
-//! A program that runs twice: outside it boots the lab, inside it does its work there.
+//! Programs: one that runs twice, outside, where it boots the lab, and inside, where it does its work; and those that are run to their ends.
 
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 
 use crate::world::World;
 
@@ -22,4 +22,11 @@ pub fn run_twice(
             ExitCode::FAILURE
         }
     }
+}
+
+/// Runs another program and waits for it; an error when it fails.
+pub fn run_to_end(program: &str, arguments: &[&str]) -> Result<()> {
+    let status = Command::new(program).args(arguments).status().with_context(|| format!("run {program}"))?;
+    ensure!(status.success(), "{program} {}: {status}", arguments.join(" "));
+    Ok(())
 }

@@ -10,15 +10,13 @@ use lab::site::{BALANCERS, LIMIT};
 use crate::ground::{Ground, daemon};
 use crate::many::{self, BACKENDS, Families, SERVICES};
 use lab::measure::figures::{Report, Required};
+use lab::measure::process::processor;
 
 /// How long it is left alone before its memory is read.
 const IDLE: Duration = Duration::from_secs(60);
 
 /// Requirement: resident memory, MB (10^6 bytes).
 const RESIDENT: Required = Required::AtMost(30.0);
-
-/// Ticks of the processor's time in /proc/PID/stat a second (sysconf(_SC_CLK_TCK), 100 everywhere).
-const TICKS: f64 = 100.0;
 
 /// Measures it. The balancers run nothing else afterwards.
 pub(crate) fn measure(ground: &mut Ground, report: &mut Report) -> Result<()> {
@@ -49,9 +47,9 @@ fn measure_with(ground: &Ground, report: &mut Report, families: Families) -> Res
         Ok(table.lines().filter(|line| line.split_whitespace().nth(3) == Some("10")).count())
     };
     lab::wait::wait_until("every backend is pooled", LIMIT, || pooled().is_ok_and(|count| count == wanted))?;
-    let before = processor_seconds(&lvsd)?;
+    let before = processor(lvsd.pid()?)?;
     std::thread::sleep(IDLE);
-    let spent = processor_seconds(&lvsd)? - before;
+    let spent = processor(lvsd.pid()?)? - before;
     ensure!(pooled()? == wanted, "a check failed while nothing happened: the machine is too busy");
     let mut value = |figure: &str, value: f64, unit, required| {
         report.value(&format!("idle, {name}: {figure}"), value, unit, required);
@@ -77,13 +75,4 @@ fn memory(lvsd: &Lvsd, field: &str) -> Result<f64> {
         .next()
         .and_then(|word| word.parse().ok())
         .with_context(|| format!("{field}{line}"))
-}
-
-/// User and system time since the process began (proc(5)).
-fn processor_seconds(lvsd: &Lvsd) -> Result<f64> {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", lvsd.pid()?))?;
-    let (_, fields) = stat.rsplit_once(')').context("no name in /proc/PID/stat")?;
-    let ticks =
-        fields.split_whitespace().skip(11).take(2).map(|word| word.parse::<f64>().unwrap_or_default());
-    Ok(ticks.sum::<f64>() / TICKS)
 }

@@ -6,8 +6,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use health::{Check, HttpRequest, Kind, Options, Runner, Timing, Verdict};
+use lab::measure::process::resident;
 use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage, setrlimit};
 use serde::{Deserialize, Serialize};
 
@@ -89,7 +90,7 @@ async fn check(task: Task) -> Result<Cost> {
     };
     let kind = if task.is_http { Kind::Http(HttpRequest::get("/")?) } else { Kind::Tcp };
     let check = |number| Arc::new(Check::new(SocketAddr::new(address(number), PORT), kind.clone(), timing));
-    let memory_before = resident()?;
+    let memory_before = resident(std::process::id())?;
     let (runner, mut reports) = Runner::spawn(Options { max_in_flight: 4096.try_into()?, ..Options::new(1) });
     runner.set((0..task.checks).map(check).collect::<BTreeSet<_>>());
     let end = tokio::time::Instant::now() + WARM_UP;
@@ -102,7 +103,7 @@ async fn check(task: Task) -> Result<Cost> {
         all.fold((0, 0), |(ok, failed), results| (ok + results.ok, failed + results.failed))
     };
     let ((ok_before, failed_before), (ok, failed)) = (results(&before), results(&after));
-    let memory = resident()?;
+    let memory = resident(std::process::id())?;
     runner.stop().await;
     ensure!(ok > ok_before, "no check succeeded: {:?}", after.checks.values().next());
     Ok(Cost {
@@ -140,11 +141,4 @@ fn processor() -> Result<Duration> {
     let time =
         |time: nix::sys::time::TimeVal| Duration::new(time.tv_sec() as u64, time.tv_usec() as u32 * 1000);
     Ok(time(usage.user_time()) + time(usage.system_time()))
-}
-
-/// Resident memory of this process, bytes.
-fn resident() -> Result<f64> {
-    let text = std::fs::read_to_string("/proc/self/statm")?;
-    let pages: f64 = text.split_whitespace().nth(1).context("statm")?.parse()?;
-    Ok(pages * 4096.0)
 }

@@ -2,24 +2,22 @@
 //! what it would write.
 
 use std::fmt::Write as _;
-use std::fs;
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::Ipv4Addr;
 use std::path::Path;
-use std::process::{Child, Command};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
-use lab::kernel::built;
+use anyhow::{Result, ensure};
+use lab::measure::dry_run::DryRun;
 use lab::measure::exposition::Exposition;
 use lab::measure::figures::{Report, Required};
+use lab::measure::process::{processor, resident};
+use lab::program::run_to_end;
 use lab::wait::wait_until;
 
 use crate::FIGURES;
 use crate::checker::address;
-use crate::load::{TICKS, processor, resident};
-use crate::native::{CORES, LAG, LOSS, MEMORY, NONE, Nginx, run_to_end};
+use crate::native::{CORES, LAG, LOSS, MEMORY, NONE, Nginx};
 use crate::server::PORT;
 
 /// Each load is looked at for so long, once every check has a result.
@@ -36,9 +34,6 @@ pub(crate) const ROLE: &str = "daemon";
 
 /// How often checks came to say down.
 const DOWNS: &str = "pybal_monitor_down_transitions_total";
-
-/// Where it answers.
-const HTTP: &str = "127.0.0.1:9090";
 
 /// Checks of each of its backends.
 struct Load {
@@ -85,7 +80,8 @@ pub(crate) fn measure(directory: &Path) -> Result<()> {
 }
 
 fn one(report: &mut Report, directory: &Path, load: &Load) -> Result<()> {
-    let lvsd = Lvsd::start(directory, load)?;
+    let lvsd = DryRun::start(directory, &configuration(load))?;
+    let page = || Ok::<_, anyhow::Error>(Exposition::read(&lvsd.page("/metrics")?));
     let wanted = f64::from(load.backends);
     wait_until("every check has a result", LIMIT, || {
         page().is_ok_and(|page| results(&page, load.kind).is_ok_and(|[ok, _]| ok >= wanted))
@@ -93,10 +89,9 @@ fn one(report: &mut Report, directory: &Path, load: &Load) -> Result<()> {
     if load.is_lossy {
         run_to_end("nft", &[LOSS])?;
     }
-    let process = [lvsd.0.id()];
-    let (before, used, begin) = (page()?, processor(&process)?, Instant::now());
+    let (before, used, begin) = (page()?, processor(lvsd.id())?, Instant::now());
     thread::sleep(WINDOW);
-    let (after, used, took) = (page()?, processor(&process)? - used, begin.elapsed().as_secs_f64());
+    let (after, used, took) = (page()?, processor(lvsd.id())? - used, begin.elapsed().as_secs_f64());
     if load.is_lossy {
         run_to_end("nft", &["delete table inet loss"])?;
     }
@@ -108,8 +103,8 @@ fn one(report: &mut Report, directory: &Path, load: &Load) -> Result<()> {
     };
     value("done per second", (ok + failed - ok_before - failed_before) / took, "", Required::Nothing);
     value("lag, p99 at most", lag, "ms", LAG);
-    value("cores", used / TICKS / took, "", CORES);
-    value("resident memory", resident(lvsd.0.id())? / 1e6, "MB", MEMORY);
+    value("cores", used / took, "", CORES);
+    value("resident memory", resident(lvsd.id())? / 1e6, "MB", MEMORY);
     value("failed", failed - failed_before, "", Required::Nothing);
     value("declared down", after.sum(DOWNS) - before.sum(DOWNS), "", NONE);
     Ok(())
@@ -123,42 +118,8 @@ fn results(page: &Exposition, kind: &str) -> Result<[f64; 2]> {
     Ok([ok, failed])
 }
 
-fn page() -> Result<Exposition> {
-    let mut stream = TcpStream::connect(HTTP).context("connect to lvsd")?;
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: lvsd\r\nConnection: close\r\n\r\n")?;
-    let mut text = String::new();
-    stream.read_to_string(&mut text)?;
-    Ok(Exposition::read(&text))
-}
-
-/// lvsd on the machine's first processor, in a dry run.
-struct Lvsd(Child);
-
-impl Lvsd {
-    fn start(directory: &Path, load: &Load) -> Result<Self> {
-        let file = directory.join("lvsd.toml");
-        fs::write(&file, configuration(directory, load)).context("write lvsd.toml")?;
-        let mut command = Command::new("taskset");
-        command.args(["--cpu-list", "0"]).arg(built("lvsd")?).arg("--dry-run").arg("--config").arg(&file);
-        command.env("LVSD_LOG", "error");
-        Ok(Self(command.spawn().context("run taskset (util-linux)")?))
-    }
-}
-
-impl Drop for Lvsd {
-    fn drop(&mut self) {
-        // It has ended if this fails.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn configuration(directory: &Path, load: &Load) -> String {
-    let files = directory.display();
-    let mut text = format!(
-        "[lvsd]\nstate_dir = \"{files}/state\"\ncontrol_socket = \"{files}/control.sock\"\nhttp = \"{HTTP}\"\n\
-         [pybal]\nmetrics = true\n"
-    );
+fn configuration(load: &Load) -> String {
+    let mut text = "[pybal]\nmetrics = true\n".to_owned();
     for service in 0..load.backends / POOL {
         let vip = Ipv4Addr::from(u32::from(Ipv4Addr::new(198, 18, 0, 1)) + service);
         let Load { kind, interval, .. } = load;

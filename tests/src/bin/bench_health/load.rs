@@ -13,6 +13,7 @@ use ipvs::{Entry, Weight};
 use lab::host::Host;
 use lab::lvsd::Lvsd;
 use lab::measure::figures::{Report, Required};
+use lab::measure::process::{processor, resident};
 use lab::nginx::Nginx;
 use lab::site::LIMIT;
 use lab::table;
@@ -182,36 +183,19 @@ fn family(process: u32) -> Result<Vec<u32>> {
 
 /// What these processes of `host` take within the window; what they do is counted in the connections that it opens.
 fn watch(host: &Host, processes: &[u32]) -> Result<Cost> {
-    let (ticks, opened) = (processor(processes)?, connections(host)?);
+    let (before, opened) = (used_by(processes)?, connections(host)?);
     let start = Instant::now();
     thread::sleep(WINDOW);
     let took = start.elapsed().as_secs_f64();
-    let used = (processor(processes)? - ticks) / TICKS;
+    let used = used_by(processes)? - before;
     let done = (connections(host)? - opened) / took;
     let memory = processes.iter().map(|process| resident(*process)).sum::<Result<f64>>()?;
     Ok(Cost { cores: used / took, memory, done })
 }
 
-/// Of USER_HZ (proc_pid_stat(5)).
-pub(crate) const TICKS: f64 = 100.0;
-
-/// Processor time of these processes so far, in ticks.
-pub(crate) fn processor(processes: &[u32]) -> Result<f64> {
-    let of = |process: &u32| -> Result<f64> {
-        let text = fs::read_to_string(format!("/proc/{process}/stat"))?;
-        let (_, rest) = text.rsplit_once(')').context("stat")?;
-        // utime and stime, the 14th and 15th field of all.
-        let times = rest.split_whitespace().skip(11).take(2).map(str::parse::<f64>);
-        Ok(times.sum::<Result<f64, _>>()?)
-    };
-    processes.iter().map(of).sum()
-}
-
-/// Resident memory of a process, bytes.
-pub(crate) fn resident(process: u32) -> Result<f64> {
-    let text = fs::read_to_string(format!("/proc/{process}/statm"))?;
-    let pages: f64 = text.split_whitespace().nth(1).context("statm")?.parse()?;
-    Ok(pages * 4096.0)
+/// Processor seconds of these processes so far.
+fn used_by(processes: &[u32]) -> Result<f64> {
+    processes.iter().map(|process| processor(*process)).sum()
 }
 
 /// TCP connections that the host has opened so far.

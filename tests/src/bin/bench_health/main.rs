@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use lab::kernel::{Console, MEMORY, Run, target};
+use lab::measure::dry_run::in_a_namespace;
 use lab::measure::figures::Report;
 use lab::program::run_twice;
 use lab::world::World;
@@ -71,7 +72,7 @@ fn outside() -> Result<()> {
         if [native::ROLE, daemon::ROLE].contains(&part) {
             let own = directory(part);
             fs::create_dir_all(&own).with_context(|| format!("create {}", own.display()))?;
-            native::outside(part, &own)?;
+            in_a_namespace(&[part], &own)?;
         } else {
             in_the_lab(part, directory(part))?;
         }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use lab::measure::figures::{Report, Required};
+use lab::program::run_to_end;
 use lab::wait::wait_until;
 
 use crate::checker::{self, Cost, Task};
@@ -44,15 +45,6 @@ pub(crate) const LAG: Required = Required::AtMost(50.0);
 pub(crate) const CORES: Required = Required::AtMost(1.0);
 pub(crate) const MEMORY: Required = Required::AtMost(100.0);
 pub(crate) const NONE: Required = Required::AtMost(0.0);
-
-/// Runs this program in a network namespace of its own.
-pub(crate) fn outside(role: &str, directory: &Path) -> Result<()> {
-    let mut command = Command::new("unshare");
-    command.arg("--net").arg("--").arg(std::env::current_exe()?).arg(role).arg(directory);
-    let status = command.status().context("run unshare (util-linux)")?;
-    ensure!(status.success(), "the checks on the machine's own kernel: {status}");
-    Ok(())
-}
 
 /// Is that program.
 pub(crate) fn run(role: &str, directory: &Path) -> ExitCode {
@@ -136,12 +128,6 @@ fn check(task: Task) -> Result<Cost> {
     let output = command.output().context("run taskset (util-linux)")?;
     ensure!(output.status.success(), "the checker ended with {}", output.status);
     Ok(serde_json::from_slice(&output.stdout)?)
-}
-
-pub(crate) fn run_to_end(program: &str, arguments: &[&str]) -> Result<()> {
-    let status = Command::new(program).args(arguments).status().with_context(|| format!("run {program}"))?;
-    ensure!(status.success(), "{program} {}: {status}", arguments.join(" "));
-    Ok(())
 }
 
 /// nginx on every address of this host, on the processor that the checker does not have.

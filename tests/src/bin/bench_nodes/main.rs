@@ -6,7 +6,6 @@
 
 mod moves;
 
-use std::fs;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -16,6 +15,7 @@ use lab::crowd::{BALANCER, Crowd, POOL};
 use lab::lvsd::Lvsd;
 use lab::measure::bench::Bench;
 use lab::measure::figures::{Report, Required};
+use lab::measure::process::processor;
 use lab::network::Lab;
 use lab::wait::wait_until;
 use lab::world::World;
@@ -136,13 +136,4 @@ fn rest(lvsd: &Lvsd, report: &mut Report) -> Result<()> {
 
 fn established(lvsd: &Lvsd) -> Result<f64> {
     lvsd.metric("lvsd_nodes_sessions_established")
-}
-
-/// Processor seconds that a process has had (proc(5): utime and stime, in hundredths of a second).
-fn processor(process: u32) -> Result<f64> {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
-    let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
-    let ticks =
-        |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok()).context("no time in stat");
-    Ok((ticks(11)? + ticks(12)?) / 100.0)
 }
