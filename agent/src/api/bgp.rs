@@ -4,7 +4,7 @@ use super::Context;
 use super::messages::{Problem, ProblemKind};
 use crate::core::Timestamp;
 use crate::core::action::did_you_mean;
-use crate::core::view::BfdView;
+use crate::core::view::{Asked, BfdView};
 use crate::suggest::suggest;
 use bgp::rib::{LocRib, ToldAttributes};
 use bgp::speaker::{Asker, MessageCounts, Statuses, ToldAt};
@@ -287,7 +287,7 @@ impl Context {
     pub(super) async fn rib_out(&self, only: Option<&str>) -> Result<Vec<RibOutView>, Problem> {
         let looks = self.looks()?;
         let only = only.map(prefix).transpose()?;
-        let vips = self.inbox.status(None).await?.map(|status| status.vips).unwrap_or_default();
+        let vips = self.inbox.status(Asked::default()).await?.map(|status| status.vips).unwrap_or_default();
         let reasons: BTreeMap<Prefix, String> =
             vips.into_iter().map(|vip| (Prefix::host(vip.address), vip.reason)).collect();
         let names: Vec<String> = looks.peers.borrow().keys().cloned().collect();

@@ -19,6 +19,7 @@ use crate::config::{Config, Daemon};
 use crate::core::action::{Answer, Refusal};
 use crate::core::change::Selector;
 use crate::core::event::{Command, Note, TakenOut};
+use crate::core::view::Asked;
 use crate::exec::ipvs::{Comparison, Repair};
 use anyhow::{Context as _, bail};
 use axum::extract::rejection::JsonRejection;
@@ -157,13 +158,15 @@ impl From<JsonRejection> for Problem {
 #[serde(deny_unknown_fields)]
 struct StatusQuery {
     service: Option<String>,
+    #[serde(default)]
+    brief: bool,
 }
 
 async fn status(
     State(context): State<Context>,
     Query(query): Query<StatusQuery>,
 ) -> Result<Response, Problem> {
-    let status = context.status(query.service).await?;
+    let status = context.status(Asked { service: query.service, brief: query.brief }).await?;
     let status = status.map_err(|message| Problem { kind: ProblemKind::NotFound, message })?;
     Ok(Json(status).into_response())
 }

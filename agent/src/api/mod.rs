@@ -15,7 +15,7 @@ use crate::core::nodes::sessions;
 use crate::core::nodes::view::NodesView;
 use crate::core::numbers::Numbers;
 use crate::core::pybal::Which;
-use crate::core::view::{BfdView, PeerView, ProbesView, Status, Why};
+use crate::core::view::{Asked, BfdView, PeerView, ProbesView, Status, Why};
 use crate::engine::{Gone, Inbox};
 use crate::exec::checks::Watcher;
 use crate::exec::fleet;
@@ -56,10 +56,10 @@ pub struct Context {
 }
 
 impl Context {
-    /// The status of everything or of one service, the BGP peers and the probe namespace included. The inner error names near services.
-    async fn status(&self, service: Option<String>) -> Result<Result<Status, String>, Gone> {
+    /// The status of what is asked, the BGP peers and the probe namespace included. The inner error names near services.
+    async fn status(&self, asked: Asked) -> Result<Result<Status, String>, Gone> {
         let filled = |status| Status { peers: self.peers(), probes: self.probes(), ..status };
-        Ok(self.inbox.status(service).await?.map(filled))
+        Ok(self.inbox.status(asked).await?.map(filled))
     }
 
     fn probes(&self) -> Option<ProbesView> {

@@ -120,7 +120,10 @@ async fn run(arguments: &Arguments) -> Result<Printed, ClientError> {
     let paint = output.paint();
     match &arguments.command {
         Command::Status { service, .. } => {
-            let status: Status = client.status(service.as_deref()).await?;
+            let status: Status = match service {
+                None if output == Output::Table => client.brief_status().await?,
+                service => client.status(service.as_deref()).await?,
+            };
             show(output, &status, |status| render::status(status, paint))
         }
         Command::Depool(TakeOut { host, place, note }) => {

@@ -4,15 +4,16 @@ mod canary;
 mod check;
 mod daemons;
 mod names;
+mod pools;
 mod reasons;
 mod source;
 
-use super::operator::{absent, source_of};
+use super::Timestamp;
+use super::operator::absent;
 use super::orders::{self, Drain};
 use super::saved::{Change, VipWord};
-use super::state::{Phase, ServiceState, State};
-use super::{Timestamp, advice, member::Member};
-use crate::config::{Family, Service};
+use super::state::{Phase, State};
+use crate::config::Family;
 use crate::probes::Server;
 use serde::{Deserialize, Serialize};
 
@@ -43,6 +44,9 @@ pub struct Status {
     pub services: Vec<ServiceView>,
     /// Every VIP, by address.
     pub vips: Vec<VipView>,
+    /// Those that are announced by what their services say and that a brief answer leaves out.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub left_out_vips: usize,
     /// Every BGP peer, as the speaker reports it; filled in by the shell.
     pub peers: Vec<PeerView>,
     /// The sync daemons that are configured or ours.
@@ -140,6 +144,9 @@ pub struct PoolView {
     pub total: usize,
     /// Its backends by name.
     pub backends: Vec<BackendView>,
+    /// Those that serve as they should and that a brief answer leaves out.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub left_out: usize,
     /// Former backends that finish their connections.
     pub draining: Vec<std::net::IpAddr>,
 }
@@ -247,8 +254,30 @@ pub struct BfdView {
     pub last_error: Option<String>,
 }
 
-/// The whole daemon, or one service of it (and the VIPs that it is on).
-pub fn status(state: &State, only: Option<&str>) -> Result<Status, String> {
+/// With more services than these a brief answer leaves out the backends that serve as they should.
+pub const MANY: usize = 20;
+
+/// Of what a status is asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// Only this service, and the VIPs that it is on.
+    pub service: Option<String>,
+    /// Of more than [`MANY`] services, only those backends that somebody should look at.
+    pub brief: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
+/// The whole daemon, or what is asked of it.
+///
+/// # Errors
+/// When there is no such service; it names near ones.
+pub fn status(state: &State, asked: &Asked) -> Result<Status, String> {
+    let only = asked.service.as_deref();
+    let brief = asked.brief && only.is_none() && state.services.keys().nth(MANY).is_some();
     if let Some(name) = only.filter(|name| !state.services.contains_key(name)) {
         let near: Vec<String> = crate::suggest::suggest(name, state.services.keys().map(|name| &**name))
             .into_iter()
@@ -258,10 +287,7 @@ pub fn status(state: &State, only: Option<&str>) -> Result<Status, String> {
     }
     let is_wanted = |name: &str| only.is_none_or(|wanted| wanted == name);
     let services = state.services.iter().filter(|(name, _)| is_wanted(name));
-    let vips = state.vips.iter().filter(|(vip, _)| {
-        let users = state.vip_users.get(*vip);
-        only.is_none() || users.is_some_and(|users| users.iter().any(|user| is_wanted(user)))
-    });
+    let (vips, left_out_vips) = vips(state, only, brief);
     Ok(Status {
         ready: state.is_ready(),
         dry_run: state.config.as_ref().is_some_and(|config| config.daemon.dry_run),
@@ -273,16 +299,9 @@ pub fn status(state: &State, only: Option<&str>) -> Result<Status, String> {
         .into(),
         since: state.configured_at,
         sources: sources(state),
-        services: services.map(|(name, service)| service_view(state, name, service)).collect(),
-        vips: vips
-            .map(|(address, vip)| VipView {
-                address: *address,
-                announced: vip.announced,
-                since: vip.since,
-                reason: vip.reason.clone(),
-                operator: state.saved.vips.get(address).map(said_of_vip),
-            })
-            .collect(),
+        services: services.map(|(name, service)| pools::service_view(state, name, service, brief)).collect(),
+        vips,
+        left_out_vips,
         drain: drain_view(state),
         absent_vips: orders::absent(state).into_iter().collect(),
         peers: Vec::new(),
@@ -293,6 +312,22 @@ pub fn status(state: &State, only: Option<&str>) -> Result<Status, String> {
         kernel_failures: state.kernel.failures.clone(),
         absent_hosts: absent(state).into_iter().map(Into::into).collect(),
     })
+}
+
+/// All VIPs or one service's; if `brief`, how many are left out as they are announced as their services say.
+fn vips(state: &State, only: Option<&str>, brief: bool) -> (Vec<VipView>, usize) {
+    let is_of = |vip, name| state.vip_users.get(vip).into_iter().flatten().any(|user| &**user == name);
+    let wanted = state.vips.iter().filter(|(vip, _)| only.is_none_or(|name| is_of(*vip, name)));
+    let (plain, shown): (Vec<_>, Vec<_>) =
+        wanted.partition(|(address, vip)| brief && vip.announced && !state.saved.vips.contains_key(*address));
+    let view = |(address, vip): (&std::net::IpAddr, &super::vip::Vip)| VipView {
+        address: *address,
+        announced: vip.announced,
+        since: vip.since,
+        reason: vip.reason.clone(),
+        operator: state.saved.vips.get(address).map(said_of_vip),
+    };
+    (shown.into_iter().map(view).collect(), plain.len())
 }
 
 fn said_of_vip(change: &Change<VipWord>) -> String {
@@ -311,83 +346,4 @@ fn drain_view(state: &State) -> Option<DrainView> {
         Drain::Gone { .. } | Drain::Unwatched => "withdrawn",
     };
     Some(DrainView { stage: stage.into(), said: change.to_string() })
-}
-
-fn service_view(state: &State, name: &str, service: &ServiceState) -> ServiceView {
-    let trouble = state.inventory.trouble(&service.config);
-    ServiceView {
-        name: name.into(),
-        protocol: service.config.protocol.to_string(),
-        port: service.config.port,
-        fwmark: service.config.fwmark.map(Into::into),
-        vips: service.config.vips.clone(),
-        scheduler: service.config.scheduler.scheduler().to_string(),
-        settings: settings(&service.config),
-        forwarding: service.config.forward.to_string(),
-        backend_port: service.config.backend_port,
-        source: source_of(&service.config),
-        source_error: trouble.error.or_else(|| service.refused.clone()),
-        source_stale: trouble.is_stale,
-        source_held: trouble.is_held,
-        source_errors: trouble.errors,
-        waiting: service.waiting.clone(),
-        unsorted: state.unsorted(&service.config).iter().map(|key| key.to_string()).collect(),
-        pools: service
-            .pools
-            .iter()
-            .map(|(family, pool)| pool_view(state, name, service, (*family).into(), pool))
-            .collect(),
-        unusable: service
-            .unusable
-            .iter()
-            .map(|(host, reason)| UnusableView { host: host.clone(), reason: reason.clone() })
-            .collect(),
-        stale_names: names::stale(state, service),
-        canaries: canary::canaries(service),
-    }
-}
-
-/// What the kernel is told of a service, each once where families agree.
-fn settings(service: &Service) -> String {
-    let mut families: Vec<ipvs::Family> = service.vips.iter().map(|vip| ipvs::Family::of(*vip)).collect();
-    families.sort_unstable();
-    families.dedup();
-    let mut texts: Vec<String> = families.into_iter().map(|f| service.settings(f).to_string()).collect();
-    texts.dedup();
-    texts.join("; IPv6: ")
-}
-
-fn pool_view(
-    state: &State,
-    name: &str,
-    service: &ServiceState,
-    family: Family,
-    pool: &super::member::Pool,
-) -> PoolView {
-    let counts = pool.counts(service.config.depool_threshold);
-    PoolView {
-        family,
-        pooled: counts.pooled,
-        serving: counts.serving,
-        needed: counts.needed,
-        total: counts.total,
-        backends: pool.members.iter().map(|(host, member)| backend_view(state, name, host, member)).collect(),
-        draining: pool.draining.keys().map(|key| key.address).collect(),
-    }
-}
-
-fn backend_view(state: &State, service: &str, host: &str, member: &Member) -> BackendView {
-    BackendView {
-        host: host.into(),
-        address: member.address,
-        weight: member.decision.weight.get(),
-        standing: member.decision.standing.as_str().into(),
-        health: super::why::health_word(member.health).into(),
-        since: member.since,
-        reason: super::why::reason(state, service, ipvs::Family::of(member.address), host),
-        path: super::why::way(member),
-        on_link: member.path.as_ref().map(|seen| seen.path.is_on_link()),
-        agent: advice::in_words(member.advice),
-        checks: Vec::new(),
-    }
 }

@@ -81,6 +81,9 @@ Exit codes:
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Show services, backends, VIPs and BGP peers.
+    ///
+    /// Of more than 20 services each has a line, and only those backends and VIPs are shown that are not as they should be;
+    /// `-o wide` and a service's name show all.
     #[command(
         after_help = "Examples:\n  lvsctl status\n  lvsctl status web -o wide\n  lvsctl status --watch\n  lvsctl status -o json | jq '.vips'"
     )]

@@ -94,7 +94,15 @@ impl Client {
     /// See [`ClientError`]; an unknown service is a problem of kind not found.
     pub async fn status(&self, service: Option<&str>) -> Result<Status, ClientError> {
         let query = service.map_or_else(String::new, |service| format!("?service={}", escape(service)));
-        self.ask(Method::GET, &format!("/v1/status{query}"), Bytes::new()).await
+        self.get(&format!("/v1/status{query}")).await
+    }
+
+    /// The status of everything; of many services without the backends that serve as they should.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn brief_status(&self) -> Result<Status, ClientError> {
+        self.get("/v1/status?brief=true").await
     }
 
     /// The nodes of the cluster.

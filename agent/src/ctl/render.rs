@@ -1,6 +1,7 @@
 //! Answers as text for people.
 
 pub mod bgp;
+mod brief;
 mod canary;
 pub mod change;
 mod check;
@@ -96,11 +97,16 @@ pub fn status(status: &Status, paint: Paint) -> String {
         };
         line(&mut text, format_args!("{} the balancer is {stage}: {}", paint.odd("!"), drain.said));
     }
-    for service in &status.services {
-        service_text(&mut text, service, paint);
+    if brief::is_brief(status) {
+        brief::services(&mut text, &status.services, paint);
+    } else {
+        status.services.iter().for_each(|service| service_text(&mut text, service, paint));
     }
     text.push_str(&source::table(&status.sources, paint));
     vips(&mut text, &status.vips, paint);
+    if status.left_out_vips > 0 {
+        line(&mut text, format_args!("\n{} VIPs are announced as they should be", status.left_out_vips));
+    }
     for vip in &status.absent_vips {
         line(&mut text, format_args!("an operator's word is kept of {vip}, which no service has"));
     }
@@ -240,7 +246,12 @@ fn pool_text(text: &mut String, pool: &PoolView, paint: Paint) {
             backend.reason.clone(),
         ]);
     }
-    text.push_str(&table.to_string());
+    if pool.left_out == 0 || !pool.backends.is_empty() {
+        text.push_str(&table.to_string());
+    }
+    if pool.left_out > 0 {
+        line(text, format_args!("  and {} that serve as they should", pool.left_out));
+    }
 }
 
 fn vips(text: &mut String, vips: &[VipView], paint: Paint) {

@@ -10,7 +10,7 @@ use crate::core::nodes::view::{NodesView, RouteView};
 use crate::core::numbers::Numbers;
 use crate::core::plan::{Plan, Simulation};
 use crate::core::pybal::{Pool, Which};
-use crate::core::view::{Status, Why};
+use crate::core::view::{Asked, Status, Why};
 use crate::exec::ipvs::{Comparison, Repair};
 use bgp::Prefix;
 use std::sync::Arc;
@@ -43,8 +43,8 @@ pub enum Input {
 pub enum Query {
     /// How is everything, or one service?
     Status {
-        /// Only this one.
-        service: Option<String>,
+        /// Of what.
+        asked: Asked,
         /// Where the answer goes; an error names near services.
         reply: oneshot::Sender<Result<Status, String>>,
     },
@@ -153,8 +153,8 @@ impl Inbox {
     }
 
     /// Asks for the status.
-    pub async fn status(&self, service: Option<String>) -> Result<Result<Status, String>, Gone> {
-        self.ask(|reply| Input::Query(Query::Status { service, reply })).await
+    pub async fn status(&self, asked: Asked) -> Result<Result<Status, String>, Gone> {
+        self.ask(|reply| Input::Query(Query::Status { asked, reply })).await
     }
 
     /// Asks for everything in numbers.

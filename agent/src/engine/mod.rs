@@ -249,9 +249,7 @@ impl Engine {
     /// Answers a question. Who asked may have gone meanwhile, which harms nobody.
     fn answer(&self, query: Query) {
         match query {
-            Query::Status { service, reply } => {
-                drop(reply.send(view::status(&self.state, service.as_deref())))
-            }
+            Query::Status { asked, reply } => drop(reply.send(view::status(&self.state, &asked))),
             Query::Numbers { reply } => drop(reply.send(numbers(&self.state))),
             Query::Pools { which, reply } => drop(reply.send(pybal::pools(&self.state, &which))),
             Query::Why { host, reply } => drop(reply.send(view::why(&self.state, &host))),

@@ -111,8 +111,8 @@ async fn turn(mut inbox: mpsc::Receiver<Input>, checks: checks::Handle, world: W
                 });
                 drop(reply.send(answer.expect("every request is answered")));
             }
-            Input::Query(Query::Status { service, reply }) => {
-                drop(reply.send(view::status(&state, service.as_deref())));
+            Input::Query(Query::Status { asked, reply }) => {
+                drop(reply.send(view::status(&state, &asked)));
             }
             Input::Query(Query::Numbers { reply }) => drop(reply.send(numbers(&state))),
             Input::Query(Query::Pools { which, reply }) => {

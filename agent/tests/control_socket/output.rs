@@ -45,6 +45,47 @@ async fn wide_shows_columns_that_a_table_leaves_out() {
     }
 }
 
+/// Services of three backends, each of which serves.
+fn many(services: usize) -> String {
+    let service = |n: usize| {
+        let backends =
+            (0..3).map(|b| format!("{{ host = \"b{n}-{b}\", addresses = [\"10.64.{n}.{b}\"] }}, "));
+        let backends: String = backends.collect();
+        format!("[service.s{n}]\nvips = [\"192.0.2.{n}\"]\nport = 80\nchecks = []\nbackends = [{backends}]\n")
+    };
+    (1..=services).map(service).collect()
+}
+
+#[tokio::test]
+async fn of_many_services_each_has_a_line_and_only_what_is_not_as_it_should_be_has_more() {
+    let daemon = Daemon::start_in(&many(30), World::Obedient).await;
+    out(&daemon.lvsctl(&["depool", "b7-1", "--reason", "disk"]).await);
+    let brief = out(&daemon.lvsctl(&["status"]).await);
+    for shown in
+        ["\n  b7-1 ", "depooled", "\n  and 2 that serve as they should\n", "\n89 backends that serve as"]
+    {
+        assert!(brief.contains(shown), "{shown}:\n{brief}");
+    }
+    let lines_of = |name: &str| brief.lines().filter(|line| line.starts_with(&format!("{name} "))).count();
+    assert_eq!((lines_of("s3"), lines_of("s30"), lines_of("s7")), (1, 1, 2), "{brief}");
+    assert!(!brief.contains("b7-0") && !brief.contains("b3-0"), "{brief}");
+
+    for whole in [&["status", "-o", "wide"][..], &["status", "-o", "json"], &["status", "-o", "yaml"]] {
+        let text = out(&daemon.lvsctl(whole).await);
+        let all = (1..=30).flat_map(|n| (0..3).map(move |b| format!("b{n}-{b}")));
+        all.for_each(|host| assert!(text.contains(&host), "{whole:?} lacks {host}:\n{text}"));
+    }
+    let one = out(&daemon.lvsctl(&["status", "s3"]).await);
+    assert!(one.contains("b3-0") && !one.contains("left out"), "{one}");
+}
+
+#[tokio::test]
+async fn of_few_services_nothing_is_left_out() {
+    let daemon = Daemon::start_in(&many(20), World::Obedient).await;
+    let text = out(&daemon.lvsctl(&["status"]).await);
+    assert!(text.contains("b20-2") && text.contains("192.0.2.20  "), "{text}");
+}
+
 #[tokio::test]
 async fn on_a_narrow_terminal_no_line_is_wider_than_that_and_nothing_is_lost() {
     let daemon = Daemon::start().await;

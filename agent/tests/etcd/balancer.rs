@@ -51,8 +51,8 @@ impl Engine {
                     self.waiting.insert(requests, reply);
                     self.event(Event::Operator(Request { id: requests, who, command })).await;
                 }
-                Input::Query(Query::Status { service, reply }) => {
-                    drop(reply.send(view::status(&self.state, service.as_deref())));
+                Input::Query(Query::Status { asked, reply }) => {
+                    drop(reply.send(view::status(&self.state, &asked)));
                 }
                 Input::Query(Query::Why { host, reply }) => drop(reply.send(view::why(&self.state, &host))),
                 Input::Query(Query::Numbers { reply }) => {

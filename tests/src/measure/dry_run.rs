@@ -23,7 +23,7 @@ pub fn in_a_namespace(arguments: &[&str], directory: &Path) -> Result<()> {
     Ok(())
 }
 
-/// lvsd on the machine's first processor.
+/// lvsd.
 #[derive(Debug)]
 pub struct DryRun {
     child: Child,
@@ -31,8 +31,9 @@ pub struct DryRun {
 }
 
 impl DryRun {
-    /// Starts it in this namespace with what a configuration has beside `[lvsd]`; its files are in `directory`.
-    pub fn start(directory: &Path, configuration: &str) -> Result<Self> {
+    /// Starts it in this namespace with what a configuration has beside `[lvsd]`, on these processors, as taskset(1) takes them;
+    /// its files are in `directory`.
+    pub fn start(directory: &Path, configuration: &str, processors: &str) -> Result<Self> {
         let files = directory.display();
         let text = format!(
             "[lvsd]\nstate_dir = \"{files}/state\"\ncontrol_socket = \"{files}/control.sock\"\nhttp = \"{HTTP}\"\n{configuration}"
@@ -40,7 +41,12 @@ impl DryRun {
         let file = directory.join("lvsd.toml");
         fs::write(&file, text).with_context(|| format!("write {}", file.display()))?;
         let mut command = Command::new("taskset");
-        command.args(["--cpu-list", "0"]).arg(built("lvsd")?).arg("--dry-run").arg("--config").arg(&file);
+        command
+            .args(["--cpu-list", processors])
+            .arg(built("lvsd")?)
+            .arg("--dry-run")
+            .arg("--config")
+            .arg(&file);
         command.env("LVSD_LOG", "error");
         let child = command.spawn().context("run taskset (util-linux)")?;
         Ok(Self { child, socket: directory.join("control.sock") })

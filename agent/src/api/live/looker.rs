@@ -2,7 +2,7 @@
 
 use super::super::Context;
 use super::super::traffic::through;
-use crate::core::view::{DrainView, Status};
+use crate::core::view::{Asked, DrainView, Status};
 use crate::ctl::render::{self, Paint};
 use crate::engine::Gone;
 use serde::Serialize;
@@ -177,7 +177,7 @@ fn keep(parts: &mut BTreeMap<String, Arc<RawValue>>, old: &Look) {
 
 async fn parts(context: &Context) -> Result<BTreeMap<String, Arc<RawValue>>, Gone> {
     // Of all services there always is a status.
-    let Ok(status) = context.status(None).await? else { return Ok(BTreeMap::new()) };
+    let Ok(status) = context.status(Asked::default()).await? else { return Ok(BTreeMap::new()) };
     let mut parts = BTreeMap::from([("daemon".into(), part(&daemon(&status)))]);
     parts.extend(status.services.iter().map(|service| (format!("service/{}", service.name), part(service))));
     parts.extend(status.vips.iter().map(|vip| (format!("vip/{}", vip.address), part(vip))));

@@ -9,7 +9,7 @@ use crate::core::nodes::NodePeers;
 use crate::core::path::{Neighbour, Path, PathSeen};
 use crate::core::saved::Saved;
 use crate::core::settings;
-use crate::core::view::{self, BackendView, Status};
+use crate::core::view::{self, Asked, BackendView, Status};
 use crate::core::{Action, Event, State, Timestamp, step};
 use bgp::RouteSet;
 use health::{Check, Verdict};
@@ -336,7 +336,7 @@ impl World {
     }
 
     pub(in crate::core) fn status(&self) -> Status {
-        view::status(&self.state, None).unwrap()
+        view::status(&self.state, &Asked::default()).unwrap()
     }
 
     /// A backend as `lvsctl why` shows it, in its first service and family.

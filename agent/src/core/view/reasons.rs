@@ -1,6 +1,7 @@
 //! `lvsctl why`: the reason for what a host has, and for a service that is not served.
 
-use super::{BackendView, CanaryView, RefusedView, backend_view, canary, check};
+use super::pools::backend_view;
+use super::{BackendView, CanaryView, RefusedView, canary, check};
 use crate::core::action::Refusal;
 use crate::core::operator::{canonical, services_of};
 use crate::core::state::State;

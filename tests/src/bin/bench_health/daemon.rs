@@ -80,7 +80,7 @@ pub(crate) fn measure(directory: &Path) -> Result<()> {
 }
 
 fn one(report: &mut Report, directory: &Path, load: &Load) -> Result<()> {
-    let lvsd = DryRun::start(directory, &configuration(load))?;
+    let lvsd = DryRun::start(directory, &configuration(load), "0")?;
     let page = || Ok::<_, anyhow::Error>(Exposition::read(&lvsd.page("/metrics")?));
     let wanted = f64::from(load.backends);
     wait_until("every check has a result", LIMIT, || {

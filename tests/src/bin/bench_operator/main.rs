@@ -24,6 +24,9 @@ use lab::wait::wait_until;
 const SERVICES: u32 = 1_000;
 const BACKENDS: u32 = 10;
 
+/// What lvsd may use: all of a machine with two.
+const PROCESSORS: &str = "0-1";
+
 /// How often each is asked.
 const QUESTIONS: usize = 200;
 const SCRAPES: usize = 1_000;
@@ -75,7 +78,7 @@ fn measure(directory: &Path) -> Result<()> {
     run_to_end("ip", &["link", "set", "lo", "up"])?;
     let servers = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 80)).context("listen at port 80")?;
     thread::spawn(move || servers.incoming().for_each(drop));
-    let lvsd = DryRun::start(directory, &configuration())?;
+    let lvsd = DryRun::start(directory, &configuration(), PROCESSORS)?;
     let up = format!("lvsd_backends_up {}", SERVICES * BACKENDS);
     let everything = f64::from(SERVICES * BACKENDS);
     wait_until(&up, PATIENCE, || {
@@ -87,6 +90,11 @@ fn measure(directory: &Path) -> Result<()> {
     let ask =
         |arguments: &[&str]| (0..QUESTIONS).map(|_| timed(|| lvsd.ctl(arguments))).collect::<Result<_>>();
     report.latency("lvsctl status, start of the process to its end", ask(&["status"])?, LIMIT)?;
+    report.latency(
+        "lvsctl status -o wide, every backend",
+        ask(&["status", "-o", "wide"])?,
+        Required::Nothing,
+    )?;
     report.latency("lvsctl status -o json", ask(&["status", "-o", "json"])?, Required::Nothing)?;
     report.latency("lvsctl status of one service", ask(&["status", "s7"])?, Required::Nothing)?;
 

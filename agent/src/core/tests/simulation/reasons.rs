@@ -51,7 +51,8 @@ pub(super) fn changes_are_told(seen: &Seen<'_>) -> Outcome {
 }
 
 pub(super) fn everything_has_a_reason(seen: &Seen<'_>) -> Outcome {
-    let status = view::status(seen.after, None).map_err(|error| Broken::new("9 reasons", error))?;
+    let status =
+        view::status(seen.after, &view::Asked::default()).map_err(|error| Broken::new("9 reasons", error))?;
     for service in &status.services {
         for backend in service.pools.iter().flat_map(|pool| &pool.backends) {
             ensure!(!backend.reason.is_empty(), "9 reasons", "{} in {} has none", backend.host, service.name);
