@@ -1,6 +1,7 @@
 //! The configurations that README.md and docs/ show are configurations that lvsd takes, and its schema too; every metric has
 //! its place in docs/. That every setting has its own is looked at where the settings are.
 
+use lab::pages::{self, Block, Page};
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write as _;
@@ -11,17 +12,13 @@ use std::sync::LazyLock;
 /// The line by which an example says that it is a whole configuration.
 const MARK: &str = "# lvsd.toml";
 
-/// Every page that people read.
-fn pages() -> Vec<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let docs = fs::read_dir(root.join("docs")).expect("docs/");
-    let mut pages: Vec<PathBuf> = docs
-        .map(|entry| entry.expect("an entry of docs/").path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
-        .collect();
-    pages.push(root.join("README.md"));
-    pages.sort();
-    pages
+/// Every block of a language that the documentation shows, with its page's path.
+fn examples(language: &str) -> Vec<(PathBuf, Block)> {
+    let blocks = pages::all().into_iter().flat_map(|page| {
+        let path = PathBuf::from(&page.path);
+        page.blocks().into_iter().map(move |block| (path.clone(), block))
+    });
+    blocks.filter(|(_, block)| block.language.as_deref() == Some(language)).collect()
 }
 
 fn read(path: &str) -> String {
@@ -38,27 +35,6 @@ fn named(prefix: &str, text: &str, mark: char) -> BTreeSet<String> {
     let is_name =
         |word: &&str| word.starts_with(prefix) && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
     text.split(mark).filter(is_name).map(ToOwned::to_owned).collect()
-}
-
-/// The fenced blocks of a language in a page, each with the line at which its text begins.
-fn blocks(page: &str, language: &str) -> Vec<(usize, String)> {
-    let mut blocks = Vec::new();
-    let mut open: Option<(String, usize, String)> = None;
-    for (number, line) in page.lines().enumerate() {
-        open = match (open, line.strip_prefix("```")) {
-            (None, Some(named)) => Some((named.trim().to_owned(), number + 2, String::new())),
-            (None, None) => None,
-            (Some((named, begin, text)), Some(_)) => {
-                if named == language {
-                    blocks.push((begin, text));
-                }
-                None
-            }
-            (Some((named, begin, text)), None) => Some((named, begin, text + line + "\n")),
-        };
-    }
-    assert!(open.is_none(), "a fence is not closed");
-    blocks
 }
 
 /// A file that an example names: a key where its name says so, a certificate otherwise.
@@ -84,13 +60,10 @@ fn errors(page: &Path, begin: usize, text: &str) -> Vec<String> {
 #[test]
 fn every_configuration_in_the_documentation_is_accepted() {
     let (mut found, mut wrong) = (0, Vec::new());
-    for page in pages() {
-        let text = fs::read_to_string(&page).expect("a page");
-        for (begin, example) in blocks(&text, "toml") {
-            assert!(example.starts_with(MARK), "{}:{begin}: its first line is not {MARK:?}", page.display());
-            found += 1;
-            wrong.extend(errors(&page, begin, &example));
-        }
+    for (page, Block { line, text, .. }) in examples("toml") {
+        assert!(text.starts_with(MARK), "{}:{line}: its first line is not {MARK:?}", page.display());
+        found += 1;
+        wrong.extend(errors(&page, line, &text));
     }
     assert_eq!(wrong, [""; 0]);
     assert!(found >= 5, "only {found} configurations were found");
@@ -98,24 +71,21 @@ fn every_configuration_in_the_documentation_is_accepted() {
 
 #[test]
 fn every_pool_file_in_the_documentation_is_accepted() {
-    let mut found = 0;
-    for page in pages() {
-        let text = fs::read_to_string(&page).expect("a page");
-        for (begin, example) in blocks(&text, "json") {
-            found += 1;
-            let pool = lvsd::pool_file::parse(&page, example.as_bytes());
-            assert!(pool.is_ok(), "{}:{begin}: {pool:?}", page.display());
-        }
+    let found = examples("json");
+    for (page, Block { line, text, .. }) in &found {
+        let pool = lvsd::pool_file::parse(page, text.as_bytes());
+        assert!(pool.is_ok(), "{}:{line}: {pool:?}", page.display());
     }
-    assert!(found > 0, "no pool file was found");
+    assert!(!found.is_empty(), "no pool file was found");
 }
 
 #[test]
 fn a_configuration_that_is_wrong_is_found_at_its_place_in_the_page() {
     let page = "# Title\n\n```toml\n# lvsd.toml\n[lvsd]\ndrain_timout = \"5s\"\n```\n";
-    let found = blocks(page, "toml");
+    let page = Page { path: "page.md".to_owned(), text: page.to_owned() };
+    let found = page.blocks();
     assert_eq!(found.len(), 1);
-    let errors = errors(Path::new("page.md"), found[0].0, &found[0].1);
+    let errors = errors(Path::new("page.md"), found[0].line, &found[0].text);
     assert_eq!(errors, ["page.md:6:1: lvsd.drain_timout: unknown key; did you mean `drain_timeout`?"]);
 }
 
@@ -164,10 +134,7 @@ fn the_schema_takes_the_documentations_configurations_and_no_slip_in_them() {
     let schema: serde_json::Value = serde_json::from_slice(&printed.stdout).expect("lvsd prints JSON");
     let mut good =
         vec![as_json(&read("src/config/tests/full.toml")), as_json(&read("../systemd/debian/lvsd.toml"))];
-    for page in pages() {
-        let text = fs::read_to_string(&page).expect("a page");
-        good.extend(blocks(&text, "toml").iter().map(|(_, example)| as_json(example)));
-    }
+    good.extend(examples("toml").iter().map(|(_, example)| as_json(&example.text)));
     assert!(good.len() > 7, "only {} configurations were found", good.len());
     let slips = [
         "colour = 1",

@@ -97,6 +97,21 @@ impl Guest {
     }
 }
 
+/// Runs a command to its end and returns what it printed; an error with all that it said when it failed.
+pub fn run(program: &str, arguments: &[&str]) -> Result<String> {
+    let output = Command::new(program)
+        .args(arguments)
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .env("LC_ALL", "C.UTF-8")
+        .output()
+        .with_context(|| format!("start {program}"))?;
+    let (said, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    if !output.status.success() {
+        bail!("{program} {}: {}\n{said}{errors}", arguments.join(" "), output.status);
+    }
+    Ok(said.into_owned())
+}
+
 /// The tree that guests are booted from.
 fn tree() -> Result<PathBuf> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("guest/tree");

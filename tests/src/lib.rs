@@ -17,8 +17,8 @@
 //! Reading order: [`kernel`] and [`world`] (where it runs), [`netns`] and [`host`] (a namespace and its processes),
 //! [`program`] (one that runs twice), [`network`] (who is joined to whom), [`nginx`], [`bird`], [`frr`], [`calico`], [`crowd`] (many nodes in one process), [`name_server`], [`lvsd`] (what runs on them), [`site`] (all of it at work), [`table`] (IPVS as the
 //! kernel shows it), [`watch`] (how soon an effect follows its cause), [`own_time`] (how soon on a machine that stands still now and then), [`traffic`] (the client), [`evidence`] (what a failure leaves behind), [`measure`]
-//! (what benchmarks share), [`cable`], [`cluster`] and [`kube_proxy`] (a Kubernetes beside it), [`guest`] (a Debian with systemd, for what is installed), [`prometheus`] (what reads kept pages of
-//! metrics, outside).
+//! (what benchmarks share), [`cable`], [`cluster`] and [`kube_proxy`] (a Kubernetes beside it), [`guest`] and [`package`] (a Debian with systemd, and lvsd installed on it), [`prometheus`] (what reads kept pages of
+//! metrics, outside), [`pages`] and [`steps`] (what the documentation shows).
 
 pub mod agent;
 pub mod bird;
@@ -41,10 +41,13 @@ pub mod netns;
 pub mod network;
 pub mod nginx;
 pub mod own_time;
+pub mod package;
+pub mod pages;
 pub mod probes;
 pub mod program;
 pub mod prometheus;
 pub mod site;
+pub mod steps;
 pub mod table;
 pub mod traffic;
 pub mod wait;

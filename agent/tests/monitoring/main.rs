@@ -85,46 +85,6 @@ fn each_alert_has_its_page_and_each_page_its_alert() {
     }
 }
 
-/// The words of a command, quoted ones as one.
-fn words(command: &str) -> Vec<String> {
-    let mut words = vec![String::new()];
-    let mut is_quoted = false;
-    for letter in command.chars() {
-        match letter {
-            '\'' => is_quoted = !is_quoted,
-            space if space.is_whitespace() && !is_quoted => words.push(String::new()),
-            other => words.last_mut().expect("there is one").push(other),
-        }
-    }
-    words.retain(|word| !word.is_empty());
-    words
-}
-
-/// The commands of `lvsctl` in a page: in its blocks behind `$`, and between backquotes.
-fn commands(page: &str) -> Vec<String> {
-    let blocks = page.lines().filter_map(|line| line.strip_prefix("    $ "));
-    let blocks = blocks.map(|line| line.split('|').next().unwrap_or_default().to_owned());
-    let prose = page.lines().filter(|line| !line.starts_with("    ")).collect::<Vec<_>>().join("\n");
-    let spans: Vec<String> = prose.split('`').skip(1).step_by(2).map(ToOwned::to_owned).collect();
-    blocks.chain(spans).filter(|command| command.starts_with("lvsctl ")).collect()
-}
-
-#[test]
-fn what_runbooks_have_typed_is_what_lvsctl_takes() {
-    let mut found = 0;
-    for alert in alerts() {
-        for command in commands(&read(&format!("{RUNBOOKS}/{alert}.md"))) {
-            let words = words(&command);
-            let output = Command::new(env!("CARGO_BIN_EXE_lvsctl")).args(&words[1..]).arg("--help").output();
-            let output = output.expect("lvsctl runs");
-            let said = String::from_utf8_lossy(&output.stderr).into_owned();
-            assert!(output.status.success(), "{alert}: {command}: {said}");
-            found += 1;
-        }
-    }
-    assert!(found > 40, "{found}");
-}
-
 /// The names of lvsd's metrics in an expression.
 fn metrics(expression: &str) -> impl Iterator<Item = &str> {
     let words = expression.split(|letter: char| !(letter.is_ascii_lowercase() || letter == '_'));

@@ -3,8 +3,9 @@
 //! The unit is the installed one; only its program is another: this one, which tries everything that is listed here and
 //! writes down how it went. Root tries the same and succeeds, so that an attempt that fails fails for the unit's sake.
 
-use crate::{life, run};
+use crate::life;
 use anyhow::{Context, Result, ensure};
+use lab::guest::run;
 use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,7 +1,8 @@
 //! The package without a guest: its files, what lintian says, its manual pages.
 
-use crate::{package, run};
 use anyhow::{Context, Result, ensure};
+use lab::guest::run;
+use lab::package;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,9 @@
 //! Inside a guest: a balancer's package from its first installation to its purge, and a client that goes on meanwhile.
 
-use crate::{package, run};
 use anyhow::{Context, Result, ensure};
+use lab::guest::run;
 use lab::host::Host;
+use lab::package;
 use lab::traffic::{Load, Traffic};
 use lab::wait::wait_until;
 use std::collections::BTreeSet;

@@ -7,10 +7,10 @@
 mod confinement;
 mod content;
 mod life;
-mod package;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use lab::guest::Guest;
+use lab::package;
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::time::Duration;
 
@@ -68,19 +68,4 @@ fn boot(name: &str) -> Result<()> {
 
 fn told(error: anyhow::Error) -> Failed {
     format!("{error:#}").into()
-}
-
-/// Runs a command to its end and returns what it printed; an error with all that it said when it failed.
-fn run(program: &str, arguments: &[&str]) -> Result<String> {
-    let output = std::process::Command::new(program)
-        .args(arguments)
-        .env("DEBIAN_FRONTEND", "noninteractive")
-        .env("LC_ALL", "C.UTF-8")
-        .output()
-        .with_context(|| format!("start {program}"))?;
-    let (said, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    if !output.status.success() {
-        bail!("{program} {}: {}\n{said}{errors}", arguments.join(" "), output.status);
-    }
-    Ok(said.into_owned())
 }

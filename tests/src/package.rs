@@ -1,6 +1,7 @@
-//! The package in two versions of the same programs.
+//! lvsd's Debian package, of the programs that were built before, in two versions of the same programs.
 
-use crate::run;
+use crate::guest::run;
+use crate::{kernel, pages};
 use anyhow::{Context, Result, anyhow};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,18 +9,18 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 /// The version that the second is told to be: later than any that the workspace may have.
-pub(crate) const LATER: &str = "999.0.0";
+pub const LATER: &str = "999.0.0";
 
 type Built = OnceLock<Result<PathBuf, String>>;
 
 /// The package of the programs beside this one.
-pub(crate) fn first() -> Result<&'static Path> {
+pub fn first() -> Result<&'static Path> {
     static BUILT: Built = OnceLock::new();
     once(&BUILT, build)
 }
 
 /// The same in a later version.
-pub(crate) fn second() -> Result<&'static Path> {
+pub fn second() -> Result<&'static Path> {
     static BUILT: Built = OnceLock::new();
     once(&BUILT, || later(first()?))
 }
@@ -29,20 +30,15 @@ fn once(built: &'static Built, build: impl FnOnce() -> Result<PathBuf>) -> Resul
     built.as_deref().map_err(|error| anyhow!("{error}"))
 }
 
-/// `tests/tests/../..`.
-pub(crate) fn top() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
-
 fn build() -> Result<PathBuf> {
     // Whatever is missing is named.
     for program in ["lvsd", "lvsctl", "examples/manuals"] {
-        lab::kernel::built(program)?;
+        kernel::built(program)?;
     }
-    let lvsd = lab::kernel::built("lvsd")?;
+    let lvsd = kernel::built("lvsd")?;
     let programs = lvsd.parent().context("a program without a folder")?;
-    let to = lab::kernel::target()?.join("deb");
-    let output = Command::new(top().join("systemd/debian/build"))
+    let to = kernel::target()?.join("deb");
+    let output = Command::new(pages::top().join("systemd/debian/build"))
         .args([programs, &to])
         .env("COMPRESSION", "-Zgzip -z1")
         .output()
