@@ -1,4 +1,4 @@
-//! Tab in a real bash, with names that the running lvsd has.
+//! Tab in real shells, with names that the running lvsd has.
 
 use crate::daemon::Daemon;
 use std::path::Path;
@@ -33,6 +33,61 @@ fn completed(programs: &Path, line: &str) -> Vec<String> {
     let mut words: Vec<String> = said.lines().filter(|word| !word.is_empty()).map(Into::into).collect();
     words.sort_unstable();
     words
+}
+
+/// What fish would show at the end of a line, without what it says of each.
+fn completed_by_fish(programs: &Path, line: &str) -> Vec<String> {
+    let script = "COMPLETE=fish lvsctl | source; complete --do-complete $argv[1]";
+    let mut fish = Command::new("fish");
+    fish.args(["--no-config", "-c", script, line]);
+    shown(fish, programs, '\t')
+}
+
+/// The same by zsh: what its completion hands to `_describe`, which shows it.
+fn completed_by_zsh(programs: &Path, line: &str) -> Vec<String> {
+    let script = "compdef() { : }; _describe() { print -rl -- ${(P)3} }
+        source <(COMPLETE=zsh lvsctl); words=(${(z)1}); [[ $1 == *' ' ]] && words+=('')
+        CURRENT=$#words; _clap_dynamic_completer_lvsctl";
+    let mut zsh = Command::new("zsh");
+    zsh.args(["-f", "-c", script, "zsh", line]);
+    shown(zsh, programs, ':')
+}
+
+/// The words of a shell's answer, sorted; what follows `end` in a line is said of the word.
+fn shown(mut shell: Command, programs: &Path, end: char) -> Vec<String> {
+    let path = format!("{}:/usr/bin:/bin", programs.display());
+    let output =
+        shell.env("PATH", path).env("HOME", programs).output().expect("fish and zsh are there: make deps");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let said = String::from_utf8(output.stdout).expect("names are text");
+    // zsh has a colon that is a word's own behind a backslash.
+    let word =
+        |line: &str| line.replace("\\:", "\0").split(end).next().unwrap_or_default().replace('\0', ":");
+    let mut words: Vec<String> = said.lines().map(word).filter(|word| !word.is_empty()).collect();
+    words.sort_unstable();
+    words
+}
+
+#[tokio::test]
+async fn fish_and_zsh_complete_as_bash_does() {
+    let daemon = Daemon::start_with(SERVICES).await;
+    for (shell, completed) in
+        [("fish", completed_by_fish as fn(&Path, &str) -> Vec<String>), ("zsh", completed_by_zsh)]
+    {
+        for (words, wanted) in [
+            ("status w", &["web"][..]),
+            ("depool cp", &["cp1075", "cp1076"]),
+            ("vip announce 2001:db8::", &["2001:db8::10", "2001:db8::53"]),
+            ("und", &["undrain"]),
+            ("-o js", &["json"]),
+        ] {
+            let line = format!("lvsctl --socket {} {words}", daemon.socket().display());
+            let programs = daemon.directory.path().to_owned();
+            let found =
+                tokio::task::spawn_blocking(move || completed(&programs, &line)).await.expect("no panic");
+            assert_eq!(found, wanted, "{shell}: {words}");
+        }
+    }
 }
 
 async fn at(daemon: &Daemon, words: &str) -> Vec<String> {

@@ -27,6 +27,9 @@ const PLACES: &[(&str, &str)] = &[
     ("./usr/share/man/man8/lvsctl-depool.8.gz", "-rw-r--r--"),
     ("./usr/share/man/man5/lvsd.toml.5.gz", "-rw-r--r--"),
     ("./usr/share/doc/lvsd/examples/60-lvsd-real-server.conf", "-rw-r--r--"),
+    ("./usr/share/doc/lvsd/examples/lvsd-rules.yml", "-rw-r--r--"),
+    ("./usr/share/doc/lvsd/examples/grafana-lvsd.json", "-rw-r--r--"),
+    ("./usr/share/doc/lvsd/runbooks/LvsdDown.md", "-rw-r--r--"),
     ("./etc/lvsd/lvsd.toml", "-rw-r--r--"),
 ];
 
