@@ -16,7 +16,7 @@ use kube::api::ListParams;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use lvsd::config::{AddressPool, AddressRange, Cordon, KubernetesSettings, PoolId, Query, WholeServices};
-use lvsd::core::found::FoundService;
+use lvsd::core::found::{Finding, FoundService};
 use lvsd::sources::kubernetes::Kubernetes;
 use lvsd::sources::{Said, Source as _};
 use serde::de::DeserializeOwned;
@@ -131,12 +131,15 @@ async fn sync(settings: KubernetesSettings) -> Result<Synced, String> {
 
 /// The pools of a service.
 fn queries(found: &FoundService) -> Vec<Query> {
-    let service = found.service.iter().flatten();
+    let service = match &found.finding {
+        Finding::Served(service) => Some(service),
+        _ => None,
+    };
     let of_pool = |id: &PoolId| match id {
         PoolId::Remote { query, .. } => Some(query.clone()),
         _ => None,
     };
-    service.flat_map(|service| service.pool.sources().iter().filter_map(of_pool)).collect()
+    service.into_iter().flat_map(|service| service.pool.sources().iter().filter_map(of_pool)).collect()
 }
 
 /// Reads the same lists page by page; how many bytes they have, and how long their decoding alone takes.

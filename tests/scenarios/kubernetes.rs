@@ -18,7 +18,7 @@ use lab::lvsd::Lvsd;
 use lab::network::{FIRST, Lab, v4, v6};
 use lab::nginx::Nginx;
 use lab::site::{BALANCERS, SERVERS, both, routes};
-use lab::table::{Table, weights_in};
+use lab::table::{self, Table, weights_in};
 use lab::traffic::{Load, Traffic};
 use lab::wait::wait_until;
 use lab::watch::{Watcher, reaction};
@@ -75,7 +75,7 @@ fn served(world: &World) -> Result<()> {
     let lab = Lab::build(world)?;
     lab.plug_in_the_machine()?;
     let cluster = Cluster::at(&world.directory().with_extension("cluster"));
-    let site = Site::start(&lab, &cluster)?;
+    let mut site = Site::start(&lab, &cluster)?;
     // Two pods are of the version before; in the end there are two others.
     let mut nodes = site.nodes()?;
     nodes[0].starts("old-1")?;
@@ -93,50 +93,77 @@ fn served(world: &World) -> Result<()> {
     traffic.let_those_under_way_end()?;
     traffic.phase("after");
     traffic.let_pass(300)?;
+    traffic.phase("wrong annotation");
+    goes_on_while_its_annotation_is_wrong(&mut site, &traffic, &mut nodes[1])?;
     let report = traffic.stop()?;
     report.expect_no_failure()?;
     let after = &report.phase("after").context("a phase is missing")?.totals.servers;
     ensure!(after.keys().eq(["rs1", "rs3"]), "who answers after the rollout: {report}");
 
-    is_told_where_it_cannot_be_served(&site)?;
     // kubectl returns when the Service is gone: who has the Lease has taken its finalizer off.
     cluster.kubectl(&lab.servers[0], &["delete", "--namespace=prod", "service", "web"])?;
     reaction(LIMIT, routes(&site.routers, &FIRST, &[]), || Ok(()))?;
     site.expect("it is in no table", BTreeMap::is_empty)
 }
 
-/// An annotation is wrong: the Service is withdrawn, and all places say why until it is right again.
-fn is_told_where_it_cannot_be_served(site: &Site<'_>) -> Result<()> {
-    const WHY: &str = "annotation lvsd/scheduler";
-    let admin = &site.lab.servers[0];
-    let annotate = |scheduler: &str| {
-        let text = format!("lvsd/scheduler={scheduler}");
-        let words = ["annotate", "--overwrite", "--namespace=prod", "service", "web", &text];
-        site.cluster.kubectl(admin, &words)
-    };
-    annotate("fastest")?;
-    reaction(LIMIT, routes(&site.routers, &FIRST, &[]), || Ok(()))?;
+/// An annotation is wrong: what was understood before stays in force, over a restart as well, endpoints are followed, and all places
+/// say what is wrong until it is mended.
+fn goes_on_while_its_annotation_is_wrong(
+    site: &mut Site<'_>,
+    traffic: &Traffic,
+    node: &mut Node<'_>,
+) -> Result<()> {
+    site.annotate("nonsense")?;
     for lvsd in &site.balancers {
-        let why = lvsd.ctl(&["why", "prod/web"])?;
-        ensure!(why.contains(WHY), "lvsctl why: {why}");
-        let count = || -> Result<String> {
-            let page = lvsd.http("/metrics")?;
-            let line = page.lines().find(|line| line.starts_with("lvsd_source_refused_services{"));
-            Ok(line.unwrap_or_default().to_owned())
-        };
-        wait_until("it is counted", LIMIT, || count().is_ok_and(|line| line.ends_with(" 1")))
-            .with_context(|| format!("{:?}", count()))?;
+        says_what_is_wrong(lvsd)?;
     }
-    let get = |path: &str| site.cluster.get(admin, path).unwrap_or_default();
-    let error = || get(SERVICE)["status"]["loadBalancer"]["ingress"][0]["ports"][0]["error"].clone();
-    wait_until("its status says so", LIMIT, || error() == "lvsd/Refused")?;
+    site.expect_status("lvsd/Refused".into())?;
+    let events = || site.get("/api/v1/namespaces/prod/events")["items"].to_string();
     wait_until("an Event says why", LIMIT, || {
-        let events = get("/api/v1/namespaces/prod/events")["items"].to_string();
-        events.contains("NotServed") && events.contains(WHY)
+        let events = events();
+        events.contains("\"FormerSettings\"") && events.contains(WHY) && events.contains(FORMER)
     })?;
-    annotate("mh")?;
+    ensure!(!events().contains("NotServed"), "it is served: {}", events());
+    site.expect_scheduler("mh")?;
+    traffic.let_pass(100)?;
+    node.starts("late")?;
+    let last = node.last;
+    site.expect("a pod that comes now serves", |weights| weights.get(&last) == Some(&1))?;
+    // A process that has never seen it right goes on with what the one before has understood.
+    let lvsd = site.balancers.first_mut().context("no balancer")?;
+    lvsd.kill()?;
+    lvsd.start_again()?;
+    lvsd.wait_ready(LIMIT)?;
+    says_what_is_wrong(lvsd)?;
+    site.expect_scheduler("mh")?;
     reaction(LIMIT, routes(&site.routers, &FIRST, &both()), || Ok(()))?;
-    wait_until("its status is as it was", LIMIT, || error().is_null()).map(drop)
+    traffic.let_pass(200)?;
+    site.annotate("wrr")?;
+    site.expect_scheduler("wrr")?;
+    site.expect_status(Value::Null)?;
+    for lvsd in &site.balancers {
+        wait_until("nothing is wrong any more", LIMIT, || {
+            lvsd.metric(FAILED).is_ok_and(|failed| failed == 0.0)
+        })?;
+    }
+    traffic.let_pass(200)
+}
+
+/// What is wrong, and that it goes on.
+const WHY: &str = "annotation lvsd/scheduler";
+const FORMER: &str = "its former settings stay in force";
+const FAILED: &str = "lvsd_source_failed{service=\"k8s.prod.web.http\"}";
+
+fn says_what_is_wrong(lvsd: &Lvsd) -> Result<()> {
+    for words in [&["why", "prod/web"][..], &["why", "k8s.prod.web.http"], &["status"]] {
+        let mut said = String::new();
+        wait_until("lvsctl says what is wrong", LIMIT, || {
+            said = lvsd.ctl(words).unwrap_or_default();
+            said.contains(WHY) && said.contains(FORMER)
+        })
+        .with_context(|| format!("lvsctl {}: {said}", words.join(" ")))?;
+    }
+    wait_until("it is counted", LIMIT, || lvsd.metric(FAILED).is_ok_and(|failed| failed == 1.0)).map(drop)
 }
 
 /// A pod ends, and another begins on its node.
@@ -201,6 +228,36 @@ impl<'a> Site<'a> {
     /// Waits until it is so on both balancers and in both families: the weights of nodes by the last part of their address.
     fn expect(&self, what: &str, is_so: impl Fn(&BTreeMap<u16, u32>) -> bool + Copy + Send) -> Result<()> {
         self.watch(what, move |table| FIRST.iter().all(|vip| is_so(&weights(table, *vip))))
+    }
+
+    fn annotate(&self, scheduler: &str) -> Result<()> {
+        let text = format!("lvsd/scheduler={scheduler}");
+        let words = ["annotate", "--overwrite", "--namespace=prod", "service", "web", &text];
+        self.cluster.kubectl(&self.lab.servers[0], &words).map(drop)
+    }
+
+    fn get(&self, path: &str) -> Value {
+        self.cluster.get(&self.lab.servers[0], path).unwrap_or_default()
+    }
+
+    /// Waits until the first address in the Service's status has this error.
+    fn expect_status(&self, error: Value) -> Result<()> {
+        let is_so =
+            || self.get(SERVICE)["status"]["loadBalancer"]["ingress"][0]["ports"][0]["error"] == error;
+        wait_until(&format!("the error in its status is {error}"), LIMIT, is_so).map(drop)
+    }
+
+    /// Waits until both balancers' kernels schedule it so.
+    fn expect_scheduler(&self, scheduler: &str) -> Result<()> {
+        for host in &self.lab.balancers {
+            let is_so = |table: ipvs::Table| {
+                table.values().all(|entry| entry.service.scheduler().to_string() == scheduler)
+                    && !table.is_empty()
+            };
+            let what = format!("{} schedules by {scheduler}", host.name());
+            wait_until(&what, LIMIT, || table::whole(host).is_ok_and(is_so))?;
+        }
+        Ok(())
     }
 
     fn watch(&self, what: &str, is_so: impl Fn(&Table) -> bool + Copy + Send) -> Result<()> {

@@ -1,5 +1,6 @@
 //! Services that sources have by themselves, beside those of the configuration.
 //!
+//! One whose settings are wrong goes on as it was understood last, and that is told: what is wrong takes nothing away.
 //! The configuration goes first: what it names or listens on no source takes from it. Among sources the first by name wins,
 //! and within one the first service by name. What is refused is told with the reason, and tried again with every change.
 
@@ -10,17 +11,74 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// What a source says of one service: how it is to be balanced, or why it is not; none when it is gone.
+/// What a source says of one service.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FoundService {
     /// Its name, unlike that of any other service: by custom `SOURCE.NAMESPACE.NAME.PORT`.
     pub name: String,
-    /// The service, or why it cannot be served.
-    pub service: Option<Result<Arc<Service>, String>>,
+    /// What becomes of it.
+    pub finding: Finding,
 }
 
-/// Services that one source has, by name; or why one cannot be served.
-type ByName = BTreeMap<String, Result<Arc<Service>, String>>;
+/// What becomes of a service of a source.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Finding {
+    /// It is balanced so.
+    Served(Arc<Service>),
+    /// Its settings are wrong: the last ones that were understood stay in force.
+    Wrong {
+        /// What is wrong, and where.
+        why: String,
+        /// With these.
+        last: LastGood,
+    },
+    /// It cannot be served, and why.
+    Refused(String),
+    /// It is not there any more.
+    Gone,
+}
+
+/// A service with the settings that were understood last.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LastGood {
+    /// It is this.
+    Is(Arc<Service>),
+    /// The source does not know them. What the core has of it, from an earlier process too, goes on if all its listeners are
+    /// among these; else it is refused.
+    ListensAt(BTreeSet<ServiceKey>),
+}
+
+/// What is known of a service of a source.
+#[derive(Clone, Debug)]
+enum Known {
+    Served(Arc<Service>),
+    /// With its former settings, and why.
+    Former(Arc<Service>, String),
+    /// It is not served, and why.
+    Refused(String),
+}
+
+impl Known {
+    fn former(service: Arc<Service>, why: &str) -> Self {
+        Self::Former(service, format!("{why}; {FORMER}"))
+    }
+
+    /// The service, if it is to be served.
+    fn service(&self) -> Option<&Arc<Service>> {
+        match self {
+            Self::Served(service) | Self::Former(service, _) => Some(service),
+            Self::Refused(_) => None,
+        }
+    }
+}
+
+/// What is said of a service whose settings are wrong and that is served.
+pub const FORMER: &str = "its former settings stay in force";
+
+/// Services that one source has, by name.
+type ByName = BTreeMap<String, Known>;
 
 /// A service that is in conflict with another: its source, its name, and why.
 type Conflict = (Arc<str>, String, String);
@@ -43,7 +101,7 @@ impl Found {
     pub(super) fn restore(&mut self, snapshots: &Snapshots) {
         for (source, service) in snapshots.services() {
             let its = self.sources.entry(Arc::clone(source)).or_default();
-            its.insert(service.name.to_string(), Ok(Arc::clone(service)));
+            its.insert(service.name.to_string(), Known::Served(Arc::clone(service)));
         }
     }
 
@@ -57,18 +115,25 @@ impl Found {
     ) -> Option<&str> {
         let its = self.sources.entry(Arc::clone(source)).or_default();
         if !whole {
-            if let Some((held, _)) = self.held.get_mut(source) {
-                services.iter().cloned().for_each(|service| take(held, service));
+            for found in services {
+                let before = service_of(its, &found.name);
+                if let Some((held, _)) = self.held.get_mut(source) {
+                    take(held, found.clone(), before.clone());
+                }
+                take(its, found, before);
             }
-            services.into_iter().for_each(|service| take(its, service));
             return None;
         }
         self.spoken.insert(Arc::clone(source));
         let mut list = ByName::new();
-        services.into_iter().for_each(|service| take(&mut list, service));
-        let served = its.values().filter(|service| service.is_ok()).count();
-        let missing =
-            its.iter().filter(|(name, service)| service.is_ok() && !list.contains_key(*name)).count();
+        for found in services {
+            let before = service_of(its, &found.name);
+            take(&mut list, found, before);
+        }
+        let served = its.values().filter(|known| known.service().is_some()).count();
+        let is_missing =
+            |(name, known): &(&String, &Known)| known.service().is_some() && !list.contains_key(*name);
+        let missing = its.iter().filter(is_missing).count();
         if missing <= (served / 2).max(1) {
             self.held.remove(source);
             *its = list;
@@ -111,7 +176,7 @@ impl Found {
     /// The services that are to be served, by source.
     pub(super) fn services(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<Service>)> {
         self.sources.iter().flat_map(|(source, services)| {
-            services.values().filter_map(move |service| Some((source, service.as_ref().ok()?)))
+            services.values().filter_map(move |known| Some((source, known.service()?)))
         })
     }
 
@@ -123,12 +188,38 @@ impl Found {
     /// The services that are not served, with source, name and reason.
     pub fn refused(&self) -> impl Iterator<Item = (&str, &str, &str)> {
         let by_source = self.sources.iter().flat_map(|(source, services)| {
-            services.iter().filter_map(move |(name, service)| {
-                Some((&**source, name.as_str(), service.as_ref().err()?.as_str()))
+            services.iter().filter_map(move |(name, known)| match known {
+                Known::Refused(why) => Some((&**source, name.as_str(), why.as_str())),
+                Known::Served(_) | Known::Former(..) => None,
             })
         });
         let by_us = self.conflicts.iter();
         by_source.chain(by_us.map(|((source, name), why)| (&**source, name.as_str(), why.as_str())))
+    }
+
+    /// The services that are served with their former settings, because what their source says now is wrong: with source, name
+    /// and what is wrong.
+    pub fn former(&self) -> impl Iterator<Item = (&str, &str, &str)> {
+        self.sources.iter().flat_map(move |(source, services)| {
+            services.iter().filter_map(move |(name, known)| match known {
+                Known::Former(_, why) if !self.is_in_conflict(source, name) => {
+                    Some((&**source, name.as_str(), why.as_str()))
+                }
+                Known::Served(_) | Known::Former(..) | Known::Refused(_) => None,
+            })
+        })
+    }
+
+    /// What is wrong with what a source says of a service that is served with its former settings.
+    pub fn former_of(&self, name: &str) -> Option<&str> {
+        self.sources.iter().find_map(|(source, services)| match services.get(name)? {
+            Known::Former(_, why) if !self.is_in_conflict(source, name) => Some(why.as_str()),
+            Known::Served(_) | Known::Former(..) | Known::Refused(_) => None,
+        })
+    }
+
+    fn is_in_conflict(&self, source: &Arc<str>, name: &str) -> bool {
+        !self.conflicts.is_empty() && self.conflicts.contains_key(&(Arc::clone(source), name.to_owned()))
     }
 
     /// The configuration with the services of the sources. Gives those that are in conflict now and were not before.
@@ -167,12 +258,25 @@ impl Found {
     }
 }
 
-/// Takes one service into a list.
-fn take(list: &mut ByName, FoundService { name, service }: FoundService) {
-    match service {
-        Some(service) => drop(list.insert(name, service)),
-        None => drop(list.remove(&name)),
-    }
+fn service_of(list: &ByName, name: &str) -> Option<Arc<Service>> {
+    list.get(name).and_then(Known::service).map(Arc::clone)
+}
+
+/// Takes one service into a list. `before`: as it is served until now.
+fn take(list: &mut ByName, FoundService { name, finding }: FoundService, before: Option<Arc<Service>>) {
+    let known = match finding {
+        Finding::Served(service) => Known::Served(service),
+        Finding::Wrong { why, last: LastGood::Is(service) } => Known::former(service, &why),
+        Finding::Wrong { why, last: LastGood::ListensAt(there) } => {
+            match before.filter(|before| keys(before).all(|key| there.contains(&key))) {
+                Some(before) => Known::former(before, &why),
+                None => Known::Refused(why),
+            }
+        }
+        Finding::Refused(why) => Known::Refused(why),
+        Finding::Gone => return drop(list.remove(&name)),
+    };
+    list.insert(name, known);
 }
 
 fn keys(service: &Service) -> impl Iterator<Item = ServiceKey> + '_ {

@@ -139,7 +139,9 @@ fn of_service(state: &State, service: &ServiceState) -> ServiceNumbers {
     let is_hashed = *service.config.scheduler.scheduler() == Scheduler::Mh;
     ServiceNumbers {
         name: Arc::clone(&service.config.name),
-        source_failed: trouble.error.is_some() || service.refused.is_some(),
+        source_failed: trouble.error.is_some()
+            || service.refused.is_some()
+            || state.found.former_of(&service.config.name).is_some(),
         source_held: trouble.is_held,
         source_stale: trouble.is_stale,
         source_errors: trouble.errors,

@@ -1,7 +1,7 @@
 //! What sources say, and what is wanted of them.
 
 use super::action::{Action, Level, Notice, WantedPools};
-use super::found::FoundService;
+use super::found::{Finding, FoundService};
 use super::inventory::Progress;
 use super::outcome::Dirty;
 use super::reload::configure;
@@ -104,6 +104,7 @@ pub(super) fn services_said(
         return;
     }
     let before = state.found.held(source).map(ToOwned::to_owned);
+    let wrong = wrong_before(state, &services);
     let held = state.found.said(source, services, whole).map(ToOwned::to_owned);
     if let Some(numbers) = held.filter(|numbers| before.as_ref() != Some(numbers)) {
         complain(
@@ -113,6 +114,21 @@ pub(super) fn services_said(
         );
     }
     merge(state, dirty, now);
+    for (name, before) in wrong {
+        let why =
+            state.found.former_of(&name).filter(|why| before.as_deref() != Some(why)).map(ToOwned::to_owned);
+        if let Some(why) = why {
+            complain(state, &format!("{name} of source {source} goes on as it was understood last"), &why);
+        }
+    }
+}
+
+/// The services whose settings are wrong, by name, with what was wrong with those that are served all the same until now.
+fn wrong_before(state: &State, services: &[FoundService]) -> Vec<(String, Option<String>)> {
+    let wrong = services.iter().filter(|found| matches!(found.finding, Finding::Wrong { .. }));
+    wrong
+        .map(|found| (found.name.clone(), state.found.former_of(&found.name).map(ToOwned::to_owned)))
+        .collect()
 }
 
 /// Puts together what files say and what sources have of services.

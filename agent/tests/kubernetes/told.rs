@@ -4,7 +4,7 @@ use crate::cluster::Cluster;
 use crate::objects::{self, SERVICES};
 use crate::permissions::{ROLE, manifest, may, sign_in, without};
 use crate::watched::Watched;
-use crate::whole::{is_told, service, whole};
+use crate::whole::{is_told, is_told_as, service, whole};
 use serde_json::{Value, json};
 
 const BAD: &str = "k8s.prod.bad.https";
@@ -61,20 +61,33 @@ async fn without_the_permission_to_create_events_a_refusal_says_that_nobody_is_t
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_service_of_ours_that_is_refused_has_an_error_in_its_status_until_it_is_served_again() {
+async fn a_service_of_ours_whose_annotation_is_wrong_is_served_as_before_and_has_an_error_in_its_status() {
     let (cluster, mut watched) = ready();
-    cluster.create(SERVICES, &service("web", json!({})));
+    cluster.create(SERVICES, &service("web", json!({"lvsd/scheduler": "mh"})));
     watched.until("it is served", |w| w.vips(WEB) == ["192.0.2.10"]).await;
     assert_eq!(error(&cluster, "web"), Value::Null);
-    schedule(&cluster, "web", "fastest");
-    watched.until("it is refused", |w| w.refusal(WEB).contains("annotation lvsd/scheduler")).await;
+    schedule(&cluster, "web", "nonsense");
+    watched.until("what is wrong is said", |w| w.wrong(WEB).contains("annotation lvsd/scheduler")).await;
+    assert_eq!((watched.scheduler(WEB).as_str(), watched.vips(WEB)), ("mh", vec!["192.0.2.10".to_owned()]));
     watched.until("its status says so", |_| error(&cluster, "web") == json!("lvsd/Refused")).await;
-    watched.until("an Event says so", |_| is_told(&cluster, "annotation lvsd/scheduler")).await;
+    let words = ["annotation lvsd/scheduler", "its former settings stay in force"];
+    watched
+        .until("an Event says so", |_| {
+            words.iter().all(|words| is_told_as(&cluster, "FormerSettings", words))
+        })
+        .await;
+    assert!(!is_told(&cluster, "annotation"), "it is served");
+    // What else it says is followed.
+    let ports = json!({"spec": {"ports": [{"name": "https", "port": 8443}]}});
+    cluster.patch(&format!("{SERVICES}/web"), &ports);
+    let port = |w: &Watched| w.services[WEB].as_ref().map(|service| service.port).ok();
+    watched.until("its port is another", |w| port(w) == Some(8443)).await;
+    assert_eq!(watched.scheduler(WEB), "mh");
     schedule(&cluster, "web", "wrr");
-    watched.until("it is served again", |w| w.vips(WEB) == ["192.0.2.10"]).await;
+    watched.until("it has what it says", |w| w.scheduler(WEB) == "wrr" && w.wrong(WEB).is_empty()).await;
     watched.until("its status has no error", |_| error(&cluster, "web") == Value::Null).await;
-    // It is given to another class: all that was written is taken back.
-    let other = json!({"metadata": {"annotations": {"lvsd/class": "another"}}});
+    // It is given to another class, with an annotation that is wrong again: all that was written is taken back.
+    let other = json!({"metadata": {"annotations": {"lvsd/class": "another", "lvsd/scheduler": "nonsense"}}});
     cluster.patch(&format!("{SERVICES}/web"), &other);
     watched.until("it is not served", |w| w.vips(WEB).is_empty()).await;
     watched

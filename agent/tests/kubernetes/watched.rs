@@ -1,7 +1,7 @@
 //! The source, and what it has said so far.
 
 use lvsd::config::{Backend, Cordon, Front, KubernetesSettings, Query, Service, Target};
-use lvsd::core::found::FoundService;
+use lvsd::core::found::{Finding, FoundService, LastGood};
 use lvsd::sources::kubernetes::Kubernetes;
 use lvsd::sources::{Said, Source};
 use std::collections::{BTreeMap, BTreeSet};
@@ -55,6 +55,8 @@ pub(crate) struct Watched {
     pub(crate) said: usize,
     /// What was last said of services that are served whole.
     pub(crate) services: BTreeMap<String, Result<Arc<Service>, String>>,
+    /// What is wrong with those that have their former settings.
+    wrong: BTreeMap<String, String>,
     /// Whether all of them were said.
     pub(crate) is_whole: bool,
 }
@@ -63,8 +65,8 @@ impl Watched {
     pub(crate) fn new(settings: KubernetesSettings, queries: &[Query]) -> Self {
         let (wanted, receiver) = watch::channel(queries.iter().cloned().collect());
         let source = Kubernetes::new("k8s".into(), settings, receiver);
-        let (pools, services) = (BTreeMap::new(), BTreeMap::new());
-        Self { source, wanted, pools, standing: None, said: 0, services, is_whole: false }
+        let (pools, services, wrong) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { source, wanted, pools, standing: None, said: 0, services, wrong, is_whole: false }
     }
 
     /// Wants exactly these.
@@ -106,11 +108,24 @@ impl Watched {
             }
             Said::Services { services, whole } => {
                 self.is_whole |= whole;
-                for FoundService { name, service } in services {
-                    match service {
-                        Some(service) => drop(self.services.insert(name, service)),
-                        None => drop(self.services.remove(&name)),
-                    }
+                for FoundService { name, finding } in services {
+                    drop(self.wrong.remove(&name));
+                    let service = match finding {
+                        Finding::Served(service) => Ok(service),
+                        Finding::Wrong { why, last } => {
+                            drop(self.wrong.insert(name.clone(), why.clone()));
+                            match last {
+                                LastGood::Is(service) => Ok(service),
+                                LastGood::ListensAt(_) => Err(why),
+                            }
+                        }
+                        Finding::Refused(why) => Err(why),
+                        Finding::Gone => {
+                            drop(self.services.remove(&name));
+                            continue;
+                        }
+                    };
+                    drop(self.services.insert(name, service));
                 }
             }
             Said::Live => self.standing = Some(Ok(())),
@@ -137,6 +152,17 @@ impl Watched {
     /// Why a service is not served; nothing when it is.
     pub(crate) fn refusal(&self, name: &str) -> &str {
         self.services.get(name).and_then(|service| service.as_ref().err()).map_or("", String::as_str)
+    }
+
+    /// What is wrong with a service that has its former settings; nothing when it has its own.
+    pub(crate) fn wrong(&self, name: &str) -> &str {
+        self.wrong.get(name).map_or("", String::as_str)
+    }
+
+    /// The scheduler of a service that is served whole; nothing when it is not served.
+    pub(crate) fn scheduler(&self, name: &str) -> String {
+        let service = self.services.get(name).and_then(|service| service.as_ref().ok());
+        service.map(|service| service.scheduler.scheduler().to_string()).unwrap_or_default()
     }
 
     /// `host weight` of each backend of a pool.

@@ -56,11 +56,16 @@ fn holder(cluster: &Cluster) -> String {
     cluster.get(LEASE)["spec"]["holderIdentity"].as_str().unwrap_or_default().to_owned()
 }
 
-/// Whether an Event of prod has these words.
+/// Whether an Event of prod that says that something is not served has these words.
 pub(crate) fn is_told(cluster: &Cluster, words: &str) -> bool {
+    is_told_as(cluster, "NotServed", words)
+}
+
+/// Whether an Event of prod with this reason has these words.
+pub(crate) fn is_told_as(cluster: &Cluster, reason: &str, words: &str) -> bool {
     let events = cluster.get(EVENTS);
     events["items"].as_array().unwrap().iter().any(|event| {
-        event["reason"] == "NotServed" && event["message"].as_str().unwrap_or_default().contains(words)
+        event["reason"] == reason && event["message"].as_str().unwrap_or_default().contains(words)
     })
 }
 

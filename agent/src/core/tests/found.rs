@@ -5,7 +5,8 @@ use super::{ALL, WEB};
 use crate::config::{self, Service};
 use crate::core::Event;
 use crate::core::event::Command;
-use crate::core::found::FoundService;
+use crate::core::found::{Finding, FoundService, LastGood};
+use crate::core::numbers::numbers;
 use crate::core::view;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,12 +32,24 @@ type Said<'a> = (&'a str, Option<Result<Arc<Service>, &'a str>>);
 
 impl World {
     fn found(&mut self, services: &[Said<'_>], whole: bool) {
-        let services = services.iter().map(|(name, service)| FoundService {
-            name: (*name).to_owned(),
-            service: service.clone().map(|service| service.map_err(str::to_owned)),
-        });
-        let services = services.collect();
+        let finding = |service: &Option<Result<Arc<Service>, &str>>| match service {
+            Some(Ok(service)) => Finding::Served(Arc::clone(service)),
+            Some(Err(why)) => Finding::Refused((*why).to_owned()),
+            None => Finding::Gone,
+        };
+        let services = services.iter().map(|(name, service)| (*name, finding(service)));
+        self.findings(services.collect(), whole);
+    }
+
+    fn findings(&mut self, services: Vec<(&str, Finding)>, whole: bool) {
+        let found = |(name, finding): (&str, Finding)| FoundService { name: name.to_owned(), finding };
+        let services = services.into_iter().map(found).collect();
         self.event(Event::ServicesSaid { source: "k8s".into(), services, whole });
+    }
+
+    fn why(&self, name: &str) -> Result<Vec<String>, String> {
+        let why = view::why(&self.state, name).map_err(|refusal| refusal.to_string())?;
+        Ok(why.refused.into_iter().map(|refused| format!("{}: {}", refused.name, refused.reason)).collect())
     }
 
     fn refusals(&self) -> Vec<String> {
@@ -214,16 +227,120 @@ fn lvsctl_why_says_of_a_service_why_it_is_not_served() {
     let mut world = running();
     let bad = Some(Err("192.0.2.30 has ipMode Proxy"));
     world.found(&[("k8s.prod.web.http", bad.clone()), ("k8s.prod.web2", bad.clone())], true);
-    let why = |name: &str| {
-        let why = view::why(&world.state, name).map_err(|refusal| refusal.to_string())?;
-        Ok::<_, String>(
-            why.refused.into_iter().map(|refused| format!("{}: {}", refused.name, refused.reason)).collect(),
-        )
-    };
+    let why = |name: &str| world.why(name);
     let web = vec!["k8s.prod.web.http: 192.0.2.30 has ipMode Proxy".to_owned()];
     assert_eq!(why("k8s.prod.web.http"), Ok(web.clone()));
     assert_eq!(why("prod/web"), Ok(web), "and no other whose name begins so");
     assert_eq!(why("prod/web2"), Ok(vec!["k8s.prod.web2: 192.0.2.30 has ipMode Proxy".to_owned()]));
     assert_eq!(why("web"), Ok(vec!["web: nothing is wrong with it; see `lvsctl status web`".to_owned()]));
     assert!(why("prod/other").is_err());
+}
+
+const WRONG: &str = "annotation lvsd/scheduler: expected a scheduler, found \"nonsense\"";
+
+fn shop(backend: &str) -> Arc<Service> {
+    service("k8s.prod.shop", "192.0.2.20", backend)
+}
+
+fn wrong(last: LastGood) -> Vec<(&'static str, Finding)> {
+    vec![("k8s.prod.shop", Finding::Wrong { why: WRONG.into(), last })]
+}
+
+/// As a source says it that does not know the former settings of prod/shop, which listens at these ports of its VIP.
+fn wrong_at(ports: &[u16]) -> Vec<(&'static str, Finding)> {
+    let key = |port: &u16| format!("tcp 192.0.2.20:{port}").parse().unwrap();
+    wrong(LastGood::ListensAt(ports.iter().map(key).collect()))
+}
+
+#[test]
+fn a_service_whose_settings_are_wrong_goes_on_with_the_former_ones_and_that_is_told() {
+    let mut world = running();
+    world.found(&[("k8s.prod.shop", Some(Ok(shop("10.64.0.21"))))], true);
+    world.writes.clear();
+    for said in [wrong(LastGood::Is(shop("10.64.0.21"))), wrong_at(&[80]), wrong_at(&[80])] {
+        world.findings(said, false);
+        assert_eq!(world.writes, []);
+        assert!(world.is_announced("192.0.2.20"));
+        let words = format!("{WRONG}; its former settings stay in force");
+        let status = world.status();
+        let view = status.services.iter().find(|service| service.name == "k8s.prod.shop").unwrap();
+        assert_eq!(view.source_error.as_ref(), Some(&words));
+        assert_eq!((status.sources[0].services, status.sources[0].refused.len()), (1, 0));
+        let told = Ok(vec![format!("k8s.prod.shop: {words}")]);
+        assert_eq!((world.why("k8s.prod.shop"), world.why("prod/shop")), (told.clone(), told));
+        let numbers = numbers(&world.state);
+        let failed = numbers.services.iter().filter(|service| service.source_failed);
+        assert_eq!(failed.map(|service| &*service.name).collect::<Vec<_>>(), ["k8s.prod.shop"]);
+    }
+    let said: Vec<_> =
+        world.notices.iter().map(ToString::to_string).filter(|n| n.contains("nonsense")).collect();
+    assert_eq!(said.len(), 1, "{said:?}");
+    // What else the source says of it is followed, and so are right settings.
+    world.findings(wrong(LastGood::Is(shop("10.64.0.22"))), false);
+    assert_eq!(world.weight(SHOP, "10.64.0.22:80"), Some(1));
+    world.found(&[("k8s.prod.shop", Some(Ok(shop("10.64.0.23"))))], false);
+    assert_eq!(world.weight(SHOP, "10.64.0.23:80"), Some(1));
+    assert!(world.why("prod/shop").is_err(), "nothing is wrong any more");
+}
+
+#[test]
+fn a_service_with_wrong_settings_ends_where_it_listens_no_more_and_when_it_is_gone() {
+    for (said, is_refused) in [
+        (wrong_at(&[81]), true),
+        (vec![("k8s.prod.shop", Finding::Refused("192.0.2.20 has ipMode Proxy".into()))], true),
+        (vec![("k8s.prod.shop", Finding::Gone)], false),
+    ] {
+        let mut world = running();
+        world.found(&[("k8s.prod.shop", Some(Ok(shop("10.64.0.21"))))], true);
+        world.findings(wrong_at(&[80]), false);
+        assert!(world.is_announced("192.0.2.20"));
+        world.findings(said, false);
+        assert!(!world.is_announced("192.0.2.20"));
+        assert_eq!(world.refusals().len(), usize::from(is_refused), "{:?}", world.refusals());
+        world.pass(Duration::from_secs(3));
+        assert_eq!(world.weight(SHOP, "10.64.0.21:80"), None);
+    }
+}
+
+#[test]
+fn a_service_whose_settings_are_wrong_at_first_is_refused() {
+    let mut world = running();
+    world.findings(wrong_at(&[80]), true);
+    assert_eq!(world.refusals(), [format!("k8s.prod.shop: {WRONG}")]);
+    assert_eq!(world.writes, []);
+}
+
+#[test]
+fn a_restart_goes_on_with_the_settings_that_an_earlier_process_understood() {
+    let mut world = running();
+    world.found(&[("k8s.prod.shop", Some(Ok(shop("10.64.0.21"))))], true);
+    world.findings(wrong_at(&[80]), false);
+    for _ in 0..2 {
+        world.writes.clear();
+        world.restart(&format!("{WEB}{SOURCE}"));
+        world.findings(wrong_at(&[80]), true);
+        world.up(&ALL);
+        assert_eq!(world.writes, [], "the kernel's entry stays");
+        assert!(world.is_announced("192.0.2.20"));
+        assert_eq!(world.why("prod/shop").unwrap().len(), 1);
+    }
+    // It moves to another port: that it had is nobody's.
+    world.findings(wrong_at(&[81]), true);
+    assert_eq!(world.refusals(), [format!("k8s.prod.shop: {WRONG}")]);
+    world.pass(Duration::from_secs(3));
+    assert_eq!(world.weight(SHOP, "10.64.0.21:80"), None);
+}
+
+#[test]
+fn a_list_that_is_held_back_has_the_former_settings_of_a_service_as_well() {
+    let mut world = running();
+    let others = ["k8s.a", "k8s.b", "k8s.c"].into_iter().zip(["192.0.2.21", "192.0.2.22", "192.0.2.23"]);
+    let others = others.map(|(name, vip)| (name, Finding::Served(service(name, vip, "10.64.0.22"))));
+    let all = others.chain([("k8s.prod.shop", Finding::Served(shop("10.64.0.21")))]);
+    world.findings(all.collect(), true);
+    world.findings(wrong_at(&[80]), true);
+    world.findings(wrong_at(&[80]), false);
+    world.operate(Command::Confirm { service: "k8s".into() }).unwrap();
+    assert!(world.is_announced("192.0.2.20") && !world.is_announced("192.0.2.21"));
+    assert_eq!(world.refusals(), [] as [String; 0]);
 }

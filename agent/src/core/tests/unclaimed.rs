@@ -5,7 +5,7 @@ use super::found::service;
 use super::world::World;
 use super::{ALL, V4, WEB};
 use crate::core::Event;
-use crate::core::found::FoundService;
+use crate::core::found::{Finding, FoundService};
 use crate::core::inventory::Snapshots;
 use ipvs::ServiceKey;
 use std::time::Duration;
@@ -32,7 +32,7 @@ impl World {
     fn lists(&mut self, services: &[(&str, &str)]) {
         let found = |(name, vip): &(&str, &str)| FoundService {
             name: (*name).to_owned(),
-            service: Some(Ok(service(name, vip, "10.64.0.21"))),
+            finding: Finding::Served(service(name, vip, "10.64.0.21")),
         };
         let services = services.iter().map(found).collect();
         self.event(Event::ServicesSaid { source: "k8s".into(), services, whole: true });

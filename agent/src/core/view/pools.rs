@@ -23,7 +23,7 @@ pub(super) fn service_view(state: &State, name: &str, service: &ServiceState, br
         forwarding: service.config.forward.to_string(),
         backend_port: service.config.backend_port,
         source: source_of(&service.config),
-        source_error: trouble.error.or_else(|| service.refused.clone()),
+        source_error: source_error(state, service),
         source_stale: trouble.is_stale,
         source_held: trouble.is_held,
         source_errors: trouble.errors,
@@ -82,6 +82,14 @@ fn pool_view(
 fn is_odd(member: &Member) -> bool {
     let is_beside = member.path.as_ref().is_some_and(|seen| !seen.path.is_on_link());
     member.decision.standing != Standing::Pooled || member.advice != Advice::default() || is_beside
+}
+
+/// Why a service goes on without what its sources say: its own settings, and its backends.
+pub(super) fn source_error(state: &State, service: &ServiceState) -> Option<String> {
+    let backends = state.inventory.trouble(&service.config).error.or_else(|| service.refused.clone());
+    let settings = state.found.former_of(&service.config.name).map(ToOwned::to_owned);
+    let all: Vec<String> = settings.into_iter().chain(backends).collect();
+    (!all.is_empty()).then(|| all.join("; "))
 }
 
 /// A backend, without its checks.

@@ -1,6 +1,6 @@
 //! `lvsctl why`: the reason for what a host has, and for a service that is not served.
 
-use super::pools::backend_view;
+use super::pools::{backend_view, source_error};
 use super::{BackendView, CanaryView, RefusedView, canary, check};
 use crate::core::action::Refusal;
 use crate::core::operator::{canonical, services_of};
@@ -65,13 +65,12 @@ pub fn why(state: &State, name: &str) -> Result<Why, Refusal> {
     Ok(Why { host: host.clone(), services, refused: Vec::new() })
 }
 
-/// The services of a name that are not served as they should be: those of sources that are refused, by their whole name or by that
-/// of the object that they are made of (`prod/web`), and one that goes on without what its source says.
+/// The services of a name that are not served as they should be: those of sources that are refused or have their former settings, by
+/// their whole name or by that of the object that they are made of (`prod/web`), and one that goes on without what its source says.
 fn refused_of(state: &State, name: &str) -> Vec<RefusedView> {
     let view = |name: &str, reason: &str| RefusedView { name: name.into(), reason: reason.into() };
     let own = state.services.get(name).map(|service| {
-        let error = state.inventory.trouble(&service.config).error;
-        let reason = error.or_else(|| service.refused.clone()).or_else(|| service.waiting.clone());
+        let reason = source_error(state, service).or_else(|| service.waiting.clone());
         let reason =
             reason.unwrap_or_else(|| format!("nothing is wrong with it; see `lvsctl status {name}`"));
         view(name, &reason)
@@ -82,6 +81,8 @@ fn refused_of(state: &State, name: &str) -> Vec<RefusedView> {
         let port = below.zip(object.as_deref()).and_then(|(below, object)| below.strip_prefix(object));
         *refused == name || port.is_some_and(|port| port.is_empty() || port.starts_with('.'))
     };
-    let refused = state.found.refused().filter(is_meant).map(|(_, name, reason)| view(name, reason));
-    own.into_iter().chain(refused).collect()
+    // One that is served says so itself if it is asked for by its own name.
+    let former = state.found.former().filter(|(_, served, _)| *served != name);
+    let told = state.found.refused().chain(former).filter(is_meant);
+    own.into_iter().chain(told.map(|(_, name, reason)| view(name, reason))).collect()
 }

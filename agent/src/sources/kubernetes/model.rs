@@ -23,6 +23,35 @@ impl fmt::Display for Key {
     }
 }
 
+/// Texts by their keys, in the order of these. Whoever keeps a copy shares them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Texts(Arc<[(Arc<str>, Arc<str>)]>);
+
+impl Texts {
+    /// The text of a key.
+    pub fn get(&self, key: &str) -> Option<&Arc<str>> {
+        let place = self.0.binary_search_by(|(own, _)| (**own).cmp(key)).ok()?;
+        self.0.get(place).map(|(_, text)| text)
+    }
+
+    /// Whether there is a text of this key.
+    pub fn contains_key(&self, key: &str) -> bool {
+        self.get(key).is_some()
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<str>)> {
+        self.0.iter().map(|(key, text)| (key, text))
+    }
+}
+
+/// The last text of a key counts.
+impl FromIterator<(Arc<str>, Arc<str>)> for Texts {
+    fn from_iter<I: IntoIterator<Item = (Arc<str>, Arc<str>)>>(all: I) -> Self {
+        Self(all.into_iter().collect::<BTreeMap<_, _>>().into_iter().collect())
+    }
+}
+
 /// What `spec.type` says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Kind {
@@ -121,7 +150,7 @@ pub struct Service {
     /// It is nothing without addresses of both families (`spec.ipFamilyPolicy: RequireDualStack`).
     pub needs_both: bool,
     /// Annotations that are for us, without their prefix.
-    pub annotations: BTreeMap<Arc<str>, Arc<str>>,
+    pub annotations: Texts,
     /// It waits for its finalizers.
     pub is_deleting: bool,
 }

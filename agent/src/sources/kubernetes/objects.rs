@@ -5,7 +5,7 @@
 
 use super::metadata::slim;
 use super::model::{
-    Endpoint, Ingress, IpMode, Key, Kind, Node, Out, Policy, Port, Service, Slice, SlicePort,
+    Endpoint, Ingress, IpMode, Key, Kind, Node, Out, Policy, Port, Service, Slice, SlicePort, Texts,
 };
 use super::names::Names;
 use crate::config::Family;
@@ -194,7 +194,7 @@ impl Compact for ServiceObject {
             health_check_port: spec.health_check_node_port.and_then(port),
             families: spec.ip_families.iter().filter_map(|text| family(text)).collect(),
             needs_both: spec.ip_family_policy.as_deref() == Some("RequireDualStack"),
-            annotations: texts(meta.annotations),
+            annotations: shared(meta.annotations, names),
             is_deleting: meta.deletion_timestamp.is_some(),
         })
     }
@@ -431,6 +431,11 @@ fn is_true(value: &str) -> bool {
 fn key(meta: &ObjectMeta, names: &mut Names) -> Option<Key> {
     let (namespace, name) = (meta.namespace.as_deref()?, meta.name.as_deref()?);
     Some(Key { namespace: names.share(namespace), name: name.into() })
+}
+
+/// Keys and texts that many Services have in common, as they do.
+fn shared(all: Option<BTreeMap<String, String>>, names: &mut Names) -> Texts {
+    all.unwrap_or_default().iter().map(|(key, text)| (names.share(key), names.share(text))).collect()
 }
 
 fn texts(all: Option<BTreeMap<String, String>>) -> BTreeMap<Arc<str>, Arc<str>> {

@@ -31,15 +31,24 @@ pub(super) enum Write {
     Addresses(Vec<IpAddr>),
     /// It has none of ours any more, and may go.
     Release,
-    /// It is refused; with its ports, where it has addresses of ours in its status.
+    /// What it says is refused; with its ports, where it has addresses of ours in its status.
     Refusal {
         /// Why.
-        why: String,
+        complaint: Complaint,
         /// Its addresses.
         addresses: Vec<IpAddr>,
         /// Its ports.
         ports: Vec<(u16, &'static str)>,
     },
+}
+
+/// Why a Service is not served as it says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Complaint {
+    /// In a word, for programs: the `reason` of the Event.
+    pub(super) reason: &'static str,
+    /// In words.
+    pub(super) why: Box<str>,
 }
 
 /// What is to be written, by Service and uid.
@@ -165,7 +174,7 @@ async fn write_one(client: &Client, (key, uid): &(Key, Arc<str>), write: &Write)
             });
             patch(client, key, change).await
         }
-        Write::Refusal { why, addresses, ports } => {
+        Write::Refusal { complaint, addresses, ports } => {
             if !addresses.is_empty() {
                 let ports: Vec<Value> = ports
                     .iter()
@@ -177,7 +186,7 @@ async fn write_one(client: &Client, (key, uid): &(Key, Arc<str>), write: &Write)
                     json!({"metadata": {"uid": uid}, "status": {"loadBalancer": {"ingress": ingress}}});
                 patch(client, key, change).await?;
             }
-            tell(client, key, uid, why).await
+            tell(client, key, uid, complaint).await
         }
     }
 }
@@ -203,8 +212,13 @@ async fn patch(client: &Client, key: &Key, change: Value) -> Result<(), String> 
     }
 }
 
-/// Says on a Service why it is refused.
-async fn tell(client: &Client, key: &Key, uid: &str, why: &str) -> Result<(), String> {
+/// Says on a Service why it is not served as it says.
+async fn tell(
+    client: &Client,
+    key: &Key,
+    uid: &str,
+    Complaint { reason, why }: &Complaint,
+) -> Result<(), String> {
     let now = Time(Timestamp::now());
     let event = Event {
         metadata: ObjectMeta {
@@ -220,7 +234,7 @@ async fn tell(client: &Client, key: &Key, uid: &str, why: &str) -> Result<(), St
             uid: Some(uid.to_owned()),
             ..ObjectReference::default()
         },
-        reason: Some("NotServed".into()),
+        reason: Some((*reason).to_owned()),
         message: Some(why.chars().take(1000).collect()),
         type_: Some("Warning".into()),
         source: Some(k8s_openapi::api::core::v1::EventSource { component: Some(NAME.into()), host: None }),

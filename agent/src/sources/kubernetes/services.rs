@@ -2,11 +2,11 @@
 
 use super::allocate::{Given, allocate};
 use super::index::Index;
-use super::model::{Key, Service};
-use super::publish::{Published, Write, Writes};
-use super::whole::{Claim, advice, claim, found, is_of_class};
+use super::model::{Key, Service, Texts};
+use super::publish::{Complaint, Published, Write, Writes};
+use super::whole::{Claim, Former, advice, claim, found, is_of_class};
 use crate::config::WholeServices;
-use crate::core::found::FoundService;
+use crate::core::found::{FORMER, Finding, FoundService, LastGood};
 use crate::sources::Said;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -18,9 +18,11 @@ pub struct Services {
     source: Arc<str>,
     settings: WholeServices,
     /// What was said of each Service that is ours.
-    said: BTreeMap<Key, Vec<FoundService>>,
+    told: BTreeMap<Key, Told>,
     /// Services that may have changed.
     dirty: BTreeSet<Key>,
+    /// Whether something else may have to be written than before.
+    has_to_write: bool,
     /// Whether all of them were said.
     is_whole: bool,
     is_holder: bool,
@@ -32,14 +34,39 @@ pub struct Services {
     writes: Writes,
 }
 
+/// What was said of a Service.
+#[derive(Debug, Default)]
+struct Told {
+    services: Vec<FoundService>,
+    /// The annotations that were understood last: they hold while others are wrong.
+    understood: Option<Texts>,
+    /// Why it is not served as it says, in words for the cluster.
+    complaint: Option<Complaint>,
+}
+
+impl Told {
+    /// Which settings stay in force if those that it has now are wrong.
+    fn former(&self, is_first: bool) -> Former<'_> {
+        let goes_on = |found: &FoundService| {
+            matches!(found.finding, Finding::Wrong { last: LastGood::ListensAt(_), .. })
+        };
+        match &self.understood {
+            Some(annotations) => Former::Annotations(annotations),
+            None if is_first || self.services.iter().any(goes_on) => Former::OfAnEarlierProcess,
+            None => Former::No,
+        }
+    }
+}
+
 impl Services {
     /// None were said yet.
     pub fn new(source: Arc<str>, settings: WholeServices) -> Self {
         Self {
             source,
             settings,
-            said: BTreeMap::new(),
+            told: BTreeMap::new(),
             dirty: BTreeSet::new(),
+            has_to_write: false,
             is_whole: false,
             is_holder: false,
             failure: None,
@@ -63,7 +90,10 @@ impl Services {
             }
             Published::Failed(why) => self.failure = why,
         }
-        self.dirty.extend(self.said.keys().cloned());
+        // What is served as it says is so whoever writes.
+        let refused = self.told.iter().filter(|(_, told)| told.complaint.is_some());
+        self.dirty.extend(refused.map(|(key, _)| key.clone()));
+        self.has_to_write = true;
     }
 
     /// What is to be written.
@@ -73,7 +103,7 @@ impl Services {
 
     /// What changed, in one; all of it at first.
     pub fn say(&mut self, index: &Index) -> Option<Said> {
-        if self.is_whole && self.dirty.is_empty() {
+        if self.is_whole && self.dirty.is_empty() && !self.has_to_write {
             return None;
         }
         let whole = !std::mem::replace(&mut self.is_whole, true);
@@ -85,24 +115,30 @@ impl Services {
         if whole && self.is_holder {
             self.with_waiting(index);
         }
-        let mut changed = Vec::new();
-        for key in dirty {
-            let now = index.service(&key).map(|service| self.found(service)).unwrap_or_default();
-            let before = self.said.remove(&key).unwrap_or_default();
-            let gone = before.iter().filter(|before| !now.iter().any(|now| now.name == before.name));
-            changed.extend(gone.map(|gone| FoundService { name: gone.name.clone(), service: None }));
-            changed.extend(now.iter().filter(|now| !before.contains(now)).cloned());
-            if before.is_empty()
-                && let Some(advice) = index.service(&key).and_then(|service| advice(service, &self.settings))
-            {
-                tracing::warn!(service = %key, "{advice}");
-            }
-            if !now.is_empty() {
-                self.said.insert(key, now);
-            }
-        }
+        let changed = dirty.into_iter().flat_map(|key| self.look(key, index, whole)).collect::<Vec<_>>();
         self.write(index);
+        self.has_to_write = false;
         (whole || !changed.is_empty()).then_some(Said::Services { services: changed, whole })
+    }
+
+    /// Looks at a Service, and gives what is to be said of it.
+    fn look(&mut self, key: Key, index: &Index, is_first: bool) -> Vec<FoundService> {
+        let before = self.told.remove(&key).unwrap_or_default();
+        let service = index.service(&key);
+        let now = service.map(|service| self.judge(service, &before, is_first)).unwrap_or_default();
+        let gone = before.services.iter().filter(|old| !now.services.iter().any(|now| now.name == old.name));
+        let gone = gone.map(|gone| FoundService { name: gone.name.clone(), finding: Finding::Gone });
+        let changed = now.services.iter().filter(|now| !before.services.contains(now)).cloned();
+        let changed = gone.chain(changed).collect();
+        if before.services.is_empty()
+            && let Some(advice) = service.and_then(|service| advice(service, &self.settings))
+        {
+            tracing::warn!(service = %key, "{advice}");
+        }
+        if !now.services.is_empty() {
+            self.told.insert(key, now);
+        }
+        changed
     }
 
     /// What changed, and Services that wait for something else than before.
@@ -133,31 +169,34 @@ impl Services {
         dirty
     }
 
-    /// What follows from a Service; with a refusal, what keeps the cluster from being told of it.
-    fn found(&self, service: &Service) -> Vec<FoundService> {
-        let mut all = self.judged(service);
-        if let (true, Some(failure)) = (self.is_holder, &self.failure) {
-            for why in all.iter_mut().filter_map(|found| found.service.as_mut()?.as_mut().err()) {
-                if !why.ends_with(failure) {
-                    *why = format!("{why}; not all is told to the cluster: {failure}");
-                }
-            }
+    /// What follows from a Service.
+    fn judge(&self, service: &Service, before: &Told, is_first: bool) -> Told {
+        let mut services = found(&self.source, service, &before.former(is_first), &self.settings);
+        if claim(service, &self.settings) == Claim::Pending {
+            let why = self.why_pending(service);
+            services.iter_mut().for_each(|found| found.finding = Finding::Refused(why.clone()));
         }
-        all
+        let is = |is_it: fn(&Finding) -> bool| services.iter().any(|found| is_it(&found.finding));
+        let is_understood = is(|finding| matches!(finding, Finding::Served(_)))
+            && !is(|finding| matches!(finding, Finding::Wrong { .. }));
+        let understood = match is_understood {
+            true => Some(service.annotations.clone()),
+            false => before.understood.clone(),
+        };
+        let complaint = complaint(&services);
+        if let (true, Some(failure)) = (self.is_holder, &self.failure) {
+            services.iter_mut().for_each(|found| add_failure(&mut found.finding, failure));
+        }
+        Told { services, understood, complaint }
     }
 
-    fn judged(&self, service: &Service) -> Vec<FoundService> {
-        let mut all = found(&self.source, service, &self.settings);
-        if claim(service, &self.settings) == Claim::Pending {
-            let why = match (self.waiting.get(&service.key), &self.settings.lease, &self.failure) {
-                (Some(why), _, _) => why.clone(),
-                (None, None, _) => "it has no address yet, and nobody gives it one: set lease".into(),
-                (None, Some(_), Some(failure)) => format!("it has no address yet: {failure}"),
-                (None, Some(_), None) => "it has no address yet; who has the Lease gives it one".into(),
-            };
-            all.iter_mut().for_each(|found| found.service = Some(Err(why.clone())));
+    fn why_pending(&self, service: &Service) -> String {
+        match (self.waiting.get(&service.key), &self.settings.lease, &self.failure) {
+            (Some(why), _, _) => why.clone(),
+            (None, None, _) => "it has no address yet, and nobody gives it one: set lease".into(),
+            (None, Some(_), Some(failure)) => format!("it has no address yet: {failure}"),
+            (None, Some(_), None) => "it has no address yet; who has the Lease gives it one".into(),
         }
-        all
     }
 
     /// Beside addresses: what is refused or is so no more, and what is not ours any more.
@@ -187,23 +226,48 @@ impl Services {
         }
         let is_written = is_ours && is_served;
         let addresses = || service.ingress.iter().map(|ingress| ingress.address).collect::<Vec<IpAddr>>();
-        let is_err = |found: &FoundService| matches!(found.service, Some(Err(_)));
-        if !self.said.get(&service.key).into_iter().flatten().any(is_err) {
+        let Some(complaint) = self.told.get(&service.key).and_then(|told| told.complaint.as_ref()) else {
             // The error in its status goes with its reason.
             let is_left = is_written && service.ingress.iter().any(|ingress| ingress.is_refused);
             return is_left.then(|| Write::Addresses(addresses()));
-        }
-        let refusals: BTreeSet<String> =
-            self.judged(service).into_iter().filter_map(|found| found.service?.err()).collect();
+        };
         let protocol = |protocol| match protocol {
             Some(ipvs::Protocol::Udp) => "UDP",
             Some(ipvs::Protocol::Sctp) => "SCTP",
             Some(ipvs::Protocol::Tcp) | None => "TCP",
         };
         Some(Write::Refusal {
-            why: refusals.into_iter().collect::<Vec<_>>().join("; "),
+            complaint: complaint.clone(),
             addresses: if is_written { addresses() } else { Vec::new() },
             ports: service.ports.iter().map(|port| (port.port, protocol(port.protocol))).collect(),
         })
+    }
+}
+
+/// What the cluster is told of services that are not served as they say.
+fn complaint(services: &[FoundService]) -> Option<Complaint> {
+    let why = |found: &FoundService| match &found.finding {
+        Finding::Served(_) | Finding::Gone => None,
+        Finding::Refused(why) => Some(why.clone()),
+        Finding::Wrong { why, last: LastGood::Is(_) } => Some(format!("{why}; {FORMER}")),
+        Finding::Wrong { why, last: LastGood::ListensAt(_) } => {
+            Some(format!("{why}; what was served of it before lvsd's start goes on"))
+        }
+    };
+    let all: BTreeSet<String> = services.iter().filter_map(why).collect();
+    let is_refused = services.iter().any(|found| matches!(found.finding, Finding::Refused(_)));
+    (!all.is_empty()).then(|| Complaint {
+        reason: if is_refused { "NotServed" } else { "FormerSettings" },
+        why: all.into_iter().collect::<Vec<_>>().join("; ").into(),
+    })
+}
+
+/// With a refusal, what keeps the cluster from being told of it.
+fn add_failure(finding: &mut Finding, failure: &str) {
+    match finding {
+        Finding::Refused(why) | Finding::Wrong { why, .. } if !why.ends_with(failure) => {
+            *why = format!("{why}; not all is told to the cluster: {failure}");
+        }
+        Finding::Refused(_) | Finding::Wrong { .. } | Finding::Served(_) | Finding::Gone => {}
     }
 }

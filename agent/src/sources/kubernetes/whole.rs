@@ -9,14 +9,18 @@
 //! Whatever asks for it, a VIP is one of an address pool that is there for the Service's namespace: the configuration says what
 //! a cluster may have. Annotations become settings of `[service.NAME]` and are read by the same code, with the same errors; what
 //! would run a program or read a file of the balancer's is refused.
+//!
+//! Wrong annotations take nothing away: those that were understood last stay in force. What else a Service says is followed
+//! meanwhile, so that VIPs and ports come and go as in the cluster.
 
-use super::model::{Key, Kind, Policy, Port, Service};
+use super::model::{Key, Kind, Policy, Port, Service, Texts};
 use super::objects::ANNOTATION;
 use super::serve::{Arrival, entry};
 use crate::config::{self, ConfigError, Front, Place, Pool, PoolId, Problem, Query, Target, WholeServices};
-use crate::core::found::FoundService;
+use crate::core::found::{Finding, FoundService, LastGood};
 use crate::suggest::suggest;
-use std::collections::BTreeMap;
+use ipvs::ServiceKey;
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -29,7 +33,10 @@ const KUBE_PROXY: i64 = 10_256;
 const NAME: &str = "x";
 
 /// Annotations that are no settings of a service.
-const OWN: [&str; 4] = ["class", "vips", "address-pool", "served"];
+const OWN: [&str; 4] = ["class", VIPS, "address-pool", "served"];
+
+/// Asks for addresses; of a Service with node ports, it says them.
+const VIPS: &str = "vips";
 
 /// Annotations that are settings of a service, with `-` for `_`.
 const SETTINGS: [&str; 10] = [
@@ -64,7 +71,26 @@ pub enum Claim {
     },
     /// Ours, and it cannot be served.
     Refused(String),
+    /// Ours, and it says its VIPs in a way that cannot be understood.
+    Misread(String),
 }
+
+/// Why a port of a Service is not served as it says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Its settings are wrong.
+    Wrong {
+        /// What is wrong.
+        why: String,
+        /// Where it listens, as far as that can be understood.
+        listens_at: BTreeSet<ServiceKey>,
+    },
+    /// No node would take its packets.
+    Cannot(String),
+}
+
+/// What a port of a Service is made into: its name, and the service or why there is none.
+type Made = (String, Result<Arc<config::Service>, Refusal>);
 
 /// Whether a Service is of the class that is ours.
 pub fn is_of_class(service: &Service, settings: &WholeServices) -> bool {
@@ -107,10 +133,10 @@ pub fn claim(service: &Service, settings: &WholeServices) -> Claim {
             return Claim::Ours { vips, by_node_port: false };
         }
     }
-    match service.annotations.get("vips").filter(|_| settings.node_ports && service.kind == Kind::NodePort) {
+    match service.annotations.get(VIPS).filter(|_| settings.node_ports && service.kind == Kind::NodePort) {
         Some(text) => match addresses(text) {
             Ok(vips) => checked(vips, true),
-            Err(why) => Claim::Refused(why),
+            Err(why) => Claim::Misread(why),
         },
         None => Claim::Others,
     }
@@ -144,30 +170,111 @@ pub fn addresses(text: &str) -> Result<Vec<IpAddr>, String> {
     Ok(vips)
 }
 
+/// Which settings stay in force while those of a Service are wrong.
+#[derive(Clone, Debug)]
+pub enum Former<'a> {
+    /// None: nothing of it was ever understood.
+    No,
+    /// Those of these annotations.
+    Annotations(&'a Texts),
+    /// Those that an earlier process has understood, if it has.
+    OfAnEarlierProcess,
+}
+
 /// The services that follow from a Service, one a port; or the one refusal of all of them.
-pub fn found(source: &Arc<str>, service: &Service, settings: &WholeServices) -> Vec<FoundService> {
+pub fn found(
+    source: &Arc<str>,
+    service: &Service,
+    former: &Former<'_>,
+    settings: &WholeServices,
+) -> Vec<FoundService> {
     let refused = |why: String| {
         let name = format!("{source}.{}.{}", service.key.namespace, service.key.name);
-        vec![FoundService { name, service: Some(Err(why)) }]
+        vec![FoundService { name, finding: Finding::Refused(why) }]
     };
-    let (vips, by_node_port) = match claim(service, settings) {
+    let made = match claim(service, settings) {
         Claim::Others => return Vec::new(),
         Claim::Pending => return refused("it has no address yet".into()),
         Claim::Refused(why) => return refused(why),
-        Claim::Ours { vips, by_node_port } => (vips, by_node_port),
+        Claim::Misread(why) => {
+            let wrong = || Err(Refusal::Wrong { why: why.clone(), listens_at: BTreeSet::new() });
+            service.ports.iter().map(|port| (name_of(source, service, port), wrong())).collect()
+        }
+        Claim::Ours { vips, by_node_port } => of_ports(source, service, (&vips, by_node_port), settings),
     };
-    let extra = match extra(&service.annotations) {
-        Ok(extra) => extra,
-        Err(why) => return refused(why),
+    let with_former = match former {
+        Former::Annotations(former) if made.iter().any(is_wrong) => {
+            let service = with_settings(service, former);
+            match claim(&service, settings) {
+                Claim::Ours { vips, by_node_port } => {
+                    of_ports(source, &service, (&vips, by_node_port), settings)
+                }
+                Claim::Refused(why) => return refused(why),
+                Claim::Others | Claim::Pending | Claim::Misread(_) => Vec::new(),
+            }
+        }
+        Former::No | Former::Annotations(_) | Former::OfAnEarlierProcess => Vec::new(),
     };
+    made.into_iter().map(|made| one(made, &with_former, former)).collect()
+}
+
+fn is_wrong((_, made): &Made) -> bool {
+    matches!(made, Err(Refusal::Wrong { .. }))
+}
+
+/// What becomes of a port, which with the former settings would be one of these.
+fn one((name, made): Made, with_former: &[Made], former: &Former<'_>) -> FoundService {
+    let finding = match made {
+        Ok(service) => Finding::Served(service),
+        Err(Refusal::Cannot(why)) => Finding::Refused(why),
+        Err(Refusal::Wrong { why, listens_at }) => {
+            let last = with_former.iter().find(|(of, _)| *of == name).map(|(_, made)| made);
+            match (last, former) {
+                (Some(Ok(service)), _) => Finding::Wrong { why, last: LastGood::Is(Arc::clone(service)) },
+                (Some(Err(Refusal::Cannot(why))), _) => Finding::Refused(why.clone()),
+                // Nor are the former ones right with what it says by now: what is served goes on where it still listens.
+                (_, Former::Annotations(_) | Former::OfAnEarlierProcess) => {
+                    Finding::Wrong { why, last: LastGood::ListensAt(listens_at) }
+                }
+                (_, Former::No) => Finding::Refused(why),
+            }
+        }
+    };
+    FoundService { name, finding }
+}
+
+/// A Service with other settings. Whose it is and which addresses it asks for are no settings, but for addresses that cannot be
+/// understood.
+fn with_settings(service: &Service, former: &Texts) -> Service {
+    let is_misread = |key: &str, text: &str| key == VIPS && addresses(text).is_err();
+    let own =
+        service.annotations.iter().filter(|(key, text)| OWN.contains(&&***key) && !is_misread(key, text));
+    let vips = service.annotations.get(VIPS).filter(|text| is_misread(VIPS, text)).and(former.get(VIPS));
+    let settings = former.iter().filter(|(key, _)| !OWN.contains(&&***key));
+    let vips = vips.map(|vips| (VIPS.into(), Arc::clone(vips)));
+    let others = settings.chain(own).map(|(key, text)| (Arc::clone(key), Arc::clone(text)));
+    Service { annotations: others.chain(vips).collect(), ..service.clone() }
+}
+
+/// Each port of a Service with VIPs.
+fn of_ports(
+    source: &Arc<str>,
+    service: &Service,
+    (vips, by_node_port): (&[IpAddr], bool),
+    settings: &WholeServices,
+) -> Vec<Made> {
+    let extra = extra(&service.annotations);
     let one = |port: &Port| {
-        let name = port_name(port);
-        let name = format!("{source}.{}.{}.{name}", service.key.namespace, service.key.name);
-        let made = Maker { source, service, port, vips: &vips, settings, extra: &extra };
+        let name = name_of(source, service, port);
+        let made = Maker { source, service, port, vips, settings, extra: &extra };
         let service = made.service(&name, by_node_port);
-        FoundService { name, service: Some(service) }
+        (name, service)
     };
     service.ports.iter().map(one).collect()
+}
+
+fn name_of(source: &str, service: &Service, port: &Port) -> String {
+    format!("{source}.{}.{}.{}", service.key.namespace, service.key.name, port_name(port))
 }
 
 fn port_name(port: &Port) -> Arc<str> {
@@ -181,23 +288,41 @@ struct Maker<'a> {
     port: &'a Port,
     vips: &'a [IpAddr],
     settings: &'a WholeServices,
-    extra: &'a Table,
+    extra: &'a Result<Table, String>,
 }
 
 impl Maker<'_> {
-    fn service(&self, name: &str, by_node_port: bool) -> Result<Arc<config::Service>, String> {
-        let listens = match (by_node_port, self.port.node_port) {
+    fn service(&self, name: &str, by_node_port: bool) -> Result<Arc<config::Service>, Refusal> {
+        let (protocol, listens) = self.listener(by_node_port).map_err(Refusal::Cannot)?;
+        let key = |address: &IpAddr| ServiceKey::Address { protocol, address: *address, port: listens };
+        let wrong = |why| Refusal::Wrong { why, listens_at: self.vips.iter().map(key).collect() };
+        self.read(name, protocol, listens).map_err(wrong)
+    }
+
+    /// Where nodes take its packets.
+    fn listener(&self, by_node_port: bool) -> Result<(ipvs::Protocol, u16), String> {
+        let port = match (by_node_port, self.port.node_port) {
             (true, Some(node_port)) => node_port,
             (true, None) => return Err(format!("port {} has no node port", self.port)),
             (false, _) => self.port.port,
         };
         let is_on_nodes = self.settings.vips_on_nodes;
         for vip in self.vips {
-            let arrival = Arrival { vip: *vip, port: listens, is_on_nodes };
+            let arrival = Arrival { vip: *vip, port, is_on_nodes };
             entry(self.service, self.port, arrival).map_err(|why| why.to_string())?;
         }
         let protocol = self.port.protocol.ok_or_else(|| format!("port {}: no such protocol", self.port))?;
-        let text = self.text(protocol, listens);
+        Ok((protocol, port))
+    }
+
+    /// Reads its settings.
+    fn read(
+        &self,
+        name: &str,
+        protocol: ipvs::Protocol,
+        listens: u16,
+    ) -> Result<Arc<config::Service>, String> {
+        let text = self.text(protocol, listens)?;
         let origin = PathBuf::from(format!("{}:{}", self.source, self.service.key));
         let parsed = config::parse(&[(origin.clone(), text)]).map_err(|errors| words(&errors))?;
         let read = parsed.services.get(NAME).ok_or("it cannot be read")?;
@@ -215,8 +340,8 @@ impl Maker<'_> {
     }
 
     /// The service as the configuration would have it.
-    fn text(&self, protocol: ipvs::Protocol, listens: u16) -> String {
-        let mut table = self.extra.clone();
+    fn text(&self, protocol: ipvs::Protocol, listens: u16) -> Result<String, String> {
+        let mut table = self.extra.clone()?;
         let vips = self.vips.iter().map(|vip| Value::String(vip.to_string())).collect();
         table.insert("vips".into(), Value::Array(vips));
         table.insert("port".into(), Value::Integer(listens.into()));
@@ -229,7 +354,7 @@ impl Maker<'_> {
             table.insert("persistence_timeout".into(), Value::String(format!("{}s", timeout.as_secs())));
         }
         let services = Table::from_iter([(NAME.to_owned(), Value::Table(table))]);
-        Table::from_iter([("service".to_owned(), Value::Table(services))]).to_string()
+        Ok(Table::from_iter([("service".to_owned(), Value::Table(services))]).to_string())
     }
 
     /// How a node says that it takes packets for the Service.
@@ -251,7 +376,7 @@ impl Maker<'_> {
 }
 
 /// The settings that annotations give.
-fn extra(annotations: &BTreeMap<Arc<str>, Arc<str>>) -> Result<Table, String> {
+fn extra(annotations: &Texts) -> Result<Table, String> {
     let (mut table, mut route) = (Table::new(), Table::new());
     for (key, text) in annotations.iter().filter(|(key, _)| !OWN.contains(&&***key)) {
         let into = match &**key {

@@ -38,6 +38,8 @@ pub(super) enum ServiceIs {
     Gone,
     /// It is there and cannot be served.
     Refused,
+    /// It is there, and its settings are wrong.
+    Wrong,
     There,
     /// With another backend.
     Moved,

@@ -75,9 +75,10 @@ fn nothing_leaves_or_waits(host: &Host) -> Outcome {
 /// Those of the files, and those that the cluster has, as far as they are not in one another's way.
 fn services_are_those_that_are_said(host: &Host) -> Outcome {
     let configured = host.config();
-    let said = host.sources.served();
+    let (said, wrong) = (host.sources.served(), host.sources.wrong());
     for (name, _) in host.state.services.iter() {
-        let is_said = configured.services.contains_key(&**name) || said.contains(&**name);
+        let is_said =
+            configured.services.contains_key(&**name) || said.contains(&**name) || wrong.contains(&**name);
         ensure!(is_said, "2 sources", "{name} is served, and nothing says that it is there");
     }
     let refused: BTreeSet<&str> = host.state.found.refused().map(|(_, name, _)| name).collect();

@@ -10,8 +10,9 @@ use crate::config::{Admin, Backend, PoolId, Query, SourceSettings};
 use crate::core::Event;
 use crate::core::action::WantedPools;
 use crate::core::change::{Object, Stored, Word, WriteOrder, Written, in_source};
-use crate::core::found::FoundService;
+use crate::core::found::{Finding, FoundService, LastGood};
 use crate::core::inventory::Progress;
+use crate::core::state::service_keys;
 use ipvs::Weight;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -216,9 +217,18 @@ impl Sources {
 
     /// The cluster's services that can be served, if lvsd asks for them.
     pub(super) fn served(&self) -> BTreeSet<&'static str> {
+        self.services_that(|is| matches!(is, ServiceIs::There | ServiceIs::Moved))
+    }
+
+    /// Those that go on if they were served before.
+    pub(super) fn wrong(&self) -> BTreeSet<&'static str> {
+        self.services_that(|is| is == ServiceIs::Wrong)
+    }
+
+    fn services_that(&self, is_it: impl Fn(ServiceIs) -> bool) -> BTreeSet<&'static str> {
         let is_asked = self.followed.get(SOURCES[2]).is_some_and(|(settings, _)| settings.has_services());
         let are = SERVICES.iter().zip(&self.stores[SOURCES[2]].services);
-        let there = are.filter(|(_, is)| is_asked && matches!(is, ServiceIs::There | ServiceIs::Moved));
+        let there = are.filter(|(_, is)| is_asked && is_it(**is));
         there.map(|(name, _)| *name).collect()
     }
 }
@@ -254,13 +264,17 @@ fn name_of(query: &Query) -> String {
 }
 
 fn service(number: usize, is: ServiceIs) -> FoundService {
-    let service = match is {
-        ServiceIs::Gone => None,
-        ServiceIs::Refused => Some(Err("it has ipMode Proxy".to_owned())),
-        ServiceIs::There => Some(Ok(found(number, false))),
-        ServiceIs::Moved => Some(Ok(found(number, true))),
+    let finding = match is {
+        ServiceIs::Gone => Finding::Gone,
+        ServiceIs::Refused => Finding::Refused("it has ipMode Proxy".to_owned()),
+        ServiceIs::Wrong => {
+            let there = service_keys(&found(number, false)).map(|(_, key)| key).collect();
+            Finding::Wrong { why: "no such scheduler".to_owned(), last: LastGood::ListensAt(there) }
+        }
+        ServiceIs::There => Finding::Served(found(number, false)),
+        ServiceIs::Moved => Finding::Served(found(number, true)),
     };
-    FoundService { name: SERVICES[number].into(), service }
+    FoundService { name: SERVICES[number].into(), finding }
 }
 
 /// Does to a host what was asked for; gives what was there.

@@ -4,6 +4,7 @@ mod merging;
 mod nodes;
 mod serving;
 mod whole;
+mod wrong;
 
 use super::index::{Change, Index, Object, Objects};
 use super::model::{Key, Node, Service, Slice};

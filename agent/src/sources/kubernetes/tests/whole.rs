@@ -2,10 +2,10 @@
 
 use super::super::allocate::{Given, allocate};
 use super::super::services::Services;
-use super::super::whole::{advice, found};
+use super::super::whole::{Former, advice, found};
 use super::*;
 use crate::config::{AddressPool, PoolId, Service as Made, WholeServices};
-use crate::core::found::FoundService;
+use crate::core::found::{Finding, FoundService};
 use crate::sources::Said;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ fn pool_of(name: &str, ranges: &[&str]) -> AddressPool {
     AddressPool { name: name.into(), ranges, auto: true, namespaces: BTreeSet::new() }
 }
 
-fn settings() -> WholeServices {
+pub(super) fn settings() -> WholeServices {
     WholeServices {
         class: Some("example.org/lvsd".into()),
         external_ips: false,
@@ -27,7 +27,7 @@ fn settings() -> WholeServices {
 }
 
 /// prod/web of our class, with annotations.
-fn ours(spec: Value, annotations: Value) -> Value {
+pub(super) fn ours(spec: Value, annotations: Value) -> Value {
     let mut object = web(spec);
     object["spec"]["loadBalancerClass"] = json!("example.org/lvsd");
     object["metadata"]["annotations"] = annotations;
@@ -35,20 +35,30 @@ fn ours(spec: Value, annotations: Value) -> Value {
 }
 
 fn made(object: Value, settings: &WholeServices) -> Vec<FoundService> {
-    found(&"k8s".into(), &service(object), settings)
+    found(&"k8s".into(), &service(object), &Former::No, settings)
 }
 
 /// The one service that is made of an object.
 fn one(object: Value, settings: &WholeServices) -> Arc<Made> {
     let mut all = made(object, settings);
     assert_eq!(all.len(), 1, "{all:?}");
-    all.remove(0).service.expect("it is there").expect("it is served")
+    served(&all.remove(0))
+}
+
+pub(super) fn served(found: &FoundService) -> Arc<Made> {
+    let Finding::Served(service) = &found.finding else { panic!("{found:?}") };
+    Arc::clone(service)
+}
+
+fn refused(found: &FoundService) -> String {
+    let Finding::Refused(why) = &found.finding else { panic!("{found:?}") };
+    why.clone()
 }
 
 /// Why an object is refused.
 fn refusal(object: Value, settings: &WholeServices) -> String {
     let all = made(object, settings);
-    all[0].service.clone().expect("it is there").expect_err("it is refused")
+    refused(&all[0])
 }
 
 #[test]
@@ -132,7 +142,7 @@ fn several_ports_are_several_services_on_the_same_vip() {
     let all = made(ours(json!({"ports": ports}), json!({})), &settings());
     let names: Vec<&str> = all.iter().map(|found| found.name.as_str()).collect();
     assert_eq!(names, ["k8s.prod.web.http", "k8s.prod.web.dns"]);
-    let dns = all[1].service.clone().expect("it is there").expect("it is served");
+    let dns = served(&all[1]);
     assert_eq!((dns.port, dns.protocol), (53, ipvs::Protocol::Udp));
 }
 
@@ -204,11 +214,11 @@ fn what_is_wrong_with_an_annotation_is_said_in_its_words() {
     }
 }
 
-fn services(settings: WholeServices) -> Services {
+pub(super) fn services(settings: WholeServices) -> Services {
     Services::new("k8s".into(), settings)
 }
 
-fn index(objects: &[Value]) -> Index {
+pub(super) fn index(objects: &[Value]) -> Index {
     cluster(objects, &[], &[])
 }
 
@@ -225,7 +235,7 @@ fn all_are_said_at_first_and_what_changed_afterwards() {
         let super::super::index::Concerned::Service(key) = concerned else { panic!("{concerned:?}") };
         services.concern(&key);
     }
-    let gone = FoundService { name: "k8s.prod.web.https".into(), service: None };
+    let gone = FoundService { name: "k8s.prod.web.https".into(), finding: Finding::Gone };
     assert_eq!(services.say(&index), Some(Said::Services { services: vec![gone], whole: false }));
 }
 
@@ -234,13 +244,13 @@ fn who_waits_for_an_address_says_for_whom_it_waits() {
     let mut object = ours(json!({}), json!({}));
     object["status"] = json!({});
     let said = |settings: WholeServices| match services(settings).say(&index(std::slice::from_ref(&object))) {
-        Some(Said::Services { services, .. }) => services[0].service.clone().expect("it is there"),
+        Some(Said::Services { services, .. }) => refused(&services[0]),
         other => panic!("{other:?}"),
     };
-    let alone = said(settings()).expect_err("it has no address");
+    let alone = said(settings());
     assert!(alone.contains("nobody gives it one: set lease"), "{alone}");
     let lease = crate::config::Lease { namespace: "lvsd".into(), name: "lvsd".into() };
-    let waits = said(WholeServices { lease: Some(lease), ..settings() }).expect_err("it has no address");
+    let waits = said(WholeServices { lease: Some(lease), ..settings() });
     assert!(waits.contains("who has the Lease gives it one"), "{waits}");
 }
 

@@ -208,7 +208,8 @@ fn source_is(random: &mut Random) -> SourceIs {
 }
 
 fn service_is(random: &mut Random) -> ServiceIs {
-    random.of(&[ServiceIs::There, ServiceIs::There, ServiceIs::Moved, ServiceIs::Gone, ServiceIs::Refused])
+    use ServiceIs::{Gone, Moved, Refused, There, Wrong};
+    random.of(&[There, There, Moved, Gone, Refused, Wrong])
 }
 
 fn node(random: &mut Random) -> Node {

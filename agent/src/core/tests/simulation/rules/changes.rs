@@ -3,7 +3,7 @@
 use super::super::{Broken, ensure};
 use super::{Outcome, Seen};
 use crate::config::{Admin, SourceSettings, Threshold};
-use crate::core::found::FoundService;
+use crate::core::found::{Finding, FoundService, LastGood};
 use crate::core::inventory::Listing;
 use crate::core::state::{Phase, ServiceState};
 use crate::core::{Event, State, guard};
@@ -71,14 +71,19 @@ fn a_list_is_obeyed(seen: &Seen<'_>, source: &str, list: &[FoundService]) -> Out
         return Ok(());
     }
     let is_held = seen.after.found.held(source).is_some();
-    let listed = |found: &&FoundService| found.service.is_some();
+    let listed = |found: &&FoundService| found.finding != Finding::Gone;
     let all: BTreeSet<&str> = list.iter().filter(listed).map(|found| found.name.as_str()).collect();
     let missing = before.iter().filter(|name| !all.contains(name.as_str())).count();
     if missing > (before.len() / 2).max(1) {
         ensure!(before == after, RULE, "a list without {missing} of {before:?} is obeyed: {after:?}");
         ensure!(is_held, RULE, "nobody is told that a list is held back");
     } else {
-        let good = list.iter().filter(|found| matches!(found.service, Some(Ok(_))));
+        // One whose settings are wrong goes on, and does not begin.
+        let good = list.iter().filter(|found| match &found.finding {
+            Finding::Served(_) | Finding::Wrong { last: LastGood::Is(_), .. } => true,
+            Finding::Wrong { last: LastGood::ListensAt(_), .. } => before.contains(&found.name),
+            Finding::Refused(_) | Finding::Gone => false,
+        });
         let good: BTreeSet<String> = good.map(|found| found.name.clone()).collect();
         ensure!(after == good && !is_held, RULE, "{good:?} are listed, {after:?} are kept");
     }
