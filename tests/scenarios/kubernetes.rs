@@ -251,7 +251,7 @@ impl<'a> Site<'a> {
     fn expect_scheduler(&self, scheduler: &str) -> Result<()> {
         for host in &self.lab.balancers {
             let is_so = |table: ipvs::Table| {
-                table.values().all(|entry| entry.service.scheduler().to_string() == scheduler)
+                table.iter().all(|(_, entry)| entry.service.scheduler().to_string() == scheduler)
                     && !table.is_empty()
             };
             let what = format!("{} schedules by {scheduler}", host.name());
