@@ -43,6 +43,7 @@ pub struct Metrics {
     notices_lost: IntCounter,
     ipvs: ipvs::Ipvs,
     reloads: IntCounterVec,
+    remote: IntCounterVec,
     fib: fib::Fib,
 }
 
@@ -78,6 +79,11 @@ impl Metrics {
             )?,
             ipvs: ipvs::Ipvs::new()?,
             reloads: counters("lvsd_reloads_total", "Reloads of the configuration, by result.", "result")?,
+            remote: counters(
+                "lvsd_remote_connections_total",
+                "Connections to the control interface over TLS, by what came of their handshake.",
+                "result",
+            )?,
             fib: fib::Fib::new()?,
         };
         metrics.registry.register(Box::new(metrics.step.clone()))?;
@@ -85,6 +91,7 @@ impl Metrics {
         metrics.registry.register(Box::new(metrics.notices.clone()))?;
         metrics.registry.register(Box::new(metrics.notices_lost.clone()))?;
         metrics.registry.register(Box::new(metrics.reloads.clone()))?;
+        metrics.registry.register(Box::new(metrics.remote.clone()))?;
         metrics.ipvs.register(&metrics.registry)?;
         metrics.fib.register(&metrics.registry)?;
         // A counter that is there at zero can be alerted on from the start.
@@ -93,6 +100,9 @@ impl Metrics {
         }
         for result in ["ok", "refused"] {
             metrics.reloads.with_label_values(&[result]);
+        }
+        for result in ["accepted", "refused"] {
+            metrics.remote.with_label_values(&[result]);
         }
         Ok(metrics)
     }
@@ -176,6 +186,11 @@ impl Metrics {
     /// Counts a reload.
     pub fn reload(&self, is_ok: bool) {
         self.reloads.with_label_values(&[if is_ok { "ok" } else { "refused" }]).inc();
+    }
+
+    /// Counts a connection over TLS.
+    pub fn remote(&self, is_accepted: bool) {
+        self.remote.with_label_values(&[if is_accepted { "accepted" } else { "refused" }]).inc();
     }
 
     /// Everything in Prometheus' text format, version 0.0.4.

@@ -121,7 +121,9 @@ async fn let_in(
         };
         let (context, sender, refused) = (context.clone(), sender.clone(), Arc::clone(&refused));
         handshakes.spawn(async move {
-            match tokio::time::timeout(HANDSHAKE, shake(stream, (from, place), &context)).await {
+            let done = tokio::time::timeout(HANDSHAKE, shake(stream, (from, place), &context)).await;
+            context.metrics.remote(matches!(done, Ok(Ok(_))));
+            match done {
                 // It is gone when lvsd stops.
                 Ok(Ok(guest)) => drop(sender.send(guest).await),
                 Ok(Err(error)) => refused.say(&format!("{} is refused: {error}", from.ip())),

@@ -127,6 +127,7 @@ async fn without_a_certificate_of_the_authority_nobody_gets_in_on_either_side() 
     assert_eq!(refused.status.code(), Some(3), "{refused:?}");
     assert!(err(&refused).contains("received fatal alert"), "{}", err(&refused));
     assert!(out(&daemon.lvsctl(&["status"]).await).contains("rs1"), "the socket goes on");
+    counted(&daemon, "refused", 1).await;
 
     // Somebody who pretends to be the balancer: alice does not believe it.
     Authority::new().server(files);
@@ -137,6 +138,30 @@ async fn without_a_certificate_of_the_authority_nobody_gets_in_on_either_side() 
     // A renewed certificate of the right authority counts without a reload.
     authority.server(files);
     out(&ask(&daemon, files, "alice", &["status"]).await);
+}
+
+/// Waits until /metrics has so many connections with this result.
+async fn counted(daemon: &Daemon, result: &str, wanted: usize) {
+    let line = format!("\nlvsd_remote_connections_total{{result=\"{result}\"}} {wanted}\n");
+    let begin = std::time::Instant::now();
+    while !daemon.get("/metrics").await.contains(&line) {
+        assert!(begin.elapsed().as_secs() < 60, "no {line}");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn more_connections_than_there_may_be_wait_for_a_place_and_none_is_lost() {
+    let (daemon, files, authority) = balancer("").await;
+    authority.person(files.path(), "bob");
+    let mut silent = Vec::new();
+    for _ in 0..300 {
+        silent.push(TcpStream::connect(&daemon.remote).await.unwrap());
+    }
+    // It has its turn when those before it have been given up.
+    out(&ask(&daemon, files.path(), "bob", &["status"]).await);
+    counted(&daemon, "refused", 300).await;
+    counted(&daemon, "accepted", 1).await;
 }
 
 #[tokio::test]
