@@ -8,7 +8,6 @@ mod crowds;
 mod doctor;
 mod drains;
 mod evidence_of_failure;
-mod frr_routers;
 mod kernel_contract;
 mod kernel_settings;
 mod kernel_table;
@@ -22,6 +21,7 @@ mod node_sessions;
 mod nodes;
 mod operator;
 mod order;
+mod other_routers;
 mod paths;
 mod pool_files;
 mod pybal;
@@ -84,7 +84,8 @@ const SCENARIOS: &[Scenario] = &named![
     drains::a_server_that_drains_keeps_its_connections_until_they_end_or_their_time_is_over,
     drains::a_client_that_uses_its_port_again_is_not_sent_to_a_server_that_drains_or_is_gone,
     restarts::lvsd_killed_and_started_again_fails_no_request,
-    frr_routers::frr_keeps_the_routes_of_an_lvsd_that_is_killed_and_no_request_fails,
+    other_routers::gobgp_keeps_the_routes_of_an_lvsd_that_is_killed_and_no_request_fails,
+    other_routers::frr_keeps_the_routes_of_an_lvsd_that_is_killed_and_no_request_fails,
     restarts::a_balancer_that_is_stopped_and_returns_fails_no_request,
     restarts::connections_placed_while_a_server_was_out_survive_their_balancer,
     announcements::a_drained_balancer_fails_no_request_and_stays_drained_over_a_restart,

@@ -29,6 +29,7 @@ pub mod configuration;
 pub mod crowd;
 pub mod evidence;
 pub mod frr;
+pub mod gobgp;
 pub mod guest;
 pub mod host;
 pub mod kernel;
