@@ -12,15 +12,27 @@ use std::{
 use bgp::{
     BmpConfig, BmpStatus, PeerConfig, Speaker,
     policy::{Import, MaxPrefixes, Rule, Verdict},
+    wire::RefreshKind,
 };
 use netgauze_bgp_pkt::{BgpMessage, path_attribute::PathAttributeValue};
-use netgauze_bmp_pkt::{BmpMessage, v3::BmpMessageValue, wire::deserializer::BmpParsingContext};
+use netgauze_bmp_pkt::{BmpMessage, BmpPeerType, v3::BmpMessageValue, wire::deserializer::BmpParsingContext};
 use netgauze_parse_utils::{reader::SliceReader, traits::ParseFromWithOneInput};
 use played::{Heard, Neighbour, PATIENCE};
 use socket2::{Domain, Socket, Type};
 
 /// Enough that a kernel's buffers do not hold them.
 const MANY: u32 = 30_000;
+
+/// What the import rules took.
+const TAKEN: BmpPeerType =
+    BmpPeerType::GlobalInstancePeer { ipv6: false, post_policy: true, asn2: false, adj_rib_out: false };
+
+/// What the neighbour told.
+const TOLD: BmpPeerType =
+    BmpPeerType::GlobalInstancePeer { ipv6: false, post_policy: false, asn2: false, adj_rib_out: false };
+
+/// A session with the neighbour is up.
+const UP: &str = "up Some(127.0.0.1) AS 65001 192.0.2.254 local Some(127.0.0.1)";
 
 /// The routes of 10.0.0.0/8.
 fn import() -> Import {
@@ -72,7 +84,8 @@ impl Station {
     fn config(&self) -> BmpConfig {
         let station = self.listener.local_addr().expect("its address");
         let (name, description) = ("lb1".into(), "lvsd 0".into());
-        BmpConfig { station, name, description, statistics: Duration::from_millis(500) }
+        let statistics = Duration::from_millis(500);
+        BmpConfig { station, name, description, statistics, pre_policy: false }
     }
 
     fn accept(&mut self) {
@@ -139,7 +152,8 @@ fn words(value: &BmpMessageValue) -> String {
         BmpMessageValue::RouteMonitoring(route) => {
             let BgpMessage::Update(update) = route.update_message() else { panic!("no UPDATE") };
             if update.nlri().is_empty() && update.withdraw_routes().is_empty() {
-                return "end".into();
+                let kind = route.peer_header().peer_type();
+                return if kind == TAKEN { "end".into() } else { format!("end {kind:?}") };
             }
             let mut text = format!("{:?}", route.peer_header().peer_type());
             update
@@ -197,36 +211,107 @@ async fn a_station_hears_of_sessions_of_the_routes_that_are_taken_and_of_the_end
         initiation.contains("SystemName(\"lb1\")") && initiation.contains("SystemDescription"),
         "{initiation}"
     );
-    let up = "up Some(127.0.0.1) AS 65001 192.0.2.254 local Some(127.0.0.1)";
-    assert_eq!(station.news().as_deref(), Some(up));
-    let route = "GlobalInstancePeer { ipv6: false, post_policy: true, asn2: false, adj_rib_out: false }";
+    assert_eq!(station.news().as_deref(), Some(UP));
     let attributes = "med 5 pref 200 community 4259905543 unknown [1, 2]";
-    assert_eq!(station.news(), Some(format!("{route} + 10.67.0.1/32 {attributes}")));
+    assert_eq!(station.news(), Some(format!("{TAKEN:?} + 10.67.0.1/32 {attributes}")));
     station.counts("NumberOfPrefixesRejectedByInboundPolicy(CounterU32(1))");
     station.counts("NumberOfRoutesInAdjRibIn(GaugeU64(1))");
     neighbour.say(|out| out.extend(announcement([10, 67, 0, 1], 6)));
     let changed = attributes.replace("med 5", "med 6");
-    assert_eq!(station.news(), Some(format!("{route} + 10.67.0.1/32 {changed}")));
+    assert_eq!(station.news(), Some(format!("{TAKEN:?} + 10.67.0.1/32 {changed}")));
     neighbour.say(|out| out.extend(withdrawal([10, 67, 0, 1])));
-    assert_eq!(station.news(), Some(format!("{route} - 10.67.0.1/32")));
+    assert_eq!(station.news(), Some(format!("{TAKEN:?} - 10.67.0.1/32")));
     neighbour.say(|out| bgp::wire::encode_end_of_rib(out, bgp::Family::Ipv4));
     assert_eq!(station.news().as_deref(), Some("end"));
 
     drop(neighbour);
     assert_eq!(station.news().as_deref(), Some("down RemoteSystemClosedNoData"));
     let (_neighbour, _) = Neighbour::establish(&listener, 90);
-    assert_eq!(station.news().as_deref(), Some(up));
+    assert_eq!(station.news().as_deref(), Some(UP));
 
     // A station that restarts hears everything from the beginning.
     station.stream = None;
     station.accept();
     assert_eq!(station.news(), Some(initiation));
-    assert_eq!(station.news().as_deref(), Some(up));
+    assert_eq!(station.news().as_deref(), Some(UP));
     speaker.shutdown("done").await;
     assert_eq!(station.news().as_deref(), Some("down LocalSystemClosedNotificationPduFollows"));
     let end = station.news().expect("a last message");
     assert!(end.starts_with("termination") && end.contains("AdministrativelyClosed"), "{end}");
     assert_eq!(station.news(), None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_station_that_wants_it_hears_of_what_is_told_before_the_rules_and_of_what_they_take() {
+    let (listener, mut station) = (played::listener(), Station::listen());
+    let (speaker, _events) = played::spawn(PeerConfig { import: Some(import()), ..played::peer(&listener) });
+    speaker.set_bmp(Some(BmpConfig { pre_policy: true, ..station.config() }));
+    station.accept();
+    station.news().expect("a first message");
+    let (mut neighbour, _) = Neighbour::establish(&listener, 90);
+    assert_eq!(station.news().as_deref(), Some(UP));
+    let attributes = "med 5 community 4259905543 unknown [1, 2]";
+    // Refused.
+    neighbour.say(|out| out.extend(announcement([192, 0, 2, 9], 5)));
+    assert_eq!(station.news(), Some(format!("{TOLD:?} + 192.0.2.9/32 {attributes}")));
+    // Taken, with another LOCAL_PREF.
+    neighbour.say(|out| out.extend(announcement([10, 67, 0, 1], 5)));
+    assert_eq!(station.news(), Some(format!("{TOLD:?} + 10.67.0.1/32 {attributes}")));
+    let changed = attributes.replace("med 5", "med 5 pref 200");
+    assert_eq!(station.news(), Some(format!("{TAKEN:?} + 10.67.0.1/32 {changed}")));
+    neighbour.say(|out| bgp::wire::encode_end_of_rib(out, bgp::Family::Ipv4));
+    assert_eq!(station.news(), Some(format!("end {TOLD:?}")));
+    assert_eq!(station.news().as_deref(), Some("end"));
+    neighbour.say(|out| out.extend(withdrawal([10, 67, 0, 1])));
+    assert_eq!(station.news(), Some(format!("{TOLD:?} - 10.67.0.1/32")));
+    assert_eq!(station.news(), Some(format!("{TAKEN:?} - 10.67.0.1/32")));
+
+    // Nothing is left of a session that is over.
+    drop(neighbour);
+    assert_eq!(station.news().as_deref(), Some("down RemoteSystemClosedNoData"));
+    let (mut neighbour, _) = Neighbour::establish(&listener, 90);
+    assert_eq!(station.news().as_deref(), Some(UP));
+    neighbour.say(|out| out.extend(announcement([192, 0, 2, 8], 5)));
+    assert_eq!(station.news(), Some(format!("{TOLD:?} + 192.0.2.8/32 {attributes}")));
+    speaker.shutdown("done").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_router_without_rules_is_asked_once_more_when_a_station_begins_to_want_what_it_tells() {
+    let (listener, mut station) = (played::listener(), Station::listen());
+    let (speaker, _events) = played::spawn(played::peer(&listener));
+    speaker.set_bmp(Some(station.config()));
+    station.accept();
+    station.news().expect("a first message");
+    let (mut neighbour, _) = Neighbour::establish(&listener, 90);
+    assert_eq!(station.news().as_deref(), Some(UP));
+    neighbour.say(|out| {
+        out.extend(announcement([192, 0, 2, 9], 5));
+        bgp::wire::encode_end_of_rib(out, bgp::Family::Ipv4);
+    });
+    assert_eq!(station.news().as_deref(), Some("end"));
+
+    speaker.set_bmp(Some(BmpConfig { pre_policy: true, ..station.config() }));
+    for family in bgp::Family::ALL {
+        assert_eq!(neighbour.hear_news(), Heard::Refresh(RefreshKind::Request, family));
+    }
+    assert!(station.news().expect("a last message").starts_with("termination"));
+    station.accept();
+    station.news().expect("a first message");
+    assert_eq!(station.news().as_deref(), Some(UP));
+    assert_eq!(station.news(), Some(format!("end {TOLD:?}")));
+    assert_eq!(station.news().as_deref(), Some("end"));
+    neighbour.say(|out| out.extend(announcement([192, 0, 2, 9], 5)));
+    let attributes = "med 5 community 4259905543 unknown [1, 2]";
+    assert_eq!(station.news(), Some(format!("{TOLD:?} + 192.0.2.9/32 {attributes}")));
+
+    // Who wants it no longer has nothing asked for; the next that the neighbour hears is a route.
+    speaker.set_bmp(Some(station.config()));
+    while !station.news().expect("a last message").starts_with("termination") {}
+    station.accept();
+    speaker.set_routes(played::routes(&["198.51.100.1/32"]));
+    assert!(matches!(neighbour.hear_news(), Heard::Announced(_)));
+    speaker.shutdown("done").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

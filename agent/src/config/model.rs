@@ -200,6 +200,9 @@ pub struct Bmp {
     pub station: SocketAddr,
     /// How often it hears each session's counts.
     pub statistics_interval: Duration,
+    /// Whether it hears of what neighbours tell before the import rules, too.
+    #[serde(default)]
+    pub pre_policy: bool,
 }
 
 /// An address family that is announced to a peer.

@@ -145,6 +145,7 @@ fn station(bmp: &Bmp) -> BmpConfig {
         name: crate::host::name(),
         description: concat!("lvsd ", env!("CARGO_PKG_VERSION")).to_owned(),
         statistics: bmp.statistics_interval,
+        pre_policy: bmp.pre_policy,
     }
 }
 

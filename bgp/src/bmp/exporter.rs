@@ -3,6 +3,7 @@
 use std::{
     io,
     net::SocketAddr,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -16,9 +17,9 @@ use tokio::{
 };
 
 use super::{
-    BmpConfig, BmpStatus, Sightings,
+    BmpConfig, BmpStatus, PrePolicy, Sightings,
     message::{self, Counts},
-    told::{Seen, Told},
+    told::{Seen, Told, View},
 };
 use crate::{
     rib::{LocRib, Refusal},
@@ -58,6 +59,8 @@ pub(crate) struct Sources {
 #[derive(Debug)]
 pub(crate) struct Exporter {
     config: watch::Sender<Option<BmpConfig>>,
+    pre_policy: PrePolicy,
+    pre_policy_wanted: watch::Sender<bool>,
     status: watch::Receiver<BmpStatus>,
     task: JoinHandle<()>,
 }
@@ -67,12 +70,22 @@ impl Exporter {
     pub(crate) fn spawn(sources: Sources) -> Self {
         let (config, config_receiver) = watch::channel(None);
         let (status, status_receiver) = watch::channel(BmpStatus::default());
-        let shell = Shell { sources, status, told: Told::default() };
-        Self { config, status: status_receiver, task: tokio::spawn(shell.run(config_receiver)) }
+        let (pre_policy_wanted, wanted) = watch::channel(false);
+        let (table, heard) = watch::channel(LocRib::default());
+        let shell = Shell { sources, heard, status, told: Told::default() };
+        Self {
+            config,
+            pre_policy: PrePolicy { wanted, table: Arc::new(table) },
+            pre_policy_wanted,
+            status: status_receiver,
+            task: tokio::spawn(shell.run(config_receiver)),
+        }
     }
 
     /// Exports to this station from now on. Returns at once.
     pub(crate) fn set(&self, config: Option<BmpConfig>) {
+        let wanted = config.as_ref().is_some_and(|config| config.pre_policy);
+        self.pre_policy_wanted.send_if_modified(|current| std::mem::replace(current, wanted) != wanted);
         self.config.send_if_modified(|current| {
             let is_new = *current != config;
             *current = config;
@@ -82,6 +95,11 @@ impl Exporter {
 
     pub(crate) fn status(&self) -> watch::Receiver<BmpStatus> {
         self.status.clone()
+    }
+
+    /// The sessions' part.
+    pub(crate) fn pre_policy(&self) -> PrePolicy {
+        self.pre_policy.clone()
     }
 
     /// Says goodbye to the station.
@@ -109,6 +127,8 @@ enum End {
 
 struct Shell {
     sources: Sources,
+    /// What neighbours told before the rules.
+    heard: watch::Receiver<LocRib>,
     status: watch::Sender<BmpStatus>,
     told: Told,
 }
@@ -169,11 +189,12 @@ impl Shell {
         statistics.tick().await;
         let mut ignored = [0; 256];
         loop {
-            self.tell_news(&mut stream).await?;
+            self.tell_news(&mut stream, config).await?;
             // Every branch can be dropped: what was not looked at is still new the next time.
             tokio::select! {
                 Ok(()) = self.sources.sightings.changed() => sleep(GATHER).await,
                 Ok(()) = self.sources.table.changed() => sleep(GATHER).await,
+                Ok(()) = self.heard.changed() => sleep(GATHER).await,
                 _ = statistics.tick() => self.tell_counts(&mut stream).await?,
                 // A station has nothing to say.
                 count = stream.read(&mut ignored) => if count? == 0 {
@@ -183,7 +204,7 @@ impl Shell {
                     if changed.is_err() {
                         return Ok(End::Owner);
                     }
-                    self.tell_news(&mut stream).await?;
+                    self.tell_news(&mut stream, config).await?;
                     message::termination(&mut out);
                     self.write(&mut stream, &mut out, 1).await?;
                     return Ok(End::Reconfigured);
@@ -193,15 +214,20 @@ impl Shell {
     }
 
     /// Sessions first: what the table has of one that is over by then is corrected at the next look.
-    fn seen(&mut self) -> Seen {
+    fn seen(&mut self, config: &BmpConfig) -> Seen {
         let sightings = self.sources.sightings.borrow_and_update().clone();
         let complete = |(name, status): (&String, &PeerStatus)| (name.clone(), status.told.clone());
         let complete = self.sources.statuses.borrow().iter().map(complete).collect();
-        Seen { sightings, complete, paths: Seen::paths(&self.sources.table.borrow_and_update()) }
+        let mut seen = Seen { sightings, complete, ..Seen::default() };
+        if config.pre_policy {
+            seen.see(View::PrePolicy, &self.heard.borrow_and_update());
+        }
+        seen.see(View::PostPolicy, &self.sources.table.borrow_and_update());
+        seen
     }
 
-    async fn tell_news(&mut self, stream: &mut TcpStream) -> io::Result<()> {
-        let seen = self.seen();
+    async fn tell_news(&mut self, stream: &mut TcpStream, config: &BmpConfig) -> io::Result<()> {
+        let seen = self.seen(config);
         let news = self.told.look(&seen);
         let (mut out, mut messages, at) = (Vec::new(), 0, SystemTime::now());
         for one in news {

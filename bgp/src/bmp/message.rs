@@ -5,7 +5,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use super::{BmpConfig, Session};
+use super::{BmpConfig, Session, told::View};
 use crate::{fsm::EndReason, wire::Notification};
 
 const VERSION: u8 = 3;
@@ -143,10 +143,20 @@ pub(crate) fn peer_down(out: &mut Vec<u8>, session: &Session, reason: Option<&En
     });
 }
 
-/// An UPDATE, as the import rules left it.
-pub(crate) fn route_monitoring(out: &mut Vec<u8>, session: &Session, update: &[u8], at: SystemTime) {
+/// An UPDATE, as it came or as the import rules left it.
+pub(crate) fn route_monitoring(
+    out: &mut Vec<u8>,
+    session: &Session,
+    view: View,
+    update: &[u8],
+    at: SystemTime,
+) {
+    let flags = match view {
+        View::PrePolicy => 0,
+        View::PostPolicy => POST_POLICY,
+    };
     message(out, ROUTE_MONITORING, |out| {
-        peer(out, session, POST_POLICY, at);
+        peer(out, session, flags, at);
         out.extend_from_slice(update);
     });
 }

@@ -1,5 +1,5 @@
-//! The BGP Monitoring Protocol (RFC 7854): a station hears of every router's session and of the routes that the import
-//! rules took of it.
+//! The BGP Monitoring Protocol (RFC 7854): a station hears of every router's session, of the routes that the import
+//! rules took of it, and, if it is wanted, of those that it told before any rule.
 //!
 //! ```text
 //! sessions ──sightings, statuses, table──▶ Told::look ──news──▶ message ──octets──▶ TCP ──▶ station
@@ -18,12 +18,15 @@ mod sighting;
 mod told;
 mod update;
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 pub(crate) use exporter::{Exporter, Sources};
 pub(crate) use sighting::{Session, Sighting, Sightings};
+
+use crate::rib::LocRib;
 
 /// How often the station hears each session's counts, unless configured.
 pub const DEFAULT_STATISTICS: Duration = Duration::from_secs(60);
@@ -39,6 +42,17 @@ pub struct BmpConfig {
     pub description: String,
     /// How often it hears each session's counts.
     pub statistics: Duration,
+    /// It hears of what neighbours tell before the import rules as well. That is kept then, which takes memory.
+    pub pre_policy: bool,
+}
+
+/// What a session does for a station that wants to hear of routes before the rules.
+#[derive(Clone, Debug)]
+pub(crate) struct PrePolicy {
+    /// Whether one does.
+    pub(crate) wanted: watch::Receiver<bool>,
+    /// Where the routes go.
+    pub(crate) table: Arc<watch::Sender<LocRib>>,
 }
 
 /// How it goes with the station.

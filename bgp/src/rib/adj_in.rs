@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Received, received::Shared};
+use super::{Received, Source, received::Shared};
 use crate::{
     Community, Family, Prefix,
     fsm::Negotiated,
@@ -72,6 +72,18 @@ pub struct Neighbourhood {
     pub remote: IpAddr,
     /// What was agreed on.
     pub negotiated: Negotiated,
+}
+
+impl Neighbourhood {
+    /// The neighbour, under its configured name.
+    pub fn source(&self, peer: &str) -> Source {
+        Source {
+            peer: peer.to_owned(),
+            address: self.remote,
+            router_id: self.negotiated.remote_router_id,
+            internal: self.negotiated.internal,
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -142,6 +154,29 @@ impl AdjRibIn {
             for key in nlri.paths() {
                 match verdict.as_ref().and_then(|attributes| self.accepted(key.0, attributes, with.remote)) {
                     Some(attributes) => self.insert(key, attributes, &mut changes),
+                    None => self.remove(key, &mut changes),
+                }
+            }
+        }
+        changes
+    }
+
+    /// Takes an UPDATE as it is, whatever rules there are: what a neighbour told before any of them (RFC 7854 §2).
+    pub fn hear(&mut self, update: &Update<'_>) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for key in update.withdrawn().flat_map(Nlri::paths) {
+            self.remove(key, &mut changes);
+        }
+        for nlri in update.announced() {
+            let heard = if update.treat_as_withdraw() {
+                None
+            } else {
+                Received::of(&update.attributes, nlri.family())
+                    .map(|attributes| self.shared.intern(attributes))
+            };
+            for key in nlri.paths() {
+                match &heard {
+                    Some(attributes) => self.insert(key, Arc::clone(attributes), &mut changes),
                     None => self.remove(key, &mut changes),
                 }
             }

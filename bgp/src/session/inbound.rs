@@ -74,6 +74,9 @@ impl Session {
                 self.report.status.counters.received.update += 1;
                 if let Some(negotiated) = negotiated {
                     self.report.update_received(&update, negotiated);
+                    if established {
+                        self.heard.update(&update);
+                    }
                     if let Some(learned) = self.learned.as_mut().filter(|_| established) {
                         self.too_many = learned.update(&update);
                     }

@@ -53,21 +53,11 @@ pub(super) struct Learned {
     /// Families some of whose routes may be stale, and for how long they may.
     stale: Stale,
     warned: BTreeSet<Family>,
-    /// Families of which the present session has told everything (End-of-RIB).
-    told: BTreeSet<Family>,
 }
 
 impl Learned {
     pub(super) fn new(peer: String, rib: AdjRibIn, table: Arc<watch::Sender<LocRib>>) -> Self {
-        Self {
-            peer,
-            rib,
-            table,
-            from: None,
-            stale: Stale::default(),
-            warned: BTreeSet::new(),
-            told: BTreeSet::new(),
-        }
+        Self { peer, rib, table, from: None, stale: Stale::default(), warned: BTreeSet::new() }
     }
 
     /// When some of what is stale is to be dropped, or to become the last choice.
@@ -80,15 +70,8 @@ impl Learned {
     pub(super) fn up(&mut self, with: Neighbourhood, now: Instant) {
         let lost = self.stale.returned(|family, is_long| with.negotiated.has_preserved(family, is_long), now);
         lost.into_iter().for_each(|family| self.clear(family));
-        let source = Source {
-            peer: self.peer.clone(),
-            address: with.remote,
-            router_id: with.negotiated.remote_router_id,
-            internal: with.negotiated.internal,
-        };
-        self.from = Some((Arc::new(source), with));
+        self.from = Some((Arc::new(with.source(&self.peer)), with));
         self.warned.clear();
-        self.told.clear();
     }
 
     /// Other rules hold from now on, for what is kept as well.
@@ -104,7 +87,6 @@ impl Learned {
         let (_, with) = self.from.as_ref()?;
         if let Some(family) = update.end_of_rib() {
             self.fresh(family);
-            self.told.insert(family);
             return None;
         }
         let changes = self.rib.update(update, with);
@@ -143,7 +125,6 @@ impl Learned {
     /// long time after that if both want it so, if the end looks like a restart (RFC 4724 §4.2; RFC 8538 §4; RFC 9494
     /// §4.2); otherwise it is dropped.
     pub(super) fn down(&mut self, reason: &EndReason, now: Instant) {
-        self.told.clear();
         let Some((_, with)) = &self.from else { return };
         let agreed = with.negotiated.clone();
         let is_restart = looks_like_restart(&agreed, reason);
@@ -201,7 +182,6 @@ impl Learned {
     pub(super) fn show(&self, status: &mut PeerStatus) {
         status.learned = self.rib.counts().clone();
         status.prefix_limit = Some(self.rib.import().max_prefixes.limit);
-        status.told.clone_from(&self.told);
         status.stale = if self.stale.is_empty() { 0 } else { self.rib.stale() };
         status.refused =
             self.rib.refused().iter().map(|(reason, count)| (reason.to_string(), *count)).collect();

@@ -11,6 +11,7 @@
 
 mod answer;
 mod ao;
+mod heard;
 mod inbound;
 mod learned;
 mod link;
@@ -30,6 +31,7 @@ mod stop;
 mod task;
 mod timers;
 mod transport;
+mod up;
 mod waiting;
 
 use std::{net::Ipv4Addr, sync::Arc, time::Duration};
@@ -45,6 +47,7 @@ use task::Session;
 
 use crate::{
     Asn,
+    bmp::PrePolicy,
     rib::{LocRib, Reflected},
     speaker::{Outlet, PeerConfig, Published, Question, Rules},
     wire::{ErrorCode, Notification},
@@ -118,6 +121,8 @@ pub(crate) struct Wiring {
     pub(crate) questions: mpsc::Receiver<Question>,
     /// Where what the neighbour tells goes.
     pub(crate) table: Arc<watch::Sender<LocRib>>,
+    /// The same before the rules, where a station wants it.
+    pub(crate) pre_policy: PrePolicy,
     /// Where events and status go.
     pub(crate) outlet: Outlet,
     /// It ends itself when the neighbour has had no connection for so long.

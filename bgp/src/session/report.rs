@@ -1,6 +1,10 @@
 //! What a session tells its owner.
 
-use std::{collections::BTreeMap, io, time::SystemTime};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    time::SystemTime,
+};
 
 use super::{
     log::{Line, Log},
@@ -105,6 +109,7 @@ impl Report {
             graceful_restart: session.graceful_restart,
         });
         self.status.counters.established += 1;
+        self.status.told = BTreeSet::new();
         self.status.received = session.families.iter().map(|family| (*family, 0)).collect();
         self.status.session = Some(session);
     }
@@ -139,6 +144,7 @@ impl Report {
             self.status.session = None;
             self.status.announced = BTreeMap::new();
             self.status.received = BTreeMap::new();
+            self.status.told = BTreeSet::new();
             self.status.withheld = Vec::new();
             self.status.in_sync = false;
             self.say(Line::Down(reason.to_string()));
@@ -184,6 +190,7 @@ impl Report {
     /// Counts what a router sends; nothing of it is kept (RFC 8212).
     pub(super) fn update_received(&mut self, update: &Update<'_>, negotiated: &Negotiated) {
         self.status.counters.updates_in += 1;
+        self.status.told.extend(update.end_of_rib());
         let discarded = |handling| handling == Handling::AttributeDiscard;
         let count = update.malformed.iter().filter(|malformed| discarded(malformed.handling)).count();
         self.status.counters.attributes_discarded += u64::try_from(count).unwrap_or(0);

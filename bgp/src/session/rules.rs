@@ -34,7 +34,7 @@ impl Session {
         let Some(import) = self.config.import.clone() else {
             self.learned = None;
             let status = &mut self.report.status;
-            (status.learned, status.told, status.refused, status.stale) = Default::default();
+            (status.learned, status.refused, status.stale) = Default::default();
             status.prefix_limit = None;
             return;
         };
@@ -49,17 +49,21 @@ impl Session {
                 self.learned = Some(learned);
             }
         }
-        self.ask_again();
-    }
-
-    /// Asks for everything once more (RFC 2918): what was refused is not known any more, nor what a route was like before a
-    /// rule changed it. A neighbour that cannot be asked loses its session, as with any other change.
-    fn ask_again(&mut self) {
-        let Some((side, agreed)) = self.fsm.established() else { return };
-        if !agreed.route_refresh {
+        // What was refused is not known any more, nor what a route was like before a rule changed it. A neighbour that cannot
+        // be asked loses its session, as with any other change.
+        if !self.asked_again()
+            && let Some((side, _)) = self.fsm.established()
+        {
             let changed = Notification::new(ErrorCode::CONFIGURATION_CHANGE);
             self.input(Input::Connection(side, Event::Stop(changed)));
-            return;
+        }
+    }
+
+    /// Asks for everything once more (RFC 2918). Returns whether the neighbour can be asked.
+    pub(super) fn asked_again(&mut self) -> bool {
+        let Some((side, agreed)) = self.fsm.established() else { return false };
+        if !agreed.route_refresh {
+            return false;
         }
         let families = agreed.families.clone();
         for family in families {
@@ -68,5 +72,6 @@ impl Session {
                 self.report.sent(1, true);
             }
         }
+        true
     }
 }

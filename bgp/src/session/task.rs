@@ -15,8 +15,8 @@ use tokio::{
 
 use super::{
     Command, Identity, Stop, Wiring,
+    heard::Heard,
     learned::{Learned, TooMany},
-    link::link_local,
     outbound::Outbound,
     path::{Order, Path},
     report::Report,
@@ -27,9 +27,9 @@ use super::{
     waiting::{Dialling, dial, ready, until},
 };
 use crate::{
-    fsm::{Action, Event, Input, Jitter, Negotiated, Outgoing, Output, Peer, Side},
-    rib::{AdjRibIn, AdjRibOut, Export, LocRib, Reflected},
-    speaker::{PeerConfig, Published, Question, Rules, SessionStatus},
+    fsm::{Action, Event, Input, Jitter, Outgoing, Output, Peer, Side},
+    rib::{AdjRibIn, LocRib, Reflected},
+    speaker::{PeerConfig, Published, Question, Rules},
     wire::{RefreshKind, encode_keepalive},
 };
 
@@ -53,6 +53,8 @@ pub(super) struct Session {
     pub(super) outbound: Option<Outbound>,
     /// What the neighbour tells, when any of it is taken.
     pub(super) learned: Option<Learned>,
+    /// The same before the rules, while a station wants it.
+    pub(super) heard: Heard,
     /// Where that goes.
     pub(super) table: Arc<watch::Sender<LocRib>>,
     /// It has just told more than it may.
@@ -89,6 +91,7 @@ enum Wake {
     Rules,
     Asked(Question),
     Path,
+    Station,
     Timer,
     Again,
 }
@@ -111,6 +114,7 @@ impl Session {
             arrived: None,
             outbound: None,
             learned,
+            heard: Heard::new(wiring.pre_policy),
             table: wiring.table,
             too_many: None,
             timers: Timers::default(),
@@ -158,6 +162,7 @@ impl Session {
                 Wake::Rules => self.set_rules(),
                 Wake::Asked(question) => self.asked(question),
                 Wake::Path => self.look_at_path(),
+                Wake::Station => self.look_at_station(),
                 Wake::Timer => self.expire(),
                 Wake::Again => {}
             }
@@ -176,6 +181,7 @@ impl Session {
             Ok(()) = self.command.changed() => Wake::Command,
             Ok(()) = self.rules.changed() => Wake::Rules,
             () = self.path.changed() => Wake::Path,
+            () = self.heard.changed() => Wake::Station,
             () = ready(self.outgoing.as_ref()) => Wake::Ready(Side::Outgoing),
             () = ready(self.incoming.as_ref()) => Wake::Ready(Side::Incoming),
             dialled = dial(&mut self.dialling) => Wake::Dialled(dialled),
@@ -238,11 +244,15 @@ impl Session {
                 if let Some(learned) = &mut self.learned {
                     learned.refresh(kind, family, now());
                 }
+                self.heard.refresh(kind, family);
             }
             Action::Ended(reason) => {
                 let was_established = self.fsm.established().is_none() && self.outbound.take().is_some();
                 if let Some(learned) = self.learned.as_mut().filter(|_| was_established) {
                     learned.down(&reason, now());
+                }
+                if was_established {
+                    self.heard.down();
                 }
                 self.report.ended(&reason, was_established);
             }
@@ -287,45 +297,8 @@ impl Session {
         }
     }
 
-    fn session_up(&mut self, side: Side, negotiated: &Negotiated) {
-        let Some((local, remote)) = self.ends(side) else {
-            // The connection broke in this moment; the next read says so.
-            return;
-        };
-        let (v4, v6) = (self.config.next_hop_v4, self.config.next_hop_v6);
-        let mut export =
-            Export::new(self.identity.asn, &self.config.families, negotiated, local.ip(), v4, v6)
-                .filtered(self.config.export.clone())
-                .overriding(self.config.overrides)
-                .beside(
-                    self.config
-                        .link_local_next_hop
-                        .then(|| link_local(local.ip(), remote.ip(), v6))
-                        .flatten(),
-                );
-        if let Some(cluster_id) = self.config.cluster_id {
-            export = export.reflecting(cluster_id, negotiated, remote.ip().to_canonical());
-        }
-        if let (Some(with), Some(learned)) = (self.neighbourhood(side, negotiated), &mut self.learned) {
-            learned.up(with, now());
-        }
-        self.outbound = Some(Outbound::new(AdjRibOut::new(export), now()));
-        self.report.session_up(SessionStatus {
-            remote_router_id: negotiated.remote_router_id,
-            local,
-            remote,
-            hold_time: negotiated.hold_time,
-            families: negotiated.families.clone(),
-            four_octet_asn: negotiated.four_octet_asn,
-            graceful_restart: negotiated.graceful_restart.is_some(),
-            restarting: negotiated.graceful_restart.as_ref().is_some_and(|restart| restart.restarting),
-        });
-        self.report.sighted(negotiated);
-        self.set_routes();
-    }
-
     /// Takes the owner's latest set.
-    fn set_routes(&mut self) {
+    pub(super) fn set_routes(&mut self) {
         let at = self.routes.borrow().as_ref().map(|published| published.at);
         self.set_all(at.unwrap_or_else(now));
     }

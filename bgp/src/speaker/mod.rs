@@ -137,7 +137,7 @@ impl Speaker {
             statuses: outlet.status(),
             table: learned.clone(),
         });
-        let supervisor = Supervisor::new(config, inputs, table, outlet.clone());
+        let supervisor = Supervisor::new(config, inputs, table, exporter.pre_policy(), outlet.clone());
         let supervisor = Some(tokio::spawn(supervisor.run()));
         (
             Self {
@@ -202,7 +202,7 @@ impl Speaker {
         self.control.send_modify(|control| control.groups = groups);
     }
 
-    /// Tells this station of sessions and of the routes that are taken (BMP, RFC 7854), or none. Returns at once; a station
+    /// Tells this station of sessions and of the routes that are told and taken (BMP, RFC 7854), or none. Returns at once; a station
     /// that does not read loses its connection and holds up nobody.
     pub fn set_bmp(&self, station: Option<BmpConfig>) {
         self.exporter.set(station);

@@ -149,7 +149,7 @@ pub struct PeerStatus {
     /// The most paths of each family that are kept of it; `None` where nothing is taken.
     #[serde(default)]
     pub prefix_limit: Option<usize>,
-    /// Families of which it has told everything in this session (End-of-RIB), where any of it is taken.
+    /// Families of which it has told everything in this session (End-of-RIB).
     #[serde(default)]
     pub told: BTreeSet<Family>,
     /// How many of them were told before a restart or refresh and not since.

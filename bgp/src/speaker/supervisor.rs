@@ -27,6 +27,7 @@ use super::{
 };
 use crate::{
     bfd,
+    bmp::PrePolicy,
     rib::{LocRib, Permits},
     session::{self, Command, Identity, Path, Stop, Wiring},
 };
@@ -90,6 +91,7 @@ pub(super) struct Supervisor {
     routes: watch::Receiver<Option<Published>>,
     questions: mpsc::Receiver<(String, Question)>,
     table: Arc<watch::Sender<LocRib>>,
+    pre_policy: PrePolicy,
     /// Decides what clients are told of one another.
     reflector: Reflector,
     outlet: Outlet,
@@ -123,6 +125,7 @@ impl Supervisor {
         config: SpeakerConfig,
         inputs: Inputs,
         table: watch::Sender<LocRib>,
+        pre_policy: PrePolicy,
         outlet: Outlet,
     ) -> Self {
         let Inputs { control, routes, permits, questions } = inputs;
@@ -135,6 +138,7 @@ impl Supervisor {
             questions,
             reflector: Reflector::spawn(permits, table.subscribe()),
             table: Arc::new(table),
+            pre_policy,
             outlet,
             running: BTreeMap::new(),
             bfd: bfd::Service::spawn(),
@@ -273,6 +277,7 @@ impl Supervisor {
             incoming: incoming_receiver,
             questions: questions_receiver,
             table: Arc::clone(&self.table),
+            pre_policy: self.pre_policy.clone(),
             outlet: self.outlet.clone(),
             linger: group.map(|group| group.linger),
         };

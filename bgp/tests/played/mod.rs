@@ -10,7 +10,10 @@ use std::{
 
 use bgp::{
     Asn, Family, PeerConfig, PeerStatus, Prefix, Route, RouteSet, Speaker, SpeakerConfig, SpeakerEvent,
-    wire::{Capability, Context, Framer, Message, MpReach, MpUnreach, Notification, Open, encode_keepalive},
+    wire::{
+        Capability, Context, Framer, Message, MpReach, MpUnreach, Notification, Open, RefreshKind,
+        encode_keepalive,
+    },
 };
 use tokio::sync::mpsc;
 
@@ -27,6 +30,7 @@ pub(crate) enum Heard {
     Announced(Vec<Prefix>),
     Withdrawn(Vec<Prefix>),
     EndOfRib(Family),
+    Refresh(RefreshKind, Family),
     Notification(Notification),
     Closed,
 }
@@ -117,7 +121,10 @@ pub(crate) fn heard(message: Message<'_>) -> Heard {
         Message::Open(open) => Heard::Open(open),
         Message::Keepalive => Heard::Keepalive,
         Message::Notification(notification) => Heard::Notification(notification),
-        Message::RouteRefresh(refresh) => panic!("{refresh:?}"),
+        Message::RouteRefresh(refresh) => {
+            let (kind, family) = refresh.meaning().expect("a known one");
+            Heard::Refresh(kind, family)
+        }
         Message::Update(update) => {
             assert_eq!(update.malformed, []);
             if let Some(family) = update.end_of_rib() {

@@ -1,11 +1,11 @@
 //! `[bgp.bmp]`: the station that hears of the routers' sessions and routes.
 
 use crate::config::model::Bmp;
-use crate::config::value::{duration_or, port_address};
+use crate::config::value::{boolean, duration_or, port_address};
 use crate::config::walk::Node;
 use std::time::Duration;
 
-pub(in crate::config) const KEYS: &[&str] = &["station", "statistics_interval"];
+pub(in crate::config) const KEYS: &[&str] = &["station", "statistics_interval", "pre_policy"];
 
 const STATION: &str = "the address and port of a BMP station, such as \"10.64.0.9:11019\"";
 
@@ -18,5 +18,6 @@ pub(super) fn read(node: &Node<'_>) -> Option<Bmp> {
     let station = section.required("station", STATION).and_then(|node| port_address(&node, STATION));
     let statistics_interval =
         duration_or(&section, "statistics_interval", INTERVALS, bgp::bmp::DEFAULT_STATISTICS);
-    Some(Bmp { station: station?, statistics_interval })
+    let pre_policy = section.get("pre_policy").and_then(|node| boolean(&node)).unwrap_or(false);
+    Some(Bmp { station: station?, statistics_interval, pre_policy })
 }

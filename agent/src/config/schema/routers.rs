@@ -124,6 +124,7 @@ fn bmp() -> Value {
         Some(match key {
             "station" => text(),
             "statistics_interval" => duration(),
+            "pre_policy" => flag(),
             _ => return None,
         })
     })

@@ -59,8 +59,8 @@ fn bgp_is_read_in_full() {
     assert_eq!(communities.iter().map(ToString::to_string).collect::<Vec<_>>(), ["65535:0", "64600:7"]);
     let bmp = bgp.bmp.as_ref().expect("there is a station");
     assert_eq!(
-        (bmp.station.to_string(), bmp.statistics_interval.as_secs()),
-        ("10.64.0.9:11019".to_owned(), 30)
+        (bmp.station.to_string(), bmp.statistics_interval.as_secs(), bmp.pre_policy),
+        ("10.64.0.9:11019".to_owned(), 30, true)
     );
     let [one, two] = &bgp.peers[..] else { panic!("there are two peers") };
     assert_eq!(
