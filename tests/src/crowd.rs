@@ -11,8 +11,8 @@ use std::{fs, io};
 
 use anyhow::{Context as _, Result};
 use bgp::wire::{
-    Announcement, Capability, Context, Extra, Framer, Message, NextHop, Open, encode_announce,
-    encode_end_of_rib, encode_keepalive, encode_withdraw,
+    Announcement, Capability, Context, Framer, Message, NextHop, Open, encode_announce, encode_end_of_rib,
+    encode_keepalive, encode_withdraw,
 };
 use bgp::{Family, Path, Prefix};
 use nix::sys::resource::{Resource, setrlimit};
@@ -219,15 +219,7 @@ impl Crowd {
 
 /// An UPDATE that tells blocks.
 fn told(own: Ipv4Addr, blocks: &[Prefix]) -> Result<Vec<u8>> {
-    let announcement = Announcement {
-        as_path: Path::sequence(vec![ASN]),
-        next_hop: NextHop::V4(own),
-        med: None,
-        local_pref: None,
-        communities: &[],
-        large_communities: &[],
-        extra: Extra::default(),
-    };
+    let announcement = Announcement::new(Path::sequence(vec![ASN]), NextHop::V4(own));
     let mut out = Vec::new();
     encode_announce(&mut out, &announcement, blocks, true)?;
     Ok(out)

@@ -15,7 +15,7 @@ use super::attributes;
 use super::model::{Bgp, Family, Group, Peer};
 use super::twice::Seen;
 use super::value::{address, boolean, duration, duration_or, is_name, port};
-use super::walk::Node;
+use super::walk::{Node, Section};
 use bgp::policy::ExportFilter;
 use bgp::wire::MAX_STALE_TIME;
 use std::net::{IpAddr, Ipv4Addr};
@@ -109,13 +109,8 @@ pub(super) fn read(node: &Node<'_>) -> Option<Bgp> {
     let router_id = section.required("router_id", ROUTER_ID).and_then(|node| router_id(&node));
     let hold_time = section.get("hold_time").and_then(|node| hold_time(&node));
     let graceful_restart = section.get("graceful_restart").and_then(|node| boolean(&node));
-    let long_lived = section.get("long_lived_graceful_restart").and_then(|node| {
-        if graceful_restart == Some(false) {
-            let what = "long_lived_graceful_restart goes on where graceful_restart ends, and that is off";
-            node.report(Problem::Conflict(what.to_owned()));
-        }
-        duration(&node, LEAST_LONG_LIVED..=MOST_LONG_LIVED).map(|time| Duration::from_secs(time.as_secs()))
-    });
+    let long_lived =
+        section.get("long_lived_graceful_restart").and_then(|node| long_lived(&node, graceful_restart));
     let withdraw_hold =
         duration_or(&section, "withdraw_hold", Duration::ZERO..=MOST_WITHDRAW_HOLD, Duration::ZERO);
     let graceful_shutdown = duration_or(
@@ -127,18 +122,7 @@ pub(super) fn read(node: &Node<'_>) -> Option<Bgp> {
     let attributes = attributes::read(&section);
     let listen = section.get("listen").map_or(Some(Vec::new()), |node| transport::listen(&node));
     let listens = listen.as_ref().is_none_or(|listen| !listen.is_empty());
-    let groups = section.get("group");
-    let peers = match section.get("peer") {
-        None if groups.is_some() => Some(Vec::new()),
-        _ => section.required("peer", PEERS).and_then(|node| peers(&node, listens, local_asn)),
-    };
-    let known = peers.as_deref().unwrap_or_default();
-    let mut groups = groups.map(|node| group::read(&node, listens, known)).unwrap_or_default();
-    let strict_export = section.get("strict_export").and_then(|node| boolean(&node)).unwrap_or(false);
-    let mut peers = peers;
-    if strict_export {
-        without_rules_nothing(local_asn, peers.as_deref_mut().unwrap_or_default(), &mut groups);
-    }
+    let (peers, groups) = neighbours(&section, listens, local_asn);
     let bmp = section.get("bmp").and_then(|node| bmp::read(&node));
     Some(Bgp {
         local_asn: local_asn?,
@@ -154,6 +138,33 @@ pub(super) fn read(node: &Node<'_>) -> Option<Bgp> {
         groups,
         bmp,
     })
+}
+
+fn long_lived(node: &Node<'_>, graceful_restart: Option<bool>) -> Option<Duration> {
+    if graceful_restart == Some(false) {
+        let what = "long_lived_graceful_restart goes on where graceful_restart ends, and that is off";
+        node.report(Problem::Conflict(what.to_owned()));
+    }
+    duration(node, LEAST_LONG_LIVED..=MOST_LONG_LIVED).map(|time| Duration::from_secs(time.as_secs()))
+}
+
+/// Routers, of which there is one at least unless there is a group, and groups.
+fn neighbours(
+    section: &Section<'_>,
+    listens: bool,
+    local_asn: Option<u32>,
+) -> (Option<Vec<Peer>>, Vec<Group>) {
+    let groups = section.get("group");
+    let mut peers = match section.get("peer") {
+        None if groups.is_some() => Some(Vec::new()),
+        _ => section.required("peer", PEERS).and_then(|node| peers(&node, listens, local_asn)),
+    };
+    let known = peers.as_deref().unwrap_or_default();
+    let mut groups = groups.map(|node| group::read(&node, listens, known)).unwrap_or_default();
+    if section.get("strict_export").and_then(|node| boolean(&node)).unwrap_or(false) {
+        without_rules_nothing(local_asn, peers.as_deref_mut().unwrap_or_default(), &mut groups);
+    }
+    (peers, groups)
 }
 
 /// Neighbours in other ASes that have no rules for it are told nothing (RFC 8212 §3).

@@ -8,8 +8,7 @@ use bgp::{
     policy::{Import, Rule, Verdict},
     rib::{AdjRibIn, LocRib, Neighbourhood, Source},
     wire::{
-        AddPath, Announcement, Context, Extra, Frame, HEADER_LEN, Message, MessageType, NextHop,
-        encode_announce,
+        AddPath, Announcement, Context, Frame, HEADER_LEN, Message, MessageType, NextHop, encode_announce,
     },
 };
 
@@ -67,15 +66,10 @@ pub(crate) fn per_route(sharing: u32) -> (f64, (AdjRibIn, LocRib)) {
         let prefixes: Vec<_> = (first..first + sharing)
             .map(|n| Prefix::host(Ipv4Addr::from_bits(0x0a00_0000 + n).into()))
             .collect();
-        let announcement = Announcement {
-            as_path: Path::sequence(vec![65_001, 65_002, 70_000 + first]),
-            next_hop: NextHop::V4(Ipv4Addr::new(192, 0, 2, 2)),
-            med: None,
-            local_pref: None,
-            communities: &[],
-            large_communities: &[],
-            extra: Extra::default(),
-        };
+        let announcement = Announcement::new(
+            Path::sequence(vec![65_001, 65_002, 70_000 + first]),
+            NextHop::V4(Ipv4Addr::new(192, 0, 2, 2)),
+        );
         let mut message = Vec::new();
         encode_announce(&mut message, &announcement, &prefixes, true).expect("it fits");
         let frame = Frame { kind: MessageType::Update, body: &message[HEADER_LEN..] };

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use bgp::{
     Community, LargeCommunity, Path, Prefix,
-    wire::{Announcement, Extra, NextHop, encode_announce, encode_withdraw},
+    wire::{Announcement, NextHop, encode_announce, encode_withdraw},
 };
 
 /// UPDATEs that are made up: as many as the codecs need some hundredths of a second for.
@@ -56,14 +56,13 @@ pub(crate) fn made_up() -> Vec<Vec<u8>> {
                 return out;
             }
             let hops = 2 + numbers.few(9);
+            let path = Path::sequence((0..hops).map(|_| 1 + numbers.below(400_000)).collect());
+            let next_hop = match prefixes[0].address() {
+                IpAddr::V4(_) => NextHop::V4(Ipv4Addr::new(192, 0, 2, 1)),
+                IpAddr::V6(_) => NextHop::V6("2001:db8::1".parse().expect("an address")),
+            };
             let announcement = Announcement {
-                as_path: Path::sequence((0..hops).map(|_| 1 + numbers.below(400_000)).collect()),
-                next_hop: match prefixes[0].address() {
-                    IpAddr::V4(_) => NextHop::V4(Ipv4Addr::new(192, 0, 2, 1)),
-                    IpAddr::V6(_) => NextHop::V6("2001:db8::1".parse().expect("an address")),
-                },
                 med: (numbers.below(3) == 0).then(|| numbers.below(1000)),
-                local_pref: None,
                 communities: &(0..numbers.few(16))
                     .map(|_| Community(numbers.below(1 << 31)))
                     .collect::<Vec<_>>(),
@@ -74,7 +73,7 @@ pub(crate) fn made_up() -> Vec<Vec<u8>> {
                         local2: u32::try_from(local2).unwrap_or(0),
                     })
                     .collect::<Vec<_>>(),
-                extra: Extra::default(),
+                ..Announcement::new(path, next_hop)
             };
             encode_announce(&mut out, &announcement, &prefixes, true).expect("it fits");
             out

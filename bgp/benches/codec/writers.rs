@@ -4,7 +4,7 @@ use std::{collections::HashMap, hint::black_box, time::Instant};
 
 use bgp::{
     Community, LargeCommunity, Path, Prefix,
-    wire::{Announcement, Context, Extra, Framer, Message, MpReach, NextHop, Nlri, Segment, encode_announce},
+    wire::{Announcement, Context, Framer, Message, MpReach, NextHop, Nlri, Segment, encode_announce},
 };
 use netgauze_bgp_pkt::{BgpMessage, wire::deserializer::BgpParsingContext};
 use netgauze_parse_utils::{WritablePdu, reader::SliceReader, traits::ParseFromWithOneInput};
@@ -98,13 +98,10 @@ fn ours(messages: &[Vec<u8>]) -> Written {
         .iter()
         .map(|one| {
             let announcement = Announcement {
-                as_path: announcement(one),
-                next_hop: one.next_hop,
                 med: one.med,
-                local_pref: None,
                 communities: &one.communities,
                 large_communities: &one.large_communities,
-                extra: Extra::default(),
+                ..Announcement::new(announcement(one), one.next_hop)
             };
             (announcement, &one.prefixes)
         })

@@ -12,9 +12,7 @@ use std::{
 
 use bgp::{
     Family, Path, Prefix,
-    wire::{
-        Announcement, Extra, Framer, Message, NextHop, encode_announce, encode_end_of_rib, encode_keepalive,
-    },
+    wire::{Announcement, Framer, Message, NextHop, encode_announce, encode_end_of_rib, encode_keepalive},
 };
 use serde::Serialize;
 use tokio::{
@@ -75,15 +73,7 @@ async fn neighbour(mut stream: TcpStream, known: Arc<AtomicUsize>) {
         let bits = 0x0a43_0000_u32 + ((number * BLOCKS + n) << 6);
         Prefix::new(Ipv4Addr::from_bits(bits).into(), 26).expect("a prefix")
     };
-    let announcement = Announcement {
-        as_path: Path::sequence(vec![ASN]),
-        next_hop: NextHop::V4(own),
-        med: None,
-        local_pref: None,
-        communities: &[],
-        large_communities: &[],
-        extra: Extra::default(),
-    };
+    let announcement = Announcement::new(Path::sequence(vec![ASN]), NextHop::V4(own));
     encode_announce(&mut out, &announcement, &(0..BLOCKS).map(block).collect::<Vec<_>>(), true)
         .expect("it fits");
     encode_end_of_rib(&mut out, Family::Ipv4);

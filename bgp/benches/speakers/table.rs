@@ -4,7 +4,7 @@ use std::{fmt::Write as _, net::Ipv4Addr, time::Instant};
 
 use bgp::{
     Family, Path, Prefix,
-    wire::{Announcement, Extra, NextHop, encode_announce, encode_withdraw},
+    wire::{Announcement, NextHop, encode_announce, encode_withdraw},
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -33,16 +33,9 @@ fn streams() -> [Vec<u8>; 2] {
         Prefix::new(address.into(), 24).expect("a prefix")
     };
     let prefixes: Vec<_> = (0..ROUTES).map(prefix).collect();
-    let announcement = Announcement {
-        as_path: Path::sequence(vec![FEEDER_ASN, 65_011, 65_012]),
-        // bgpd takes no next hop of 127/8, and none that is its own.
-        next_hop: NextHop::V4(FEEDER),
-        med: None,
-        local_pref: None,
-        communities: &[],
-        large_communities: &[],
-        extra: Extra::default(),
-    };
+    // bgpd takes no next hop of 127/8, and none that is its own.
+    let announcement =
+        Announcement::new(Path::sequence(vec![FEEDER_ASN, 65_011, 65_012]), NextHop::V4(FEEDER));
     let (mut announce, mut withdraw) = (Vec::new(), Vec::new());
     encode_announce(&mut announce, &announcement, &prefixes, true).expect("it fits");
     encode_withdraw(&mut withdraw, Family::Ipv4, &prefixes).expect("it fits");

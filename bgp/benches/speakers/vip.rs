@@ -11,7 +11,7 @@ use std::{
 
 use bgp::{
     Asn, Family, HoldTime, Path, PeerConfig, Prefix, Route, RouteSet, Speaker, SpeakerConfig,
-    wire::{Announcement, Extra, NextHop, encode_announce, encode_withdraw},
+    wire::{Announcement, NextHop, encode_announce, encode_withdraw},
 };
 use serde::Serialize;
 
@@ -157,15 +157,7 @@ pub(crate) fn documented(latencies: &[Latency]) -> String {
 /// What a feeder says of a VIP.
 fn passed_on() -> [Vec<u8>; 2] {
     let prefixes = ["198.51.100.2/32".parse::<Prefix>().expect("a prefix")];
-    let announcement = Announcement {
-        as_path: Path::sequence(vec![FEEDER_ASN]),
-        next_hop: NextHop::V4(FEEDER),
-        med: None,
-        local_pref: None,
-        communities: &[],
-        large_communities: &[],
-        extra: Extra::default(),
-    };
+    let announcement = Announcement::new(Path::sequence(vec![FEEDER_ASN]), NextHop::V4(FEEDER));
     let (mut announce, mut withdraw) = (Vec::new(), Vec::new());
     encode_announce(&mut announce, &announcement, &prefixes, true).expect("it fits");
     encode_withdraw(&mut withdraw, Family::Ipv4, &prefixes).expect("it fits");

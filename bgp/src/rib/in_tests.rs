@@ -57,15 +57,7 @@ fn take_all() -> Import {
 }
 
 fn announcement(path: &[u32]) -> Announcement<'static> {
-    Announcement {
-        as_path: Path::sequence(path.to_vec()),
-        next_hop: NextHop::V4(Ipv4Addr::new(192, 0, 2, 2)),
-        med: None,
-        local_pref: None,
-        communities: &[],
-        large_communities: &[],
-        extra: Extra::default(),
-    }
+    Announcement::new(Path::sequence(path.to_vec()), NextHop::V4(Ipv4Addr::new(192, 0, 2, 2)))
 }
 
 fn announce(announcement: &Announcement<'_>, prefixes: &[Prefix]) -> Vec<u8> {

@@ -114,6 +114,19 @@ pub enum EncodeError {
 }
 
 impl Announcement<'_> {
+    /// What every route has, and nothing else.
+    pub fn new(as_path: Path, next_hop: NextHop) -> Self {
+        Self {
+            as_path,
+            next_hop,
+            med: None,
+            local_pref: None,
+            communities: &[],
+            large_communities: &[],
+            extra: Extra::default(),
+        }
+    }
+
     /// Octets of all attributes but `MP_REACH_NLRI`, on a session of the width that needs more.
     pub fn octets(&self) -> usize {
         let mut narrow = Vec::new();

@@ -28,13 +28,10 @@ fn frames(mut bytes: &[u8]) -> Vec<Vec<u8>> {
 
 fn announcement(next_hop: NextHop) -> Announcement<'static> {
     Announcement {
-        as_path: Path::sequence(vec![4_200_000_001, 4_200_000_001]),
-        next_hop,
         med: Some(100),
-        local_pref: None,
         communities: &[Community::GRACEFUL_SHUTDOWN, Community::NO_EXPORT],
         large_communities: &[LargeCommunity { global: 4_200_000_001, local1: 1, local2: 2 }],
-        extra: Extra::default(),
+        ..Announcement::new(Path::sequence(vec![4_200_000_001, 4_200_000_001]), next_hop)
     }
 }
 
@@ -232,13 +229,7 @@ fn routes_of_an_unknown_family_and_unknown_attributes_are_tolerated() {
 #[test]
 fn an_ipv4_route_by_an_ipv6_next_hop_is_in_mp_reach_nlri() {
     let mut out = Vec::new();
-    let plain = Announcement {
-        as_path: Path::sequence(vec![64_600]),
-        med: None,
-        communities: &[],
-        large_communities: &[],
-        ..announcement(v4_by_v6())
-    };
+    let plain = Announcement::new(Path::sequence(vec![64_600]), v4_by_v6());
     encode_announce(&mut out, &plain, &["198.51.100.1/32".parse().unwrap()], true).unwrap();
     let reach = [
         &[0x90, 14, 0, 26, 0, 1, 1, 16][..],

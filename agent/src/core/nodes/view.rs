@@ -209,27 +209,15 @@ fn each(nodes: &NodesState, reflected_in: Option<u32>) -> Vec<NodeView> {
         refused.entry(from).or_default().push(format!("{prefix} is refused: {refusal}"));
     }
     let mut sessions: BTreeMap<&str, Vec<NodeSessionView>> = BTreeMap::new();
-    for (name, session) in &nodes.sessions {
-        sessions.entry(&session.node).or_default().push(NodeSessionView {
-            name: name.clone(),
-            family: Family::of(session.address),
-            address: session.address,
-            state: "Idle".into(),
-            since: None,
-            last_error: None,
-            learned: learned.get(name.as_str()).copied().unwrap_or_default(),
-            stale: 0,
-            told: 0,
-        });
+    for (name, one) in &nodes.sessions {
+        sessions.entry(&one.node).or_default().push(session(name, one.address, &learned));
     }
     let mut blocks: BTreeMap<&str, Vec<Prefix>> = BTreeMap::new();
     nodes.known.blocks.iter().for_each(|(block, owner)| blocks.entry(owner).or_default().push(block));
     let view = |(name, node): (&String, &super::known::KnownNode)| {
         let sessions = sessions.remove(name.as_str()).unwrap_or_default();
         let mut problems: Vec<String> = nodes.without.get(name).cloned().into_iter().collect();
-        problems.extend(reflected_in.filter(|own| node.asn != *own).map(|own| {
-            format!("it is in AS {}, not in ours ({own}): it is told nothing, nor are others of it", node.asn)
-        }));
+        problems.extend(reflected_in.and_then(|own| foreign(node.asn, own)));
         problems.extend(sessions.iter().flat_map(|session| refused.remove(session.name.as_str())).flatten());
         NodeView {
             name: name.clone(),
@@ -246,6 +234,27 @@ fn each(nodes: &NodesState, reflected_in: Option<u32>) -> Vec<NodeView> {
     views
 }
 
+/// What keeps a node from being told of others.
+fn foreign(asn: u32, own: u32) -> Option<String> {
+    (asn != own)
+        .then(|| format!("it is in AS {asn}, not in ours ({own}): it is told nothing, nor are others of it"))
+}
+
+/// A session as far as it is known here; the speaker knows the rest.
+fn session(name: &str, address: IpAddr, learned: &BTreeMap<&str, usize>) -> NodeSessionView {
+    NodeSessionView {
+        name: name.to_owned(),
+        family: Family::of(address),
+        address,
+        state: "Idle".into(),
+        since: None,
+        last_error: None,
+        learned: learned.get(name).copied().unwrap_or_default(),
+        stale: 0,
+        told: 0,
+    }
+}
+
 /// Nodes that connected and that nobody has named, by their address.
 fn strangers(
     nodes: &NodesState,
@@ -256,22 +265,11 @@ fn strangers(
     let view = |name: &String| {
         let address: IpAddr = name.rsplit('/').next()?.parse().ok()?;
         let routes = nodes.judged.accepted.values().filter(|route| route.next_hop == address).count();
-        let session = NodeSessionView {
-            name: name.clone(),
-            family: Family::of(address),
-            address,
-            state: "Idle".into(),
-            since: None,
-            last_error: None,
-            learned: learned.get(name.as_str()).copied().unwrap_or_default(),
-            stale: 0,
-            told: 0,
-        };
         Some(NodeView {
             name: nodes.known.names.get(&address).cloned().unwrap_or_else(|| address.to_string()),
             addresses: vec![address],
             asn: None,
-            sessions: vec![session],
+            sessions: vec![session(name, address, learned)],
             blocks: Vec::new(),
             routes,
             problems: refused.remove(name.as_str()).unwrap_or_default(),
