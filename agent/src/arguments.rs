@@ -39,6 +39,10 @@ pub enum Command {
     /// Print the JSON schema of a configuration file, for editors: which keys there are, what each may be and is for.
     #[command(after_help = "Example:\n  lvsd schema > lvsd.schema.json")]
     Schema,
+    /// Print the OpenAPI document of the control interface, for programs that ask and tell lvsd: which operations there are,
+    /// what each takes, answers, and who may. A running lvsd has it at /v1/openapi.json of its control socket.
+    #[command(after_help = "Example:\n  lvsd openapi > lvsd.openapi.json")]
+    Openapi,
     /// The network namespace that checks by VIP come from.
     Probes {
         /// What of it.

@@ -2,6 +2,7 @@
 //! whatever else is said at `info` and above, in the order in which it was said.
 
 use crate::core::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -16,7 +17,7 @@ use tracing_subscriber::layer::Context;
 pub const KEPT: usize = 4096;
 
 /// A line of the log.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Line {
     /// Its place since start, from 1; without gaps.
     pub id: u64,

@@ -2,6 +2,7 @@
 
 use anyhow::Context as _;
 use clap::Parser as _;
+use lvsd::api::control;
 use lvsd::arguments::{Arguments, Command, Probes};
 use lvsd::probes::{namespace, serve};
 use lvsd::record::replay::{ReplayError, replay};
@@ -19,7 +20,8 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match arguments.command {
         Some(Command::CheckConfig { file }) => check(&file.unwrap_or(arguments.config)),
-        Some(Command::Schema) => print_schema(),
+        Some(Command::Schema) => print(&config::schema::schema()),
+        Some(Command::Openapi) => print(&control::openapi::document().into()),
         Some(Command::Replay { file }) => go_through(&file),
         Some(Command::Probes { action }) => probes(action, &arguments.config),
         None => run(&arguments.config, arguments.record.as_deref(), arguments.dry_run),
@@ -40,8 +42,8 @@ fn check(path: &std::path::Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn print_schema() -> anyhow::Result<()> {
-    match writeln!(std::io::stdout(), "{:#}", config::schema::schema()) {
+fn print(document: &serde_json::Value) -> anyhow::Result<()> {
+    match writeln!(std::io::stdout(), "{document:#}") {
         // Who reads has seen enough.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         printed => Ok(printed?),

@@ -5,6 +5,7 @@ use crate::config::{self, Config, ConfigError};
 use crate::core::Event;
 use crate::engine::Inbox;
 use crate::metrics::Metrics;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use tokio::sync::{Mutex, watch};
 
 /// What a reload changed.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Reloaded {
     /// Services that are new.
     pub added: Vec<String>,

@@ -6,11 +6,13 @@ use serde::{Deserialize, Serialize};
 
 /// A standard community (RFC 1997), written `65535:0`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
 pub struct Community(pub u32);
 
 /// A large community (RFC 8092), written `4200000001:1:2`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
 pub struct LargeCommunity {
     /// The AS whose operator defines the meaning.

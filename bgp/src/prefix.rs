@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 /// An address family, always unicast (SAFI 1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Family {
     /// IPv4 unicast.
@@ -89,6 +90,7 @@ impl FromStr for Family {
 
 /// A prefix with no bits set past its length. Ordered by family, then address, then length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
 pub struct Prefix {
     address: IpAddr,

@@ -9,6 +9,7 @@ use crate::suggest::suggest;
 use bgp::rib::{LocRib, ToldAttributes};
 use bgp::speaker::{Asker, MessageCounts, Statuses, ToldAt};
 use bgp::{Community, LargeCommunity, PeerStatus, Prefix};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -31,7 +32,7 @@ pub struct Looks {
 }
 
 /// `lvsctl bgp`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct BgpView {
     /// The own AS.
     pub local_asn: u32,
@@ -42,7 +43,7 @@ pub struct BgpView {
 }
 
 /// One peer, with everything that is known of it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct NeighborView {
     /// Its name.
     pub name: String,
@@ -108,7 +109,7 @@ pub struct NeighborView {
 }
 
 /// What a session agreed on.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SessionView {
     /// Its identifier.
     pub router_id: Ipv4Addr,
@@ -127,7 +128,7 @@ pub struct SessionView {
 }
 
 /// Prefixes of one family.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PrefixesView {
     /// Those that it holds of us.
     pub announced: usize,
@@ -138,7 +139,7 @@ pub struct PrefixesView {
 }
 
 /// A NOTIFICATION.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct NotificationView {
     /// When.
     pub at: Timestamp,
@@ -147,7 +148,7 @@ pub struct NotificationView {
 }
 
 /// `lvsctl bgp rib out`: what one peer is told.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RibOutView {
     /// The peer.
     pub peer: String,
@@ -156,7 +157,7 @@ pub struct RibOutView {
 }
 
 /// One route towards one peer.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RouteOutView {
     /// The prefix.
     pub prefix: Prefix,
@@ -167,7 +168,7 @@ pub struct RouteOutView {
 }
 
 /// `lvsctl bgp rib in`: one path that was taken.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PathView {
     /// The prefix.
     pub prefix: Prefix,

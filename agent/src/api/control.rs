@@ -1,53 +1,50 @@
 //! The control interface: HTTP and JSON. On the unix socket the peer's credentials decide: root and lvsd's own user may do
 //! everything, anyone else who can open it may look. Over TLS ([`super::remote`]) certificates do.
+//!
+//! ```text
+//! looks, changes, trials,      ┌─▶ router
+//! announcements, fleet, log ─▶ endpoints
+//!                              └─▶ openapi
+//! ```
 
 mod announcements;
+mod changes;
+mod endpoint;
+mod examples;
 mod fleet;
 mod log;
+mod looks;
+pub mod openapi;
 mod peer;
+mod schemas;
+mod trials;
 
 pub(in crate::api) use peer::Peer;
 
+use self::endpoint::Endpoint;
 use self::peer::Operator;
 use super::Context;
-use super::messages::{
-    ChangeRequest, ConfirmRequest, PoolRequest, Problem, ProblemKind, ResyncRequest, SimulateRequest,
-    TakeOutRequest, WeightRequest,
-};
-use super::traffic::{Through, through};
-use crate::config::{Config, Daemon};
-use crate::core::action::{Answer, Refusal};
-use crate::core::change::Selector;
-use crate::core::event::{Command, Note, TakenOut};
-use crate::core::view::Asked;
-use crate::exec::ipvs::{Comparison, Repair};
+use super::messages::{Problem, ProblemKind};
+use crate::config::Daemon;
+use crate::core::action::{Answer, Done, Refusal};
+use crate::core::event::{Command, Note};
+use crate::exec::ipvs::Comparison;
 use anyhow::{Context as _, bail};
-use axum::extract::rejection::JsonRejection;
-use axum::extract::{DefaultBodyLimit, Path, Query, State};
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 use axum::{Json, Router};
-use bgp::Prefix;
 use nix::unistd::{Gid, Group, chown};
-use serde::Deserialize;
-use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{UnixListener, UnixStream};
 
-/// The largest configuration that a plan is made for, in bytes of JSON: 10,000 services with 10 backends each take 15 MB.
-const MAX_PLAN: usize = 64 << 20;
-
 impl Operator {
     /// Has the core do it.
-    async fn order(self, command: Command) -> Result<Response, Problem> {
+    async fn order(self, command: Command) -> Result<Json<Done>, Problem> {
         let answer: Answer = self.context.inbox.operate(self.who, command).await?;
-        Ok(Json(answer?).into_response())
+        Ok(Json(answer?))
     }
 }
-
 /// Opens the socket. One that is left over from a crash is replaced, one that another lvsd listens on is not.
 ///
 /// # Errors
@@ -85,44 +82,78 @@ pub async fn serve(listener: UnixListener, context: Context) -> std::io::Result<
 
 /// All paths, for whom they are told of as a [`Peer`].
 pub(super) fn router(context: Context) -> Router {
-    Router::new()
-        .route("/v1/status", get(status))
-        .route("/v1/why/{host}", get(why))
-        .route("/v1/nodes", get(nodes))
-        .route("/v1/routes", get(node_routes))
-        .route("/v1/depool", post(|who, what| take_out(who, what, TakenOut::Depooled)))
-        .route("/v1/drain", post(|who, what| take_out(who, what, TakenOut::Drained)))
-        .route("/v1/inactive", post(|who, what| take_out(who, what, TakenOut::Inactive)))
-        .route("/v1/weight", post(weight))
-        .route("/v1/pool", post(pool))
-        .route("/v1/preview", post(preview))
-        .route("/v1/change", post(change))
-        .route("/v1/traffic", get(traffic))
-        .route("/v1/diff", get(diff))
-        .route("/v1/resync", post(resync))
-        .route("/v1/simulate", post(simulate))
-        .route("/v1/plan", post(plan).layer(DefaultBodyLimit::max(MAX_PLAN)))
-        .route("/v1/confirm", post(confirm))
-        .route("/v1/reload", post(reload))
-        .merge(announcements::routes())
-        .merge(fleet::routes())
-        .merge(log::routes())
+    let router = endpoints().into_iter().fold(Router::new(), |router, it| router.route(it.path, it.route));
+    router
+        .fallback(no_path)
+        .method_not_allowed_fallback(no_method)
         .layer(axum::middleware::from_fn_with_state(context.clone(), peer::readers_only))
         .with_state(context)
 }
 
+/// Everything that can be asked or told.
+fn endpoints() -> Vec<Endpoint> {
+    [
+        looks::endpoints(),
+        changes::endpoints(),
+        trials::endpoints(),
+        announcements::endpoints(),
+        fleet::endpoints(),
+        log::endpoints(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// What is to be done about a request that no operation is for.
+const ANOTHER_VERSION: &str =
+    "it may be for another version of lvsd (GET /v1/openapi.json says what there is)";
+
+async fn no_path(uri: Uri) -> Problem {
+    let message = format!("there is no {}: {ANOTHER_VERSION}", uri.path());
+    Problem { kind: ProblemKind::NotFound, message }
+}
+
+async fn no_method(method: Method, uri: Uri) -> (StatusCode, Json<Problem>) {
+    let message = format!("{} does not take {method}: {ANOTHER_VERSION}", uri.path());
+    (StatusCode::METHOD_NOT_ALLOWED, Json(Problem { kind: ProblemKind::BadRequest, message }))
+}
+
+impl ProblemKind {
+    /// What HTTP says of it.
+    fn status(self) -> StatusCode {
+        match self {
+            Self::BadRequest => StatusCode::BAD_REQUEST,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Refused => StatusCode::CONFLICT,
+            Self::Denied => StatusCode::FORBIDDEN,
+            Self::BadConfiguration => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Kernel => StatusCode::BAD_GATEWAY,
+        }
+    }
+
+    /// When it is answered.
+    fn about(self) -> &'static str {
+        match self {
+            Self::BadRequest => "the request makes no sense",
+            Self::NotFound => {
+                "there is no such host, service, VIP or peer, or lvsd is configured without what is asked"
+            }
+            Self::Refused => {
+                "it must not be done: the depool threshold, or the truth is elsewhere; force may help"
+            }
+            Self::Denied => "whoever asks may not",
+            Self::BadConfiguration => "the configuration has errors; the old one goes on",
+            Self::Stopping => "lvsd is stopping",
+            Self::Kernel => "the kernel, or etcd, did not do what was asked of it",
+        }
+    }
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let status = match self.kind {
-            ProblemKind::BadRequest => StatusCode::BAD_REQUEST,
-            ProblemKind::NotFound => StatusCode::NOT_FOUND,
-            ProblemKind::Refused => StatusCode::CONFLICT,
-            ProblemKind::Denied => StatusCode::FORBIDDEN,
-            ProblemKind::BadConfiguration => StatusCode::UNPROCESSABLE_ENTITY,
-            ProblemKind::Stopping => StatusCode::SERVICE_UNAVAILABLE,
-            ProblemKind::Kernel => StatusCode::BAD_GATEWAY,
-        };
-        (status, Json(self)).into_response()
+        (self.kind.status(), Json(self)).into_response()
     }
 }
 
@@ -148,137 +179,11 @@ impl From<Refusal> for Problem {
     }
 }
 
-impl From<JsonRejection> for Problem {
-    fn from(rejection: JsonRejection) -> Self {
-        Self { kind: ProblemKind::BadRequest, message: rejection.body_text() }
-    }
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct StatusQuery {
-    service: Option<String>,
-    #[serde(default)]
-    brief: bool,
-}
-
-async fn status(
-    State(context): State<Context>,
-    Query(query): Query<StatusQuery>,
-) -> Result<Response, Problem> {
-    let status = context.status(Asked { service: query.service, brief: query.brief }).await?;
-    let status = status.map_err(|message| Problem { kind: ProblemKind::NotFound, message })?;
-    Ok(Json(status).into_response())
-}
-
-async fn why(State(context): State<Context>, Path(host): Path<String>) -> Result<Response, Problem> {
-    Ok(Json(context.why(host).await??).into_response())
-}
-
-/// What is asked of the nodes when there are none.
-fn no_nodes<T>(answer: Option<T>) -> Result<Json<T>, Problem> {
-    let message = "lvsd talks to no cluster's nodes: its configuration has no [nodes]";
-    answer.map(Json).ok_or_else(|| Problem { kind: ProblemKind::NotFound, message: message.into() })
-}
-
-async fn nodes(State(context): State<Context>) -> Result<Response, Problem> {
-    Ok(no_nodes(context.nodes().await?)?.into_response())
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RoutesQuery {
-    prefix: Option<Prefix>,
-}
-
-async fn node_routes(
-    State(context): State<Context>,
-    Query(query): Query<RoutesQuery>,
-) -> Result<Response, Problem> {
-    Ok(no_nodes(context.inbox.node_routes(query.prefix).await?)?.into_response())
-}
-
-type Body<T> = Result<Json<T>, JsonRejection>;
-
 /// What a change is noted with.
 fn note(reason: Option<String>, force: bool, lasts: Option<u64>) -> Note {
     Note { reason, force, lasts: lasts.map(Duration::from_secs) }
 }
 
-async fn take_out(
-    operator: Operator,
-    request: Body<TakeOutRequest>,
-    to: TakenOut,
-) -> Result<Response, Problem> {
-    let Json(TakeOutRequest { host, reason, force, lasts }) = request?;
-    operator.order(Command::TakeOut { host, to, note: note(reason, force, lasts) }).await
-}
-
-async fn weight(operator: Operator, request: Body<WeightRequest>) -> Result<Response, Problem> {
-    let Json(WeightRequest { host, weight, reason, force, lasts }) = request?;
-    operator.order(Command::Weigh { host, to: weight, note: note(reason, force, lasts) }).await
-}
-
-async fn pool(operator: Operator, request: Body<PoolRequest>) -> Result<Response, Problem> {
-    let Json(PoolRequest { host }) = request?;
-    operator.order(Command::Pool { host }).await
-}
-
-async fn preview(State(context): State<Context>, request: Body<Selector>) -> Result<Response, Problem> {
-    Ok(Json(context.inbox.preview(request?.0).await??).into_response())
-}
-
-async fn change(operator: Operator, request: Body<ChangeRequest>) -> Result<Response, Problem> {
-    let Json(ChangeRequest { objects, to, reason, force, lasts }) = request?;
-    let note = note(reason, force, lasts);
-    operator.order(Command::ChangeSource { objects, to, note }).await
-}
-
-async fn confirm(operator: Operator, request: Body<ConfirmRequest>) -> Result<Response, Problem> {
-    let Json(ConfirmRequest { service }) = request?;
-    operator.order(Command::Confirm { service }).await
-}
-
-async fn traffic(State(context): State<Context>) -> Result<Response, Problem> {
-    let numbers = context.numbers().await?;
-    Ok(Json(through(&numbers).collect::<BTreeMap<&str, Through>>()).into_response())
-}
-
-async fn diff(State(context): State<Context>) -> Result<Response, Problem> {
-    compared(context.inbox.kernel(Repair::No).await?)
-}
-
-async fn resync(
-    Operator { who, context }: Operator,
-    request: Body<ResyncRequest>,
-) -> Result<Response, Problem> {
-    let Json(ResyncRequest { sort }) = request?;
-    tracing::info!(who, sort, "resync asked for");
-    let repair = if sort { Repair::DifferencesAndOrder } else { Repair::Differences };
-    compared(context.inbox.kernel(repair).await?)
-}
-
-fn compared(comparison: Result<Comparison, String>) -> Result<Response, Problem> {
-    match comparison {
-        Ok(comparison) => Ok(Json(comparison).into_response()),
-        Err(message) => Err(Problem { kind: ProblemKind::Kernel, message }),
-    }
-}
-
-async fn simulate(
-    State(context): State<Context>,
-    request: Body<SimulateRequest>,
-) -> Result<Response, Problem> {
-    Ok(Json(context.inbox.simulate(request?.0.down).await?).into_response())
-}
-
-async fn plan(State(context): State<Context>, request: Body<Config>) -> Result<Response, Problem> {
-    Ok(Json(context.inbox.plan(Arc::new(request?.0)).await?).into_response())
-}
-
-async fn reload(Operator { context, .. }: Operator) -> Result<Response, Problem> {
-    match context.reloader.reload().await {
-        Ok(reloaded) => Ok(Json(reloaded).into_response()),
-        Err(refused) => Err(Problem { kind: ProblemKind::BadConfiguration, message: refused.to_string() }),
-    }
+fn compared(comparison: Result<Comparison, String>) -> Result<Json<Comparison>, Problem> {
+    comparison.map(Json).map_err(|message| Problem { kind: ProblemKind::Kernel, message })
 }

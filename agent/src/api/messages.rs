@@ -2,10 +2,11 @@
 
 use crate::core::change::{Object, Word};
 use crate::core::saved::SetWeight;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// `POST /v1/depool`, `/v1/drain` and `/v1/inactive`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TakeOutRequest {
     /// The backend's host name.
@@ -22,7 +23,7 @@ pub struct TakeOutRequest {
 }
 
 /// `POST /v1/weight`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WeightRequest {
     /// The backend's host name.
@@ -42,7 +43,7 @@ pub struct WeightRequest {
 }
 
 /// `POST /v1/pool`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PoolRequest {
     /// The backend's host name.
@@ -50,7 +51,7 @@ pub struct PoolRequest {
 }
 
 /// `POST /v1/change`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChangeRequest {
     /// The hosts in pools of sources, as `POST /v1/preview` has found them.
@@ -69,7 +70,7 @@ pub struct ChangeRequest {
 }
 
 /// `POST /v1/resync`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ResyncRequest {
     /// Whether the servers of services that hash by them are put in their order as well.
@@ -78,7 +79,7 @@ pub struct ResyncRequest {
 }
 
 /// `POST /v1/confirm`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ConfirmRequest {
     /// The service whose source is to be obeyed.
@@ -86,7 +87,7 @@ pub struct ConfirmRequest {
 }
 
 /// `POST /v1/vip`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VipRequest {
     /// The VIP.
@@ -106,7 +107,7 @@ pub struct VipRequest {
 }
 
 /// What an operator wants of a VIP.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WantedOfVip {
     /// Not announced.
@@ -116,7 +117,7 @@ pub enum WantedOfVip {
 }
 
 /// `POST /v1/balancer/drain`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DrainRequest {
     /// Why.
@@ -128,7 +129,7 @@ pub struct DrainRequest {
 }
 
 /// `GET` and `POST /v1/log`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Levels {
     /// What is written, as `LVSD_LOG` has it; asked for without, as lvsd was started.
@@ -137,7 +138,7 @@ pub struct Levels {
 }
 
 /// `POST /v1/simulate`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SimulateRequest {
     /// Host names of backends that are to be thought down.
@@ -145,7 +146,7 @@ pub struct SimulateRequest {
 }
 
 /// The body of every answer that is not a success.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Problem {
     /// What kind; `lvsctl` makes its exit code of it.
     pub kind: ProblemKind,
@@ -154,7 +155,7 @@ pub struct Problem {
 }
 
 /// Kinds of problems.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ProblemKind {
     /// The request makes no sense.

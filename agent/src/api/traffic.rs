@@ -1,12 +1,13 @@
 //! What goes through the services, as pages and `lvsctl top` show it: the kernel's own rates and counts, with the families together.
 
 use crate::core::numbers::{Numbers, PoolNumbers, ServiceNumbers};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 /// What goes through a service.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Through {
     /// New connections a second.
     pub connections_per_second: u64,
@@ -19,7 +20,7 @@ pub struct Through {
 }
 
 /// What goes to a backend.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct To {
     /// New connections a second.
     pub connections_per_second: u64,

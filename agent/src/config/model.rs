@@ -4,6 +4,7 @@ mod neighbours;
 mod pool;
 
 use super::{Attributes, Canary, Place, Pybal, PybalNames, Route, SourceSettings, Threshold, Vip};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -206,7 +207,7 @@ pub struct Bmp {
 }
 
 /// An address family that is announced to a peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Family {
     /// IPv4 unicast.

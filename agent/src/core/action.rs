@@ -11,6 +11,7 @@ use bgp::RouteSet;
 use bgp::rib::Permits;
 use health::Check;
 use ipvs::{ServiceKey, Table};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -144,7 +145,7 @@ impl WantedTable {
 pub type Answer = Result<Done, Refusal>;
 
 /// What was done.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Done {
     /// The host that was asked for, or the service.
     pub host: String,

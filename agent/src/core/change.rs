@@ -18,6 +18,7 @@ use super::state::State;
 use super::unheard;
 use crate::config::{Admin, Backend, PoolId, Query, SourceSettings};
 use crate::suggest::suggest;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -30,7 +31,7 @@ pub const MAX_OBJECTS: usize = 1_000;
 pub const MAX_PENDING: usize = 64;
 
 /// Which objects are meant; `*` and `?` stand for any letters and for any one.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Selector {
     /// The hosts.
@@ -44,7 +45,7 @@ pub struct Selector {
 }
 
 /// A host in a pool of a source: what one key of etcd is about.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Object {
     /// The source's name.
@@ -70,7 +71,7 @@ impl Object {
 }
 
 /// What is to be said of an object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Word {
     /// `pooled` is `yes`, `no` or `inactive`.
@@ -87,7 +88,7 @@ impl Word {
 }
 
 /// What a request would change.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Preview {
     /// What is kept in etcd.
     pub objects: Vec<Previewed>,
@@ -96,7 +97,7 @@ pub struct Preview {
 }
 
 /// An object, and what it is now.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Previewed {
     /// Which.
     #[serde(flatten)]
@@ -110,7 +111,7 @@ pub struct Previewed {
 }
 
 /// A host whose pool lvsctl does not write.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct Elsewhere {
     /// The host.
     pub host: String,
@@ -132,7 +133,7 @@ pub struct WriteOrder {
 }
 
 /// What came of an object.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Written {
     /// Which.
     pub object: Object,
@@ -141,7 +142,7 @@ pub struct Written {
 }
 
 /// What a store has of an object now.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Stored {
     /// What was there, such as `pooled yes`.
     pub was: String,

@@ -4,6 +4,7 @@ use super::Timestamp;
 use super::state::{Phase, ServiceState, State};
 use crate::config::Family;
 use ipvs::Weight;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
@@ -16,7 +17,7 @@ const MAX_OUT: usize = 8;
 pub const MAX_SERVICES: usize = 5_000;
 
 /// What a balancer says of itself.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Report {
     /// Its version.
     pub version: String,
@@ -36,7 +37,7 @@ pub struct Report {
 }
 
 /// What a balancer does with a pool.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Pooled {
     /// A digest of who is pooled with which weight: two that do the same have the same.
     pub digest: String,

@@ -9,6 +9,7 @@ pub use snapshots::Snapshots;
 use super::uses::Users;
 use super::{Timestamp, guard};
 use crate::config::{Backend, PoolId, Service, Threshold};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -80,7 +81,7 @@ pub struct KnownSource {
 }
 
 /// How far a source of revisions is heard.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Progress {
     /// All up to this was said: a revision of etcd's v3 API, or an index of v2.
     pub revision: u64,

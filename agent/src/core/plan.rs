@@ -10,6 +10,7 @@ use crate::config::{Bgp, Config, Family, Peer, Terms};
 use bgp::RouteSet;
 use health::Check;
 use ipvs::diff;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -17,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// What a new configuration would change.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Plan {
     /// Operations on the kernel's IPVS table at once, in order.
     pub kernel: Vec<String>,
@@ -131,7 +132,7 @@ fn missing<T: Ord + Display>(from: &Option<BTreeSet<T>>, in_other: &Option<BTree
 }
 
 /// What the pools would be if some backends were down.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Simulation {
     /// Names among those asked for that no pool has.
     pub unknown: Vec<String>,
@@ -140,7 +141,7 @@ pub struct Simulation {
 }
 
 /// A pool as it would be.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SimulatedPool {
     /// The service.
     pub service: String,
@@ -155,7 +156,7 @@ pub struct SimulatedPool {
 }
 
 /// A backend as it would be.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SimulatedBackend {
     /// Its host name.
     pub host: String,

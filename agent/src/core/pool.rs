@@ -21,6 +21,7 @@
 use super::Timestamp;
 use crate::config::{Admin, Threshold};
 use ipvs::Weight;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What the checks of one backend's address say together.
@@ -70,7 +71,7 @@ pub struct Candidate<'a> {
 }
 
 /// Why a backend has the weight that it has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Standing {
     /// Healthy and enabled.

@@ -6,6 +6,7 @@ use crate::config::Admin;
 use health::{Advice, Check, Mode};
 use imbl::OrdSet;
 use ipvs::{DaemonRole, ServiceKey, Weight};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -184,13 +185,13 @@ impl<T> fmt::Display for Change<T> {
 }
 
 /// A weight that an operator sets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SetWeight {
     /// This one.
-    Absolute(Weight),
+    Absolute(#[schemars(with = "u32", range(max = Weight::MAX.get()))] Weight),
     /// A share of the weight that the source gives, 0 to 100; a share above zero is never rounded down to nothing.
-    Percent(u8),
+    Percent(#[schemars(range(max = 100))] u8),
 }
 
 impl SetWeight {

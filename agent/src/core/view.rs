@@ -15,6 +15,7 @@ use super::saved::{Change, VipWord};
 use super::state::{Phase, State};
 use crate::config::Family;
 use crate::probes::Server;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use canary::CanaryView;
@@ -26,7 +27,7 @@ pub use source::{RefusedView, SourceView, sources, standings};
 use std::collections::BTreeMap;
 
 /// The whole daemon.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Status {
     /// Whether routes have been set.
     pub ready: bool,
@@ -72,7 +73,7 @@ pub struct Status {
 }
 
 /// A drain of the whole balancer.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DrainView {
     /// `leaving`: routers are asked to prefer others; `withdrawn`: nothing is announced.
     pub stage: String,
@@ -81,7 +82,7 @@ pub struct DrainView {
 }
 
 /// One service.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ServiceView {
     /// Its name.
     pub name: String,
@@ -130,7 +131,7 @@ pub struct ServiceView {
 }
 
 /// A service's pool in one address family.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PoolView {
     /// `ipv4` or `ipv6`.
     pub family: Family,
@@ -152,7 +153,7 @@ pub struct PoolView {
 }
 
 /// A backend in a pool.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct BackendView {
     /// Its host name.
     pub host: String,
@@ -180,7 +181,7 @@ pub struct BackendView {
 }
 
 /// A VIP.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct VipView {
     /// The address.
     pub address: std::net::IpAddr,
@@ -196,7 +197,7 @@ pub struct VipView {
 }
 
 /// The probe namespace, from which checks go to servers by VIPs.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ProbesView {
     /// Whether it answers.
     pub is_up: bool,
@@ -209,7 +210,7 @@ pub struct ProbesView {
 }
 
 /// A BGP peer.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PeerView {
     /// Its name.
     pub name: String,
@@ -236,7 +237,7 @@ pub struct PeerView {
 }
 
 /// The path to a BGP peer, as BFD sees it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct BfdView {
     /// Our end's state: `Up`, ….
     pub state: String,

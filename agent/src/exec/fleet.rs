@@ -8,6 +8,7 @@ use crate::core::fleet::{Report, Seen, differing};
 use crate::engine::Inbox;
 use crate::host;
 use crate::sources::etcd::roster::{Held, Roster};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -46,7 +47,7 @@ pub struct Handle {
 }
 
 /// What is known of a balancer.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Member {
     /// Its name.
     pub name: String,
@@ -70,7 +71,7 @@ pub struct Agreement {
 }
 
 /// Who has followed a change.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Confirmation {
     /// Those that obey it.
     pub followed: Vec<String>,

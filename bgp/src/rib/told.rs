@@ -25,6 +25,7 @@ pub struct ToldRoute {
 
 /// The attributes that a neighbour is told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ToldAttributes {
     /// Where to.
     pub next_hop: IpAddr,

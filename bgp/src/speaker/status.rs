@@ -49,6 +49,7 @@ pub struct Withheld {
 
 /// Messages by their type.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct MessageCounts {
     /// OPEN.
     pub open: u64,

@@ -37,6 +37,7 @@ pub(super) const EXTENDED_LENGTH: u8 = 0x10;
 
 /// `ORIGIN` (RFC 4271 §5.1.1), the preferred one first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Origin {
     /// From within the AS.

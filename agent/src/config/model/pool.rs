@@ -1,5 +1,6 @@
 //! Where a service's backends are written down, and what is said of each.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -170,7 +171,9 @@ pub struct ConnectionLimits {
 }
 
 /// The administrative state of a backend, from the least strict to the strictest.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Admin {
     /// It is to serve: `true` or `"yes"`.

@@ -2,6 +2,7 @@
 
 use crate::config::{Family, Secret};
 use bgp::Prefix;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
@@ -76,7 +77,7 @@ impl fmt::Display for ClusterPlace {
 }
 
 /// Where nodes are found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum NodeMode {
     /// In the cluster file, beside those of the configuration.
@@ -88,7 +89,7 @@ pub enum NodeMode {
 }
 
 /// Where the nodes' routes come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum NodeRoutes {
     /// The nodes say them over BGP.
@@ -98,7 +99,7 @@ pub enum NodeRoutes {
 }
 
 /// How routes are held against the cluster's blocks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum BlockCheck {
     /// Not at all.

@@ -6,12 +6,13 @@ use crate::core::Timestamp;
 use crate::core::state::State;
 use crate::fib::Report;
 use bgp::Prefix;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 /// The nodes and all that concerns them as a whole.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct NodesView {
     /// Where they are found.
     pub mode: NodeMode,
@@ -54,7 +55,7 @@ pub struct NodesView {
 }
 
 /// One node.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct NodeView {
     /// Its name.
     pub name: String,
@@ -73,7 +74,7 @@ pub struct NodeView {
 }
 
 /// A session with a node.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct NodeSessionView {
     /// Its name.
     pub name: String,
@@ -97,7 +98,7 @@ pub struct NodeSessionView {
 }
 
 /// One route of `lvsctl routes`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RouteView {
     /// Where to.
     pub prefix: Prefix,

@@ -3,11 +3,12 @@
 use crate::core::Timestamp;
 use crate::core::canary::{Canary, Song};
 use crate::core::state::ServiceState;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
 /// A service's canary on one VIP.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CanaryView {
     /// The VIP.
     pub vip: IpAddr,

@@ -5,12 +5,13 @@ use crate::core::state::State;
 use crate::core::{Timestamp, advice};
 use health::runner::Status;
 use health::{Check, Verdict};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// One check of a backend.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CheckView {
     /// What is asked, in words.
     pub check: String,
@@ -36,7 +37,7 @@ pub struct CheckView {
 }
 
 /// A change of a check's verdict.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TransitionView {
     /// What it said from then on.
     pub verdict: String,

@@ -1,10 +1,11 @@
 //! The daemons that share connections with other balancers.
 
 use crate::core::state::State;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A daemon that shares connections with other balancers.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SyncDaemonView {
     /// `master` or `backup`.
     pub role: String,

@@ -1,10 +1,11 @@
 //! What became of the names of a service's backends.
 
 use crate::core::state::{ServiceState, State};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A backend and what is wrong with its address.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct UnusableView {
     /// Its host name.
     pub host: String,

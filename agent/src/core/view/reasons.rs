@@ -5,10 +5,11 @@ use super::{BackendView, CanaryView, RefusedView, canary, check};
 use crate::core::action::Refusal;
 use crate::core::operator::{canonical, services_of};
 use crate::core::state::State;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The answer to `lvsctl why NAME`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Why {
     /// The host, or the service.
     pub host: String,
@@ -20,7 +21,7 @@ pub struct Why {
 }
 
 /// Why a host has its standing in one service.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct WhyService {
     /// The service.
     pub service: String,

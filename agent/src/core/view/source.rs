@@ -3,10 +3,11 @@
 use crate::core::Timestamp;
 use crate::core::inventory::Progress;
 use crate::core::state::State;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A source of several pools.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SourceView {
     /// Its name.
     pub name: String,
@@ -35,7 +36,7 @@ pub struct SourceView {
 }
 
 /// A service of a source that is not served.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RefusedView {
     /// Its name.
     pub name: String,

@@ -5,6 +5,7 @@ use super::{Applied, Executor, Failed, Wanted, adds_weightless};
 use crate::core::action::WantedTable;
 use ipvs::diff::reorder;
 use ipvs::{Connections, DestinationKey, Op, ServiceKey, Snapshot, diff};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
@@ -27,7 +28,7 @@ pub(super) struct Ask {
 }
 
 /// The kernel's table against the wanted one.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Comparison {
     /// Operations that would bring the kernel to what is wanted, or have.
     pub differences: Vec<String>,
@@ -54,7 +55,7 @@ pub struct Comparison {
 }
 
 /// What goes through the kernel's services that are ours.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Traffic {
     /// Established connections; those that routers have moved elsewhere stay until they time out.
     pub active: u64,
