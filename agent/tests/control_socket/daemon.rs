@@ -6,7 +6,8 @@ use lvsd::core::numbers::numbers;
 use lvsd::core::path::{Neighbour, PathSeen};
 use lvsd::core::{Action, Event, State, Timestamp, change, fleet, nodes, plan, step, view};
 use lvsd::engine::{Inbox, Input, Query};
-use lvsd::exec::checks;
+use lvsd::exec::ipvs::Comparison;
+use lvsd::exec::{checks, routes};
 use lvsd::logging::Log;
 use lvsd::metrics::Metrics;
 use lvsd::reload::Reloader;
@@ -48,10 +49,17 @@ pub(crate) enum World {
     Checked,
     /// Executors that do what is wanted at once, and checks that all fail.
     Obedient,
+    /// The same, a kernel that has what is wanted, and a BGP speaker whose routers do not answer.
+    Whole,
 }
 
 /// What follows from an action.
-fn follows(action: Action, world: World, checks: &checks::Handle) -> Option<Event> {
+fn follows(
+    action: Action,
+    world: World,
+    checks: &checks::Handle,
+    routes: Option<&mut routes::Handle>,
+) -> Option<Event> {
     let failures = Vec::new();
     match (action, world) {
         (Action::WatchPaths(addresses), _) => {
@@ -61,7 +69,7 @@ fn follows(action: Action, world: World, checks: &checks::Handle) -> Option<Even
             checks.set(wanted);
             None
         }
-        (Action::SetChecks(wanted), World::Obedient) => {
+        (Action::SetChecks(wanted), World::Obedient | World::Whole) => {
             let fails = |check| Event::Checked {
                 check,
                 verdict: health::Verdict::Down,
@@ -70,19 +78,32 @@ fn follows(action: Action, world: World, checks: &checks::Handle) -> Option<Even
             };
             Some(Event::Several(wanted.into_iter().map(fails).collect()))
         }
-        (Action::SyncIpvs(wanted), World::Obedient) => {
+        (Action::SyncIpvs(wanted), World::Obedient | World::Whole) => {
             let services = wanted.table.keys().copied().collect();
             Some(Event::KernelSynced { services, daemons: Default::default(), failures })
         }
-        (Action::SetAddresses(present), World::Obedient) => {
+        (Action::SetAddresses(present), World::Obedient | World::Whole) => {
             Some(Event::AddressesSynced { present, failures })
+        }
+        (Action::SetPeers(bgp), World::Whole) => {
+            routes?.set_peers(&bgp);
+            None
+        }
+        (Action::SetRoutes(wanted), World::Whole) => {
+            routes?.set_routes(wanted);
+            None
         }
         _ => None,
     }
 }
 
 /// An engine with this around it: events change the state, answers go back.
-async fn turn(mut inbox: mpsc::Receiver<Input>, checks: checks::Handle, world: World) {
+async fn turn(
+    mut inbox: mpsc::Receiver<Input>,
+    checks: checks::Handle,
+    world: World,
+    mut routes: Option<routes::Handle>,
+) {
     let mut state = State::new();
     let now = || Timestamp::from(std::time::SystemTime::now());
     let table = ipvs::Table::new();
@@ -99,7 +120,8 @@ async fn turn(mut inbox: mpsc::Receiver<Input>, checks: checks::Handle, world: W
                 let mut events = VecDeque::from([event]);
                 while let Some(event) = events.pop_front() {
                     let actions = step(&mut state, event, now());
-                    events.extend(actions.into_iter().filter_map(|action| follows(action, world, &checks)));
+                    let follow = |action| follows(action, world, &checks, routes.as_mut());
+                    events.extend(actions.into_iter().filter_map(follow));
                 }
             }
             Input::Operate { who, command, reply } => {
@@ -134,7 +156,10 @@ async fn turn(mut inbox: mpsc::Receiver<Input>, checks: checks::Handle, world: W
             Input::Query(Query::Routes { prefix, reply }) => {
                 drop(reply.send(nodes::view::routes(&state, prefix)));
             }
-            Input::Query(Query::Kernel { reply, .. }) => drop(reply.send(Err("no kernel here".into()))),
+            Input::Query(Query::Kernel { reply, .. }) => drop(reply.send(match world {
+                World::Whole => Ok(Comparison::default()),
+                World::Checked | World::Obedient => Err("no kernel here".into()),
+            })),
             Input::Query(Query::Ready { reply }) => drop(reply.send(state.is_ready())),
         }
     }
@@ -177,7 +202,11 @@ impl Daemon {
         let (inbox, receiver) = Inbox::new();
         let checks = checks::Handle::spawn(1, inbox.clone(), None);
         let watcher = checks.watcher();
-        let engine = tokio::spawn(turn(receiver, checks, world));
+        let speaks = config.bgp.as_ref().filter(|_| matches!(world, World::Whole));
+        let routes = speaks.map(|bgp| routes::Handle::spawn(bgp, false, None).unwrap());
+        let (peers, looks) =
+            (routes.as_ref().map(routes::Handle::status), routes.as_ref().map(routes::Handle::looks));
+        let engine = tokio::spawn(turn(receiver, checks, world, routes));
         inbox.event(Event::Configured(Arc::clone(&config))).await;
         let metrics = Arc::new(Metrics::new().unwrap());
         let reloader = Reloader::new(file, Arc::clone(&config), inbox.clone(), Arc::clone(&metrics));
@@ -187,10 +216,10 @@ impl Daemon {
             inbox,
             reloader,
             metrics,
-            peers: None,
+            peers,
             refused: None,
             bmp: None,
-            bgp: None,
+            bgp: looks,
             checks: watcher,
             probes: None,
             kernel: None,

@@ -6,6 +6,7 @@ mod browser;
 mod completion;
 mod daemon;
 mod log;
+mod openapi;
 mod output;
 mod page;
 mod remote;
