@@ -4,13 +4,13 @@
 
 SHELL := /bin/bash
 CARGO ?= cargo
-PACKAGES := bird2 ca-certificates chromium chromium-driver curl debhelper dpkg-dev etcd-client etcd-server exabgp fish frr gcc gobgpd iproute2 ipvsadm kmod knot libc6-dev libprotobuf-dev lintian lowdown man-db mmdebstrap nftables nginx-light openssl procps prometheus protobuf-compiler python3-jsonschema python3-yaml strace systemd tcpdump user-mode-linux zsh
+PACKAGES := bird2 ca-certificates chromium chromium-driver curl debhelper dpkg-dev etcd-client etcd-server exabgp fish frr gcc gobgpd iproute2 ipvsadm kmod knot libc6-dev libprotobuf-dev lintian lowdown man-db mmdebstrap nftables nginx-light openssl procps prometheus protobuf-compiler python3-jsonschema python3-venv python3-yaml strace systemd tcpdump user-mode-linux zsh
 
 .DEFAULT_GOAL := help
-.PHONY: help deps kube guest build test demo lab bench bench-ipvs bench-health bench-sources bench-bgp bench-nodes bench-operator bench-fib deb lint clean
+.PHONY: help deps kube guest schemathesis build test demo lab bench bench-ipvs bench-health bench-sources bench-bgp bench-nodes bench-operator bench-fib deb lint clean
 
 help: ## list what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 deps: ## install the Debian packages that are missing (root), and unpack BIRD 1.6
 	@tests/install-packages $(PACKAGES)
@@ -25,7 +25,10 @@ kube: ## build the API server of Kubernetes that tests use, once (four minutes);
 guest: deps ## unpack the small Debian that tests boot, once (half a minute, root); it outlives `make clean`
 	@tests/guest/tree >/dev/null
 
-test: deps kube guest build ## run every test, unit tests to lab (root); ends with "N passed, N failed"
+schemathesis: deps ## install schemathesis, by which tests ask the control socket, once (half a minute); it outlives `make clean`
+	@tests/openapi/install >/dev/null
+
+test: deps kube guest schemathesis build ## run every test, unit tests to lab (root); ends with "N passed, N failed"
 	@tests/run-everything
 
 demo: deps ## watch a balancer's day under continuous traffic (root); leaves target/demo/

@@ -10,6 +10,7 @@ mod openapi;
 mod output;
 mod page;
 mod remote;
+mod schemathesis;
 mod terminal;
 mod top;
 mod why;
