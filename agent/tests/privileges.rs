@@ -47,7 +47,7 @@ fn within(gives_up: bool) -> ExitCode {
         user: User::default(),
     };
     let kind = Kind::Command(Program::new(parts).expect("a program"));
-    let patience = Duration::from_secs(20);
+    let patience = Duration::from_secs(60);
     let timing = Timing::new(patience, patience, 1, 1).expect("a timing");
     let check = Check::new(SocketAddr::from(([127, 0, 0, 1], 1)), kind, timing);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");

@@ -19,13 +19,16 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+/// Longest that a slow machine may take.
+const LIMIT: Duration = Duration::from_secs(60);
+
 /// rs1 answers over IPv4 alone, rs2 not at all.
 fn configuration(port: u16) -> String {
     let of = |name: &str, last: u8, more: &str| {
         format!(
             "[service.{name}]\nvips = [\"192.0.2.{last}\", \"2001:db8::{last}\"]\nport = {port}\n\
              require_on_link = false\n{more}\
-             checks = [{{ type = \"idle\", interval = \"1s\", timeout = \"1s\", fall = 1, rise = 1 }}]\n"
+             checks = [{{ type = \"idle\", interval = \"1s\", timeout = \"60s\", fall = 1, rise = 1 }}]\n"
         )
     };
     let backends = "backends = [
@@ -113,6 +116,14 @@ impl Daemon {
         // Both families of both servers have been checked then.
         daemon.until("/pools/both/rs1.example.org", "enabled/partially up/pooled\n").await;
         daemon.until("/pools/held/rs2", "enabled/down/pooled\n").await;
+        let told = |page: &str| {
+            let of = |name: &str, host: &str| {
+                let labels = format!("host=\"{host}\",monitor=\"IdleConnection\",service=\"Text_80\"");
+                page.contains(&format!("pybal_monitor_{name}_transitions_total{{{labels}}} 1\n"))
+            };
+            of("up", "rs1.example.org") && of("down", "rs2")
+        };
+        daemon.wait("/metrics", "both results of Text_80", told).await;
         daemon
     }
 
@@ -134,15 +145,19 @@ impl Daemon {
     }
 
     async fn until(&self, path: &str, expected: &str) {
-        let mut seen = String::new();
-        for _ in 0..500 {
-            seen = self.text(path).await;
-            if seen == expected {
+        self.wait(path, expected, |seen| seen == expected).await;
+    }
+
+    async fn wait(&self, path: &str, what: &str, is_so: impl Fn(&str) -> bool) {
+        let begun = std::time::Instant::now();
+        loop {
+            let seen = self.text(path).await;
+            if is_so(&seen) {
                 return;
             }
+            assert!(begun.elapsed() < LIMIT, "{path} stays {seen:?}, not {what:?}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        panic!("{path} stays {seen:?}, not {expected:?}");
     }
 }
 

@@ -53,6 +53,16 @@ async fn established(speaker: &Speaker) {
     assert!(outcome.is_ok(), "not established: {:?}", speaker.status().borrow().get("r1"));
 }
 
+/// Waits until the status is as wanted: what is written is shown there a moment later.
+async fn shown(speaker: &Speaker, what: &str, is_so: impl Fn(&PeerStatus) -> bool) -> PeerStatus {
+    let mut statuses = speaker.status();
+    let found = statuses.wait_for(|all| all.get("r1").is_some_and(&is_so));
+    match tokio::time::timeout(PATIENCE, found).await {
+        Ok(Ok(all)) => all["r1"].clone(),
+        _ => panic!("{what}: {:?}", speaker.status().borrow().get("r1")),
+    }
+}
+
 /// Waits for an event that `pick` takes, dropping others.
 async fn event<T>(events: &mut mpsc::Receiver<SpeakerEvent>, pick: impl Fn(SpeakerEvent) -> Option<T>) -> T {
     let found = async {
@@ -93,11 +103,7 @@ async fn both_families_reach_bird_over_one_session_whatever_the_size_of_our_asn(
         bird.wait_for_route("198.51.100.1/32", &[&common[..], &["BGP.next_hop: 192.0.2.1"]].concat());
         bird.wait_for_route("2001:db8:1::1/128", &[&common[..], &["BGP.next_hop: 2001:db8::1"]].concat());
 
-        // What is written is shown in the status a moment later.
-        let mut statuses = speaker.status();
-        let shown = statuses.wait_for(|status| status.get("r1").is_some_and(|peer| peer.in_sync));
-        let status =
-            tokio::time::timeout(PATIENCE, shown).await.expect("in time").expect("it lives")["r1"].clone();
+        let status = shown(&speaker, "in sync", |peer| peer.in_sync).await;
         let session = status.session.expect("a session");
         assert!(session.four_octet_asn && session.graceful_restart);
         assert_eq!(session.families, Family::ALL.into());
@@ -165,8 +171,9 @@ async fn bird_is_told_its_own_attributes_and_only_what_its_rules_let_through_and
 
     speaker.set_draining(true);
     bird.wait_for_route("198.51.100.1/32", &["(65535,0)", "(64600,7)"]);
-    let status = speaker.status().borrow()["r1"].clone();
-    assert!(status.capabilities_received.iter().any(|said| said == "route refresh"), "{status:?}");
+    let refreshes =
+        |status: &PeerStatus| status.capabilities_received.iter().any(|one| one == "route refresh");
+    let status = shown(&speaker, "a session that refreshes", refreshes).await;
     assert_eq!((status.counters.sent.open, status.counters.received.open), (1, 1));
     speaker.shutdown("done").await;
 }
@@ -273,20 +280,14 @@ async fn what_bird_announces_is_taken_by_rule_and_kept_while_bird_is_dead() {
     config.peers[0].import = Some(Import::new(vec![rule]));
     let (speaker, _events) = Speaker::spawn(config);
     speaker.set_routes(RouteSet::new());
-    let shown = async |what: &str, is: fn(&PeerStatus) -> bool| {
-        let mut statuses = speaker.status();
-        let found = statuses.wait_for(|all| all.get("r1").is_some_and(is));
-        let found = tokio::time::timeout(PATIENCE, found).await.is_ok();
-        assert!(found, "{what}: {:?}", speaker.status().borrow().get("r1"));
-    };
-    shown("taken", |peer| peer.learned.get(&Family::Ipv4) == Some(&2) && peer.stale == 0).await;
+    shown(&speaker, "taken", |peer| peer.learned.get(&Family::Ipv4) == Some(&2) && peer.stale == 0).await;
     let table = speaker.learned().borrow().iter().map(|(prefix, _)| prefix.to_string()).collect::<Vec<_>>();
     assert_eq!(table, ["10.67.1.0/26", "10.67.2.0/26"]);
     bird.die();
-    shown("kept", |peer| peer.stale == 2).await;
+    shown(&speaker, "kept", |peer| peer.stale == 2).await;
     assert_eq!(speaker.learned().borrow().len(), 2);
     bird.come_back();
-    shown("fresh", |peer| peer.stale == 0 && peer.learned.get(&Family::Ipv4) == Some(&2)).await;
+    shown(&speaker, "fresh", |peer| peer.stale == 0 && peer.learned.get(&Family::Ipv4) == Some(&2)).await;
     speaker.shutdown("done").await;
 }
 
@@ -326,7 +327,7 @@ async fn bird_keeps_our_routes_as_its_last_choice_beyond_our_restart_time_and_ta
     bird.wait_for_route("198.51.100.1/32", &["(64600,7)"]);
     let says =
         |status: &PeerStatus| status.capabilities_received.iter().any(|one| one.contains("long-lived"));
-    assert!(says(&speaker.status().borrow()["r1"]), "{:?}", speaker.status().borrow()["r1"]);
+    shown(&speaker, "a session that is long-lived", says).await;
     drop(speaker);
     for prefix in ["198.51.100.1/32", "2001:db8:1::1/128"] {
         bird.wait_for_route(prefix, &["(65535,6)", "(64600,7)"]);
@@ -346,7 +347,7 @@ async fn bird_keeps_our_routes_as_its_last_choice_beyond_our_restart_time_and_ta
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_bird_told_is_our_last_choice_beyond_its_restart_time_until_its_long_time_is_over() {
-    let extra = "graceful restart on; graceful restart time 1; long lived graceful restart on; long lived stale time 4;";
+    let extra = "graceful restart on; graceful restart time 1; long lived graceful restart on; long lived stale time 15;";
     let statics =
         "route 10.67.1.0/26 blackhole; route 10.67.2.0/26 blackhole { bgp_community.add((65535,7)); };";
     let mut bird = Bird::announcing(64_600, extra, statics);

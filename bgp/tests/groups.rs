@@ -80,7 +80,9 @@ async fn whoever_dials_from_the_prefix_gets_a_session_of_its_own_and_is_forgotte
     let before = established(&speaker, "nodes/127.0.0.3").await;
     node_a.shutdown("done").await;
     gone(&speaker, "nodes/127.0.0.2").await;
-    assert_eq!(speaker.learned().borrow().len(), 0, "what it told is gone with it");
+    let mut learned = speaker.learned();
+    let empty = tokio::time::timeout(PATIENCE, learned.wait_for(|table| table.len() == 0)).await;
+    assert!(empty.is_ok_and(|table| table.is_ok()), "what it told is gone with it");
     let after = established(&speaker, "nodes/127.0.0.3").await;
     assert_eq!(before.since, after.since, "the other one stays");
     let (_again, _events) = a.spawn(vec![a.towards("us", &us)], false);

@@ -19,10 +19,11 @@ use played::*;
 async fn no_end_of_rib_is_sent_before_the_routes_are_known_and_then_each_familys_after_its_routes() {
     let listener = listener();
     let (speaker, _events) = spawn(peer(&listener));
-    let (mut neighbour, ours) = Neighbour::establish(&listener, 3);
+    let (mut neighbour, ours) = Neighbour::establish(&listener, 9);
     assert_eq!((ours.asn(), ours.hold_time), (64_600, 90));
-    // With a hold time of 3 s the next KEEPALIVE is 1 s away: enough for an End-of-RIB that should not come.
+    // With a hold time of 9 s the next KEEPALIVE is 3 s away: enough for an End-of-RIB that should not come.
     assert_eq!(neighbour.hear(), Heard::Keepalive);
+    neighbour.say(encode_keepalive);
     speaker.set_routes(routes(&["198.51.100.1/32", "2001:db8::5/128"]));
     assert_eq!(neighbour.hear_news(), Heard::Announced(prefixes(&["198.51.100.1/32"])));
     assert_eq!(neighbour.hear_news(), Heard::Announced(prefixes(&["2001:db8::5/128"])));
@@ -64,8 +65,9 @@ async fn a_speaker_that_is_dropped_closes_without_a_word() {
 async fn a_silent_neighbour_is_dropped_when_the_hold_time_is_over_and_dialled_again() {
     let listener = listener();
     let (speaker, _events) = spawn(peer(&listener));
-    let (mut neighbour, _) = Neighbour::establish(&listener, 3);
+    // The hold time begins with what the neighbour says last, and this thread may be held up after it.
     let since = Instant::now();
+    let (mut neighbour, _) = Neighbour::establish(&listener, 3);
     let expired = Notification::new(ErrorCode::HOLD_TIMER_EXPIRED);
     assert_eq!(neighbour.hear_news(), Heard::Notification(expired));
     assert!(since.elapsed() >= Duration::from_millis(2900), "after {:?}", since.elapsed());

@@ -6,7 +6,7 @@ mod router;
 use std::net::{IpAddr, Ipv4Addr};
 
 use bgp::{
-    Asn, PeerConfig, Prefix, RouteSet, Speaker, SpeakerConfig,
+    Asn, PeerConfig, Prefix, RouteSet, Speaker, SpeakerConfig, StateName,
     policy::{ExportFilter, ExportRule, Import, Overrides, Rule, Verdict},
     wire::{Capability, ErrorCode, Notification},
 };
@@ -67,7 +67,9 @@ async fn other_rules_hold_at_once_for_what_was_told_before_and_the_session_goes_
     table(&speaker, &["10.67.1.0/26"], None).await;
     bird.wait_for_route("198.51.100.1/32", &["BGP.next_hop: 192.0.2.1"]);
     bird.wait_for_route("198.51.100.2/32", &["BGP.next_hop: 192.0.2.1"]);
-    let before = speaker.status().borrow()["r1"].since;
+    let mut statuses = speaker.status();
+    let up = statuses.wait_for(|all| all["r1"].state == StateName::Established);
+    let before = tokio::time::timeout(PATIENCE, up).await.expect("in time").expect("it lives")["r1"].since;
 
     let take = |rules: Option<Import>| speaker.set_peers(vec![PeerConfig { import: rules, ..first.clone() }]);
     let both = ["10.67.1.0/26", "10.67.2.0/26"];

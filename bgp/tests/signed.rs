@@ -2,7 +2,7 @@
 
 mod ends;
 
-use std::{net::SocketAddr, time::Duration};
+use std::net::SocketAddr;
 
 use bgp::{
     AoAlgorithm, AoKey, Family, Password, PeerConfig, PeerGroup, SessionKey, Speaker, SpeakerConfig,
@@ -117,7 +117,7 @@ async fn a_groups_password_holds_for_its_prefix_and_a_peers_own_goes_before() {
     speaker.set_groups(Vec::new());
     // The kernel has forgotten the group's key too: an unsigned connection is answered, and closed.
     let closed = status(&_stranger, "us", |status| status.counters.connects > 0);
-    tokio::time::timeout(Duration::from_secs(30), closed).await.expect("in time");
+    closed.await;
 }
 
 fn ao(peer: PeerConfig, id: u8, algorithm: AoAlgorithm, secret: &str) -> PeerConfig {

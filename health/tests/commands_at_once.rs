@@ -7,7 +7,7 @@ use health::probe::{MAX_COMMANDS, probe};
 use health::{Check, CommandParts, Kind, Outcome, OwnSockets, Program, Timing, User};
 use tokio::task::JoinSet;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 async fn run(program: &str, arguments: &[&str], timeout: Duration) -> Outcome {
     let parts = CommandParts {

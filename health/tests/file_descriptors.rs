@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use health::{Check, Kind, Options, Runner, Snapshot, State, Timing, Verdict};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits until a snapshot is as wanted.
 async fn until(runner: &Runner, wanted: impl Fn(&Snapshot) -> bool) -> Snapshot {

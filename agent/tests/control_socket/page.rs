@@ -88,7 +88,7 @@ async fn a_person_finds_a_service_by_keyboard(browser: &Browser) {
     browser.keys("/").await;
     browser.keys("cp0421").await;
     browser.wait("one service", &format!("{ROWS} === 1")).await;
-    assert_eq!(browser.run("return location.hash").await, "#/services?q=cp0421", "a link for others");
+    browser.wait("a link for others", "location.hash === '#/services?q=cp0421'").await;
     browser.keys(ENTER).await;
     let backend = "document.querySelector('[data-backend=cp0421]')?.textContent";
     browser.wait("its page", &format!("{backend}?.includes('depooled')")).await;
@@ -109,8 +109,8 @@ async fn it_fits_a_phone_and_the_dark(browser: &Browser, home: &str) {
         let drawn =
             format!("document.querySelector('main').dataset.view === '{}'", view.split('/').next().unwrap());
         browser.wait(view, &drawn).await;
-        let fits = browser.run("return document.documentElement.scrollWidth <= innerWidth").await;
-        assert_eq!(fits, true, "{view} is wider than a phone");
+        let fits = "document.documentElement.scrollWidth <= innerWidth";
+        browser.wait(&format!("{view} is no wider than a phone"), fits).await;
     }
     browser.run("location.hash = '#/services'").await;
     browser.wait("the list", &format!("{ROWS} === {SERVICES}")).await;
@@ -119,8 +119,8 @@ async fn it_fits_a_phone_and_the_dark(browser: &Browser, home: &str) {
     browser
         .run("document.documentElement.dataset.theme = 'light'; document.getElementById('theme').click()")
         .await;
-    let ground = browser.run("return getComputedStyle(document.body).backgroundColor").await;
-    assert_eq!(ground, "rgb(20, 23, 27)");
+    let is_dark = "getComputedStyle(document.body).backgroundColor === 'rgb(20, 23, 27)'";
+    browser.wait("the dark", is_dark).await;
     browser.picture(&pictures().join("dark.png")).await;
     // It is kept for the next time.
     browser.open(home).await;

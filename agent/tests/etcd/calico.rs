@@ -2,15 +2,15 @@
 
 use crate::proxy::Path;
 use crate::server::{Plan, Server};
-use crate::watched::settings;
-use lvsd::config::EtcdVersion;
+use crate::watched::{quick, settings};
+use lvsd::config::{EtcdSettings, EtcdVersion};
 use lvsd::core::nodes::Cluster;
 use lvsd::sources::cluster::ClusterSource;
 use lvsd::sources::etcd::CalicoKeys;
 use std::time::Duration;
 
 /// Longest that a slow machine may take for a change to arrive.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(120);
 
 const RESOURCES: &str = "/calico/resources/v3/projectcalico.org";
 const BLOCK: &str = "ipv4/block/10.67.1.0-26";
@@ -23,8 +23,8 @@ struct Watched {
 }
 
 impl Watched {
-    fn new(ports: &[u16]) -> Self {
-        let source = CalicoKeys::new(settings(EtcdVersion::V3, ports));
+    fn new(settings: EtcdSettings) -> Self {
+        let source = CalicoKeys::new(settings);
         Self { source, said: Err("nothing yet".into()) }
     }
 
@@ -103,7 +103,7 @@ fn furnish(server: &Server) {
 async fn nodes_of_calicos_etcd_join_move_and_leave_and_blocks_follow_them() {
     let server = Server::start(Plan::alone());
     furnish(&server);
-    let mut watched = Watched::new(&[server.plan.client]);
+    let mut watched = Watched::new(settings(EtcdVersion::V3, &[server.plan.client]));
     watched.until_it_is("n1=10.64.0.21@64611 10.67.1.0/26>n1").await;
     let known = watched.said.as_ref().unwrap();
     assert_eq!((known.asn, known.pools.len(), known.service_cidrs.len()), (Some(64601), 1, 1));
@@ -143,7 +143,7 @@ async fn nothing_of_calicos_goes_while_its_etcd_is_away_and_what_changed_meanwhi
     let server = Server::start(Plan::alone());
     furnish(&server);
     let path = Path::to(server.plan.client).await;
-    let mut watched = Watched::new(&[path.port]);
+    let mut watched = Watched::new(quick(EtcdVersion::V3, &[path.port]));
     watched.until_it_is("n1=10.64.0.21@64611 10.67.1.0/26>n1").await;
 
     // Its history is compacted while nobody hears it: everything is listed again.
@@ -175,7 +175,7 @@ async fn a_member_that_is_killed_is_not_missed_by_calicos_nodes() {
     servers.iter().for_each(Server::wait);
     furnish(&servers[2]);
     let ports: Vec<u16> = servers.iter().map(|server| server.plan.client).collect();
-    let mut watched = Watched::new(&ports);
+    let mut watched = Watched::new(settings(EtcdVersion::V3, &ports));
     watched.until_it_is("n1=10.64.0.21@64611 10.67.1.0/26>n1").await;
     drop(servers.remove(0).kill());
     servers[1].wait();

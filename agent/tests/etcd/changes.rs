@@ -14,7 +14,7 @@ pub(crate) fn configuration(version: u8, ports: &[u16]) -> String {
         )
     };
     format!(
-        "[source.conftool]\ntype = \"etcd\"\nversion = {version}\ntimeout = \"1s\"\nendpoints = [{}]\n{}{}{}",
+        "[source.conftool]\ntype = \"etcd\"\nversion = {version}\ntimeout = \"30s\"\nendpoints = [{}]\n{}{}{}",
         endpoints.join(", "),
         service("text", 10, "pool = { source = \"conftool\", path = \"eqiad/cache/text\" }"),
         service("text-too", 11, "pool = { source = \"conftool\", path = \"eqiad/cache/text\" }"),

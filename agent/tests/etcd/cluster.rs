@@ -2,9 +2,10 @@
 
 use crate::proxy::Path;
 use crate::server::{Plan, Server, etcdctl};
-use crate::watched::{TEXT, Watched, key, settings, value};
-use lvsd::config::EtcdVersion;
+use crate::watched::{TEXT, Watched, key, quick, settings, value};
+use lvsd::config::{EtcdSettings, EtcdVersion};
 use nix::sys::signal::Signal;
+use std::time::Duration;
 
 fn three() -> Vec<Server> {
     let plans = Plan::cluster(3).into_iter();
@@ -15,6 +16,11 @@ fn three() -> Vec<Server> {
 
 fn ports(servers: &[Server]) -> Vec<u16> {
     servers.iter().map(|server| server.plan.client).collect()
+}
+
+/// Settings for those that count outages: no machine stands still for so long.
+fn silent_for_seconds(version: EtcdVersion, ports: &[u16]) -> EtcdSettings {
+    EtcdSettings { timeout: Duration::from_secs(6), ..settings(version, ports) }
 }
 
 fn put(server: &Server, version: EtcdVersion, host: &str, weight: u32) {
@@ -47,7 +53,7 @@ async fn a_member_without_the_others_is_left_and_without_any_the_source_is_stale
         let servers = three();
         put(&servers[0], version, "cp1", 10);
         // Only the first is known: it has nowhere to go.
-        let mut watched = Watched::new(settings(version, &ports(&servers[..1])), &[TEXT]);
+        let mut watched = Watched::new(silent_for_seconds(version, &ports(&servers[..1])), &[TEXT]);
         watched.until_live().await;
         for server in &servers[1..] {
             server.signal(Signal::SIGSTOP);
@@ -72,7 +78,7 @@ async fn a_path_that_swallows_packets_is_noticed_and_what_was_missed_is_read() {
         put(&server, version, "cp1", 10);
         put(&server, version, "cp2", 10);
         let path = Path::to(server.plan.client).await;
-        let mut watched = Watched::new(settings(version, &[path.port]), &[TEXT]);
+        let mut watched = Watched::new(quick(version, &[path.port]), &[TEXT]);
         watched.until_live().await;
         path.cut();
         put(&server, version, "cp1", 11);
@@ -90,7 +96,7 @@ async fn a_frozen_server_is_left_for_another() {
     for version in [EtcdVersion::V2, EtcdVersion::V3] {
         let servers = three();
         put(&servers[0], version, "cp1", 10);
-        let mut watched = Watched::new(settings(version, &ports(&servers)), &[TEXT]);
+        let mut watched = Watched::new(silent_for_seconds(version, &ports(&servers)), &[TEXT]);
         watched.until_live().await;
         servers[0].signal(Signal::SIGSTOP);
         servers[1].wait();
@@ -107,7 +113,7 @@ async fn a_compaction_while_the_watch_is_away_loses_nothing() {
     put(&server, EtcdVersion::V3, "cp1", 10);
     put(&server, EtcdVersion::V3, "cp2", 10);
     let path = Path::to(server.plan.client).await;
-    let mut watched = Watched::new(settings(EtcdVersion::V3, &[path.port]), &[TEXT]);
+    let mut watched = Watched::new(quick(EtcdVersion::V3, &[path.port]), &[TEXT]);
     watched.until_live().await;
     path.cut();
     watched.until_stale().await;

@@ -6,16 +6,28 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// Longest that a slow machine may take for etcd to serve.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(120);
 
-/// A port that nobody has.
+/// A port that nobody has, and that the kernel gives nobody meanwhile: its own begin at 32768 (ip(7), `ip_local_port_range`).
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        // Another process of this test begins elsewhere.
+        let number = std::process::id().wrapping_mul(97).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = u16::try_from(10_000 + number % 20_000).unwrap();
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
+    }
 }
+
+/// etcdctl's own patience is 2 s and 5 s.
+const PATIENT: [&str; 2] = ["--dial-timeout=60s", "--command-timeout=60s"];
 
 /// Where a server is to be, and how it is to be started.
 #[derive(Clone, Debug)]
@@ -91,7 +103,7 @@ impl Server {
         let child = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "etcd", "--enable-v2", "--logger", "zap", "--log-level", "warn"])
             .args(["--name", &plan.name, "--initial-cluster", &plan.cluster])
-            .args(["--heartbeat-interval", "50", "--election-timeout", "500"])
+            .args(["--heartbeat-interval", "200", "--election-timeout", "2000"])
             .args(["--listen-client-urls", &plan.url(), "--advertise-client-urls", &plan.url()])
             .args(["--listen-peer-urls", &plan.peer_url(), "--initial-advertise-peer-urls", &plan.peer_url()])
             .arg("--data-dir")
@@ -156,6 +168,7 @@ impl Server {
     pub(crate) fn txn(&self, puts: &str) {
         let mut child = Command::new("etcdctl")
             .env("ETCDCTL_API", "3")
+            .args(PATIENT)
             .args(["--endpoints", &self.plan.url(), "txn"])
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -184,6 +197,7 @@ pub(crate) fn etcdctl(arguments: &[&str], directory: &Path) -> String {
     let output = Command::new("etcdctl")
         .env("ETCDCTL_API", "3")
         .current_dir(directory)
+        .args(PATIENT)
         .args(arguments)
         .output()
         .expect("etcdctl runs: install etcd-client");
@@ -194,7 +208,7 @@ pub(crate) fn etcdctl(arguments: &[&str], directory: &Path) -> String {
 /// One request of HTTP; the whole answer as text.
 pub(crate) fn http(port: u16, method: &str, path: &str, form: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
-    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    stream.set_read_timeout(Some(Duration::from_secs(20)))?;
     let head = "Host: etcd\r\nConnection: close\r\nContent-Type: application/x-www-form-urlencoded\r\n";
     write!(stream, "{method} {path} HTTP/1.1\r\n{head}Content-Length: {}\r\n\r\n{form}", form.len())?;
     let mut answer = String::new();

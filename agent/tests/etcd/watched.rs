@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 /// Longest that a slow machine may take for a change to arrive.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// So long nothing is said when nothing is to be said.
 const QUIET: Duration = Duration::from_millis(400);
@@ -26,6 +26,11 @@ pub(crate) fn value(weight: u32, pooled: &str) -> String {
     format!(r#"{{"weight":{weight},"pooled":"{pooled}"}}"#)
 }
 
+/// Settings by which a server that falls silent is soon left. A machine that stands still for as long is an outage.
+pub(crate) fn quick(version: EtcdVersion, ports: &[u16]) -> EtcdSettings {
+    EtcdSettings { timeout: Duration::from_secs(1), ..settings(version, ports) }
+}
+
 /// Settings as of a configuration.
 pub(crate) fn settings(version: EtcdVersion, ports: &[u16]) -> EtcdSettings {
     let endpoint = |port: &u16| Endpoint { is_secured: false, host: "127.0.0.1".into(), port: *port };
@@ -36,7 +41,7 @@ pub(crate) fn settings(version: EtcdVersion, ports: &[u16]) -> EtcdSettings {
         tls: TlsFiles::default(),
         server_name: None,
         login: None,
-        timeout: Duration::from_secs(1),
+        timeout: Duration::from_secs(30),
     }
 }
 

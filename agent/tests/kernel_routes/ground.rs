@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 
 /// As long as a machine under load may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The routes of a list.
 pub(super) fn routes(list: &[(&str, &str)]) -> Routes {

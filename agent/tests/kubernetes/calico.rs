@@ -12,7 +12,7 @@ use std::path::Path;
 use std::time::Duration;
 
 const CALICO: &str = "/apis/crd.projectcalico.org/v1";
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(120);
 
 struct Watched {
     source: CalicoNodes,
@@ -70,10 +70,9 @@ async fn nodes_join_move_and_leave_and_nothing_goes_when_the_datastore_is_away()
     let created = |plural: &str, value: &Value| {
         let path = format!("{CALICO}/{plural}");
         // A resource is served a moment after its definition was taken.
-        for _ in 0..100 {
-            if cluster.is_served(&path) {
-                break;
-            }
+        let begun = std::time::Instant::now();
+        while !cluster.is_served(&path) {
+            assert!(begun.elapsed() < LIMIT, "{path} is not served");
             std::thread::sleep(Duration::from_millis(100));
         }
         cluster.create(&path, value);

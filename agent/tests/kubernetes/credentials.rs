@@ -128,7 +128,7 @@ fn rotate(cluster: &Cluster, pod: &Path) {
 /// API servers accept a token for so much longer than it says, as clocks differ.
 const LEEWAY: Duration = Duration::from_secs(60);
 
-/// A token of lvsd's account that is accepted for half a minute more, which the API gives to nobody: signed as the API server signs
+/// A token of lvsd's account that is accepted for a minute more, which the API gives to nobody: signed as the API server signs
 /// them.
 fn expiring(cluster: &Cluster) -> String {
     let account = cluster.get("/api/v1/namespaces/lvsd/serviceaccounts/lvsd");
@@ -136,7 +136,7 @@ fn expiring(cluster: &Cluster) -> String {
     let issuer = "https://kubernetes.default.svc";
     let claims = json!({
         "iss": issuer, "aud": [issuer], "sub": "system:serviceaccount:lvsd:lvsd",
-        "iat": now.as_secs(), "nbf": now.as_secs(), "exp": (now + Duration::from_secs(30) - LEEWAY).as_secs(),
+        "iat": now.as_secs(), "nbf": now.as_secs(), "exp": (now + Duration::from_secs(60) - LEEWAY).as_secs(),
         "kubernetes.io": {"namespace": "lvsd", "serviceaccount": {"name": "lvsd", "uid": account["metadata"]["uid"]}}
     });
     let part = |value: Value| base64url(value.to_string().as_bytes());

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 /// Longest that a slow machine may take for a change to arrive.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(180);
 
 /// How often a condition is looked at when nothing is said.
 const LOOK: Duration = Duration::from_millis(200);
@@ -24,7 +24,7 @@ pub(crate) fn settings(kubeconfig: PathBuf) -> KubernetesSettings {
         context: None,
         namespaces: BTreeSet::new(),
         cordon: Cordon::Ignore,
-        connect_timeout: Duration::from_secs(5),
+        connect_timeout: Duration::from_secs(30),
         watch_timeout: Duration::from_secs(1),
         max_backoff: Duration::from_millis(500),
         services: None,

@@ -11,6 +11,9 @@ use segment::{PORT, Segment, VIPS, eventually};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+/// As long as a machine under load may take.
+const LIMIT: Duration = Duration::from_secs(60);
+
 /// Checks of the port on the VIP of a family (0: IPv4, 1: IPv6), handed to a server (1, 2).
 fn by_vip(family: usize, server: usize) -> Check {
     let target = SocketAddr::new(VIPS[family], PORT);
@@ -18,9 +21,8 @@ fn by_vip(family: usize, server: usize) -> Check {
     Check::new(target, Kind::Tcp, timing()).by(route)
 }
 
-/// As long as a machine under load may take.
 fn timing() -> Timing {
-    Timing::new(Duration::from_secs(10), Duration::from_secs(10), 3, 2).expect("a timing")
+    Timing::new(LIMIT, LIMIT, 3, 2).expect("a timing")
 }
 
 /// All checks by VIP: of both families and both servers.
@@ -33,7 +35,7 @@ async fn ready(handle: &Handle, checks: &[Check]) {
     handle.set(checks);
     let is_so = |view: &lvsd::core::view::ProbesView| view.is_up && view.servers == checks.len();
     let mut view = handle.view();
-    let waited = tokio::time::timeout(Duration::from_secs(30), view.wait_for(is_so)).await;
+    let waited = tokio::time::timeout(LIMIT, view.wait_for(is_so)).await;
     assert_eq!(waited.expect("in time").expect("it lives").refused.len(), 0);
 }
 
@@ -77,7 +79,7 @@ async fn the_process_inside_may_be_killed_and_marks_stay_those_of_their_servers(
     let rules = segment.rules();
     serve.kill();
     let mut view = handle.view();
-    let gone = tokio::time::timeout(Duration::from_secs(30), view.wait_for(|view| !view.is_up)).await;
+    let gone = tokio::time::timeout(LIMIT, view.wait_for(|view| !view.is_up)).await;
     drop(gone.expect("in time").expect("it lives"));
     let failure = probe(&by_vip(0, 1), &handle.sockets(), 0).await.expect_err("nobody hands sockets over");
     assert!(matches!(failure, Failure::Local { .. }), "{failure}");
@@ -164,5 +166,13 @@ async fn a_server_that_answers_for_a_vip_is_found_though_another_host_answers_as
     assert_eq!(ask().await, []);
     segment.let_answer(2);
     let wrong = [0, 1].map(|family| Suspicion { server: segment::address(family, 2), vip: VIPS[family] });
-    assert_eq!(ask().await, wrong);
+    // Whoever is held up for too long to answer is not seen by one question.
+    let begun = std::time::Instant::now();
+    loop {
+        let found = ask().await;
+        if found == wrong {
+            return;
+        }
+        assert!(begun.elapsed() < LIMIT, "{found:?} answer, not {wrong:?}");
+    }
 }

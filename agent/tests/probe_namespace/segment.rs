@@ -229,7 +229,7 @@ impl Drop for Serve {
 pub(super) fn eventually(what: &str, condition: impl Fn() -> bool) {
     let begin = Instant::now();
     while !condition() {
-        assert!(begin.elapsed() < Duration::from_secs(30), "waited in vain: {what}");
+        assert!(begin.elapsed() < Duration::from_secs(60), "waited in vain: {what}");
         thread::sleep(Duration::from_millis(5));
     }
 }

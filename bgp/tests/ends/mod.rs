@@ -4,6 +4,7 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
+    sync::atomic::{AtomicU16, Ordering},
     time::Duration,
 };
 
@@ -13,7 +14,7 @@ use bgp::{
 use tokio::sync::mpsc;
 
 /// How long anything may take on a busy machine; nothing waits for it to pass.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) type Events = mpsc::Receiver<SpeakerEvent>;
 
@@ -21,9 +22,16 @@ pub(crate) fn asn(number: u32) -> Asn {
     Asn::new(number).expect("a private AS")
 }
 
-/// A free port of an address.
+/// A port of an address that nobody has, and that the kernel gives nobody meanwhile: its own begin at 32768 (ip(7),
+/// `ip_local_port_range`).
 pub(crate) fn port(address: IpAddr) -> u16 {
-    TcpListener::bind((address, 0)).and_then(|socket| socket.local_addr()).expect("a free port").port()
+    static NEXT: AtomicU16 = AtomicU16::new(10_000);
+    loop {
+        let port = NEXT.fetch_add(1, Ordering::Relaxed);
+        if TcpListener::bind((address, port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 pub(crate) struct End {

@@ -64,8 +64,8 @@ pub(crate) const CASES: &[Case] = &[
     ),
     Case::new("a hop between, which needs multihop", |plan| Plan { reach: Reach::Far, ..plan }, over_a_hop),
     Case::new(
-        "hold time 3: kept by KEEPALIVEs, over when they stop",
-        |plan| Plan { hold_time: 3, ..plan },
+        "hold time 9: kept by KEEPALIVEs, over when they stop",
+        |plan| Plan { hold_time: 9, ..plan },
         hold_time,
     ),
     Case {
@@ -80,7 +80,7 @@ pub(crate) const CASES: &[Case] = &[
         cannot: no_table,
         ..Case::new(
             "graceful restart that never comes: our routes go after our restart time",
-            |plan| Plan { restart_time: 4, ..plan },
+            |plan| Plan { restart_time: 15, ..plan },
             kept::never_back,
         )
     },
@@ -263,7 +263,7 @@ fn hold_time(cell: &mut Cell<'_>) -> Outcome {
     cell.us.learned()?;
     let name = cell.plan.sessions()[0].name;
     let before = cell.us.status(name, "a status", |_| true)?.counters.messages_in;
-    // One a second: longer than the hold time.
+    // One in a third of the hold time: longer than it.
     let kept = |status: &PeerStatus| status.counters.messages_in > before + 4;
     let status = cell.us.status(name, "KEEPALIVEs come", kept)?;
     if status.counters.established != 1 || status.session.is_none() {

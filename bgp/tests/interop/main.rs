@@ -26,7 +26,7 @@ use router::{Brand, Router};
 use us::Us;
 
 /// How long anything may take on a busy machine; nothing waits for it to pass.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Cells at once: most of their time is waiting for timers of a second.
 const AT_ONCE: usize = 12;

@@ -12,7 +12,7 @@ use nix::unistd::Pid;
 
 use super::program;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Checks, each of another address, and probes until it is enough.
 const CHECKS: usize = 200;

@@ -147,7 +147,7 @@ fn a_server_whose_packets_stop_after_it_has_accepted_times_out() {
         let parts = ExchangeParts { send: "PING\r\n".into(), expect, ..ExchangeParts::default() };
         let kind = Kind::TcpExchange(Exchange::new(parts).expect("an exchange"));
         // Long enough for the connection even on a busy machine.
-        let timeout = Duration::from_secs(2);
+        let timeout = Duration::from_secs(5);
         let outcome = run(target, kind, timeout).await;
         assert_eq!(outcome, Err(Failure::Timeout { after: timeout, stage: Stage::AwaitingAnswer }));
         server.await.expect("it answered");
@@ -158,20 +158,21 @@ fn a_server_whose_packets_stop_after_it_has_accepted_times_out() {
 fn a_host_that_falls_silent_is_found_by_the_keepalives_of_a_kept_connection() {
     inside(|| async {
         let server = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let second = Duration::from_secs(1);
-        let timing = Timing::new(second, second, 2, 2).expect("a timing");
+        // Long enough for the connection even on a busy machine.
+        let period = Duration::from_secs(2);
+        let timing = Timing::new(period, period, 2, 2).expect("a timing");
         let target = server.local_addr().expect("its address");
         let check = Arc::new(Check::new(target, Kind::Idle(Idle::default()), timing));
         let (runner, mut reports) = Runner::spawn(Options::new(1));
         runner.set(BTreeSet::from([check]));
         assert_eq!(reports.recv().await.expect("a report").verdict, Verdict::Up);
         // Two intervals and more of silence, in which the host answers keepalives.
-        tokio::time::sleep(second * 3).await;
+        tokio::time::sleep(period * 3).await;
         assert!(reports.try_recv().is_err(), "it stays up");
         filter("meta l4proto tcp drop");
         let report = timeout(PATIENCE, reports.recv()).await.expect("a report in time").expect("a report");
         assert_eq!(report.verdict, Verdict::Down);
         // An interval, and as many timeouts as a verdict needs failures.
-        assert_eq!(report.outcome, Err(Failure::Timeout { after: second * 3, stage: Stage::Holding }));
+        assert_eq!(report.outcome, Err(Failure::Timeout { after: period * 3, stage: Stage::Holding }));
     });
 }

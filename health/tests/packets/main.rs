@@ -20,10 +20,10 @@ use nix::sched::{CloneFlags, unshare};
 use tokio::net::UdpSocket;
 
 /// For probes that must time out.
-const SOON: Duration = Duration::from_millis(400);
+const SOON: Duration = Duration::from_secs(1);
 
 /// For probes that must not, however busy the machine is.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs `work` in a network namespace of its own, on a thread of its own, with the loopback interface up.
 fn inside<F: Future<Output = ()>>(work: impl FnOnce() -> F + Send) {

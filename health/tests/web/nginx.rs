@@ -79,7 +79,7 @@ impl Nginx {
         while TcpStream::connect(self.at(port)).is_err() {
             let ended = self.process.try_wait().expect("a child");
             assert!(
-                ended.is_none() && begun.elapsed() < Duration::from_secs(20),
+                ended.is_none() && begun.elapsed() < Duration::from_secs(60),
                 "nginx does not start: {ended:?}"
             );
             std::thread::sleep(Duration::from_millis(10));

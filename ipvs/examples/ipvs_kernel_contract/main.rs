@@ -352,7 +352,7 @@ async fn concurrent(ipvs: &Ipvs) -> Checked {
 }
 
 fn thread_ends() -> Checked {
-    let deadline = Instant::now() + Duration::from_secs(5);
+    let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         let mut engines = 0;
         for task in std::fs::read_dir("/proc/self/task")? {
