@@ -12,8 +12,8 @@ use lab::site::{LIMIT, Site, both, only};
 use lab::wait::wait_until;
 use lab::world::World;
 
-/// A tenth of the hold time. A path that breaks is known after 900 ms on a machine with time for it.
-const SOONER: Duration = Duration::from_secs(3);
+/// A third of the hold time. A path that breaks is known after 900 ms on a machine with time for it.
+const SOONER: Duration = Duration::from_secs(10);
 
 /// A machine that stood still for less has broken no path.
 const STILL: Duration = Duration::from_millis(500);

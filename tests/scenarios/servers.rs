@@ -10,8 +10,9 @@ use lab::traffic::{Load, Traffic};
 use lab::wait::wait_until;
 use lab::world::World;
 
-/// Two failed checks 200 ms apart decide; the rest is margin for a slow machine. What stands still is not counted.
-const SOON: Duration = Duration::from_secs(3);
+/// Two failed checks 200 ms apart decide; the rest is margin for a slow machine, and a third of the hold time, after which
+/// routers and balancers miss one another anyway. What stands still is not counted.
+const SOON: Duration = Duration::from_secs(10);
 
 /// nginx is killed on one server: only what was on its way there may fail.
 pub(crate) fn a_server_that_dies_gets_no_more_requests_until_it_returns(world: &World) -> Result<()> {

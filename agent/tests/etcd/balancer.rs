@@ -21,6 +21,9 @@ use tokio::sync::{mpsc, oneshot};
 /// Longest that a slow machine may take for a change to arrive.
 const LIMIT: Duration = Duration::from_secs(120);
 
+/// How often the core hears that time has passed.
+const TICK: Duration = Duration::from_secs(1);
+
 /// The engine's part: the core's state, and what acts for it.
 struct Engine {
     state: State,
@@ -42,7 +45,13 @@ impl Engine {
         })
         .await;
         self.event(Event::AddressesSynced { present: Default::default(), failures: Vec::new() }).await;
-        while let Some(input) = inputs.recv().await {
+        let mut ticks = tokio::time::interval(TICK);
+        loop {
+            let input = tokio::select! {
+                input = inputs.recv() => input,
+                _ = ticks.tick() => Some(Input::Event(Event::Tick)),
+            };
+            let Some(input) = input else { return };
             match input {
                 Input::Event(_) if self.is_frozen.load(Ordering::SeqCst) => {}
                 Input::Event(event) => self.event(event).await,

@@ -63,7 +63,8 @@ async fn balancers_are_shown_side_by_side_and_where_they_differ() {
     let counted = Agreement { is_told: true, balancers: 3, differing };
     let begin = Instant::now();
     while all[0].agreement() != counted {
-        assert!(begin.elapsed() < LIMIT, "for metrics: {:?}", all[0].agreement());
+        let found = all[0].agreement();
+        assert!(begin.elapsed() < LIMIT, "for metrics: {found:?}\n{}", all[0].done(&["fleet"]).await);
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let json = all[1].done(&["fleet", "-o", "json"]).await;
