@@ -151,13 +151,13 @@ pub(super) fn paths(make: &Make, peers: &Statuses) -> Result<(), Error> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use prometheus::TextEncoder;
     use serde_json::json;
 
     /// What a session of a router came to whose UPDATEs were malformed; a test of the library's has these from a session.
-    fn statuses() -> Statuses {
+    pub(in crate::metrics) fn statuses() -> Statuses {
         let counters = json!({
             "messages_in": 9, "messages_out": 4, "updates_in": 5, "updates_out": 2, "notifications_in": 1,
             "notifications_out": 0, "treated_as_withdraw": 3, "attributes_discarded": 7, "connects": 2, "established": 2,

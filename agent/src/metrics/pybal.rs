@@ -201,3 +201,39 @@ impl Iterator for Pybal {
         (!text.is_empty()).then_some(text)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::bgp::tests::statuses;
+    use serde_json::json;
+
+    fn page(bgp: Option<(u32, &Statuses)>) -> String {
+        Pybal::new(Vec::new(), None, bgp).collect()
+    }
+
+    #[test]
+    fn sessions_are_by_the_routers_address_and_there_are_none_without_bgp() {
+        let mut peers = statuses();
+        let mut other = peers["r1"].clone();
+        other.address = [10, 64, 0, 252].into();
+        let session = json!({
+            "remote_router_id": "10.64.0.252", "local": "10.64.0.1:40000", "remote": "10.64.0.252:179", "hold_time": 90,
+            "families": ["ipv4"], "four_octet_asn": true, "graceful_restart": true,
+        });
+        other.session = Some(serde_json::from_value(session).unwrap());
+        peers.insert("r2".to_owned(), other);
+        let page_with = page(Some((64_600, &peers)));
+        for line in [
+            "pybal_bgp_enabled 1",
+            "# TYPE pybal_bgp_session_established gauge",
+            "pybal_bgp_session_established{local_asn=\"64600\",peer=\"10.64.0.251\"} 0",
+            "pybal_bgp_session_established{local_asn=\"64600\",peer=\"10.64.0.252\"} 1",
+        ] {
+            assert!(page_with.lines().any(|there| there == line), "{line} is not in\n{page_with}");
+        }
+        let without = page(None);
+        assert!(without.lines().any(|there| there == "pybal_bgp_enabled 0"), "{without}");
+        assert!(!without.contains("pybal_bgp_session_established"), "{without}");
+    }
+}

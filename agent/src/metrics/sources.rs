@@ -71,3 +71,70 @@ pub(super) fn register(make: &Make, sources: &[SourceView]) -> Result<(), Error>
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::inventory::Progress;
+    use crate::core::view::RefusedView;
+    use prometheus::TextEncoder;
+    use std::time::{Duration, UNIX_EPOCH};
+
+    fn source(name: &str, kind: &str, state: &str) -> SourceView {
+        SourceView {
+            name: name.into(),
+            kind: kind.into(),
+            state: state.into(),
+            since: Some((UNIX_EPOCH + Duration::from_millis(1_700_000_000_500)).into()),
+            error: None,
+            is_held: false,
+            outages: 0,
+            progress: None,
+            pools: 2,
+            services: 0,
+            refused: Vec::new(),
+        }
+    }
+
+    fn page(sources: &[SourceView]) -> String {
+        let make = Make::new();
+        register(&make, sources).unwrap();
+        TextEncoder::new().encode_to_string(&make.done().gather()).unwrap()
+    }
+
+    #[test]
+    fn a_source_that_is_away_or_refuses_is_told_from_one_that_is_live() {
+        let mut away = source("conftool", "etcd", "away");
+        (away.outages, away.error) = (3, Some("connection refused".into()));
+        away.progress = Some(Progress { revision: 77, listings: 4, errors: 5 });
+        let mut refusing = source("k8s", "kubernetes", "live");
+        (refusing.services, refusing.is_held) = (5, true);
+        let refused = |name: &str| RefusedView { name: name.into(), reason: "ipMode Proxy".into() };
+        refusing.refused = vec![refused("k8s.prod.web.https"), refused("k8s.prod.api.https")];
+        let silent = SourceView { since: None, ..source("spare", "http", "silent") };
+        let page = page(&[source("files", "http", "live"), away, refusing, silent]);
+        for line in [
+            "lvsd_source_live{source=\"files\",type=\"http\"} 1",
+            "lvsd_source_live{source=\"conftool\",type=\"etcd\"} 0",
+            "lvsd_source_live{source=\"k8s\",type=\"kubernetes\"} 1",
+            "lvsd_source_live{source=\"spare\",type=\"http\"} 0",
+            "lvsd_source_outages_total{source=\"files\",type=\"http\"} 0",
+            "lvsd_source_outages_total{source=\"conftool\",type=\"etcd\"} 3",
+            "lvsd_source_since_timestamp_seconds{source=\"conftool\",type=\"etcd\"} 1700000000.5",
+            "lvsd_source_revision{source=\"conftool\",type=\"etcd\"} 77",
+            "lvsd_source_listings_total{source=\"conftool\",type=\"etcd\"} 4",
+            "lvsd_source_server_errors_total{source=\"conftool\",type=\"etcd\"} 5",
+            "lvsd_source_pools{source=\"conftool\",type=\"etcd\"} 2",
+            "lvsd_source_services{source=\"k8s\",type=\"kubernetes\"} 5",
+            "lvsd_source_refused_services{source=\"k8s\",type=\"kubernetes\"} 2",
+            "lvsd_source_refused_services{source=\"files\",type=\"http\"} 0",
+            "lvsd_source_services_held{source=\"k8s\",type=\"kubernetes\"} 1",
+            "lvsd_source_services_held{source=\"files\",type=\"http\"} 0",
+        ] {
+            assert!(page.lines().any(|there| there == line), "{line} is not in\n{page}");
+        }
+        let is_said = |start: &str| page.lines().any(|there| there.starts_with(start));
+        assert!(!is_said("lvsd_source_since_timestamp_seconds{source=\"spare\""), "it has said nothing yet");
+        assert!(!is_said("lvsd_source_revision{source=\"files\""), "it has no revisions");
+    }
+}

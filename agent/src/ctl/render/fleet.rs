@@ -85,3 +85,88 @@ fn differences(members: &[Member], paint: Paint) -> String {
         (false, _) => text,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::fleet::Report;
+    use std::time::{Duration, SystemTime};
+
+    const PLAIN: Paint = Paint::new(false);
+
+    fn pooled(digest: &str, out: &[&str]) -> Pooled {
+        let out: Vec<String> = out.iter().map(ToString::to_string).collect();
+        Pooled { digest: digest.into(), pooled: 4 - out.len(), total: 4, needed: 2, out, stale: false }
+    }
+
+    fn member(name: &str, pools: &[(&str, Pooled)]) -> Member {
+        let ago = |hours: u64| (SystemTime::now() - Duration::from_secs(hours * 3_600 + 60)).into();
+        let report = Report {
+            version: "0.9.1".into(),
+            state: "running".into(),
+            since: ago(3),
+            sources: [("conftool".to_owned(), "live".to_owned())].into(),
+            changed: ago(1),
+            pools: pools.iter().map(|(name, does)| ((*name).to_owned(), does.clone())).collect(),
+            untold: 0,
+        };
+        let seen = [("conftool".to_owned(), 4711)].into();
+        Member { name: name.into(), is_self: false, seen, report: Some(report) }
+    }
+
+    #[test]
+    fn each_balancer_has_a_line_with_its_version_and_one_without_a_report_has_said_nothing() {
+        let mut own = member("lvs1", &[("text ipv4", pooled("a", &[]))]);
+        own.is_self = true;
+        let mut older = member("lvs2", &[("text ipv4", pooled("a", &[]))]);
+        if let Some(report) = &mut older.report {
+            (report.version, report.untold) = ("0.8.0".into(), 6);
+            drop(report.sources.insert("conftool".into(), "no leader".into()));
+        }
+        let silent = Member { name: "lvs3".into(), ..Member::default() };
+        let text = fleet(&[own, older, silent], PLAIN.wide());
+        let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
+        assert_eq!(
+            lines,
+            [
+                "BALANCER         STATE                  VERSION  UP      POOLS  LAST CHANGE  SOURCES",
+                "lvs1 (this one)  running                0.9.1    3h ago  1      1h ago       conftool@4711 live",
+                "lvs2             running                0.8.0    3h ago  7      1h ago       conftool@4711 no leader",
+                "lvs3             has not said anything",
+                "",
+                "they all do the same",
+            ]
+        );
+    }
+
+    #[test]
+    fn where_balancers_differ_each_is_said_with_what_it_does() {
+        let stale = |digest: &str| Pooled { stale: true, ..pooled(digest, &[]) };
+        let all = [
+            member("lvs1", &[("api", pooled("a", &[])), ("held", stale("a")), ("text", pooled("a", &[]))]),
+            member(
+                "lvs2",
+                &[
+                    ("api", pooled("a", &[])),
+                    ("held", pooled("a", &[])),
+                    ("text", pooled("b", &["cp1 is down"])),
+                ],
+            ),
+            member("lvs3", &[("api", pooled("a", &[])), ("held", pooled("a", &[]))]),
+            Member { name: "lvs4".into(), ..Member::default() },
+        ];
+        let text = fleet(&all, PLAIN);
+        let (_, differences) = text.split_once("\n\n").unwrap();
+        assert_eq!(
+            differences,
+            "held: they differ\n\
+            \x20 lvs1: 4 of 4 pooled, 2 needed; not as its source says now\n\
+            \x20 lvs2: 4 of 4 pooled, 2 needed\n\
+            \x20 lvs3: 4 of 4 pooled, 2 needed\n\
+            \ntext: they differ\n\
+            \x20 lvs1: 4 of 4 pooled, 2 needed\n\
+            \x20 lvs2: 3 of 4 pooled, 2 needed; cp1 is down\n\
+            \x20 lvs3: does not have it\n"
+        );
+    }
+}

@@ -101,10 +101,28 @@ fn wrong_annotations_leave_the_former_in_force_and_all_else_is_followed() {
     );
     told.becomes(scheduled("mh"));
     assert_eq!(told.words(), ["k8s.prod.web.https mh at tcp 192.0.2.10:443"]);
+    follows_the_rest(&mut told);
     // Without the annotation it is as if there had never been one.
     told.becomes(ours(json!({}), json!({})));
     told.becomes(scheduled("nonsense"));
     assert_eq!(served_of(&told.said[0]).scheduler.scheduler().to_string(), "wrr", "the default");
+}
+
+/// Which nodes are asked and how, and where clients stay, is no matter of annotations.
+fn follows_the_rest(told: &mut Told) {
+    let local = json!({"sessionAffinity": "ClientIP", "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 600}},
+        "externalTrafficPolicy": "Local", "healthCheckNodePort": 31337});
+    let settings = |told: &Told| served_of(&told.said[0]).settings(ipvs::Family::V4).to_string();
+    assert!(!settings(told).contains("600"), "{}", settings(told));
+    told.becomes(ours(local, json!({"lvsd/scheduler": "nonsense"})));
+    assert_eq!(told.words(), ["wrong k8s.prod.web.https mh at tcp 192.0.2.10:443"]);
+    assert!(settings(told).contains("600"), "{}", settings(told));
+    let checks = served_of(&told.said[0]).checks.clone();
+    let health::Kind::NodePort(check) = &checks[0].kind else { panic!("{checks:?}") };
+    assert_eq!((check.service(), checks[0].port.map(u16::from)), (Some("prod/web"), Some(31_337)));
+    told.becomes(scheduled("nonsense"));
+    assert!(!settings(told).contains("600"), "{}", settings(told));
+    assert_eq!(served_of(&told.said[0]).checks[0].port.map(u16::from), Some(10_256));
 }
 
 fn served_of(found: &FoundService) -> std::sync::Arc<crate::config::Service> {
