@@ -1,4 +1,5 @@
-//! A bounded run over the fuzz targets' corpus: every seed, and seeds that were hit by chance, through the decoders.
+//! A bounded run over the fuzz targets' corpus: every seed, what fuzzing has found from there, and both hit by chance, through the
+//! decoders.
 //! `bgp/fuzz` has the unbounded one, with the same [`looks`]; `every_target_is_there` that it has no other.
 
 #[path = "../fuzz/looks.rs"]
@@ -8,8 +9,14 @@ use std::{env, fs, path::Path as File};
 
 use proptest::{prelude::*, sample::Index};
 
-fn seeds(target: &str) -> Vec<Vec<u8>> {
-    let directory = File::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+/// What speakers say, or what was made from it by hand; all of it is well-formed.
+const SEEDS: &str = "corpus";
+
+/// What reaches code that no seed reaches; most of it is refused.
+const FOUND: &str = "found";
+
+fn inputs(kind: &str, target: &str) -> Vec<Vec<u8>> {
+    let directory = File::new(env!("CARGO_MANIFEST_DIR")).join("fuzz").join(kind).join(target);
     let mut files: Vec<_> =
         fs::read_dir(directory).expect("a corpus").map(|entry| entry.expect("an entry").path()).collect();
     files.sort();
@@ -36,9 +43,17 @@ fn cases() -> u32 {
 #[test]
 fn every_seed_is_taken() {
     for (target, feed) in TARGETS {
-        for (index, seed) in seeds(target).iter().enumerate() {
+        for (index, seed) in inputs(SEEDS, target).iter().enumerate() {
             assert!(feed(seed), "{target}, seed {index}");
         }
+    }
+}
+
+#[test]
+fn what_was_found_breaks_nothing() {
+    for (target, feed) in TARGETS {
+        let refused = inputs(FOUND, target).iter().filter(|input| !feed(input)).count();
+        assert!(refused > 0, "{target}: nothing was found that is refused");
     }
 }
 
@@ -50,7 +65,7 @@ proptest! {
         (target, feed) in proptest::sample::select(&TARGETS[..]), which: Index, other: Index, cut: Index,
         hits in proptest::collection::vec((any::<Index>(), any::<u8>()), 0..6), cross: bool,
     ) {
-        let seeds = seeds(target);
+        let seeds = [inputs(SEEDS, target), inputs(FOUND, target)].concat();
         let mut seed = seeds[which.index(seeds.len())].clone();
         if cross {
             let tail = &seeds[other.index(seeds.len())];
