@@ -15,8 +15,9 @@ use tokio_rustls::client::TlsStream;
 /// The port that is meant where none is named.
 pub const PORT: u16 = 7391;
 
-/// How long a connection and its handshake may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a connection and its handshake may take: twice as long as lvsd waits for a handshake, that whoever waits for a
+/// place behind those that say nothing does not give up just before there is one.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A balancer, as `--host` names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
