@@ -7,6 +7,7 @@ use super::nodes::{self, view::NodesNumbers};
 use super::pool::Health;
 use super::state::{ServiceState, State};
 use super::view::{self, SourceView};
+use super::vip::Vip;
 use crate::config::Family;
 use health::{Check, Mode};
 use ipvs::{Connections, Forward, Scheduler, ServiceKey, Statistics};
@@ -36,8 +37,19 @@ pub struct Numbers {
     pub sources: Vec<SourceView>,
     /// Every service, by name.
     pub services: Vec<ServiceNumbers>,
-    /// Every VIP, and whether it is announced.
-    pub vips: Vec<(IpAddr, bool)>,
+    /// Every VIP.
+    pub vips: Vec<VipNumbers>,
+}
+
+/// One VIP.
+#[derive(Clone, Copy, Debug)]
+pub struct VipNumbers {
+    /// The address.
+    pub address: IpAddr,
+    /// Whether the routers are to hear of it.
+    pub is_announced: bool,
+    /// Whether that is by an operator's word.
+    pub has_word: bool,
 }
 
 /// One service.
@@ -129,8 +141,12 @@ pub fn numbers(state: &State) -> Numbers {
         nodes: nodes::view::numbers(state),
         sources: view::sources(state),
         services: state.services.values().map(|service| of_service(state, service)).collect(),
-        vips: state.vips.iter().map(|(address, vip)| (*address, vip.announced)).collect(),
+        vips: state.vips.iter().map(|(address, vip)| of_vip(state, *address, vip)).collect(),
     }
+}
+
+fn of_vip(state: &State, address: IpAddr, vip: &Vip) -> VipNumbers {
+    VipNumbers { address, is_announced: vip.announced, has_word: state.saved.vips.contains_key(&address) }
 }
 
 fn of_service(state: &State, service: &ServiceState) -> ServiceNumbers {

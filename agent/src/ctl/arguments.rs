@@ -141,11 +141,11 @@ pub enum Command {
         #[command(flatten)]
         watch: Watch,
     },
-    /// Let through a change of a service's source that was held back for taking out too much at once.
-    #[command(after_help = "Example:\n  lvsctl confirm web")]
+    /// Let through a change that was held back for taking out too much at once: of a service's pool, or of a source's list of services.
+    #[command(after_help = "Example:\n  lvsctl confirm web\n  lvsctl confirm kubernetes")]
     Confirm {
-        /// The service.
-        #[arg(add = ArgValueCandidates::new(services))]
+        /// The service, or the source.
+        #[arg(value_name = "SERVICE|SOURCE", add = ArgValueCandidates::new(services))]
         service: String,
     },
     /// Say why a backend is in or out, and since when; or why a service is not served.

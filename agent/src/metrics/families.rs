@@ -160,7 +160,16 @@ pub(super) const FAMILIES: &[Family] = &[
         Of::BackendFlow(|counted| [counted.bytes_in_per_second, counted.bytes_out_per_second]),
     ),
     gauge("lvsd_canary_up", "Whether IPVS forwards what the service's canary asks of the VIP.", Of::Canary),
-    gauge("lvsd_vip_announced", "Whether the routers are to hear of the VIP.", Of::Vip),
+    gauge(
+        "lvsd_vip_announced",
+        "Whether the routers are to hear of the VIP.",
+        Of::Vip(|vip| vip.is_announced),
+    ),
+    gauge(
+        "lvsd_vip_operator_word",
+        "Whether the VIP is announced or withdrawn by an operator's word.",
+        Of::Vip(|vip| vip.has_word),
+    ),
 ];
 
 const fn gauge(name: &'static str, help: &'static str, of: Of) -> Family {

@@ -2,7 +2,7 @@
 //! is never in memory as a whole.
 
 use super::pybal::Pybal;
-use crate::core::numbers::{BackendNumbers, Numbers, PoolNumbers, ServiceNumbers};
+use crate::core::numbers::{BackendNumbers, Numbers, PoolNumbers, ServiceNumbers, VipNumbers};
 use ipvs::Statistics;
 use std::fmt::{Display, Write as _};
 
@@ -35,7 +35,7 @@ pub(super) enum Of {
     BackendFlow(fn(&Statistics) -> [u64; 2]),
     /// Those of a service's canaries that have said something.
     Canary,
-    Vip,
+    Vip(fn(&VipNumbers) -> bool),
 }
 
 /// A page in pieces.
@@ -81,7 +81,7 @@ impl Page {
             }
         };
         let count = match family.of {
-            Of::Vip => self.numbers.vips.len(),
+            Of::Vip(_) => self.numbers.vips.len(),
             Of::Service(_)
             | Of::ServiceIf(_)
             | Of::Pool(_)
@@ -120,9 +120,9 @@ impl Family {
     /// The series of one service or VIP. Names of services and hosts have no character that a label has to escape.
     fn series(&self, numbers: &Numbers, index: usize, text: &mut String) {
         match &self.of {
-            Of::Vip => {
-                let (vip, announced) = &numbers.vips[index];
-                let _ = writeln!(text, "{}{{vip=\"{vip}\"}} {}", self.name, u8::from(*announced));
+            Of::Vip(is_so) => {
+                let vip = &numbers.vips[index];
+                let _ = writeln!(text, "{}{{vip=\"{}\"}} {}", self.name, vip.address, u8::from(is_so(vip)));
             }
             Of::Service(value) => {
                 let service = &numbers.services[index];
@@ -271,7 +271,12 @@ mod tests {
             certificate_expires: (n == 3).then_some(1_800_000_000),
             canaries: if n == 4 { vec![("192.0.2.1".parse().unwrap(), false)] } else { Vec::new() },
         };
-        let vips = vec![("192.0.2.1".parse().unwrap(), true), ("2001:db8::1".parse().unwrap(), false)];
+        let vip = |address: &str, is_announced| VipNumbers {
+            address: address.parse().unwrap(),
+            is_announced,
+            has_word: !is_announced,
+        };
+        let vips = vec![vip("192.0.2.1", true), vip("2001:db8::1", false)];
         Numbers { services: (0..services).map(service).collect(), vips, ..Numbers::default() }
     }
 
@@ -294,6 +299,8 @@ mod tests {
             "lvsd_certificate_expiry_timestamp_seconds{service=\"s3\"} 1800000000",
             "lvsd_canary_up{service=\"s4\",vip=\"192.0.2.1\"} 0",
             "lvsd_vip_announced{vip=\"2001:db8::1\"} 0",
+            "lvsd_vip_operator_word{vip=\"2001:db8::1\"} 1",
+            "lvsd_vip_operator_word{vip=\"192.0.2.1\"} 0",
             "lvsd_service_bytes_total{direction=\"in\",family=\"ipv4\",service=\"s1\"} 5",
             "lvsd_service_bytes_total{direction=\"out\",family=\"ipv4\",service=\"s0\"} 6",
             "lvsd_backend_bytes_total{backend=\"rs0\",direction=\"in\",family=\"ipv4\",service=\"s1\"} 0",
