@@ -8,11 +8,12 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 
 /// The files, by name, with their types.
-const FILES: [(&str, &str, &str); 7] = [
+const FILES: [(&str, &str, &str); 8] = [
     ("dom.js", SCRIPT, include_str!("page/dom.js")),
     ("icon.svg", "image/svg+xml", include_str!("page/icon.svg")),
     ("live.js", SCRIPT, include_str!("page/live.js")),
     ("main.js", SCRIPT, include_str!("page/main.js")),
+    ("nodes.js", SCRIPT, include_str!("page/nodes.js")),
     ("others.js", SCRIPT, include_str!("page/others.js")),
     ("services.js", SCRIPT, include_str!("page/services.js")),
     ("style.css", "text/css; charset=utf-8", include_str!("page/style.css")),

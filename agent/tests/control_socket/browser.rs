@@ -102,6 +102,12 @@ impl Browser {
         self.order("/goog/cdp/execute", command).await;
     }
 
+    /// Runs a script before those of each page that is opened from now on.
+    pub(crate) async fn before_each_page(&self, script: &str) {
+        let command = json!({"cmd": "Page.addScriptToEvaluateOnNewDocument", "params": {"source": script}});
+        self.order("/goog/cdp/execute", command).await;
+    }
+
     /// The value of a script, as in `return 1`.
     pub(crate) async fn run(&self, script: &str) -> Value {
         self.order("/execute/sync", json!({"script": script, "args": []})).await

@@ -71,3 +71,8 @@ export function amount(number) {
   }
   return String(whole);
 }
+
+export function has(search, ...texts) {
+  const all = texts.join(" ").toLowerCase();
+  return search.split(/\s+/).every((word) => all.includes(word));
+}

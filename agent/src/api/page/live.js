@@ -54,10 +54,17 @@ function lost() {
   tell(new Set(["link"]), false);
 }
 
+let source = null;
+let tried = 0;
+
 export function connect() {
-  const source = new EventSource("/live");
+  // A connection that is silent may never end by itself, as that to a host that lost its power.
+  source?.close();
+  tried = Date.now();
+  const made = new EventSource("/live");
+  source = made;
   const on = (name, act) =>
-    source.addEventListener(name, (message) => {
+    made.addEventListener(name, (message) => {
       heard();
       act(JSON.parse(message.data));
     });
@@ -74,15 +81,17 @@ export function connect() {
     tell(new Set(["lines"]), false);
   });
   on("beat", () => {});
-  source.addEventListener("error", () => {
+  made.addEventListener("error", () => {
     lost();
     // The browser itself tries again, but not after an answer that is none.
-    if (source.readyState === EventSource.CLOSED) setTimeout(connect, 2000);
+    if (made.readyState === EventSource.CLOSED) setTimeout(() => source === made && connect(), 2000);
   });
 }
 
 setInterval(() => {
-  if (link.isLive && Date.now() - link.heard > SILENT) lost();
+  if (Date.now() - Math.max(link.heard, tried) <= SILENT) return;
+  lost();
+  connect();
 }, 1000);
 
 // What does not change is not told again, and is a sample all the same.

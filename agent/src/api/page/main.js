@@ -2,6 +2,7 @@
 
 import { ago, element } from "./dom.js";
 import { connect, link, onChange, parts } from "./live.js";
+import { nodes } from "./nodes.js";
 import * as others from "./others.js";
 import * as services from "./services.js";
 
@@ -98,7 +99,7 @@ function drawState() {
 
 const VIEWS = {
   services: ({ filter }) => services.list(filter), service: ({ name }) => services.one(name, memory),
-  routing: ({ filter }) => others.routing(filter), nodes: ({ filter }) => others.nodes(filter),
+  routing: ({ filter }) => others.routing(filter), nodes: ({ filter }) => nodes(filter),
   fleet: () => others.fleet(), events: ({ filter }) => others.events(filter),
 };
 

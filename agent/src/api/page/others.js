@@ -1,12 +1,7 @@
-// VIPs and routers, nodes, the fleet, the log.
+// VIPs and routers, the fleet, the log.
 
-import { element, since, table } from "./dom.js";
+import { element, has, since, table } from "./dom.js";
 import { lines, names, parts } from "./live.js";
-
-const has = (search, ...texts) => {
-  const all = texts.join(" ").toLowerCase();
-  return search.split(/\s+/).every((word) => all.includes(word));
-};
 
 export function routing({ search, only }) {
   const vips = names("vip").map((address) => parts.get(`vip/${address}`))
@@ -30,23 +25,6 @@ export function routing({ search, only }) {
     vips.length ? table(["VIP", "state", "since", "why"], vips.map(vipRow)) : element("p", { class: "empty" }, "None to show."),
     element("h2", {}, "BGP peers"),
     peers.length ? table(["peer", "session", "since", "told", "BFD", "last trouble"], peers.map(peerRow)) : element("p", { class: "empty" }, "None to show."),
-  ];
-}
-
-export function nodes({ search, only }) {
-  const view = parts.get("nodes");
-  if (!view) return [element("p", { class: "empty" }, "lvsd has no [nodes]: it takes no routes of a cluster's nodes.")];
-  const isUp = (node) => node.sessions.some((session) => session.state === "Established");
-  const shown = view.nodes.filter((node) => has(search, node.name, JSON.stringify(node)) && (only === "all" || !isUp(node)));
-  const nodeRow = (node) => element("tr", {},
-    element("td", {}, node.name),
-    element("td", { class: isUp(node) ? "good" : "bad" }, node.sessions.map((s) => s.state).join(", ") || "no session"),
-    element("td", {}, since(node.sessions[0]?.since)),
-    element("td", { class: "why" }, node.sessions.map((s) => s.last_error).filter(Boolean).join("; ")));
-  return [
-    element("h2", {}, `${shown.length} of ${view.nodes.length} nodes`),
-    ...(view.alarms ?? []).map((alarm) => element("p", { class: "bad" }, typeof alarm === "string" ? alarm : JSON.stringify(alarm))),
-    shown.length ? table(["node", "sessions", "since", "last trouble"], shown.map(nodeRow)) : element("p", { class: "empty" }, "None to show."),
   ];
 }
 
