@@ -55,6 +55,11 @@ impl Guest {
         Ok(())
     }
 
+    /// Writes a file that the guest sees as `/host/<its name>`.
+    pub fn note(&self, name: &str, text: &str) -> Result<()> {
+        fs::write(self.share.join(name), text).with_context(|| format!("write {name}"))
+    }
+
     /// Boots, has this program run inside, and returns what it printed; an error when it failed or there was no end within
     /// `limit`, with what it printed, the journal's and the console's last lines.
     pub fn run(&self, limit: Duration) -> Result<String> {
