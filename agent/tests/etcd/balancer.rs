@@ -12,10 +12,11 @@ use lvsd::metrics::Metrics;
 use lvsd::reload::Reloader;
 use lvsd::sources::pools;
 use std::collections::BTreeMap;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
 
 /// Longest that a slow machine may take for a change to arrive.
@@ -198,6 +199,38 @@ impl Balancer {
         let output = self.lvsctl(arguments).await;
         assert_eq!(output.status.code(), Some(5), "lvsctl {arguments:?}: {output:?}");
         String::from_utf8(output.stderr).unwrap()
+    }
+
+    /// Runs lvsctl on a terminal, and presses keys once it has asked: what was said there, and the exit code.
+    pub(crate) async fn at_a_terminal(
+        &self,
+        words: &str,
+        question: &str,
+        keys: &str,
+    ) -> (String, Option<i32>) {
+        let (program, directory) = (env!("CARGO_BIN_EXE_lvsctl"), self.directory.path().display());
+        let line = format!("exec {program} --socket {directory}/control.sock {words}");
+        let mut script = tokio::process::Command::new("script");
+        script.args(["--quiet", "--return", "--flush", "--command", &line, "/dev/null"]);
+        script.env("NO_COLOR", "1").env("SHELL", "/bin/sh").kill_on_drop(true);
+        script.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = script.spawn().expect("script can be started");
+        let (mut typed, mut output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        let (mut said, mut has_typed) = (String::new(), false);
+        let (mut bytes, deadline) = (vec![0; 4096], tokio::time::Instant::now() + LIMIT);
+        loop {
+            let read = tokio::time::timeout_at(deadline, output.read(&mut bytes)).await;
+            let Ok(read) = read else { panic!("lvsctl {words} does not end: {said}") };
+            let Ok(count @ 1..) = read else { break };
+            said.push_str(&String::from_utf8_lossy(&bytes[..count]));
+            if !has_typed && said.contains(question) {
+                has_typed = true;
+                typed.write_all(keys.as_bytes()).await.unwrap();
+                typed.flush().await.unwrap();
+            }
+        }
+        assert!(has_typed, "lvsctl {words} asks: {said}");
+        (said, child.wait().await.unwrap().code())
     }
 
     /// The states of a service's backends, `rs1 pooled, rs2 depooled`.

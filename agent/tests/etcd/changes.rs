@@ -22,9 +22,9 @@ pub(crate) fn configuration(version: u8, ports: &[u16]) -> String {
     )
 }
 
-const ALL: &str = "cp1 pooled, cp2 pooled, cp3 pooled, cp4 pooled";
+pub(crate) const ALL: &str = "cp1 pooled, cp2 pooled, cp3 pooled, cp4 pooled";
 
-fn fill(server: &Server, version: u8) {
+pub(crate) fn fill(server: &Server, version: u8) {
     for host in ["cp1", "cp2", "cp3", "cp4"] {
         match version {
             2 => server.put_v2(&key(host), &value(10, "yes")),
@@ -152,22 +152,49 @@ async fn local_is_this_balancer_alone_and_so_is_what_is_not_in_etcd() {
 
 #[tokio::test]
 async fn two_that_change_the_same_key_both_have_their_way() {
+    for version in [2, 3] {
+        let server = Server::start(Plan::alone());
+        fill(&server, version);
+        let text = configuration(version, &[server.plan.client]);
+        let (one, other) = (Balancer::start(&text).await, Balancer::start(&text).await);
+        one.until("text", ALL).await;
+        other.until("text", ALL).await;
+        for weight in 1..10 {
+            let (weight, pooled) = (weight.to_string(), if weight % 2 == 0 { "pool" } else { "depool" });
+            let (weigh, take) = (["weight", "cp1", &*weight], [pooled, "cp1"]);
+            tokio::join!(one.done(&weigh), other.done(&take));
+            let stored = stored(&server, version, "cp1");
+            let expected = serde_json::json!({
+                "weight": weight.parse::<u32>().unwrap(),
+                "pooled": if pooled == "pool" { "yes" } else { "no" },
+            });
+            assert_eq!(stored, expected, "version {version}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn at_a_terminal_several_are_changed_after_a_yes_and_nothing_else() {
     let server = Server::start(Plan::alone());
     fill(&server, 3);
-    let text = configuration(3, &[server.plan.client]);
-    let (one, other) = (Balancer::start(&text).await, Balancer::start(&text).await);
-    one.until("text", ALL).await;
-    other.until("text", ALL).await;
-    for weight in 1..10 {
-        let (weight, pooled) = (weight.to_string(), if weight % 2 == 0 { "pool" } else { "depool" });
-        let (weigh, take) = (["weight", "cp1", &*weight], [pooled, "cp1"]);
-        tokio::join!(one.done(&weigh), other.done(&take));
-        let stored = stored(&server, 3, "cp1");
-        let expected = serde_json::json!({
-            "weight": weight.parse::<u32>().unwrap(),
-            "pooled": if pooled == "pool" { "yes" } else { "no" },
-        });
-        assert_eq!(stored, expected);
+    let balancer = Balancer::start(&configuration(3, &[server.plan.client])).await;
+    balancer.until("text", ALL).await;
+    let question = "Change all 4? [y/N] ";
+    // The last is the key that ends the input.
+    for no in ["n\n", "\n", "yy\n", "\x04"] {
+        let (said, code) = balancer.at_a_terminal("weight 'cp?' 5", question, no).await;
+        assert!(said.contains("cp2") && said.contains("yes, weight 5"), "what would be changed: {said}");
+        assert!(said.contains("nothing was changed"), "{no:?}: {said}");
+        assert_eq!(
+            (code, stored(&server, 3, "cp1")["weight"].as_u64()),
+            (Some(5), Some(10)),
+            "{no:?}: {said}"
+        );
+    }
+    let (said, code) = balancer.at_a_terminal("weight 'cp?' 5", question, "y\n").await;
+    assert_eq!(code, Some(0), "{said}");
+    for host in ["cp1", "cp2", "cp3", "cp4"] {
+        assert_eq!(stored(&server, 3, host)["weight"], 5, "{host}");
     }
 }
 

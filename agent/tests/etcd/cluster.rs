@@ -8,8 +8,12 @@ use nix::sys::signal::Signal;
 use std::time::Duration;
 
 fn three() -> Vec<Server> {
-    let plans = Plan::cluster(3).into_iter();
-    let servers: Vec<_> = plans.map(|plan| Server::launch(plan, tempfile::tempdir().unwrap())).collect();
+    launched(Plan::cluster(3))
+}
+
+fn launched(plans: Vec<Plan>) -> Vec<Server> {
+    let launch = |plan| Server::launch(plan, tempfile::tempdir().unwrap());
+    let servers: Vec<_> = plans.into_iter().map(launch).collect();
     servers.iter().for_each(Server::wait);
     servers
 }
@@ -68,6 +72,28 @@ async fn a_member_without_the_others_is_left_and_without_any_the_source_is_stale
         put(&servers[0], version, "cp1", 11);
         watched.until_text("cp1*11").await;
         assert_eq!(watched.outages.len(), 1, "{version:?}: {:?}", watched.outages);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_is_parted_from_the_others_is_left_for_them() {
+    for version in [EtcdVersion::V2, EtcdVersion::V3] {
+        let (plans, paths) = Plan::cluster_on_paths(3).await;
+        let servers = launched(plans);
+        put(&servers[0], version, "cp1", 10);
+        let mut watched = Watched::new(silent_for_seconds(version, &ports(&servers)), &[TEXT]);
+        watched.until_live().await;
+        watched.until_text("cp1*10").await;
+        // The first goes on serving its clients what it knew, and no other member hears of it or is heard by it.
+        let its_own = format!("X-Server-From: {}\r\n", servers[0].id());
+        paths[0].cut();
+        paths[1..].iter().for_each(|path| path.cut_for(&its_own));
+        assert!(!servers[0].is_healthy(), "{version:?}: it is alone");
+        servers[1].wait();
+        put(&servers[1], version, "cp1", 11);
+        watched.until_text("cp1*11").await;
+        assert!(watched.outages.is_empty(), "{version:?}: {:?}", watched.outages);
+        assert!(!servers[0].is_healthy(), "{version:?}: it is still alone");
     }
 }
 

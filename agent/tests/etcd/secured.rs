@@ -1,5 +1,7 @@
 //! Who may read: certificates both ways, users and passwords.
 
+use crate::balancer::Balancer;
+use crate::changes::{ALL, configuration, fill};
 use crate::server::{Plan, Server, etcdctl, http};
 use crate::watched::{TEXT, Watched, key, settings, value};
 use lvsd::config::{EtcdSettings, EtcdVersion, Login, TlsFiles};
@@ -101,11 +103,8 @@ fn with_login(version: EtcdVersion, port: u16, directory: &Path, password: &str)
     EtcdSettings { login, timeout: Duration::from_secs(30), ..settings(version, &[port]) }
 }
 
-#[tokio::test]
-async fn a_user_reads_what_it_may_in_version_3() {
-    let server = Server::start(Plan::alone());
-    let directory = TempDir::new().unwrap();
-    server.etcdctl(&["put", "--", &key("cp1"), &value(10, "yes")]);
+/// From now on there is the user lvsd, who may read pools, and root.
+fn with_reader_v3(server: &Server) {
     for command in [
         "user add root:toor",
         "user grant-role root root",
@@ -120,6 +119,14 @@ async fn a_user_reads_what_it_may_in_version_3() {
         }
         server.etcdctl(&command.split(' ').collect::<Vec<_>>());
     }
+}
+
+#[tokio::test]
+async fn a_user_reads_what_it_may_in_version_3() {
+    let server = Server::start(Plan::alone());
+    let directory = TempDir::new().unwrap();
+    server.etcdctl(&["put", "--", &key("cp1"), &value(10, "yes")]);
+    with_reader_v3(&server);
     let login = |password| with_login(EtcdVersion::V3, server.plan.client, directory.path(), password);
     let mut watched = Watched::new(login("secret"), &[TEXT]);
     watched.until_text("cp1*10").await;
@@ -135,12 +142,8 @@ async fn a_user_reads_what_it_may_in_version_3() {
     assert!(why.contains("permission denied"), "{why}");
 }
 
-#[tokio::test]
-async fn a_user_reads_what_it_may_in_version_2() {
-    let server = Server::start(Plan::alone());
-    let directory = TempDir::new().unwrap();
-    let port = server.plan.client;
-    server.put_v2(&key("cp1"), &value(10, "yes"));
+/// The same in version 2.
+fn with_reader_v2(port: u16) {
     let put = |path: &str, json: &str| {
         let answer = http(port, "PUT", path, json).unwrap();
         assert!(answer.starts_with("HTTP/1.1 20"), "{answer}");
@@ -151,18 +154,67 @@ async fn a_user_reads_what_it_may_in_version_2() {
     put("/v2/auth/users/lvsd", r#"{"user":"lvsd","password":"secret","roles":["reader"]}"#);
     put("/v2/auth/enable", "");
     // Guests may do everything until that is taken from them.
-    let mut child = std::process::Command::new("curl");
-    let guest = r#"{"role":"guest","revoke":{"kv":{"read":["/*"],"write":["/*"]}}}"#;
-    let output = child
-        .args(["--silent", "--fail", "--user", "root:toor", "-X", "PUT", "--data", guest])
-        .arg(format!("http://127.0.0.1:{port}/v2/auth/roles/guest"))
+    change_role_v2(port, "guest", r#"{"role":"guest","revoke":{"kv":{"read":["/*"],"write":["/*"]}}}"#);
+}
+
+/// As root.
+fn change_role_v2(port: u16, role: &str, change: &str) {
+    let output = std::process::Command::new("curl")
+        .args(["--silent", "--fail", "--user", "root:toor", "-X", "PUT", "--data", change])
+        .arg(format!("http://127.0.0.1:{port}/v2/auth/roles/{role}"))
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[tokio::test]
+async fn a_user_reads_what_it_may_in_version_2() {
+    let server = Server::start(Plan::alone());
+    let directory = TempDir::new().unwrap();
+    let port = server.plan.client;
+    server.put_v2(&key("cp1"), &value(10, "yes"));
+    with_reader_v2(port);
     let login = |password| with_login(EtcdVersion::V2, port, directory.path(), password);
     Watched::new(login("secret"), &[TEXT]).until_text("cp1*10").await;
     for settings in [login("wrong"), settings(EtcdVersion::V2, &[port])] {
         let why = Watched::new(settings, &[TEXT]).until_stale().await;
         assert!(why.contains("401 Unauthorized") && why.contains("Insufficient credentials"), "{why}");
+    }
+}
+
+#[tokio::test]
+async fn who_may_only_read_is_told_so_and_changes_once_it_may() {
+    for version in [2, 3] {
+        let server = Server::start(Plan::alone());
+        let (port, directory) = (server.plan.client, TempDir::new().unwrap());
+        fill(&server, version);
+        match version {
+            2 => with_reader_v2(port),
+            _ => with_reader_v3(&server),
+        }
+        let password = directory.path().join("password");
+        fs::write(&password, "secret\n").unwrap();
+        let login = format!("type = \"etcd\"\nusername = \"lvsd\"\npassword_file = {password:?}");
+        let text = configuration(version, &[port]).replace("type = \"etcd\"", &login);
+        let balancer = Balancer::start(&text).await;
+        balancer.until("text", ALL).await;
+        let said = balancer.refused(&["depool", "cp1"]).await;
+        let denied = if version == 2 { "Insufficient credentials" } else { "permission denied" };
+        assert!(said.contains("cp1 in conftool:eqiad/cache/text: not changed: "), "{version}: {said}");
+        assert!(said.contains(&key("cp1")) && said.contains(denied), "{version}: {said}");
+        assert_eq!(balancer.backends("text").await, ALL);
+        match version {
+            2 => change_role_v2(
+                port,
+                "reader",
+                r#"{"role":"reader","grant":{"kv":{"read":[],"write":["/conftool/*"]}}}"#,
+            ),
+            _ => {
+                let grant = "--user root:toor role grant-permission reader --prefix=true readwrite /conftool/v1/pools/eqiad/";
+                drop(server.etcdctl(&grant.split(' ').collect::<Vec<_>>()));
+            }
+        }
+        balancer.done(&["depool", "cp1"]).await;
+        balancer.until("text", "cp1 depooled, cp2 pooled, cp3 pooled, cp4 pooled").await;
     }
 }

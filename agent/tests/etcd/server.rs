@@ -1,5 +1,6 @@
 //! Real etcd servers: one, or a cluster, each on ports and in a directory of its own.
 
+use crate::proxy::Path as Between;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::io::{Read, Write};
@@ -34,7 +35,9 @@ const PATIENT: [&str; 2] = ["--dial-timeout=60s", "--command-timeout=60s"];
 pub(crate) struct Plan {
     pub(crate) name: String,
     pub(crate) client: u16,
+    /// Where it listens for other members, and where they reach it.
     peer: u16,
+    reached: u16,
     /// All members, as etcd wants to be told.
     pub(crate) cluster: String,
     scheme: &'static str,
@@ -49,19 +52,37 @@ impl Plan {
 
     /// The members of a cluster.
     pub(crate) fn cluster(members: usize) -> Vec<Self> {
-        let ports: Vec<_> = (0..members).map(|_| (free_port(), free_port())).collect();
-        let all: Vec<_> = (ports.iter().enumerate())
-            .map(|(index, (_, peer))| format!("m{index}=http://127.0.0.1:{peer}"))
+        let peers: Vec<_> = (0..members).map(|_| free_port()).collect();
+        Self::of(peers.iter().map(|peer| (*peer, *peer)).collect())
+    }
+
+    /// The members of a cluster, and the paths on which the others reach each.
+    pub(crate) async fn cluster_on_paths(members: usize) -> (Vec<Self>, Vec<Between>) {
+        let (mut ports, mut paths) = (Vec::new(), Vec::new());
+        for _ in 0..members {
+            let peer = free_port();
+            let path = Between::to(peer).await;
+            ports.push((peer, path.port));
+            paths.push(path);
+        }
+        (Self::of(ports), paths)
+    }
+
+    /// Members with these ports for the others: where each listens, and where it is reached.
+    fn of(peers: Vec<(u16, u16)>) -> Vec<Self> {
+        let all: Vec<_> = (peers.iter().enumerate())
+            .map(|(index, (_, reached))| format!("m{index}=http://127.0.0.1:{reached}"))
             .collect();
-        let plan = |(index, (client, peer))| Self {
+        let plan = |(index, (peer, reached))| Self {
             name: format!("m{index}"),
-            client,
+            client: free_port(),
             peer,
+            reached,
             cluster: all.join(","),
             scheme: "http",
             more: Vec::new(),
         };
-        ports.into_iter().enumerate().map(plan).collect()
+        peers.into_iter().enumerate().map(plan).collect()
     }
 
     /// Clients are served with TLS.
@@ -76,7 +97,7 @@ impl Plan {
     }
 
     pub(crate) fn peer_url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.peer)
+        format!("http://127.0.0.1:{}", self.reached)
     }
 }
 
@@ -105,7 +126,8 @@ impl Server {
             .args(["--name", &plan.name, "--initial-cluster", &plan.cluster])
             .args(["--heartbeat-interval", "200", "--election-timeout", "2000"])
             .args(["--listen-client-urls", &plan.url(), "--advertise-client-urls", &plan.url()])
-            .args(["--listen-peer-urls", &plan.peer_url(), "--initial-advertise-peer-urls", &plan.peer_url()])
+            .args(["--listen-peer-urls", &format!("http://127.0.0.1:{}", plan.peer)])
+            .args(["--initial-advertise-peer-urls", &plan.peer_url()])
             .arg("--data-dir")
             .arg(data)
             .args(&plan.more)
@@ -127,11 +149,19 @@ impl Server {
         }
     }
 
-    fn is_healthy(&self) -> bool {
+    /// Whether it serves, which takes a majority of its cluster.
+    pub(crate) fn is_healthy(&self) -> bool {
         if self.plan.scheme == "https" {
             return TcpStream::connect((Ipv4Addr::LOCALHOST, self.plan.client)).is_ok();
         }
         http(self.plan.client, "GET", "/health", "").is_ok_and(|answer| answer.contains("\"true\""))
+    }
+
+    /// Its number, as the members of a cluster say it to one another.
+    pub(crate) fn id(&self) -> String {
+        let members = self.etcdctl(&["member", "list"]);
+        let own = members.lines().find(|line| line.split(", ").nth(2) == Some(&self.plan.name));
+        own.and_then(|line| line.split(", ").next()).unwrap().to_owned()
     }
 
     /// Sends it a signal.
