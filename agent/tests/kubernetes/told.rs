@@ -100,3 +100,25 @@ async fn a_service_of_ours_whose_annotation_is_wrong_is_served_as_before_and_has
         })
         .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_whose_address_pool_is_taken_away_is_refused_in_its_status_and_an_event() {
+    let (cluster, mut watched) = ready();
+    cluster.create(SERVICES, &service("web", json!({})));
+    watched.until("it is served", |w| w.vips(WEB) == ["192.0.2.10"]).await;
+    assert_eq!(error(&cluster, "web"), Value::Null);
+    // lvsd is started anew with another configuration.
+    drop(watched);
+    let mut settings = whole(cluster.folder().join("lvsd.kubeconfig"));
+    for pool in settings.services.iter_mut().flat_map(|services| &mut services.pools) {
+        pool.ranges = vec!["192.0.2.100-192.0.2.105".parse().unwrap()];
+    }
+    let mut watched = Watched::new(settings, &[]);
+    let words = "192.0.2.10 is in no address pool";
+    watched.until("it is refused whole", |w| w.refusal("k8s.prod.web").contains(words)).await;
+    assert!(watched.vips(WEB).is_empty());
+    watched.until("its status says so", |_| error(&cluster, "web") == json!("lvsd/Refused")).await;
+    watched.until("an Event says so", |_| is_told(&cluster, words)).await;
+    assert!(!is_told_as(&cluster, "FormerSettings", words), "it has nothing to go on with");
+    assert!(watched.vips(WEB).is_empty());
+}
