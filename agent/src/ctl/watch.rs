@@ -11,8 +11,9 @@ use crate::core::Timestamp;
 use clap::Args;
 use std::io::Write;
 use std::pin::pin;
+use std::task::Poll;
 use std::time::{Duration, SystemTime};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{sleep, timeout};
 
 /// How seldom and how often lvsd may be asked: an answer of thousands of services takes it milliseconds.
@@ -133,7 +134,11 @@ pub async fn run(
 ) -> Result<(), ClientError> {
     let now = || Timestamp::from(SystemTime::now());
     let mut ended = pin!(ended());
-    let mut shown = Shown { text: ask().await?, at: now(), problem: None };
+    let text = tokio::select! {
+        answer = ask() => answer?,
+        () = &mut ended => return Ok(()),
+    };
+    let mut shown = Shown { text, at: now(), problem: None };
     let cursor = size().map(|_| Cursor::hidden());
     let words: Vec<String> = std::env::args().skip(1).collect();
     let head = format!("lvsctl {}", words.join(" "));
@@ -174,18 +179,16 @@ fn anew(shown: &Shown, output: Output) -> String {
     }
 }
 
-/// Until somebody ends it: Ctrl-C, `kill`, or a terminal that is closed.
-pub(super) async fn ended() {
-    let heard = async |kind| match signal(kind) {
-        Ok(mut signals) => drop(signals.recv().await),
-        // Then the signal does what it does by itself.
-        Err(_) => std::future::pending().await,
-    };
-    tokio::select! {
-        () = heard(SignalKind::interrupt()) => {}
-        () = heard(SignalKind::terminate()) => {}
-        () = heard(SignalKind::hangup()) => {}
-    }
+/// Until somebody ends it: Ctrl-C, `kill`, or a terminal that is closed. Heard from the call on, not only once it is waited for: a
+/// terminal is changed after this is called, and has to be given back.
+pub(super) fn ended() -> impl Future<Output = ()> {
+    let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+    // One that cannot be heard does what it does by itself.
+    let mut heard: Vec<Signal> = kinds.into_iter().filter_map(|kind| signal(kind).ok()).collect();
+    std::future::poll_fn(move |context| {
+        let is_heard = heard.iter_mut().any(|signals| signals.poll_recv(context).is_ready());
+        if is_heard { Poll::Ready(()) } else { Poll::Pending }
+    })
 }
 
 #[cfg(test)]

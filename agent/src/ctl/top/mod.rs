@@ -51,9 +51,10 @@ const REASON: &str = "lvsctl top";
 pub async fn run(client: Client) -> Result<(), ClientError> {
     let client = Arc::new(client);
     let first = look::look(&client, 0).await?;
+    let ended = ended();
     // From here on a panic gives the terminal back, too.
     let mut terminal = ratatui::try_init().map_err(ClientError::Terminal)?;
-    let result = turn(&mut terminal, client, first).await;
+    let result = turn(&mut terminal, client, first, ended).await;
     ratatui::restore();
     result
 }
@@ -62,6 +63,7 @@ async fn turn(
     terminal: &mut DefaultTerminal,
     client: Arc<Client>,
     first: look::Seen,
+    ended: impl Future<Output = ()>,
 ) -> Result<(), ClientError> {
     let now = || Timestamp::from(SystemTime::now());
     let mut state = State::new(first, now());
@@ -74,7 +76,7 @@ async fn turn(
     let looking = tokio::spawn(looks);
     // One at a time; the keyboard goes on meanwhile.
     let mut orders = JoinSet::new();
-    let mut ended = pin!(ended());
+    let mut ended = pin!(ended);
     let result = loop {
         if let Err(error) = terminal.draw(|frame| draw(&state, now(), frame)) {
             break Err(ClientError::Terminal(error));
