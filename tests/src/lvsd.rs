@@ -81,6 +81,8 @@ impl Lvsd {
         if let Some(file) = &self.recording {
             command.arg("--record").arg(file);
         }
+        let of_unit = UNIT.lines().filter_map(|line| line.strip_prefix("Environment=")?.split_once('='));
+        command.envs(of_unit);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         self.process = Some(self.host.spawn("lvsd", command)?);
         Ok(())

@@ -6,6 +6,7 @@ use super::inventory::Inventory;
 use super::member::Change;
 use super::path;
 use super::pool::Standing;
+use super::sources::Wrong;
 use super::state::{Phase, START_GRACE, ServiceState, State, service_keys};
 use super::uses::{self, Changed, Uses};
 use super::{Timestamp, announced, canary, marks, nodes, orders, sources, unclaimed, why};
@@ -21,6 +22,8 @@ const SUBJECTS: usize = 50;
 /// What an event may have changed.
 #[derive(Debug, Default)]
 pub(super) struct Dirty {
+    /// Sources have said something of services that is not in the configuration yet, and the complaints that follow once it is.
+    pub(super) found: Option<Wrong>,
     /// Services whose members have to be listed anew.
     pub(super) relist: BTreeSet<Arc<str>>,
     /// Keys that were not those of the service that has them now.
@@ -221,7 +224,10 @@ fn want(state: &mut State, name: &str, dirty: &mut Dirty) -> bool {
             (dirty.table, is_different) = (true, true);
         }
     }
-    for (key, entry) in desired::nominal_entries(service) {
+    for (key, nominal) in desired::nominal_entries(service) {
+        // As a rule everyone serves: then it needs no memory of its own.
+        let same = state.wanted.table.get(&key).filter(|entry| **entry == nominal);
+        let entry = same.map_or(nominal, Arc::clone);
         if state.wanted.nominal.get(&key) != Some(&entry) {
             state.wanted.nominal.insert(key, entry);
         }

@@ -9,6 +9,7 @@ use super::state::State;
 use super::step::complain;
 use super::{Timestamp, orders, unheard, uses::Users};
 use crate::config::{Backend, PoolId, SourceSettings, Threshold};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -96,7 +97,6 @@ pub(super) fn services_said(
     services: Vec<FoundService>,
     whole: bool,
     dirty: &mut Dirty,
-    now: Timestamp,
 ) {
     let settings = state.configured.as_ref().and_then(|config| config.sources.get(source));
     // What comes too late: a reload has taken the source away, or does not ask it for services any more.
@@ -104,7 +104,7 @@ pub(super) fn services_said(
         return;
     }
     let before = state.found.held(source).map(ToOwned::to_owned);
-    let wrong = wrong_before(state, &services);
+    dirty.found.get_or_insert_default().extend(wrong_before(state, source, &services));
     let held = state.found.said(source, services, whole).map(ToOwned::to_owned);
     if let Some(numbers) = held.filter(|numbers| before.as_ref() != Some(numbers)) {
         complain(
@@ -113,22 +113,28 @@ pub(super) fn services_said(
             &numbers,
         );
     }
+}
+
+/// Services whose settings are wrong by source and name, with what was wrong before with those that are served all the same.
+pub(super) type Wrong = BTreeMap<(Arc<str>, String), Option<String>>;
+
+fn wrong_before(state: &State, source: &Arc<str>, services: &[FoundService]) -> Wrong {
+    let wrong = services.iter().filter(|found| matches!(found.finding, Finding::Wrong { .. }));
+    let before = |name: &str| state.found.former_of(name).map(ToOwned::to_owned);
+    wrong.map(|found| ((Arc::clone(source), found.name.clone()), before(&found.name))).collect()
+}
+
+/// Has the configuration follow what sources have said of services, if they have: once for all that was said in a row, for it costs
+/// a look at every service.
+pub(super) fn follow(state: &mut State, dirty: &mut Dirty, now: Timestamp) {
+    let Some(wrong) = dirty.found.take() else { return };
     merge(state, dirty, now);
-    for (name, before) in wrong {
-        let why =
-            state.found.former_of(&name).filter(|why| before.as_deref() != Some(why)).map(ToOwned::to_owned);
-        if let Some(why) = why {
+    for ((source, name), before) in wrong {
+        let why = state.found.former_of(&name).filter(|why| before.as_deref() != Some(why));
+        if let Some(why) = why.map(ToOwned::to_owned) {
             complain(state, &format!("{name} of source {source} goes on as it was understood last"), &why);
         }
     }
-}
-
-/// The services whose settings are wrong, by name, with what was wrong with those that are served all the same until now.
-fn wrong_before(state: &State, services: &[FoundService]) -> Vec<(String, Option<String>)> {
-    let wrong = services.iter().filter(|found| matches!(found.finding, Finding::Wrong { .. }));
-    wrong
-        .map(|found| (found.name.clone(), state.found.former_of(&found.name).map(ToOwned::to_owned)))
-        .collect()
 }
 
 /// Puts together what files say and what sources have of services.

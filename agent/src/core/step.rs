@@ -18,6 +18,7 @@ pub fn step(state: &mut State, event: Event, now: Timestamp) -> Vec<Action> {
     let mut dirty = Dirty::default();
     let mut last = Vec::new();
     take(state, event, &mut dirty, &mut last, now);
+    sources::follow(state, &mut dirty, now);
     let mut actions = outcome::conclude(state, dirty, now);
     actions.extend(last);
     // Taken whole: what a start has to say would keep its room for good.
@@ -34,6 +35,9 @@ fn take(state: &mut State, event: Event, dirty: &mut Dirty, last: &mut Vec<Actio
     // Also of those that are heard together.
     let is_word = matches!(event, Event::SourceSaid { .. } | Event::Operator(_) | Event::Stop);
     state.decisions += u64::from(is_word);
+    if !matches!(event, Event::ServicesSaid { .. } | Event::Several(_)) {
+        sources::follow(state, dirty, now);
+    }
     match event {
         Event::Restored { saved, snapshots } => restore(state, saved, snapshots),
         Event::Configured(config) => {
@@ -42,7 +46,7 @@ fn take(state: &mut State, event: Event, dirty: &mut Dirty, last: &mut Vec<Actio
             dirty.relist.extend(state.services.keys().cloned());
         }
         Event::ServicesSaid { source, services, whole } => {
-            sources::services_said(state, &source, services, whole, dirty, now);
+            sources::services_said(state, &source, services, whole, dirty);
         }
         Event::PoolRead { pool, outcome } => sources::pool_read(state, &pool, outcome, dirty, now),
         Event::SourceSaid { source, outcome } => sources::source_said(state, &source, outcome, dirty, now),

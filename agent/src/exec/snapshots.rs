@@ -4,13 +4,14 @@
 use crate::config::{Backend, PoolId, Service};
 use crate::core::inventory::Snapshots;
 use crate::ctl::escape;
-use crate::exec::state_file::{StateFileError, replace};
+use crate::exec::state_file::{StateFileError, put, sync};
+use crate::privileges;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 /// The longest file name that file systems take (`NAME_MAX`).
 const NAME_MAX: usize = 255;
@@ -86,7 +87,7 @@ async fn run(directory: Option<PathBuf>, mut wanted: watch::Receiver<Snapshots>)
     while wanted.changed().await.is_ok() {
         let now = wanted.borrow_and_update().clone();
         let (directory, before) = (directory.clone(), written.replace(now.clone()));
-        let done = tokio::task::spawn_blocking(move || match before {
+        let done = aside(move || match before {
             Some(before) => write_changed(&directory, &before, &now),
             None => write_all(&directory, &now),
         });
@@ -97,6 +98,20 @@ async fn run(directory: Option<PathBuf>, mut wanted: watch::Receiver<Snapshots>)
             Err(error) => tracing::error!(%error, "the writer of snapshots has failed"),
         }
     }
+}
+
+/// Does something on a thread of its own before which all others go: a start has thousands of files to write, and the kernel's table
+/// is not to wait for them.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
+    let (done, result) = oneshot::channel();
+    let work = move || {
+        privileges::give_way();
+        // Who waits may have gone.
+        drop(done.send(work()));
+    };
+    let thread = std::thread::Builder::new().name("snapshots".into()).spawn(work);
+    thread.map_err(|error| error.to_string())?;
+    result.await.map_err(|_| "its thread has ended".into())
 }
 
 /// Writes all snapshots and removes whatever else is there. Goes on after errors, and gives them.
@@ -113,6 +128,9 @@ fn write_all(directory: &Path, now: &Snapshots) -> Vec<StateFileError> {
 
 /// Writes those that changed and removes those that are gone.
 fn write_changed(directory: &Path, before: &Snapshots, now: &Snapshots) -> Vec<StateFileError> {
+    if let Err(source) = std::fs::create_dir_all(directory) {
+        return vec![StateFileError::Io { path: directory.into(), source }];
+    }
     let pools = now.changed_since(before).filter_map(|(id, backends)| {
         let content =
             backends.map(|backends| Snapshot::Pool { source: id.clone(), backends: Arc::clone(backends) });
@@ -124,6 +142,8 @@ fn write_changed(directory: &Path, before: &Snapshots, now: &Snapshots) -> Vec<S
         let file = directory.join(service_file(&source, name));
         write(&file, service.map(|service| Snapshot::Service { source, service }))
     }));
+    // Once for all: thousands come together at a start.
+    errors.extend(sync(directory).err());
     errors
 }
 
@@ -134,7 +154,7 @@ fn write(file: &Path, content: Option<Snapshot>) -> Option<StateFileError> {
         return Some(StateFileError::Io { path: file.into(), source: error });
     }
     match content {
-        Some(content) => replace(file, &content).err(),
+        Some(content) => put(file, &content).err(),
         None => remove(file),
     }
 }

@@ -48,19 +48,30 @@ pub fn save(path: &Path, saved: &Saved) -> Result<(), StateFileError> {
 }
 
 /// Replaces a file: written beside it, synced, renamed over it, so that a crash leaves the old or the new one.
-pub(super) fn replace(path: &Path, content: &impl Serialize) -> Result<(), StateFileError> {
+fn replace(path: &Path, content: &impl Serialize) -> Result<(), StateFileError> {
+    let directory = path.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(directory).map_err(|source| StateFileError::Io { path: path.into(), source })?;
+    put(path, content)?;
+    sync(directory)
+}
+
+/// Has the names in a directory survive a crash.
+pub(super) fn sync(directory: &Path) -> Result<(), StateFileError> {
+    let synced = File::open(directory).and_then(|directory| directory.sync_all());
+    synced.map_err(|source| StateFileError::Io { path: directory.into(), source })
+}
+
+/// Replaces a file in a directory that is there, and that has yet to be synced ([`sync`]).
+pub(super) fn put(path: &Path, content: &impl Serialize) -> Result<(), StateFileError> {
     let io = |source| StateFileError::Io { path: path.into(), source };
     let wrong = |source| StateFileError::Content { path: path.into(), source };
-    let directory = path.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(directory).map_err(io)?;
     let beside = path.with_extension("json.new");
     // Made whole first: a write for each brace and number would keep a processor from the kernel for milliseconds.
     let mut text = serde_json::to_vec_pretty(content).map_err(wrong)?;
     text.push(b'\n');
     let mut file = File::create(&beside).map_err(io)?;
     file.write_all(&text).and_then(|()| file.sync_all()).map_err(io)?;
-    std::fs::rename(&beside, path).map_err(io)?;
-    File::open(directory).and_then(|directory| directory.sync_all()).map_err(io)
+    std::fs::rename(&beside, path).map_err(io)
 }
 
 #[cfg(test)]

@@ -71,7 +71,7 @@ fn choose(
     }
     let families = match service.families.is_empty() {
         true => &[Family::Ipv4],
-        false => &service.families[..],
+        false => service.families,
     };
     let (mut found, mut missing) = (Vec::new(), None);
     for family in families {

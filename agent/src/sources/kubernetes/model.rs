@@ -146,7 +146,7 @@ pub struct Service {
     /// How long a client stays with its endpoint (`spec.sessionAffinity: ClientIP`).
     pub affinity: Option<Duration>,
     /// The families that it is served in; empty where it does not say.
-    pub families: Box<[Family]>,
+    pub families: &'static [Family],
     /// It is nothing without addresses of both families (`spec.ipFamilyPolicy: RequireDualStack`).
     pub needs_both: bool,
     /// Annotations that are for us, without their prefix.

@@ -192,7 +192,7 @@ impl Compact for ServiceObject {
             ingress: ingress.filter_map(IngressObject::compact).collect(),
             asked_for: spec.load_balancer_ip.and_then(|text| text.parse().ok()),
             health_check_port: spec.health_check_node_port.and_then(port),
-            families: spec.ip_families.iter().filter_map(|text| family(text)).collect(),
+            families: families(&spec.ip_families),
             needs_both: spec.ip_family_policy.as_deref() == Some("RequireDualStack"),
             annotations: shared(meta.annotations, names),
             is_deleting: meta.deletion_timestamp.is_some(),
@@ -447,6 +447,19 @@ fn family(text: &str) -> Option<Family> {
         "IPv4" => Some(Family::Ipv4),
         "IPv6" => Some(Family::Ipv6),
         _ => None,
+    }
+}
+
+/// The families of a Service in its order. There are no others than these, so that none has to be kept.
+fn families(texts: &[String]) -> &'static [Family] {
+    use Family::{Ipv4, Ipv6};
+    let mut found = texts.iter().filter_map(|text| family(text));
+    match (found.next(), found.next()) {
+        (None, _) => &[],
+        (Some(Ipv4), Some(Ipv6)) => &[Ipv4, Ipv6],
+        (Some(Ipv6), Some(Ipv4)) => &[Ipv6, Ipv4],
+        (Some(Ipv4), Some(Ipv4) | None) => &[Ipv4],
+        (Some(Ipv6), Some(Ipv6) | None) => &[Ipv6],
     }
 }
 

@@ -134,7 +134,7 @@ fn nodes(
     endpoints: &BTreeMap<(IpAddr, u16), Usable>,
     cordon: Cordon,
 ) -> Vec<Backend> {
-    let families = &service.families;
+    let families = service.families;
     match service.policy {
         Policy::Cluster => {
             index.nodes().values().filter_map(|node| of_node(node, families, cordon, 1)).collect()

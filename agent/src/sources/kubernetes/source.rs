@@ -8,9 +8,9 @@ use super::publish::{self, Published, Writes};
 use super::reader::{Message, Reader};
 use super::services::Services;
 use super::wanted;
-use crate::config::{KubernetesSettings, Query};
+use crate::config::{Front, KubernetesSettings, Query, Target};
 use crate::sources::{Said, Source};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
@@ -34,9 +34,8 @@ pub struct Kubernetes {
     /// Those that have ever listed everything.
     known: BTreeSet<Reader>,
     failing: BTreeMap<Reader, String>,
-    pools: BTreeMap<Query, Pool>,
-    /// The pools that a Service is behind; most have one.
-    users: HashMap<Key, Vec<Query>>,
+    /// The pools that are wanted, each with a digest of what was said of it: the core has all of it already.
+    pools: BTreeMap<Query, Option<u64>>,
     /// Pools that may have changed.
     dirty: BTreeSet<Query>,
     /// Makes digests.
@@ -57,14 +56,6 @@ enum Standing {
     Unsaid,
     Live,
     Stale,
-}
-
-#[derive(Debug)]
-struct Pool {
-    /// What it takes, or why that cannot be.
-    wanted: Result<Wanted, String>,
-    /// A digest of what was said of it: the core has all of it already.
-    said: Option<u64>,
 }
 
 impl Kubernetes {
@@ -91,7 +82,6 @@ impl Kubernetes {
             known: BTreeSet::new(),
             failing: BTreeMap::new(),
             pools: BTreeMap::new(),
-            users: HashMap::new(),
             dirty: BTreeSet::new(),
             digests: RandomState::new(),
             standing: Standing::Unsaid,
@@ -113,25 +103,12 @@ impl Kubernetes {
         self.dirty.retain(|query| wanted.contains(query));
         for query in wanted {
             if !self.pools.contains_key(&query) {
-                let wanted = wanted::read(&query, &self.settings);
-                self.pools.insert(query.clone(), Pool { wanted, said: None });
+                self.pools.insert(query.clone(), None);
                 self.dirty.insert(query);
             }
         }
-        self.users.clear();
-        for (query, pool) in &self.pools {
-            if let Ok(Wanted::Service(behind)) = &pool.wanted {
-                let users = self.users.entry(behind.service.clone()).or_insert_with(|| Vec::with_capacity(1));
-                users.push(query.clone());
-            }
-        }
-        let needed: BTreeSet<Resource> = self
-            .pools
-            .values()
-            .filter_map(|pool| pool.wanted.as_ref().ok())
-            .flat_map(needs)
-            .copied()
-            .collect();
+        let wanted = self.pools.keys().filter_map(|query| wanted::read(query, &self.settings).ok());
+        let needed: BTreeSet<Resource> = wanted.flat_map(|wanted| needs(&wanted)).copied().collect();
         let whole = self.services.is_some().then_some(Resource::Services);
         needed.into_iter().chain(whole).for_each(|resource| self.read(resource));
     }
@@ -192,17 +169,12 @@ impl Kubernetes {
     fn concern(&mut self, concerned: &Concerned) {
         match concerned {
             Concerned::Service(key) => {
-                self.dirty.extend(self.users.get(key).into_iter().flatten().cloned());
+                self.dirty.extend(behind(&self.pools, key).cloned());
                 self.services.iter_mut().for_each(|services| services.concern(key));
             }
             // A Service is what it is whatever its endpoints are.
-            Concerned::Endpoints(key) => {
-                self.dirty.extend(self.users.get(key).into_iter().flatten().cloned())
-            }
-            Concerned::Nodes => {
-                let of_nodes = self.pools.iter().filter(|(_, pool)| pool.wanted.is_ok());
-                self.dirty.extend(of_nodes.map(|(query, _)| query.clone()));
-            }
+            Concerned::Endpoints(key) => self.dirty.extend(behind(&self.pools, key).cloned()),
+            Concerned::Nodes => self.dirty.extend(self.pools.keys().cloned()),
         }
     }
 
@@ -250,27 +222,41 @@ impl Kubernetes {
 
     /// A pool, if all is known that it depends on, and it is not what was said of it.
     fn say_pool(&mut self, query: Query) -> Option<Said> {
-        let pool = self.pools.get_mut(&query)?;
-        let outcome = match &pool.wanted {
+        let said = self.pools.get_mut(&query)?;
+        let outcome = match wanted::read(&query, &self.settings) {
             Ok(wanted) => {
                 let is_known = |resource: &Resource| {
                     let mut readers = self.readers.iter().filter(|reader| reader.resource == *resource);
                     readers.all(|reader| self.known.contains(reader))
                 };
-                if !needs(wanted).iter().all(is_known) {
+                if !needs(&wanted).iter().all(is_known) {
                     return None;
                 }
-                pools::backends(&self.index, wanted, self.settings.cordon)
+                pools::backends(&self.index, &wanted, self.settings.cordon)
             }
-            Err(why) => Err(why.clone()),
+            Err(why) => Err(why),
         };
         let digest = Some(self.digests.hash_one(&outcome));
-        if pool.said == digest {
+        if *said == digest {
             return None;
         }
-        pool.said = digest;
+        *said = digest;
         Some(Said::Pool { query, outcome })
     }
+}
+
+/// The pools that a Service is behind. They are one after the other: its name is the first that tells pools apart.
+fn behind<'a>(pools: &'a BTreeMap<Query, Option<u64>>, service: &Key) -> impl Iterator<Item = &'a Query> {
+    let Key { namespace, name } = service.clone();
+    // Less than any: each has VIPs.
+    let front = Front { vips: [].into(), protocol: ipvs::Protocol::Tcp, backend_port: 0, to: Target::Nodes };
+    let first = Query::Service { namespace, name, port: None, front };
+    let service = service.clone();
+    let is_its = move |query: &&Query| match query {
+        Query::Service { namespace, name, .. } => *namespace == service.namespace && *name == service.name,
+        Query::Path(_) | Query::Nodes { .. } => false,
+    };
+    pools.range(first..).map(|(query, _)| query).take_while(is_its)
 }
 
 /// What has to be read for a pool.
