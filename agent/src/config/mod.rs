@@ -61,6 +61,7 @@ pub use model::{
     Front, Group, HostAddresses, Network, Peer, Pool, PoolId, Probes, Query, Require, Segment, Service,
     Target, TcpAo, Terms,
 };
+pub(crate) use nodes::MOST_PREFIXES as MOST_NODE_PREFIXES;
 pub use nodes::{BlockCheck, ClusterPlace, IpPool, Node, NodeListen, NodeMode, NodeRoutes, Nodes};
 pub use parse::{parse, parse_from, parse_with};
 pub use probes::MARKS;

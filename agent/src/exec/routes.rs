@@ -2,7 +2,7 @@
 //! them: at most one another's routes.
 
 use crate::api::bgp::Looks;
-use crate::config::{Bgp, Bmp, Distance, Family, Group, NodeListen, Nodes, Peer, Secret, TcpAo, Terms};
+use crate::config::{Bgp, Bmp, Distance, Family, Group, NodeListen, Peer, Secret, TcpAo, Terms};
 use crate::core::nodes::{NodePeers, NodeSession, sessions};
 use crate::engine::Inbox;
 use anyhow::Context;
@@ -77,14 +77,14 @@ impl Handle {
 
     /// Keeps exactly these sessions with nodes, beside those with routers.
     pub fn set_node_peers(&mut self, peers: Option<&NodePeers>) {
-        let sessions = peers.iter().flat_map(|peers| peers.sessions.iter().map(|one| (one, &peers.settings)));
         let own = self.router_id;
-        let configs = sessions
-            .filter_map(|((name, one), settings)| usable(name, node_config(name, one, settings, own)));
-        let listened =
-            peers.iter().flat_map(|peers| peers.settings.listen.iter().map(|one| (one, &peers.settings)));
-        let groups = listened
-            .filter_map(|(one, settings)| usable(&one.prefix.to_string(), node_group(one, settings, own)));
+        let configs = peers.iter().flat_map(|peers| {
+            peers.sessions.iter().filter_map(|(name, one)| usable(name, node_config(name, one, peers, own)))
+        });
+        let groups = peers.iter().flat_map(|peers| {
+            let listened = peers.settings.listen.iter();
+            listened.filter_map(|one| usable(&one.prefix.to_string(), node_group(one, peers, own)))
+        });
         self.nodes = (configs.collect(), groups.collect());
         self.set();
     }
@@ -234,11 +234,11 @@ fn everywhere() -> Vec<SocketAddr> {
     hosts.map(|host| SocketAddr::new(host, BGP_PORT)).into()
 }
 
-fn node_group(listen: &NodeListen, settings: &Nodes, router_id: Ipv4Addr) -> anyhow::Result<PeerGroup> {
+fn node_group(listen: &NodeListen, peers: &NodePeers, router_id: Ipv4Addr) -> anyhow::Result<PeerGroup> {
     let address = listen.prefix.address();
     let session = NodeSession { node: String::new(), address, asn: listen.asn, port: BGP_PORT };
     let name = format!("{}{}", sessions::PREFIX, listen.prefix);
-    let template = node_config(&name, &session, settings, router_id)?;
+    let template = node_config(&name, &session, peers, router_id)?;
     let asn = Asn::try_from(listen.asn).context("asn")?;
     Ok(PeerGroup { limit: MAX_LISTENED, template, ..PeerGroup::new(name, listen.prefix, asn) })
 }
@@ -248,9 +248,10 @@ fn node_group(listen: &NodeListen, settings: &Nodes, router_id: Ipv4Addr) -> any
 fn node_config(
     name: &str,
     session: &NodeSession,
-    settings: &Nodes,
+    peers: &NodePeers,
     router_id: Ipv4Addr,
 ) -> anyhow::Result<PeerConfig> {
+    let settings = &peers.settings;
     let asn = Asn::try_from(session.asn).context("asn")?;
     let seconds = u16::try_from(settings.hold_time.as_secs()).context("nodes.hold_time")?;
     let mut config = PeerConfig::new(name, session.address, asn);
@@ -264,7 +265,7 @@ fn node_config(
     config.families = [family_of(Family::of(session.address))].into();
     config.multihop = Some(settings.multihop);
     config.key = key(settings.password.as_ref(), None)?;
-    let limit = usize::try_from(settings.max_prefixes).unwrap_or(usize::MAX);
+    let limit = usize::try_from(peers.max_prefixes).unwrap_or(usize::MAX);
     config.import = Some(Import {
         max_prefixes: MaxPrefixes { warn: limit - limit / 5, limit, hold_off: settings.hold_off },
         add_path: true,

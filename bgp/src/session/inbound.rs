@@ -33,7 +33,8 @@ impl Session {
     /// The neighbour told more than it may: none of it is kept, and it stays away for a while.
     fn hold_off(&mut self, too_many: &TooMany) {
         let (family, count, hold_off) = (too_many.family, too_many.count, too_many.limits.hold_off);
-        tracing::error!(peer = self.report.peer(), %family, count, ?hold_off, "too many prefixes; the peer is held off");
+        let (peer, limit) = (self.report.peer(), too_many.limits.limit);
+        tracing::error!(peer, %family, count, limit, ?hold_off, "too many prefixes; the peer is held off");
         self.input(Input::HoldOff(too_many.notification(), hold_off));
         if let Some(learned) = &mut self.learned {
             learned.clear_all();

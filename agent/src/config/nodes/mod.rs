@@ -64,11 +64,8 @@ const HOLD_TIMES: std::ops::RangeInclusive<Duration> = Duration::from_secs(3)..=
 /// What Calico sends its own packets with, so that nodes behind a router are reached as well.
 const DEFAULT_MULTIHOP: u8 = 64;
 
-/// A node has a block or a few, and each borrowed address; more is a mistake, or a full table.
-const DEFAULT_MAX_PREFIXES: u32 = 1_000;
-
 /// A bound on memory: some hundred octets a route.
-const MOST_PREFIXES: u32 = 100_000;
+pub(crate) const MOST_PREFIXES: u32 = 100_000;
 
 const DEFAULT_HOLD_OFF: Duration = Duration::from_secs(300);
 
@@ -96,7 +93,7 @@ pub(super) fn read(node: &Entry<'_>) -> Option<Nodes> {
         multihop: multihop.and_then(|ttl| u8::try_from(ttl).ok()).unwrap_or(DEFAULT_MULTIHOP),
         password: section.get("password_file").and_then(|node| secret::read(&node)),
         cluster: cluster(&section),
-        max_prefixes: max_prefixes.unwrap_or(DEFAULT_MAX_PREFIXES),
+        max_prefixes,
         hold_off: duration_or(&section, "hold_off", Duration::ZERO..=MOST_HOLD_OFF, DEFAULT_HOLD_OFF),
         service_cidrs: section.get("service_cidrs").map(|node| prefixes_of(&node)).unwrap_or_default(),
         reflector: section.get("reflector").and_then(|node| boolean(&node)).unwrap_or(false),

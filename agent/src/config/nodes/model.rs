@@ -36,8 +36,8 @@ pub struct Nodes {
     pub password: Option<Secret>,
     /// Where the cluster's nodes, pools and blocks are written down.
     pub cluster: Option<ClusterPlace>,
-    /// Routes of one node and family at most.
-    pub max_prefixes: u32,
+    /// Routes of one node and family at most; as the number of blocks wants it when absent.
+    pub max_prefixes: Option<u32>,
     /// How long a node that told more is left alone.
     pub hold_off: Duration,
     /// Prefixes of services, beside those that the cluster says: never taken from a node.

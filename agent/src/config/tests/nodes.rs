@@ -21,7 +21,7 @@ fn the_nodes_are_read_in_full() {
         (nodes.mode, nodes.routes, nodes.blocks),
         (NodeMode::Listen, NodeRoutes::Datastore, BlockCheck::Enforce)
     );
-    assert_eq!((nodes.asn, nodes.multihop, nodes.max_prefixes), (Some(4_200_000_001), 2, 500));
+    assert_eq!((nodes.asn, nodes.multihop, nodes.max_prefixes), (Some(4_200_000_001), 2, Some(500)));
     assert_eq!((nodes.hold_time, nodes.hold_off), (Duration::from_secs(30), Duration::from_secs(60)));
     assert_eq!(nodes.families, [Family::Ipv6].into());
     assert_eq!((nodes.local_ipv4, nodes.local_ipv6), ("10.64.0.1".parse().ok(), "fd00:64::1".parse().ok()));
@@ -52,7 +52,7 @@ fn the_nodes_are_read_in_full() {
 fn what_is_not_said_has_defaults() {
     let nodes = good(&nodes("")).nodes.expect("there is a [nodes]");
     assert_eq!((nodes.routes, nodes.blocks, nodes.asn), (NodeRoutes::Bgp, BlockCheck::Warn, None));
-    assert_eq!((nodes.hold_time, nodes.multihop, nodes.max_prefixes), (Duration::from_secs(90), 64, 1_000));
+    assert_eq!((nodes.hold_time, nodes.multihop, nodes.max_prefixes), (Duration::from_secs(90), 64, None));
     assert_eq!((nodes.families.len(), nodes.pools[0].block_size), (2, 26));
     assert!(good("").nodes.is_none());
 }

@@ -1,12 +1,13 @@
 //! What nodes have to be told of us: Calico's objects, as YAML.
 
 use serde::Serialize;
+use std::fmt;
 use std::net::IpAddr;
 
 /// The API of Calico's objects where they are kept as resources of Kubernetes.
 pub const CRD: &str = "crd.projectcalico.org/v1";
 
-/// The filter by which nodes take no route from us.
+/// The filter by which nodes take no route from us, and tell us their own alone.
 const FILTER: &str = "lvs-import-none";
 
 /// What the objects are to say.
@@ -50,7 +51,7 @@ enum Spec {
         filters: Option<[&'static str; 1]>,
     },
     #[serde(rename_all = "camelCase")]
-    Filter { import_v4: [Rule; 1], import_v6: [Rule; 1] },
+    Filter { import_v4: [Rule; 1], export_v4: [Rule; 1], import_v6: [Rule; 1], export_v6: [Rule; 1] },
     #[serde(rename_all = "camelCase")]
     Cluster { as_number: u32, node_to_node_mesh_enabled: bool },
 }
@@ -58,10 +59,31 @@ enum Spec {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 struct Rule {
     action: &'static str,
+    /// Of which routes, of all when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<&'static str>,
 }
 
-/// A peer for each of our addresses; the filter of all of them, by which nodes take nothing, or for those whose reflector
-/// we are the end of their mesh.
+impl Rule {
+    /// Nothing passes.
+    const NOTHING: Self = Self { action: "Reject", source: None };
+    /// What the node has heard from others does not pass.
+    const OTHERS: Self = Self { action: "Reject", source: Some("RemotePeers") };
+}
+
+/// As a mapping of YAML in one line.
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{{action: {}", self.action)?;
+        if let Some(source) = self.source {
+            write!(f, ", source: {source}")?;
+        }
+        f.write_str("}")
+    }
+}
+
+/// A peer for each of our addresses; the filter of all of them, by which nodes take nothing and tell nothing of others, or
+/// for those whose reflector we are the end of their mesh.
 pub fn objects(wanted: &Wanted<'_>, asn: u32, addresses: &[IpAddr]) -> Vec<Object> {
     let object = |kind, name: String, spec| Object {
         api_version: wanted.api.to_owned(),
@@ -76,10 +98,12 @@ pub fn objects(wanted: &Wanted<'_>, asn: u32, addresses: &[IpAddr]) -> Vec<Objec
         let spec = Spec::Peer { peer_ip: *address, as_number: asn, node_selector, filters };
         object("BGPPeer", format!("{}-{family}", of_dns(wanted.name)), spec)
     };
-    let nothing = [Rule { action: "Reject" }];
     let last = match wanted.is_reflector {
         false => {
-            object("BGPFilter", FILTER.to_owned(), Spec::Filter { import_v4: nothing, import_v6: nothing })
+            let (import, export) = ([Rule::NOTHING], [Rule::OTHERS]);
+            let spec =
+                Spec::Filter { import_v4: import, export_v4: export, import_v6: import, export_v6: export };
+            object("BGPFilter", FILTER.to_owned(), spec)
         }
         true => {
             let spec = Spec::Cluster { as_number: asn, node_to_node_mesh_enabled: false };
@@ -104,6 +128,12 @@ fn hint(kind: &str) -> &'static str {
              # Established, on each balancer. Nodes with an AS number of their own need\n\
              # this one.\n"
         }
+        "BGPFilter" => {
+            "# The export rules keep nodes from telling one another's routes. Leave them\n\
+             # out where `kubectl explain bgpfilters.spec.exportV4` shows no `source`\n\
+             # (Calico before 3.28 may not): they would reject everything; and where\n\
+             # only the nodes' route reflectors talk to the balancer.\n"
+        }
         _ => "",
     }
 }
@@ -124,8 +154,10 @@ pub fn yaml(objects: &[Object]) -> String {
                 let (address, selector) = (quoted(&peer_ip.to_string()), quoted(node_selector));
                 format!("  peerIP: {address}\n  asNumber: {as_number}\n  nodeSelector: {selector}\n{filters}")
             }
-            Spec::Filter { import_v4: [v4], import_v6: [v6] } => {
-                format!("  importV4: [{{action: {}}}]\n  importV6: [{{action: {}}}]\n", v4.action, v6.action)
+            Spec::Filter { import_v4: [in4], export_v4: [out4], import_v6: [in6], export_v6: [out6] } => {
+                format!(
+                    "  importV4: [{in4}]\n  exportV4: [{out4}]\n  importV6: [{in6}]\n  exportV6: [{out6}]\n"
+                )
             }
             Spec::Cluster { as_number, node_to_node_mesh_enabled } => {
                 format!("  asNumber: {as_number}\n  nodeToNodeMeshEnabled: {node_to_node_mesh_enabled}\n")

@@ -2,8 +2,9 @@
 //!
 //! A route is taken when it is inside an IP pool, no shorter than the pool's blocks, with the node itself as next hop (a
 //! known node behind a reflector), and touches neither a VIP, nor services' addresses, nor a network that we are in
-//! ourselves. Of several routes to one prefix the best that may be taken is. What cannot be taken is named, never dropped
-//! in silence.
+//! ourselves. Of several routes to one prefix that may be taken one by the block's owner is; else the best, and it is named
+//! when they lead to several nodes: nodes with a mesh among them tell whom is in another AS one another's routes, with
+//! themselves as next hop, and no attribute says who had it first. What cannot be taken is named, never dropped in silence.
 
 use super::known::Known;
 use super::prefixes::PrefixMap;
@@ -38,6 +39,35 @@ pub struct Accepted {
     pub from: String,
     /// What is odd about it.
     pub warning: Option<String>,
+    /// Other nodes tell it as well, and the cluster's blocks do not say whose it is.
+    pub is_shared: bool,
+    /// It is of a block that is not the node's.
+    is_odd: bool,
+}
+
+/// What is said of a route that is [shared](Accepted::is_shared).
+const SHARED: &str = "other nodes tell it as well, and nothing says whose it is";
+
+impl Accepted {
+    fn new(known: &Known, offer: &Offer<'_>, odd: Option<&Refusal>, check: BlockCheck) -> Self {
+        Self {
+            next_hop: offer.next_hop,
+            node: known.names.get(&offer.next_hop).cloned(),
+            from: offer.from.to_owned(),
+            warning: odd.filter(|_| check != BlockCheck::Off).map(ToString::to_string),
+            is_shared: false,
+            is_odd: odd.is_some(),
+        }
+    }
+
+    /// Another offer that is no better leads to another node.
+    fn share(&mut self) {
+        if !self.is_shared {
+            self.is_shared = true;
+            let odd = self.warning.take().map_or_else(String::new, |odd| format!("{odd}; "));
+            self.warning = Some(odd + SHARED);
+        }
+    }
 }
 
 /// Why a route is not taken.
@@ -162,19 +192,7 @@ pub fn judge<'a>(ground: &'a Ground<'a>, offers: impl IntoIterator<Item = Offer<
     let connected: PrefixMap<()> = ground.connected.iter().map(|network| (*network, ())).collect();
     let mut judged = Judged { alarms: misplaced(ground), ..Judged::default() };
     let mut take = |offer: Offer<'_>| match verdict(ground, &vips, &connected, &offer) {
-        Ok(warning) => {
-            let Offer { prefix, next_hop, from, .. } = offer;
-            if ground.config.reflector {
-                let way = Way { peer: from.to_owned(), next_hop };
-                judged.passable.entry(prefix).or_default().insert(way);
-            }
-            judged.accepted.entry(prefix).or_insert_with(|| Accepted {
-                next_hop,
-                node: ground.known.names.get(&next_hop).cloned(),
-                from: from.to_owned(),
-                warning: warning.map(|odd| odd.to_string()),
-            });
-        }
+        Ok(odd) => judged.take(ground, &offer, odd.as_ref()),
         Err(refusal) => {
             if let Refusal::Vip(vip) = &refusal {
                 let Offer { prefix, from, .. } = &offer;
@@ -190,6 +208,30 @@ pub fn judge<'a>(ground: &'a Ground<'a>, offers: impl IntoIterator<Item = Offer<
         NodeRoutes::Datastore => of_datastore(ground.known).for_each(&mut take),
     }
     judged
+}
+
+impl Judged {
+    /// One more that may be taken: it is when it is the first, or the first of which nothing is odd.
+    fn take(&mut self, ground: &Ground<'_>, offer: &Offer<'_>, odd: Option<&Refusal>) {
+        let Offer { prefix, next_hop, from, .. } = *offer;
+        let check = ground.config.blocks;
+        match self.accepted.get_mut(&prefix) {
+            Some(held) if !held.is_odd && odd.is_some() => return,
+            Some(held) if held.is_odd == odd.is_some() => {
+                if held.next_hop != next_hop && check != BlockCheck::Off {
+                    held.share();
+                }
+            }
+            Some(_) | None => {
+                self.accepted.insert(prefix, Accepted::new(ground.known, offer, odd, check));
+                self.passable.remove(&prefix);
+            }
+        }
+        if ground.config.reflector {
+            let way = Way { peer: from.to_owned(), next_hop };
+            self.passable.entry(prefix).or_default().insert(way);
+        }
+    }
 }
 
 /// VIPs that nodes would announce, too: whoever asks for one might get the cluster instead.
@@ -231,8 +273,8 @@ fn verdict(
         return Err(Refusal::NextHop(offer.next_hop));
     }
     match (wrong_owner(known, offer), ground.config.blocks) {
-        (None, _) | (_, BlockCheck::Off) => Ok(None),
-        (odd, BlockCheck::Warn) => Ok(odd),
+        (odd, BlockCheck::Off | BlockCheck::Warn) => Ok(odd),
+        (None, BlockCheck::Enforce) => Ok(None),
         (Some(refusal), BlockCheck::Enforce) => Err(refusal),
     }
 }

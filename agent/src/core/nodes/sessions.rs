@@ -1,7 +1,7 @@
 //! Which sessions with nodes there are to be.
 
 use super::known::Known;
-use crate::config::{NodeRoutes, Nodes};
+use crate::config::{MOST_NODE_PREFIXES as MOST_PREFIXES, NodeRoutes, Nodes};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -14,6 +14,8 @@ pub const PREFIX: &str = "node/";
 pub struct NodePeers {
     /// By name.
     pub sessions: BTreeMap<String, NodeSession>,
+    /// Routes of one node and family at most.
+    pub max_prefixes: u32,
     /// What holds for all of them.
     pub settings: Nodes,
 }
@@ -29,6 +31,17 @@ pub struct NodeSession {
     pub asn: u32,
     /// Its TCP port.
     pub port: u16,
+}
+
+/// A node has a block or a few, and each borrowed address; more is a mistake, or a full table.
+const MAX_PREFIXES: u32 = 1_000;
+
+/// How many routes a node may tell. One of a mesh tells every node's blocks and borrowed addresses: where many blocks are
+/// known, twice as many. By powers of two, so that it rarely changes: nodes are then asked for their routes once more.
+pub(super) fn max_prefixes(config: &Nodes, known: &Known) -> u32 {
+    let blocks = u32::try_from(known.blocks.iter().count()).unwrap_or(MOST_PREFIXES);
+    let meshed = blocks.min(MOST_PREFIXES).next_power_of_two() * 2;
+    config.max_prefixes.unwrap_or_else(|| meshed.clamp(MAX_PREFIXES, MOST_PREFIXES))
 }
 
 /// The name of a session.

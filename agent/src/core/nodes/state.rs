@@ -2,7 +2,7 @@
 
 use super::judge::{self, Ground, Judged, Offer, Refusal};
 use super::known::Known;
-use super::sessions::{NodePeers, sessions};
+use super::sessions::{NodePeers, max_prefixes, sessions};
 use super::{Cluster, NodeSession};
 use crate::config::{ClusterPlace, Config, NodeMode, NodeRoutes, Nodes};
 use crate::core::Timestamp;
@@ -219,7 +219,8 @@ pub(in crate::core) fn update(state: &mut State, now: Timestamp, actions: &mut V
     nodes.known = Known::of(settings, nodes.cluster.as_ref());
     let routers = config.bgp.iter().flat_map(|bgp| &bgp.peers).map(|peer| peer.address).collect();
     (nodes.sessions, nodes.without) = sessions(settings, &nodes.known, &routers);
-    let peers = NodePeers { sessions: nodes.sessions.clone(), settings: settings.clone() };
+    let max_prefixes = max_prefixes(settings, &nodes.known);
+    let peers = NodePeers { sessions: nodes.sessions.clone(), max_prefixes, settings: settings.clone() };
     // Before the source has spoken nobody knows whose sessions are to end.
     if nodes.known.is_complete && nodes.peers.as_ref() != Some(&peers) {
         nodes.peers = Some(peers.clone());

@@ -30,7 +30,7 @@ pub struct NodesView {
     pub source_error: Option<String>,
     /// What is waited for.
     pub waiting: Option<String>,
-    /// What the cluster's nodes were told of us that does not fit.
+    /// What the cluster's nodes were told of us that does not fit, and what they tell of one another.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub peering: Vec<String>,
     /// The cluster that we are the nodes' route reflector of, if we are.
@@ -140,7 +140,7 @@ pub fn nodes(state: &State) -> Option<NodesView> {
         source: settings.cluster.as_ref().map(ToString::to_string),
         source_error: nodes.error.clone(),
         waiting: waiting.map(Into::into),
-        peering: peering(nodes, config),
+        peering: shared(nodes).into_iter().chain(peering(nodes, config)).collect(),
         reflector: reflector(config),
         pools: nodes.known.pools.iter().map(|(cidr, size)| format!("{cidr} in blocks of /{size}")).collect(),
         nodes: each(nodes, foreign_to(config)),
@@ -161,6 +161,17 @@ fn local_addresses(config: &Config) -> Vec<IpAddr> {
     let all: Vec<IpAddr> = own.chain(others).collect();
     let of = |family: &Family| all.iter().copied().find(|address| Family::of(*address) == *family);
     settings.families.iter().filter_map(of).collect()
+}
+
+/// Nodes tell one another's routes, and of some nobody says whose they are.
+fn shared(nodes: &NodesState) -> Option<String> {
+    let mut shared = nodes.judged.accepted.iter().filter(|(_, route)| route.is_shared);
+    let (first, _) = shared.next()?;
+    let count = shared.count() + 1;
+    Some(format!(
+        "several nodes tell the same route ({count} of them, {first} for one), and nothing says whose it is: traffic may take a \
+         detour; the export rules that `lvsctl calico print-bgppeer` prints end that"
+    ))
 }
 
 /// What the cluster's `BGPPeer`s say of our addresses that does not fit. Where the kernel chooses the address nothing is known.

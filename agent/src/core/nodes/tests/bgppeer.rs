@@ -3,7 +3,7 @@
 use crate::core::nodes::bgppeer::{CRD, Wanted, objects, yaml};
 
 #[test]
-fn calico_gets_a_peer_for_each_family_and_a_filter_that_takes_nothing() {
+fn calico_gets_a_peer_for_each_family_and_a_filter_that_takes_nothing_and_tells_nothing_of_others() {
     let wanted = Wanted { name: "LVS1019_a", selector: "rack == \"a\"", api: CRD, is_reflector: false };
     let addresses = ["10.64.1.19".parse().unwrap(), "fd00:64::19".parse().unwrap()];
     let made = objects(&wanted, 64_600, &addresses);
@@ -29,18 +29,29 @@ spec:
   nodeSelector: "rack == \"a\""
   filters: [lvs-import-none]
 ---
+# The export rules keep nodes from telling one another's routes. Leave them
+# out where `kubectl explain bgpfilters.spec.exportV4` shows no `source`
+# (Calico before 3.28 may not): they would reject everything; and where
+# only the nodes' route reflectors talk to the balancer.
 apiVersion: crd.projectcalico.org/v1
 kind: BGPFilter
 metadata:
   name: lvs-import-none
 spec:
   importV4: [{action: Reject}]
+  exportV4: [{action: Reject, source: RemotePeers}]
   importV6: [{action: Reject}]
+  exportV6: [{action: Reject, source: RemotePeers}]
 "#
     );
+    assert!(yaml(&made).lines().all(|line| line.len() <= 80), "it fits a terminal");
     let json = serde_json::to_value(&made).unwrap();
     assert_eq!(json[0]["spec"]["peerIP"], "10.64.1.19");
-    assert_eq!(json[2]["spec"]["importV6"][0]["action"], "Reject");
+    assert_eq!(json[2]["spec"]["importV6"][0], serde_json::json!({ "action": "Reject" }));
+    assert_eq!(
+        json[2]["spec"]["exportV4"][0],
+        serde_json::json!({ "action": "Reject", "source": "RemotePeers" })
+    );
 }
 
 #[test]

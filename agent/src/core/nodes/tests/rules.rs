@@ -1,7 +1,7 @@
 //! Which routes are taken, and why others are not.
 
 use super::{NODES, settings};
-use crate::core::nodes::judge::{Ground, Judged, Offer, judge};
+use crate::core::nodes::judge::{Accepted, Ground, Judged, Offer, judge};
 use crate::core::nodes::known::Known;
 use crate::core::nodes::{Cluster, ClusterNode};
 use bgp::Prefix;
@@ -115,6 +115,76 @@ fn of_several_routes_to_a_prefix_the_first_that_may_be_taken_is() {
     assert_eq!(judged.accepted[&prefix("10.67.2.0/26")].next_hop, address("10.64.0.22"));
     let refused: Vec<_> = judged.refused.keys().map(|(_, from)| from.as_str()).collect();
     assert_eq!(refused, ["node/n1/ipv4"]);
+}
+
+/// Every node tells every prefix with itself as next hop, as nodes with a mesh among them do to whom is in another AS.
+fn meshed(text: &str, cluster: Option<&Cluster>, prefixes: &[&str], order: [&str; 3]) -> Judged {
+    let sessions = order.map(|node| (format!("node/{node}/ipv4"), format!("10.64.0.2{}", &node[1..])));
+    let told: Vec<_> = sessions
+        .iter()
+        .flat_map(|(from, hop)| {
+            prefixes.iter().map(move |to| (from.as_str(), hop.as_str(), *to, hop.as_str()))
+        })
+        .collect();
+    judged(text, cluster, &told)
+}
+
+const ORDERS: [[&str; 3]; 3] = [["n1", "n2", "n3"], ["n3", "n2", "n1"], ["n2", "n3", "n1"]];
+
+#[test]
+fn where_each_node_tells_the_others_blocks_as_well_each_block_leads_to_its_own_node() {
+    let mut cluster = cluster();
+    cluster.blocks.insert(prefix("10.67.3.0/26"), "n3".to_owned());
+    let blocks = ["10.67.1.0/26", "10.67.2.0/26", "10.67.3.0/26"];
+    for check in ["off", "warn", "enforce"] {
+        let text = NODES.replace("asn = 64512\n", &format!("asn = 64512\nblocks = \"{check}\"\n"));
+        for order in ORDERS {
+            let judged = meshed(&text, Some(&cluster), &blocks, order);
+            let way =
+                |(to, route): (&Prefix, &Accepted)| format!("{to} {} {:?}", route.next_hop, route.warning);
+            assert_eq!(
+                judged.accepted.iter().map(way).collect::<Vec<_>>(),
+                [
+                    "10.67.1.0/26 10.64.0.21 None",
+                    "10.67.2.0/26 10.64.0.22 None",
+                    "10.67.3.0/26 10.64.0.23 None"
+                ],
+                "{check} {order:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_several_nodes_tell_and_nobody_says_whose_it_is_is_named() {
+    const SHARED: &str = "other nodes tell it as well, and nothing says whose it is";
+    let off = NODES.replace("asn = 64512\n", "asn = 64512\nblocks = \"off\"\n");
+    let enforce = NODES.replace("asn = 64512\n", "asn = 64512\nblocks = \"enforce\"\n");
+    let cluster = cluster();
+    let known = Some(&cluster);
+    for (text, known, to, said) in [
+        (NODES, known, "10.67.2.17/32", Some(SHARED.to_owned())),
+        (&enforce, known, "10.67.2.17/32", Some(SHARED.to_owned())),
+        (&off, known, "10.67.2.17/32", None),
+        (NODES, known, "10.67.3.0/26", Some(format!("no node has a block there; {SHARED}"))),
+        (NODES, None, "10.67.2.0/26", Some(SHARED.to_owned())),
+        (NODES, None, "10.67.2.17/32", Some(SHARED.to_owned())),
+    ] {
+        for order in ORDERS {
+            let judged = meshed(text, known, &[to], order);
+            let route = &judged.accepted[&prefix(to)];
+            assert_eq!(route.node.as_deref(), Some(order[0]), "the best is taken: {to}");
+            assert_eq!(route.warning, said, "{to} {order:?}");
+        }
+    }
+    let alone = judged(NODES, known, &[("node/n3/ipv4", "10.64.0.23", "10.67.2.17/32", "10.64.0.23")]);
+    assert_eq!(alone.accepted[&prefix("10.67.2.17/32")].warning, None, "one node alone has borrowed it");
+    // Two reflectors tell the one way that there is.
+    let reflectors = NODES.replace("\"] },", "\"], reflector = true },");
+    let told = ["n1", "n2"].map(|node| (format!("node/{node}/ipv4"), format!("10.64.0.2{}", &node[1..])));
+    let told = told.each_ref().map(|(from, by)| (from.as_str(), by.as_str(), "10.67.2.17/32", "10.64.0.23"));
+    let judged = judged(&reflectors, known, &told);
+    assert_eq!(judged.accepted[&prefix("10.67.2.17/32")].warning, None);
 }
 
 #[test]

@@ -111,6 +111,43 @@ fn discovery_drives_the_sessions_and_a_source_that_fails_or_says_nothing_changes
 }
 
 #[test]
+fn what_several_nodes_tell_is_named_with_what_to_do_and_no_node_is_cut_off_for_telling_every_block() {
+    let mut world = World::with(&discovered());
+    world.event(connected());
+    world.event(left(&[]));
+    let mut known = cluster(&["n1", "n2"]);
+    let limit = |world: &World| world.node_peers.as_ref().unwrap().max_prefixes;
+    world.event(Event::ClusterRead(Ok(known.clone())));
+    assert_eq!(limit(&world), 1_000);
+    known.blocks = (0..1_000_u32)
+        .map(|block| {
+            let address = std::net::Ipv4Addr::from_bits(0x0a43_0000 + (block << 6));
+            (Prefix::host(address.into()).shortened(26), format!("n{}", 1 + block % 2))
+        })
+        .collect();
+    world.event(Event::ClusterRead(Ok(known.clone())));
+    assert_eq!(limit(&world), 2_048, "each node of a mesh tells all of them");
+    let mut seen = told(&[]);
+    seen.routes = vec![route("n2", "10.67.0.0/26"), route("n1", "10.67.0.0/26")];
+    world.event(Event::NodesSeen(seen.clone()));
+    assert_eq!(fib(&world).unwrap(), ["10.67.0.0/26 10.64.0.21"]);
+    assert_eq!(view::nodes(&world.state).unwrap().peering, [""; 0], "its owner is known");
+    seen.routes.extend([route("n1", "10.67.0.7/32"), route("n2", "10.67.0.7/32")]);
+    world.event(Event::NodesSeen(seen));
+    assert_eq!(fib(&world).unwrap(), ["10.67.0.0/26 10.64.0.21", "10.67.0.7/32 10.64.0.21"]);
+    let said = view::nodes(&world.state).unwrap().peering;
+    assert!(
+        said[0].starts_with("several nodes tell the same route (1 of them, 10.67.0.7/32 for one)"),
+        "{said:?}"
+    );
+    assert!(said[0].contains("`lvsctl calico print-bgppeer`"), "{said:?}");
+    let words = "other nodes tell it as well";
+    assert_eq!(world.notices.iter().filter(|notice| notice.to_string().contains(words)).count(), 1);
+    world.configure(&discovered().replace("mode = \"discover\"", "max_prefixes = 7\nmode = \"discover\""));
+    assert_eq!(limit(&world), 7);
+}
+
+#[test]
 fn what_the_nodes_were_told_of_us_is_looked_at_where_the_source_says_it() {
     let text = discovered().replace("mode = \"discover\"", "local_ipv4 = \"10.64.0.1\"\nmode = \"discover\"");
     let mut world = World::with(&text);
