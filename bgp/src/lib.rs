@@ -1,4 +1,5 @@
-//! A BGP speaker that announces addresses to routers.
+//! A BGP speaker that announces addresses to routers, learns and reflects routes, watches paths (BFD), and feeds a monitoring
+//! station (BMP).
 //!
 //! It announces what its owner sets, and keeps what the import rules of a peer take of what it hears: nothing without
 //! rules (RFC 8212).
