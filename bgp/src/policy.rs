@@ -175,4 +175,35 @@ mod tests {
         assert!(!matches(Rule { large_communities, ..Rule::default() }));
         assert!(matches(Rule { longest_path: Some(0), ..Rule::default() }));
     }
+
+    #[test]
+    fn length_next_hop_and_large_communities_take_and_refuse() {
+        let large = |local2| LargeCommunity { global: 64_600, local1: 2, local2 };
+        let route = Received {
+            path: crate::Path::sequence(vec![65_001, 65_002]),
+            large_communities: vec![large(3), large(4)],
+            ..route()
+        };
+        let by = |neighbour: &str, rule: &Rule| {
+            rule.matches(prefix("10.67.1.0/26"), &route, neighbour.parse().unwrap())
+        };
+        let matches = |rule: Rule| by("10.64.0.5", &rule);
+        let length = |longest| matches(Rule { longest_path: Some(longest), ..Rule::default() });
+        assert_eq!([0, 1, 2, 3].map(length), [false, false, true, true]);
+        let own = Rule { next_hop: NextHopRule::Neighbour, ..Rule::default() };
+        assert!(by("10.64.0.5", &own));
+        assert!(!by("10.64.0.6", &own), "its next hop is another's");
+        let one_of = |hops: &[&str]| {
+            let hops = hops.iter().map(|hop| hop.parse().unwrap()).collect();
+            matches(Rule { next_hop: NextHopRule::OneOf(hops), ..Rule::default() })
+        };
+        assert!(one_of(&["10.64.0.9", "10.64.0.5"]));
+        assert!(!one_of(&["10.64.0.9"]));
+        let tagged = |large_communities| matches(Rule { large_communities, ..Rule::default() });
+        assert!(tagged(vec![large(9), large(4)]));
+        assert!(!tagged(vec![large(9)]));
+        // One condition that does not hold is enough.
+        let both = Rule { longest_path: Some(1), large_communities: vec![large(3)], ..Rule::default() };
+        assert!(!matches(both));
+    }
 }

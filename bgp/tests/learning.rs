@@ -9,8 +9,8 @@ use bgp::{
     policy::{ExportFilter, Import, PrefixRange, Rule, Verdict},
     rib::LocRib,
     wire::{
-        Announcement, Capability, ErrorCode, Extra, GracefulRestart, NextHop, Open, PreservedFamily,
-        RefreshKind, RouteRefresh, encode_announce, encode_end_of_rib, encode_withdraw,
+        AddPathFamily, Announcement, Capability, ErrorCode, Extra, GracefulRestart, NextHop, Open,
+        PreservedFamily, RefreshKind, RouteRefresh, encode_announce, encode_end_of_rib, encode_withdraw,
     },
 };
 use played::*;
@@ -124,6 +124,59 @@ async fn stale_routes_go_when_the_restart_takes_too_long_or_kept_no_forwarding()
     table(&speaker, &["10.67.3.0/26"]).await;
     drop((neighbour, listener));
     table(&speaker, &[]).await;
+}
+
+/// An UPDATE with 10.67.1.0/26 and a path identifier: announced by way of a next hop, or withdrawn (RFC 7911 §3).
+fn path(id: u8, next_hop: Option<u8>) -> Vec<u8> {
+    let nlri = [0, 0, 0, id, 26, 10, 67, 1, 0];
+    let body = match next_hop {
+        None => [&[0, 9][..], &nlri, &[0, 0]].concat(),
+        Some(last) => {
+            let as_path = [0x40, 2, 6, 2, 1, 0, 0, 0xfd, 0xe9];
+            let attributes = [&[0x40, 1, 1, 0][..], &as_path, &[0x40, 3, 4, 192, 0, 2, last]].concat();
+            let length = u8::try_from(attributes.len()).expect("it is short");
+            [&[0, 0, 0, length][..], &attributes, &nlri].concat()
+        }
+    };
+    let length = u8::try_from(19 + body.len()).expect("it is short");
+    [&[0xff; 16][..], &[0, length, 2], &body].concat()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_paths_to_a_prefix_one_is_withdrawn_and_the_other_stays() {
+    let listener = listener();
+    let import = Import { add_path: true, ..inside("10.67.0.0/16") };
+    let (speaker, _events) = spawn(PeerConfig { import: Some(import), ..peer(&listener) });
+    let mut sends = open(HOLD_TIME);
+    sends.capabilities.push(Capability::AddPath(vec![AddPathFamily {
+        afi: 1,
+        safi: 1,
+        receive: true,
+        send: true,
+    }]));
+    let (mut neighbour, ours) = Neighbour::establish_as(&listener, &sends);
+    let asked = ours.add_path(Family::Ipv4).map(|entry| (entry.receive, entry.send));
+    assert_eq!(asked, Some((true, false)), "several are taken, and none told");
+    let mut learned = speaker.learned();
+    let hops = async |learned: &mut tokio::sync::watch::Receiver<LocRib>, wanted: &[&str]| {
+        let there = |table: &LocRib| {
+            let mut hops: Vec<_> = table.paths().map(|(_, path)| path.route.next_hop.to_string()).collect();
+            hops.sort();
+            hops == wanted
+        };
+        let found = tokio::time::timeout(PATIENCE, learned.wait_for(there)).await;
+        assert!(found.is_ok_and(|found| found.is_ok()), "the paths are not {wanted:?}");
+    };
+    neighbour.say(|out| out.extend(path(1, Some(21))));
+    neighbour.say(|out| out.extend(path(2, Some(22))));
+    hops(&mut learned, &["192.0.2.21", "192.0.2.22"]).await;
+    neighbour.say(|out| out.extend(path(1, None)));
+    hops(&mut learned, &["192.0.2.22"]).await;
+    // The same identifier again is another way of the same path.
+    neighbour.say(|out| out.extend(path(2, Some(23))));
+    hops(&mut learned, &["192.0.2.23"]).await;
+    neighbour.say(|out| out.extend(path(2, None)));
+    hops(&mut learned, &[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

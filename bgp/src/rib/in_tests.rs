@@ -289,6 +289,74 @@ fn the_limit_is_passed_by_one_more_and_not_by_as_many() {
     assert_eq!(rib.over_limit(), Some((Family::Ipv4, 3)));
 }
 
+/// The message with its length written anew.
+fn measured(mut message: Vec<u8>) -> Vec<u8> {
+    let length = u16::try_from(message.len()).unwrap();
+    message[16..18].copy_from_slice(&length.to_be_bytes());
+    message
+}
+
+/// An UPDATE that announces one IPv4 prefix with a path identifier (RFC 7911 §3).
+fn announced_as(id: u32, path: &[u32], prefix: Prefix) -> Vec<u8> {
+    let mut message = announce(&announcement(path), &[prefix]);
+    let nlri = message.len() - 1 - usize::from(prefix.len().div_ceil(8));
+    message.splice(nlri..nlri, id.to_be_bytes());
+    measured(message)
+}
+
+/// An UPDATE that withdraws it.
+fn withdrawn_as(id: u32, prefix: Prefix) -> Vec<u8> {
+    let mut message = withdraw(&[prefix]);
+    let routes = HEADER_LEN + 2;
+    message.splice(routes..routes, id.to_be_bytes());
+    message[HEADER_LEN + 1] += 4;
+    measured(message)
+}
+
+#[test]
+fn paths_to_one_prefix_come_and_go_by_their_identifiers_and_each_counts() {
+    let mut import = Import { add_path: true, ..take_all() };
+    import.max_prefixes.limit = 2;
+    let (mut rib, mut with) = (AdjRibIn::new(import), with(false));
+    let add_path = AddPath { ipv4: true, ipv6: false };
+    with.negotiated.add_path = add_path;
+    let context = Context { add_path, ..Context::new(true, false) };
+    let words = |changes: Vec<Change>| -> Vec<String> {
+        let one = |((prefix, id), route): Change| match route {
+            Some(route) => format!("+{prefix} {} by {}", id.0, route.path),
+            None => format!("-{prefix} {}", id.0),
+        };
+        changes.into_iter().map(one).collect()
+    };
+    let apply = |rib: &mut AdjRibIn, message: &[u8]| {
+        let frame = Frame { kind: MessageType::Update, body: &message[HEADER_LEN..] };
+        let Ok(Message::Update(update)) = Message::decode(frame, context) else { panic!("an UPDATE") };
+        words(rib.update(&update, &with))
+    };
+    let block = prefix("10.67.1.0/26");
+    let paths = |rib: &AdjRibIn| rib.paths().map(|((_, id), _)| id.0).collect::<Vec<_>>();
+    let first = announced_as(1, &[NEIGHBOUR], block);
+    assert_eq!(apply(&mut rib, &first), ["+10.67.1.0/26 1 by 65001"]);
+    let second = announced_as(2, &[NEIGHBOUR, 65_009], block);
+    assert_eq!(apply(&mut rib, &second), ["+10.67.1.0/26 2 by 65001 65009"]);
+    assert_eq!((paths(&rib), rib.counts()[&Family::Ipv4], rib.over_limit()), (vec![1, 2], 2, None));
+    let third = announced_as(3, &[NEIGHBOUR], block);
+    assert_eq!(apply(&mut rib, &third), ["+10.67.1.0/26 3 by 65001"]);
+    assert_eq!(rib.over_limit(), Some((Family::Ipv4, 3)), "the limit counts paths");
+    assert_eq!(apply(&mut rib, &withdrawn_as(3, block)), ["-10.67.1.0/26 3"]);
+    assert_eq!(apply(&mut rib, &withdrawn_as(3, block)), [""; 0], "it is gone already");
+    // Of one identifier alone: the other stays.
+    assert_eq!(apply(&mut rib, &withdrawn_as(1, block)), ["-10.67.1.0/26 1"]);
+    assert_eq!((paths(&rib), rib.counts()[&Family::Ipv4]), (vec![2], 1));
+    // Over a restart each is stale by itself.
+    assert_eq!(apply(&mut rib, &first), ["+10.67.1.0/26 1 by 65001"]);
+    rib.mark_stale(Family::Ipv4);
+    assert_eq!(apply(&mut rib, &first), [""; 0]);
+    assert_eq!(rib.stale(), 1);
+    assert_eq!(words(rib.purge_stale(Family::Ipv4)), ["-10.67.1.0/26 2"]);
+    assert_eq!(paths(&rib), [1]);
+}
+
 #[test]
 fn attributes_that_no_route_uses_any_more_are_forgotten() {
     let (mut rib, with) = (AdjRibIn::new(take_all()), with(false));
