@@ -68,6 +68,13 @@ impl Cluster {
         let _ = fs::remove_file(file);
     }
 
+    /// Sends a program a signal, `STOP` or `CONT`.
+    pub(crate) fn signal(&self, program: &str, signal: &str) {
+        let pid = fs::read_to_string(self.directory.path().join(format!("{program}.pid"))).unwrap();
+        let sent = Command::new("kill").arg(format!("-{signal}")).arg(pid.trim()).status().unwrap();
+        assert!(sent.success(), "{program} runs");
+    }
+
     /// The administrator's kubeconfig.
     pub(crate) fn kubeconfig(&self) -> PathBuf {
         self.directory.path().join("kubeconfig")

@@ -23,6 +23,24 @@ async fn an_api_that_is_killed_takes_nothing_away_and_is_followed_again_when_it_
     watched.until("it is followed again", |w| w.listed(&query).len() == 4).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_that_is_silent_is_noticed_takes_nothing_away_and_is_followed_again() {
+    let cluster = Cluster::start();
+    nodes(&cluster);
+    let query = watched::nodes("role=ingress");
+    let mut watched = Watched::new(settings(cluster.kubeconfig()), std::slice::from_ref(&query));
+    watched.until("it is read", |w| w.is_live() && w.listed(&query).len() == 3).await;
+    // Its connections stay, and the kernel takes new ones for it.
+    cluster.signal("kube-apiserver", "STOP");
+    watched.until("its silence is noticed", |w| w.is_stale(&["nodes", "elapsed"])).await;
+    watched.is_silent_of_pools(Duration::from_secs(1)).await;
+    assert_eq!(watched.listed(&query).len(), 3);
+    cluster.signal("kube-apiserver", "CONT");
+    watched.until("it is back", Watched::is_live).await;
+    cluster.create(NODES, &node(4));
+    watched.until("it is followed again", |w| w.listed(&query).len() == 4).await;
+}
+
 #[tokio::test]
 async fn what_is_wrong_with_a_kubeconfig_is_said_with_its_name_and_is_read_again() {
     let fake = Fake::start().await;
