@@ -42,7 +42,7 @@ pub struct Accepted {
     /// Other nodes tell it as well, and the cluster's blocks do not say whose it is.
     pub is_shared: bool,
     /// It is of a block that is not the node's.
-    is_odd: bool,
+    pub is_odd: bool,
 }
 
 /// What is said of a route that is [shared](Accepted::is_shared).

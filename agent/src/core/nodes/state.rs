@@ -185,17 +185,27 @@ impl NodesState {
         Permits { ways: self.judged.passable.clone(), complete }
     }
 
-    /// What the kernel is to have: what is taken, and for a time after a start what is there already.
+    /// What the kernel is to have: what is taken, and for a time after a start what is there already. That goes before what is odd of
+    /// what is taken: the owner may not have told its routes yet, where others that know of them have.
     fn wanted(&self) -> Routes {
         let mut wanted = self.adopted.clone();
-        let refused = &self.judged.refused;
-        let is_refused = |prefix: &Prefix| {
-            refused.range((*prefix, String::new())..).next().is_some_and(|((found, _), _)| found == prefix)
-        };
-        wanted.retain(|prefix, _| !is_refused(prefix));
-        let taken = self.judged.accepted.iter();
-        wanted.extend(taken.map(|(prefix, route)| (*prefix, FibRoute { next_hop: route.next_hop })));
+        wanted.retain(|prefix, route| !self.is_refused(prefix, route.next_hop));
+        for (prefix, route) in &self.judged.accepted {
+            if !(route.is_odd && wanted.contains_key(prefix)) {
+                wanted.insert(*prefix, FibRoute { next_hop: route.next_hop });
+            }
+        }
         wanted
+    }
+
+    /// Whether what is said against offers of a prefix is against this way there as well.
+    fn is_refused(&self, prefix: &Prefix, next_hop: IpAddr) -> bool {
+        let of_prefix = self.judged.refused.range((*prefix, String::new())..);
+        of_prefix.take_while(|((found, _), _)| found == prefix).any(|(_, refusal)| match refusal {
+            Refusal::NextHop(_) => false,
+            Refusal::NotOwner { owner, .. } => self.known.names.get(&next_hop) != Some(owner),
+            _ => true,
+        })
     }
 }
 

@@ -193,6 +193,33 @@ fn after_a_start_the_kernel_keeps_what_it_has_until_every_node_has_told_its_rout
 }
 
 #[test]
+fn after_a_start_a_block_stays_with_its_owner_though_others_of_a_mesh_tell_it_first() {
+    for check in ["warn", "enforce"] {
+        let text = discovered()
+            .replace("mode = \"discover\"", &format!("blocks = \"{check}\"\nmode = \"discover\""));
+        let mut world = World::with(&text);
+        world.event(connected());
+        world.event(left(&[("10.67.1.0/26", "10.64.0.21")]));
+        let mut known = cluster(&["n1", "n2"]);
+        known.blocks = ["10.67.1.0/26", "10.67.2.0/26"]
+            .iter()
+            .zip(1..)
+            .map(|(block, node)| (block.parse().unwrap(), format!("n{node}")))
+            .collect();
+        world.event(Event::ClusterRead(Ok(known)));
+        let mut seen = told(&["n2"]);
+        seen.routes.push(route("n2", "10.67.1.0/26"));
+        world.event(Event::NodesSeen(seen.clone()));
+        let each_by_its_owner = ["10.67.1.0/26 10.64.0.21", "10.67.2.0/26 10.64.0.22"];
+        assert_eq!(fib(&world).unwrap(), each_by_its_owner, "{check}: n1 has not told its routes yet");
+        seen.sessions.extend(told(&["n1"]).sessions);
+        seen.routes.extend(told(&["n1"]).routes);
+        world.event(Event::NodesSeen(seen));
+        assert_eq!(fib(&world).unwrap(), each_by_its_owner, "{check}");
+    }
+}
+
+#[test]
 fn a_node_that_does_not_come_back_after_a_start_loses_its_routes_when_its_time_is_over() {
     let mut world = World::with(&discovered());
     world.event(connected());
