@@ -81,7 +81,7 @@ async fn whoever_dials_from_the_prefix_gets_a_session_of_its_own_and_is_forgotte
     node_a.shutdown("done").await;
     gone(&speaker, "nodes/127.0.0.2").await;
     let mut learned = speaker.learned();
-    let empty = tokio::time::timeout(PATIENCE, learned.wait_for(|table| table.len() == 0)).await;
+    let empty = tokio::time::timeout(PATIENCE, learned.wait_for(|table| table.is_empty())).await;
     assert!(empty.is_ok_and(|table| table.is_ok()), "what it told is gone with it");
     let after = established(&speaker, "nodes/127.0.0.3").await;
     assert_eq!(before.since, after.since, "the other one stays");
