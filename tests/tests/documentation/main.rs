@@ -17,7 +17,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use std::time::Duration;
 
 /// Longest that the guest may take.
-const LIMIT: Duration = Duration::from_secs(900);
+const LIMIT: Duration = Duration::from_secs(1800);
 
 /// The test that runs inside a guest.
 const INSIDE: &str = "every_block_is_typed_and_shows_what_the_page_shows";

@@ -133,14 +133,11 @@ impl Reader {
     /// An error with everything that was wrong, and with every block that nobody has typed.
     pub(crate) fn has_read_everything(mut self) -> Result<()> {
         self.left.retain(|(page, block)| !elsewhere::has(page, block.first()));
-        let left: Vec<String> = self
-            .left
-            .iter()
-            .map(|(page, block)| {
-                format!("{page}:{}: a block that no test runs: {}", block.line, block.first())
-            })
-            .collect();
-        ensure!(left.is_empty(), "{}", left.join("\n"));
+        let left = self.left.iter().map(|(page, block)| {
+            format!("{page}:{}: a block that no test runs: {}", block.line, block.first())
+        });
+        self.wrong.extend(left);
+        ensure!(self.wrong.is_empty(), "{}", self.wrong.join("\n"));
         Ok(())
     }
 

@@ -18,6 +18,9 @@ pub(super) fn whole(reader: &mut Reader, site: &mut Site) -> Result<()> {
     reader.types(PAGE, "lvsctl depool HOST")?;
     run("lvsctl", &["weight", "rs1", "--reset"])?;
     reader.types(PAGE, "lvsctl vip withdraw VIP")?;
+    reader.types("docs/runbooks/LvsdVipWordForgotten.md", "$ lvsctl status -o wide")?;
+    reader.types(PAGE, "curl --unix-socket /run/lvsd/control.sock http://localhost/v1/openapi.json")?;
+    run("lvsctl", &["pool", "rs1"])?;
     reader.types(PAGE, "lvsctl drain --balancer --reason 'kernel upgrade' --wait 5m")?;
     reader.types("docs/runbooks/LvsdDrainForgotten.md", "$ lvsctl status | head -2")?;
     run("lvsctl", &["undrain"])?;

@@ -106,7 +106,8 @@ fn what_the_kernel_refuses(reader: &mut Reader) -> Result<()> {
 /// A node that says nothing.
 fn nodes(reader: &mut Reader) -> Result<()> {
     let text = fs::read_to_string(CONFIGURATION)?
-        + "\n[nodes]\nmode = \"static\"\n\n[[nodes.node]]\nname = \"n1\"\naddresses = [\"10.64.0.13\"]\n";
+        + "\n[nodes]\nmode = \"static\"\n\n[[nodes.node]]\nname = \"n1\"\naddresses = [\"10.64.0.13\"]\n\
+           \n[[nodes.pool]]\ncidr = \"10.67.0.0/16\"\n";
     start_with(&text)?;
     reader.types(&page("LvsdNodePeerMissing"), "$ lvsctl nodes")?;
     reader.types(&page("LvsdNodeRoutesAlarmed"), "$ lvsctl nodes")?;
