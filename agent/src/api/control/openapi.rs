@@ -150,8 +150,12 @@ mod tests {
     fn a_text_of_the_query_is_never_null_and_whoever_changes_things_has_to_be_allowed_to() {
         let document = Value::from(document());
         let status = &document["paths"]["/v1/status"]["get"];
-        assert_eq!(status["parameters"][0]["name"], "service");
-        assert_eq!(status["parameters"][0]["schema"], json!({"type": "string"}));
+        let parameter = |name: &str| {
+            let all = status["parameters"].as_array().into_iter().flatten();
+            all.into_iter().find(|parameter| parameter["name"] == name).map(|parameter| &parameter["schema"])
+        };
+        assert_eq!(parameter("service"), Some(&json!({"type": "string"})));
+        assert_eq!(parameter("brief").map(|schema| &schema["type"]), Some(&json!("boolean")));
         assert_eq!(status["tags"], json!(["read"]));
         assert_eq!(document["paths"]["/v1/depool"]["post"]["tags"], json!(["write"]));
     }
