@@ -2,14 +2,14 @@
 //! backends each. `make bench-operator` builds it in release and runs it.
 //!
 //! lvsd runs on the machine's own kernel, in a dry run: what is asked for is what its core, checks and metrics have, and the
-//! kernel's counters are not among it. Every backend is checked, each at an address of the loopback interface.
+//! kernel's counters are not among it. Every backend is checked; [`servers`] answers.
+
+mod servers;
 
 use std::fmt::Write as _;
 use std::fs;
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::ExitCode;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -20,6 +20,8 @@ use lab::measure::figures::{Report, Required};
 use lab::measure::process::resident;
 use lab::program::run_to_end;
 use lab::wait::wait_until;
+
+use crate::servers::{Servers, address, port};
 
 const SERVICES: u32 = 1_000;
 const BACKENDS: u32 = 10;
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let done = match &arguments[..] {
         [role, directory] if role == ROLE => measure(directory.as_ref()),
+        [role, _] if role == servers::ROLE => servers::serve(),
         _ => outside(),
     };
     match done {
@@ -76,8 +79,7 @@ fn measure(directory: &Path) -> Result<()> {
     let mut report = Report::new()?;
     println!("{SERVICES} services × {BACKENDS}, {}:", report.machine());
     run_to_end("ip", &["link", "set", "lo", "up"])?;
-    let servers = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 80)).context("listen at port 80")?;
-    thread::spawn(move || servers.incoming().for_each(drop));
+    let _servers = Servers::start(directory)?;
     let lvsd = DryRun::start(directory, &configuration(), PROCESSORS)?;
     let up = format!("lvsd_backends_up {}", SERVICES * BACKENDS);
     let everything = f64::from(SERVICES * BACKENDS);
@@ -125,17 +127,15 @@ fn configuration() -> String {
     for service in 0..SERVICES {
         let (high, low) = (service / 250, service % 250 + 1);
         let backends = (0..BACKENDS).map(|backend| {
-            format!(
-                "{{ host = \"b{service}-{backend}\", addresses = [\"127.{}.{high}.{low}\"] }}, ",
-                backend + 1
-            )
+            format!("{{ host = \"b{service}-{backend}\", addresses = [\"{}\"] }}, ", address(backend))
         });
         let backends: String = backends.collect();
         // Writing to a text does not fail.
         let _ = writeln!(
             text,
-            "[service.s{service}]\nvips = [\"198.18.{high}.{low}\"]\nport = 80\nrequire_on_link = false\n\
-             checks = [{{ type = \"tcp\", interval = \"10s\" }}]\nbackends = [{backends}]"
+            "[service.s{service}]\nvips = [\"198.18.{high}.{low}\"]\nport = 80\n\
+             checks = [{{ type = \"tcp\", port = {}, interval = \"10s\" }}]\nbackends = [{backends}]",
+            port(service)
         );
     }
     text
