@@ -4,7 +4,7 @@
 
 SHELL := /bin/bash
 CARGO ?= cargo
-PACKAGES := bird2 ca-certificates chromium chromium-driver curl debhelper dpkg-dev etcd-client etcd-server exabgp fish frr gcc gobgpd iproute2 ipvsadm kmod knot libc6-dev libprotobuf-dev lintian lowdown man-db mmdebstrap nftables nginx-light openssl procps prometheus protobuf-compiler python3-jsonschema python3-venv python3-yaml strace systemd tcpdump user-mode-linux zsh
+PACKAGES := bird2 ca-certificates chromium chromium-driver curl debhelper dpkg-dev etcd-client etcd-server exabgp fish frr gcc gobgpd iproute2 ipvsadm jq kmod knot libc6-dev libprotobuf-dev lintian lowdown man-db mmdebstrap nftables nginx-light openssl procps prometheus protobuf-compiler python3-jsonschema python3-venv python3-yaml strace systemd tcpdump user-mode-linux zsh
 
 .DEFAULT_GOAL := help
 .PHONY: help deps kube guest schemathesis build test demo lab bench bench-ipvs bench-health bench-sources bench-bgp bench-nodes bench-operator bench-fib deb lint clean
