@@ -65,7 +65,7 @@ pub(crate) const BLOCKS: &[(&str, &str, Kind)] = &[
     ),
     ("docs/nodes.md", "apiVersion: crd.projectcalico.org/v1", Held(BGPPEER, "source: RemotePeers")),
     ("docs/nodes.md", "kubectl get -o json nodes,", Unheld("there is no kubectl")),
-    ("docs/concepts.md", "BGP: 192.0.2.10/32 by lb1, by lb2", Picture),
+    ("docs/concepts.md", "┌────────┐     BGP", Picture),
     ("docs/concepts.md", "probe ──▶ verdict", Picture),
     ("docs/operations.md", "┌ balancer ─", Picture),
     ("docs/operations.md", "curl --cacert ca.pem", Unheld("the guest's lvsd has no [remote]")),
