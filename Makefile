@@ -67,7 +67,7 @@ bench-nodes: deps ## measure what a thousand nodes of a cluster cost, and how so
 	$(CARGO) build --quiet --release -p lvsd -p lab --bin lvsd --bin lvsctl --bin bench_nodes
 	@chrt --rr 1 taskset --cpu-list 0 "$${CARGO_TARGET_DIR:-target}"/release/bench_nodes
 
-bench-operator: ## measure how soon lvsctl and /metrics answer at a thousand services (root); leaves target/bench/operator.json
+bench-operator: deps ## measure how soon lvsctl and /metrics answer at a thousand services (root); leaves target/bench/operator.json
 	$(CARGO) build --quiet --release -p lvsd -p lab --bin lvsd --bin lvsctl --bin bench_operator
 	@"$${CARGO_TARGET_DIR:-target}"/release/bench_operator
 
