@@ -302,7 +302,8 @@ impl Peer {
         }
         let wait = if reason.is_collision() { Backoff::shortest() } else { self.backoff.next_wait() };
         let until = now + self.jitter.apply(wait);
-        if self.flaps > FLAPS {
+        // A try that failed is no reason: two that refuse each other would go on for ever.
+        if was_established && self.flaps > FLAPS {
             self.held_off_until = self.held_off_until.max(Some(until));
         }
         out.push(Output::SetIdleHold(until));

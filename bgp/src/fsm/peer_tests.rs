@@ -247,3 +247,20 @@ fn a_neighbour_whose_sessions_end_again_and_again_is_let_in_three_times_and_then
     rig.on(Side::Incoming, &[Event::TcpClosed("reset".into())]);
     assert!(rig.input(Input::Accepted).contains(&Output::Accept), "a stable session forgives");
 }
+
+#[test]
+fn a_try_of_our_own_that_fails_does_not_keep_the_neighbour_from_dialling_any_longer() {
+    let mut rig = Rig::new(1);
+    let mut wait = Duration::ZERO;
+    for _ in 0..5 {
+        rig.now += wait;
+        rig.input(Input::Accepted);
+        rig.on(Side::Incoming, &[open(), Event::Keepalive]);
+        let outputs = rig.on(Side::Incoming, &[Event::TcpClosed("reset".into())]);
+        wait = idle_hold(&outputs, rig.now).unwrap();
+    }
+    rig.now += wait;
+    rig.input(Input::IdleHoldExpired);
+    rig.on(Side::Outgoing, &[Event::TcpConnected, Event::TcpClosed("refused".into())]);
+    assert!(rig.input(Input::Accepted).contains(&Output::Accept));
+}

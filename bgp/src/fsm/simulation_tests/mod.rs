@@ -41,6 +41,20 @@ fn a_lost_connection_comes_back() {
 }
 
 #[test]
+fn two_speakers_whose_sessions_ended_again_and_again_let_each_other_in_after_the_idle_hold() {
+    for seed in 0..40 {
+        let mut world = World::new(vec![10, 130, 0, 270], seed, false);
+        while world.now < world.start + Duration::from_secs(600) {
+            world.fault(Fault::Reset);
+            world.run_until(world.now - world.start + Duration::from_secs(7)).unwrap();
+        }
+        // The longest idle hold, of each after the other.
+        world.run_until(Duration::from_secs(600 + 130)).unwrap();
+        assert!(world.one_session(), "seed {seed}");
+    }
+}
+
+#[test]
 fn a_neighbour_that_crashed_and_came_back_is_found_without_waiting_for_the_hold_time() {
     for node in 0..2 {
         let mut world = World::new(vec![10], 4, false);
