@@ -23,6 +23,8 @@ pub struct Configuration {
     pub probes: bool,
     /// The services, in the order of the file.
     pub services: Vec<Service>,
+    /// Sources and the fleet, in lvsd's own words.
+    pub sources: String,
 }
 
 /// Checks fast enough for a scenario. A dead server refuses at once; the long timeout is for servers that live on a slow
@@ -63,6 +65,8 @@ pub struct Service {
     pub servers: Vec<(&'static str, [IpAddr; 2])>,
     /// How they are given: inline, or a pool file of this path (relative to the configuration).
     pub pool_file: Option<&'static str>,
+    /// The same of a source and a path there.
+    pub pool: Option<(&'static str, &'static str)>,
 }
 
 /// A check of a service.
@@ -85,6 +89,7 @@ impl Configuration {
             routers: Routers::Both,
             probes: false,
             services: vec![Service::new("web", &FIRST)],
+            sources: String::new(),
         }
     }
 
@@ -112,6 +117,7 @@ impl Configuration {
         if self.probes {
             text += &probes(host);
         }
+        text += &self.sources;
         for service in &self.services {
             text += &service.render();
         }
@@ -176,6 +182,7 @@ impl Service {
             timing: FAST,
             servers: servers.map(|(host, last)| (host, [v4(last).into(), v6(last).into()])).into(),
             pool_file: None,
+            pool: None,
         }
     }
 
@@ -189,6 +196,9 @@ impl Service {
         );
         if let Some(file) = self.pool_file {
             let _ = writeln!(text, "pool_file = \"{file}\"");
+        }
+        if let Some((source, path)) = self.pool {
+            let _ = writeln!(text, "pool = {{ source = \"{source}\", path = \"{path}\" }}");
         }
         let kind = match self.check {
             Check::Http => "type = \"http\"\nurl = \"/healthz\"",
@@ -207,7 +217,7 @@ impl Service {
             let _ =
                 write!(text, "\n[service.{name}.canary]\ntype = \"http\"\nurl = \"/\"\n{}\n", self.timing);
         }
-        if self.pool_file.is_some() {
+        if self.pool_file.is_some() || self.pool.is_some() {
             let _ = writeln!(text, "\n[service.{name}.addresses]");
             for (host, [v4, v6]) in &self.servers {
                 let _ = writeln!(text, "{host} = [\"{v4}\", \"{v6}\"]");

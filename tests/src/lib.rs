@@ -15,7 +15,7 @@
 //! ```
 //!
 //! Reading order: [`kernel`] and [`world`] (where it runs), [`netns`] and [`host`] (a namespace and its processes),
-//! [`program`] (one that runs twice), [`network`] (who is joined to whom), [`nginx`], [`bird`], [`frr`], [`calico`], [`crowd`] (many nodes in one process), [`name_server`], [`lvsd`] (what runs on them), [`site`] (all of it at work), [`table`] (IPVS as the
+//! [`program`] (one that runs twice), [`network`] (who is joined to whom), [`nginx`], [`bird`], [`frr`], [`calico`], [`crowd`] (many nodes in one process), [`name_server`], [`mod@etcd`], [`lvsd`] (what runs on them), [`site`] (all of it at work), [`table`] (IPVS as the
 //! kernel shows it), [`watch`] (how soon an effect follows its cause), [`own_time`] (how soon on a machine that stands still now and then), [`traffic`] (the client), [`evidence`] (what a failure leaves behind), [`measure`]
 //! (what benchmarks share), [`cable`], [`cluster`] and [`kube_proxy`] (a Kubernetes beside it), [`guest`] and [`package`] (a Debian with systemd, and lvsd installed on it), [`prometheus`] (what reads kept pages of
 //! metrics, outside), [`pages`] and [`steps`] (what the documentation shows).
@@ -27,6 +27,7 @@ pub mod calico;
 pub mod cluster;
 pub mod configuration;
 pub mod crowd;
+pub mod etcd;
 pub mod evidence;
 pub mod frr;
 pub mod gobgp;

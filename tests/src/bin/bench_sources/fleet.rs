@@ -2,11 +2,13 @@
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
+use std::net::Ipv4Addr;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use lab::host::{Host, Process};
+use lab::etcd::Etcd;
+use lab::host::Host;
 use lab::lvsd::Lvsd;
 use lab::measure::bare::Bare;
 use lab::measure::figures::{Report, Required};
@@ -29,7 +31,7 @@ const TIMES: u32 = 100;
 const TOGETHER: u32 = 500;
 
 /// Where etcd is.
-const ETCD: &str = "10.3.255.254";
+const ETCD: Ipv4Addr = Ipv4Addr::new(10, 3, 255, 254);
 
 /// Milliseconds from the command to the tables of the others.
 #[derive(Debug, Default)]
@@ -102,7 +104,7 @@ fn commands(balancers: &[Lvsd], others: &[Host]) -> Result<Samples> {
 struct Site {
     balancers: Vec<Host>,
     /// Runs as long as this is there.
-    _etcd: Process,
+    _etcd: Etcd,
 }
 
 impl Site {
@@ -131,24 +133,10 @@ impl Site {
                 Ok(host)
             })
             .collect::<Result<Vec<_>>>()?;
-        let etcd = start_etcd(&store)?;
+        let etcd = Etcd::start(&store, ETCD)?;
         fill(&store)?;
         Ok(Self { balancers, _etcd: etcd })
     }
-}
-
-fn start_etcd(host: &Host) -> Result<Process> {
-    let url = format!("http://{ETCD}:2379");
-    let mut command = Command::new("etcd");
-    command
-        .args(["--listen-client-urls", &url, "--advertise-client-urls", &url, "--max-txn-ops", "1000"])
-        .args(["--unsafe-no-fsync", "--logger", "zap", "--log-level", "warn", "--data-dir"])
-        .arg(host.files().join("data"));
-    let etcd = host.spawn("etcd", command)?;
-    wait_until("etcd serves", LIMIT, || {
-        host.output(&["etcdctl", "--endpoints", &url, "endpoint", "health"]).is_ok_and(|o| o.status.success())
-    })?;
-    Ok(etcd)
 }
 
 /// Writes every pool, as conftool would.
