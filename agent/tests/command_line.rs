@@ -4,8 +4,10 @@
 
 use clap::CommandFactory;
 use std::fs;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::{Arc, Mutex};
 
 const LVSD: &str = env!("CARGO_BIN_EXE_lvsd");
 const LVSCTL: &str = env!("CARGO_BIN_EXE_lvsctl");
@@ -254,14 +256,50 @@ fn a_file_that_is_none_of_pybals_is_refused_line_by_line_with_exit_7() {
     assert_eq!(run(LVSCTL, &["import-pybal", &pybal, "--peer-asn", "r1"]).status.code(), Some(2));
 }
 
+/// Asks a running lvsd until its answer is as wanted; what it was.
+fn until(socket: &str, words: &[&str], what: &str, is_so: impl Fn(&str) -> bool) -> String {
+    let begun = std::time::Instant::now();
+    loop {
+        let output = run(LVSCTL, &[&["--socket", socket], words].concat());
+        let said = text(&output.stdout) + &text(&output.stderr);
+        if is_so(&said) {
+            return said;
+        }
+        assert!(begun.elapsed().as_secs() < 60, "waited for {what}: {said}");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+}
+
 /// lvsd until the test ends.
-struct Running(std::process::Child);
+struct Running {
+    child: std::process::Child,
+    socket: String,
+}
+
+impl Running {
+    /// A dry run in a directory, with these words; what it logs goes to `log` there.
+    fn start(directory: &Path, configuration: &str, levels: &str, words: &[&str]) -> Self {
+        let path = directory.display();
+        let socket = format!("{path}/control.sock");
+        let daemon =
+            format!("[lvsd]\nhttp = \"off\"\nstate_dir = \"{path}/state\"\ncontrol_socket = \"{socket}\"\n");
+        let file = written(directory, &(daemon + configuration));
+        let mut command = Command::new(LVSD);
+        command.env("LVSD_LOG", levels).args(["--dry-run", "--config", &file]).args(words);
+        let child = command.stderr(fs::File::create(directory.join("log")).unwrap()).spawn().unwrap();
+        Self { child, socket }
+    }
+
+    fn lvsctl(&self, words: &[&str]) -> Output {
+        run(LVSCTL, &[&["--socket", &self.socket], words].concat())
+    }
+}
 
 impl Drop for Running {
     fn drop(&mut self) {
         // It has ended if this fails.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -271,28 +309,153 @@ fn a_dry_run_checks_servers_whether_the_kernel_has_ipvs_or_not() {
     let listener = std::net::TcpListener::bind("127.0.0.3:0").unwrap();
     let server = listener.local_addr().unwrap();
     let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().display();
-    let socket = format!("{path}/control.sock");
     let content = GOOD
         .replace("10.64.0.11", "127.0.0.3")
         .replace("\"tcp\"", &format!("\"tcp\", port = {}", server.port()));
-    let daemon =
-        format!("[lvsd]\nhttp = \"off\"\nstate_dir = \"{path}/state\"\ncontrol_socket = \"{socket}\"\n");
-    let file = written(directory.path(), &(daemon + &content));
-    let mut command = Command::new(LVSD);
-    let _lvsd =
-        Running(command.env("LVSD_LOG", "error").args(["--dry-run", "--config", &file]).spawn().unwrap());
-    let begun = std::time::Instant::now();
-    loop {
-        let why = run(LVSCTL, &["--socket", &socket, "why", "127.0.0.3"]);
-        if text(&why.stdout).contains(&format!("  tcp {server}: up since ")) {
-            break;
-        }
-        assert!(begun.elapsed().as_secs() < 60, "{}{}", text(&why.stdout), text(&why.stderr));
-        std::thread::sleep(std::time::Duration::from_millis(50));
-    }
-    let status = text(&run(LVSCTL, &["--socket", &socket, "status"]).stdout);
+    let lvsd = Running::start(directory.path(), &content, "error", &[]);
+    let up = format!("  tcp {server}: up since ");
+    until(&lvsd.socket, &["why", "127.0.0.3"], "a check that passes", |said| said.contains(&up));
+    let status = text(&lvsd.lvsctl(&["status"]).stdout);
     assert!(status.contains("dry run: nothing is written to the kernel"), "{status}");
+}
+
+#[test]
+fn a_level_is_logged_from_the_moment_that_it_is_asked_for_until_it_is_taken_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let lvsd = Running::start(directory.path(), GOOD, "error", &[]);
+    until(&lvsd.socket, &["log-level"], "lvsd", |said| said == "lvsd logs error\n");
+    let logged = || fs::read_to_string(directory.path().join("log")).unwrap();
+    let depool = |host: &str| {
+        let output = lvsd.lvsctl(&["depool", host, "--force"]);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+    };
+    depool("10.64.0.11");
+    assert_eq!(logged(), "", "it is no error");
+    assert!(lvsd.lvsctl(&["log-level", "info"]).status.success());
+    assert!(lvsd.lvsctl(&["pool", "10.64.0.11"]).status.success());
+    // A line is written before the answer is given.
+    let lines = logged();
+    assert!(lines.contains("10.64.0.11") && lines.contains("\"level\":\"INFO\""), "{lines}");
+    assert!(lvsd.lvsctl(&["log-level", "--reset"]).status.success());
+    let before = logged();
+    depool("10.64.0.11");
+    assert_eq!(logged(), before);
+}
+
+/// Lets nobody in who asks by HTTP; what it was asked.
+fn refuses() -> (std::net::SocketAddr, Arc<Mutex<Vec<u8>>>) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let (address, asked) = (listener.local_addr().unwrap(), Arc::new(Mutex::new(Vec::new())));
+    let heard = Arc::clone(&asked);
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut question = vec![0; 16384];
+            let count = stream.read(&mut question).unwrap_or(0);
+            heard.lock().unwrap().extend(&question[..count]);
+            let answer = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+            // Who does not wait for the answer has gone.
+            let _ = stream.write_all(answer);
+        }
+    });
+    (address, asked)
+}
+
+fn has(bytes: &[u8], text: &str) -> bool {
+    bytes.windows(text.len()).any(|some| some == text.as_bytes())
+}
+
+/// Each secret that a configuration can name, in a file of its own; the sources are at `server`.
+fn with_secrets(directory: &Path, server: std::net::SocketAddr) -> (String, [&'static str; 4]) {
+    let secrets = ["hunter2-router", "hunter3-nodes", "hunter4-etcd", "hunter5-cluster"];
+    for secret in &secrets[..3] {
+        fs::write(directory.join(secret.split_once('-').unwrap().1), format!("{secret}\n")).unwrap();
+    }
+    let path = directory.display();
+    let kubeconfig = format!(
+        "{{apiVersion: v1, kind: Config, current-context: c, contexts: [{{name: c, context: {{cluster: c, user: u}}}}], \
+         clusters: [{{name: c, cluster: {{server: \"http://{server}\"}}}}], users: [{{name: u, user: {{token: {}}}}}]}}\n",
+        secrets[3]
+    );
+    fs::write(directory.join("kubeconfig"), kubeconfig).unwrap();
+    let configuration = format!(
+        r#"{GOOD}
+[bgp]
+local_asn = 64600
+router_id = "10.64.0.1"
+[[bgp.peer]]
+name = "r1"
+address = "127.0.0.9"
+asn = 65001
+password_file = "{path}/router"
+[nodes]
+mode = "static"
+password_file = "{path}/nodes"
+[[nodes.node]]
+name = "k1"
+addresses = ["127.0.0.8"]
+asn = 64601
+[[nodes.pool]]
+cidr = "10.67.128.0/18"
+[source.etcd]
+type = "etcd"
+endpoints = ["http://{server}"]
+username = "lvsd"
+password_file = "{path}/etcd"
+[source.k8s]
+type = "kubernetes"
+kubeconfig = "{path}/kubeconfig"
+[service.pooled]
+vips = ["192.0.2.11"]
+port = 80
+pool = {{ source = "etcd", path = "eqiad/text/nginx" }}
+checks = []
+[service.cluster]
+vips = ["192.0.2.12"]
+port = 80
+pool = {{ source = "k8s", service = "prod/web", port = "https" }}
+checks = []
+"#
+    );
+    (configuration, secrets)
+}
+
+#[test]
+fn no_secret_is_in_a_log_at_its_loudest_nor_in_an_answer_nor_in_a_recording() {
+    let directory = tempfile::tempdir().unwrap();
+    let (server, asked) = refuses();
+    let (configuration, secrets) = with_secrets(directory.path(), server);
+    let recording = directory.path().join("recording");
+    let words = ["--record", recording.to_str().unwrap()];
+    let lvsd = Running::start(directory.path(), &configuration, "trace", &words);
+    let away = |said: &str| said.matches("  away  ").count() == 2;
+    let mut told = until(&lvsd.socket, &["status"], "both sources to be said to be away", away);
+    for words in [
+        &["status"][..],
+        &["bgp"],
+        &["bgp", "neighbor"],
+        &["nodes"],
+        &["why", "pooled"],
+        &["why", "cluster"],
+        &["events"],
+        &["fleet"],
+        &["reload"],
+    ] {
+        let output = lvsd.lvsctl(&[words, &["-o", "json"]].concat());
+        told += &(text(&output.stdout) + &text(&output.stderr));
+    }
+    drop(lvsd);
+    let log = fs::read_to_string(directory.path().join("log")).unwrap();
+    assert!(log.contains("\"level\":\"TRACE\""), "it is loud");
+    assert!(has(&asked.lock().unwrap(), secrets[3]), "the token was sent");
+    let recorded = fs::read(&recording).unwrap();
+    assert!(!recorded.is_empty());
+    for secret in secrets {
+        for (what, written) in
+            [("an answer", told.as_bytes()), ("the log", log.as_bytes()), ("the recording", &recorded)]
+        {
+            assert!(!has(written, secret), "{secret} is in {what}");
+        }
+    }
 }
 
 /// What is below the line of an error in what `lvsd check-config` says of a file.

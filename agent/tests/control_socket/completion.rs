@@ -1,6 +1,6 @@
 //! Tab in real shells, with names that the running lvsd has.
 
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, World};
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -121,6 +121,15 @@ async fn tab_knows_the_services_backends_and_vips_of_the_running_lvsd() {
     expect(&daemon, "vip withdraw 192", &["192.0.2.10"]).await;
     expect(&daemon, "depool --service w", &["web"]).await;
     expect(&daemon, "-o js", &["json"]).await;
+}
+
+#[tokio::test]
+async fn tab_knows_the_peers() {
+    let bgp = "[bgp]\nlocal_asn = 64600\nrouter_id = \"10.64.0.1\"\npeer = [\n\
+               \x20 { name = \"core1\", address = \"127.0.0.251\", asn = 65001 },\n\
+               \x20 { name = \"core2\", address = \"127.0.0.252\", asn = 65001 },\n]\n";
+    let daemon = Daemon::start_in(&format!("{bgp}{SERVICES}"), World::Whole).await;
+    expect(&daemon, "bgp neighbor c", &["core1", "core2"]).await;
 }
 
 #[tokio::test]

@@ -57,6 +57,7 @@ async fn levels_are_told_and_changed_by_root_and_back() {
     assert_eq!(out(&daemon.lvsctl(&["log-level", "info,bgp=debug"]).await), "lvsd logs info,bgp=debug\n");
     assert_eq!(daemon.log.levels(), "info,bgp=debug");
     let wrong = daemon.lvsctl(&["log-level", "bgp=loud"]).await;
+    assert_eq!(wrong.status.code(), Some(1));
     assert!(err(&wrong).contains("expected a level"), "{}", err(&wrong));
     let denied = daemon.lvsctl_as(Some(65534), &["log-level", "debug"]).await;
     assert!(matches!(denied.status.code(), Some(3 | 6)), "{}", err(&denied));

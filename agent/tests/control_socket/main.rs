@@ -187,6 +187,14 @@ async fn http_tells_monitoring_what_it_asks() {
 }
 
 #[tokio::test]
+async fn what_the_kernel_cannot_answer_exits_with_1_and_says_why() {
+    let daemon = Daemon::start().await;
+    let diff = daemon.lvsctl(&["diff"]).await;
+    assert_eq!(diff.status.code(), Some(1));
+    assert_eq!(err(&diff), "lvsctl: no kernel here\n");
+}
+
+#[tokio::test]
 async fn a_plan_shows_what_would_change_and_changes_nothing() {
     let daemon = Daemon::start().await;
     let file = daemon.directory.path().join("lvsd.toml");
@@ -258,6 +266,14 @@ async fn a_plan_names_the_routes_and_the_checks_that_come_and_go() {
          checks stopped:\n\
          \x20 tcp 10.64.0.11:8081\n"
     );
+}
+
+#[tokio::test]
+async fn a_wait_that_is_over_before_the_traffic_has_moved_exits_with_10() {
+    let daemon = Daemon::start_in(ANNOUNCED, World::Whole).await;
+    let waited = daemon.lvsctl(&["drain", "--balancer", "--wait", "1s"]).await;
+    assert_eq!(waited.status.code(), Some(10), "{}", err(&waited));
+    assert!(err(&waited).contains("connections established"), "how far it is: {}", err(&waited));
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use crate::daemon::{Daemon, World, err, json, out};
 use crate::terminal::{Terminal, plain};
+use std::path::Path;
 use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
@@ -110,6 +111,21 @@ async fn on_a_narrow_terminal_no_line_is_wider_than_that_and_nothing_is_lost() {
         assert!(is_there, "the reason is cut:\n{}", plain(&said));
         assert!(said.contains("\x1b[33m"), "colours on a terminal:\n{said}");
     }
+}
+
+#[tokio::test]
+async fn colours_are_for_terminals_whose_owner_has_not_said_no_color() {
+    let daemon = Daemon::start().await;
+    out(&daemon.lvsctl(&["depool", "rs1"]).await);
+    for (value, is_coloured) in [("1", false), ("anything", false), ("", true)] {
+        let words = format!("env NO_COLOR={value} {}/lvsctl", daemon.directory.path().display());
+        let (said, code) =
+            Terminal::start_with(Path::new(&words), &daemon.socket(), (120, 24), "status").end().await;
+        assert_eq!(code, Some(0), "{said}");
+        assert!(said.contains("depooled"), "{said}");
+        assert_eq!(said.contains("\x1b["), is_coloured, "NO_COLOR={value}: {said:?}");
+    }
+    assert!(!out(&daemon.lvsctl(&["status"]).await).contains('\x1b'), "a pipe is no terminal");
 }
 
 #[tokio::test]
