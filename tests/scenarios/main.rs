@@ -116,6 +116,7 @@ const SCENARIOS: &[Scenario] = &named![
     names::names_that_hang_delay_no_check_and_nothing_that_an_operator_does,
     pool_files::a_pool_file_is_followed_and_a_broken_one_changes_nothing,
     pybal::a_dry_run_agrees_with_pybals_table_and_the_switch_changes_no_server,
+    pybal::from_pybal_to_lvsd_and_back_no_request_fails,
     etcd::a_depool_in_etcd_is_one_on_both_balancers_and_a_dead_etcd_changes_nothing,
     vip_checks::a_server_that_lost_the_vip_passes_direct_checks_and_leaves_by_those_to_the_vip,
     vip_checks::while_the_probe_namespace_is_not_served_verdicts_stay_and_then_go_on,
