@@ -4,7 +4,7 @@
 //! backend of every service was said, what the process holds then, and how long it takes to do nothing but decode the same bytes into
 //! the API's own types. It prints one JSON object; the benchmark of sources puts it beside what it measures on a kernel.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -108,7 +108,8 @@ struct Synced {
 async fn sync(settings: KubernetesSettings) -> Result<Synced, String> {
     let begin = Instant::now();
     let (wanted, receiver) = watch::channel(BTreeSet::new());
-    let mut source = Kubernetes::new("k8s".into(), settings, receiver);
+    let (_, nothing_in_conflict) = watch::channel(BTreeMap::new());
+    let mut source = Kubernetes::new("k8s".into(), settings, receiver, nothing_in_conflict);
     let (mut services, mut pools, mut backends) = (None, 0, 0);
     while services.is_none_or(|services| pools < services) {
         match source.next().await {

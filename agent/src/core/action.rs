@@ -1,6 +1,7 @@
 //! What is to be done: whole desired states for the executors, and answers.
 
 use super::change::{WriteOrder, Written};
+use super::found::Conflicts;
 use super::inventory::Snapshots;
 use super::nodes::NodePeers;
 use super::saved::Saved;
@@ -57,6 +58,8 @@ pub enum Action {
     WatchPaths(BTreeSet<IpAddr>),
     /// Follow exactly these pools.
     WatchPools(WantedPools),
+    /// Tell sources which of their services are not served because others are in their way, and why; whole.
+    TellSources(Conflicts),
     /// Look exactly these names up, now and periodically.
     ResolveHosts(BTreeSet<String>),
     /// Change what a source says, and report what came of it.
@@ -95,6 +98,7 @@ impl Action {
             | Self::Hasten(_)
             | Self::WatchPaths(_)
             | Self::WatchPools(_)
+            | Self::TellSources(_)
             | Self::WriteSource(_)
             | Self::ResolveHosts(_) => false,
         }

@@ -1,15 +1,21 @@
 //! Services that sources have by themselves, beside those of the configuration.
 //!
 //! One whose settings are wrong goes on as it was understood last, and that is told: what is wrong takes nothing away.
-//! The configuration goes first: what it names or listens on no source takes from it. Among sources the first by name wins,
-//! and within one the first service by name. What is refused is told with the reason, and tried again with every change.
+//! The configuration goes first: what it names or listens on no source takes from it. Among the services of sources the older
+//! goes first ([`conflicts`]). What is refused is told with the reason, and tried again with every change.
 
-use super::inventory::Snapshots;
+mod conflicts;
+
+use super::Timestamp;
+use super::inventory::{Kept, Snapshots};
 use crate::config::{Config, Service, SourceSettings};
 use ipvs::ServiceKey;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+pub use conflicts::Conflicts;
+use conflicts::{Claim, keys};
 
 /// What a source says of one service.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -18,6 +24,9 @@ pub struct FoundService {
     pub name: String,
     /// What becomes of it.
     pub finding: Finding,
+    /// Since when the object is there that it is made of, by the source's own clock, if that tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created: Option<Timestamp>,
 }
 
 /// What becomes of a service of a source.
@@ -50,9 +59,16 @@ pub enum LastGood {
     ListensAt(BTreeSet<ServiceKey>),
 }
 
-/// What is known of a service of a source.
+/// What is known of a service of a source, and its age.
 #[derive(Clone, Debug)]
-enum Known {
+struct Known {
+    is: Is,
+    created: Option<Timestamp>,
+}
+
+/// What is known of a service.
+#[derive(Clone, Debug)]
+enum Is {
     Served(Arc<Service>),
     /// With its former settings, and why.
     Former(Arc<Service>, String),
@@ -60,16 +76,18 @@ enum Known {
     Refused(String),
 }
 
-impl Known {
+impl Is {
     fn former(service: Arc<Service>, why: &str) -> Self {
         Self::Former(service, format!("{why}; {FORMER}"))
     }
+}
 
+impl Known {
     /// The service, if it is to be served.
     fn service(&self) -> Option<&Arc<Service>> {
-        match self {
-            Self::Served(service) | Self::Former(service, _) => Some(service),
-            Self::Refused(_) => None,
+        match &self.is {
+            Is::Served(service) | Is::Former(service, _) => Some(service),
+            Is::Refused(_) => None,
         }
     }
 }
@@ -92,16 +110,16 @@ pub struct Found {
     held: BTreeMap<Arc<str>, (ByName, String)>,
     /// Those that have said their whole list to this process.
     spoken: BTreeSet<Arc<str>>,
-    /// What is in the way of a service that a source has, by source and name.
-    conflicts: BTreeMap<(Arc<str>, String), String>,
+    conflicts: Conflicts,
 }
 
 impl Found {
     /// Begins with what an earlier process had found.
     pub(super) fn restore(&mut self, snapshots: &Snapshots) {
-        for (source, service) in snapshots.services() {
+        for (source, Kept { service, created }) in snapshots.services() {
             let its = self.sources.entry(Arc::clone(source)).or_default();
-            its.insert(service.name.to_string(), Known::Served(Arc::clone(service)));
+            let known = Known { is: Is::Served(Arc::clone(service)), created: *created };
+            its.insert(service.name.to_string(), known);
         }
     }
 
@@ -175,85 +193,86 @@ impl Found {
 
     /// The services that are to be served, by source.
     pub(super) fn services(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<Service>)> {
+        self.claims().map(|claim| (claim.source, claim.service))
+    }
+
+    fn claims(&self) -> impl Iterator<Item = Claim<'_>> {
         self.sources.iter().flat_map(|(source, services)| {
-            services.values().filter_map(move |known| Some((source, known.service()?)))
+            services.values().filter_map(move |known| {
+                Some(Claim { source, service: known.service()?, created: known.created })
+            })
         })
+    }
+
+    /// What a later process begins with.
+    pub(super) fn kept(&self) -> impl Iterator<Item = (Arc<str>, Kept)> {
+        let kept = |claim: Claim<'_>| Kept { service: Arc::clone(claim.service), created: claim.created };
+        self.claims().map(move |claim| (Arc::clone(claim.source), kept(claim)))
+    }
+
+    /// What is in the way of services that sources have.
+    pub(super) fn conflicts(&self) -> &Conflicts {
+        &self.conflicts
     }
 
     /// How many services of a source are in conflict with others.
     pub fn conflicts_of(&self, source: &str) -> usize {
-        self.conflicts.keys().filter(|(of, _)| **of == *source).count()
+        self.conflicts.get(source).map_or(0, BTreeMap::len)
     }
 
     /// The services that are not served, with source, name and reason.
     pub fn refused(&self) -> impl Iterator<Item = (&str, &str, &str)> {
         let by_source = self.sources.iter().flat_map(|(source, services)| {
-            services.iter().filter_map(move |(name, known)| match known {
-                Known::Refused(why) => Some((&**source, name.as_str(), why.as_str())),
-                Known::Served(_) | Known::Former(..) => None,
+            services.iter().filter_map(move |(name, known)| match &known.is {
+                Is::Refused(why) => Some((&**source, name.as_str(), why.as_str())),
+                Is::Served(_) | Is::Former(..) => None,
             })
         });
-        let by_us = self.conflicts.iter();
-        by_source.chain(by_us.map(|((source, name), why)| (&**source, name.as_str(), why.as_str())))
+        let by_us = self.conflicts.iter().flat_map(|(source, services)| {
+            services.iter().map(move |(name, why)| (&**source, name.as_str(), why.as_str()))
+        });
+        by_source.chain(by_us)
     }
 
     /// The services that are served with their former settings, because what their source says now is wrong: with source, name
     /// and what is wrong.
     pub fn former(&self) -> impl Iterator<Item = (&str, &str, &str)> {
         self.sources.iter().flat_map(move |(source, services)| {
-            services.iter().filter_map(move |(name, known)| match known {
-                Known::Former(_, why) if !self.is_in_conflict(source, name) => {
+            services.iter().filter_map(move |(name, known)| match &known.is {
+                Is::Former(_, why) if !self.is_in_conflict(source, name) => {
                     Some((&**source, name.as_str(), why.as_str()))
                 }
-                Known::Served(_) | Known::Former(..) | Known::Refused(_) => None,
+                Is::Served(_) | Is::Former(..) | Is::Refused(_) => None,
             })
         })
     }
 
     /// What is wrong with what a source says of a service that is served with its former settings.
     pub fn former_of(&self, name: &str) -> Option<&str> {
-        self.sources.iter().find_map(|(source, services)| match services.get(name)? {
-            Known::Former(_, why) if !self.is_in_conflict(source, name) => Some(why.as_str()),
-            Known::Served(_) | Known::Former(..) | Known::Refused(_) => None,
+        self.sources.iter().find_map(|(source, services)| match &services.get(name)?.is {
+            Is::Former(_, why) if !self.is_in_conflict(source, name) => Some(why.as_str()),
+            Is::Served(_) | Is::Former(..) | Is::Refused(_) => None,
         })
     }
 
     fn is_in_conflict(&self, source: &Arc<str>, name: &str) -> bool {
-        !self.conflicts.is_empty() && self.conflicts.contains_key(&(Arc::clone(source), name.to_owned()))
+        self.conflicts.get(source).is_some_and(|services| services.contains_key(name))
     }
 
     /// The configuration with the services of the sources. Gives those that are in conflict now and were not before.
     pub(super) fn merge(&mut self, configured: &Arc<Config>) -> (Arc<Config>, Vec<Conflict>) {
         let before = std::mem::take(&mut self.conflicts);
-        if self.services().next().is_none() {
+        let claims: Vec<Claim<'_>> = self.claims().collect();
+        if claims.is_empty() {
             return (Arc::clone(configured), Vec::new());
         }
-        let mut merged = Config::clone(configured);
-        let mut listeners: BTreeMap<ServiceKey, Arc<str>> = BTreeMap::new();
-        for service in configured.services.values() {
-            listeners.extend(keys(service).map(|key| (key, Arc::clone(&service.name))));
-        }
-        let mut conflicts = BTreeMap::new();
-        for (source, service) in self.services() {
-            let taken = keys(service).find_map(|key| Some((key, listeners.get(&key)?)));
-            let conflict = match taken {
-                _ if merged.services.contains_key(&*service.name) => {
-                    Some(format!("there is a service {} already", service.name))
-                }
-                Some((key, other)) => Some(format!("{key} is the service {other}'s")),
-                None => None,
-            };
-            if let Some(why) = conflict {
-                conflicts.insert((Arc::clone(source), service.name.to_string()), why);
-                continue;
-            }
-            listeners.extend(keys(service).map(|key| (key, Arc::clone(&service.name))));
-            merged.services.insert(service.name.to_string(), Arc::clone(service));
-        }
+        let (merged, conflicts) = conflicts::merge(configured, claims);
         self.conflicts = conflicts;
-        let is_new = |(of, why): &(&(Arc<str>, String), &String)| before.get(*of) != Some(*why);
-        let new = self.conflicts.iter().filter(is_new);
-        let new = new.map(|((source, name), why)| (Arc::clone(source), name.clone(), why.clone())).collect();
+        let told = |source: &Arc<str>, name: &str| before.get(source).and_then(|services| services.get(name));
+        let all = self.conflicts.iter().flat_map(|(source, services)| {
+            services.iter().map(move |(name, why)| (Arc::clone(source), name.clone(), why.clone()))
+        });
+        let new = all.filter(|(source, name, why)| told(source, name) != Some(why)).collect();
         (Arc::new(merged), new)
     }
 }
@@ -263,22 +282,19 @@ fn service_of(list: &ByName, name: &str) -> Option<Arc<Service>> {
 }
 
 /// Takes one service into a list. `before`: as it is served until now.
-fn take(list: &mut ByName, FoundService { name, finding }: FoundService, before: Option<Arc<Service>>) {
-    let known = match finding {
-        Finding::Served(service) => Known::Served(service),
-        Finding::Wrong { why, last: LastGood::Is(service) } => Known::former(service, &why),
+fn take(list: &mut ByName, found: FoundService, before: Option<Arc<Service>>) {
+    let FoundService { name, finding, created } = found;
+    let is = match finding {
+        Finding::Served(service) => Is::Served(service),
+        Finding::Wrong { why, last: LastGood::Is(service) } => Is::former(service, &why),
         Finding::Wrong { why, last: LastGood::ListensAt(there) } => {
             match before.filter(|before| keys(before).all(|key| there.contains(&key))) {
-                Some(before) => Known::former(before, &why),
-                None => Known::Refused(why),
+                Some(before) => Is::former(before, &why),
+                None => Is::Refused(why),
             }
         }
-        Finding::Refused(why) => Known::Refused(why),
+        Finding::Refused(why) => Is::Refused(why),
         Finding::Gone => return drop(list.remove(&name)),
     };
-    list.insert(name, known);
-}
-
-fn keys(service: &Service) -> impl Iterator<Item = ServiceKey> + '_ {
-    service.vips.iter().map(|vip| service.key(*vip))
+    list.insert(name, Known { is, created });
 }

@@ -4,7 +4,7 @@ mod listing;
 mod snapshots;
 
 pub use listing::{Addresses, Listed, Listing};
-pub use snapshots::Snapshots;
+pub use snapshots::{Kept, Snapshots};
 
 use super::uses::Users;
 use super::{Timestamp, guard};
@@ -208,7 +208,7 @@ impl Inventory {
     }
 
     /// Keeps these services of sources for a later process.
-    pub fn keep_services<'a>(&mut self, services: impl Iterator<Item = (&'a Arc<str>, &'a Arc<Service>)>) {
+    pub fn keep_services(&mut self, services: impl Iterator<Item = (Arc<str>, Kept)>) {
         self.kept.keep_services(services);
     }
 

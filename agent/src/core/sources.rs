@@ -145,7 +145,7 @@ pub(super) fn merge(state: &mut State, dirty: &mut Dirty, now: Timestamp) {
     for (source, name, why) in conflicts {
         complain(state, &format!("{name} of source {source} is not served"), &why);
     }
-    state.inventory.keep_services(state.found.services());
+    state.inventory.keep_services(state.found.kept());
     configure(state, config, dirty, now);
 }
 
@@ -201,6 +201,10 @@ pub(super) fn want(state: &mut State, dirty: &Dirty, actions: &mut Vec<Action>) 
         if state.emitted.pools.as_ref() != Some(&wanted) {
             actions.push(Action::WatchPools(wanted.clone()));
             state.emitted.pools = Some(wanted);
+        }
+        if state.emitted.conflicts != *state.found.conflicts() {
+            state.emitted.conflicts.clone_from(state.found.conflicts());
+            actions.push(Action::TellSources(state.emitted.conflicts.clone()));
         }
         orders::set_peers(state, actions);
         for service in config.services.values() {

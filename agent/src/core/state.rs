@@ -7,7 +7,7 @@ use super::canary::Canary;
 use super::change::Pending;
 use super::deadlines::Deadlines;
 use super::families::PerFamily;
-use super::found::Found;
+use super::found::{Conflicts, Found};
 use super::inventory::Inventory;
 use super::marks::Marks;
 use super::member::Pool;
@@ -203,6 +203,7 @@ pub struct Emitted {
     pub(super) checks: Option<BTreeSet<Arc<Check>>>,
     pub(super) paths: Option<BTreeSet<IpAddr>>,
     pub(super) pools: Option<WantedPools>,
+    pub(super) conflicts: Conflicts,
     pub(super) names: Option<BTreeSet<String>>,
     pub(super) routes: Option<bgp::RouteSet>,
     /// How they were told.

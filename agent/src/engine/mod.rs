@@ -237,6 +237,7 @@ impl Engine {
             Action::Hasten(checks) => self.executors.checks.hasten(checks),
             Action::WatchPaths(addresses) => self.executors.paths.set(addresses),
             Action::WatchPools(wanted) => self.executors.pools.set(wanted),
+            Action::TellSources(conflicts) => self.executors.pools.tell(conflicts),
             Action::WriteSource(order) => self.executors.pools.write(order),
             Action::ResolveHosts(names) => self.executors.names.set(names),
             Action::Reply { id, answer } => self.replies.answer(id, answer),

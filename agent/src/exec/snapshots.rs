@@ -2,7 +2,8 @@
 //! next process.
 
 use crate::config::{Backend, PoolId, Service};
-use crate::core::inventory::Snapshots;
+use crate::core::Timestamp;
+use crate::core::inventory::{Kept, Snapshots};
 use crate::ctl::escape;
 use crate::exec::state_file::{StateFileError, put, sync};
 use crate::privileges;
@@ -20,8 +21,16 @@ const NAME_MAX: usize = 255;
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(untagged)]
 enum Snapshot {
-    Pool { source: PoolId, backends: Arc<Vec<Backend>> },
-    Service { source: Arc<str>, service: Arc<Service> },
+    Pool {
+        source: PoolId,
+        backends: Arc<Vec<Backend>>,
+    },
+    Service {
+        source: Arc<str>,
+        service: Arc<Service>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        created: Option<Timestamp>,
+    },
 }
 
 /// Where the snapshots of a state directory are.
@@ -38,7 +47,9 @@ pub fn load(directory: &Path) -> Snapshots {
     for file in files {
         match read(&file) {
             Ok(Snapshot::Pool { source, backends }) => pools.push((source, backends)),
-            Ok(Snapshot::Service { source, service }) => services.push((source, service)),
+            Ok(Snapshot::Service { source, service, created }) => {
+                services.push((source, Kept { service, created }));
+            }
             Err(error) => tracing::warn!(%error, "a snapshot cannot be used"),
         }
     }
@@ -118,7 +129,7 @@ async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> 
 fn write_all(directory: &Path, now: &Snapshots) -> Vec<StateFileError> {
     let mut errors = write_changed(directory, &Snapshots::new(), now);
     let pools = now.iter().map(|(id, _)| pool_file(id));
-    let services = now.services().map(|(source, service)| service_file(source, &service.name));
+    let services = now.services().map(|(source, kept)| service_file(source, &kept.service.name));
     let names: BTreeSet<PathBuf> = pools.chain(services).map(|name| directory.join(name)).collect();
     let entries = std::fs::read_dir(directory).into_iter().flatten();
     let others = entries.filter_map(|entry| entry.ok().map(|entry| entry.path()));
@@ -137,10 +148,10 @@ fn write_changed(directory: &Path, before: &Snapshots, now: &Snapshots) -> Vec<S
         write(&directory.join(pool_file(id)), content)
     });
     let mut errors: Vec<StateFileError> = pools.collect();
-    errors.extend(now.services_changed_since(before).filter_map(|(source, name, service)| {
-        let (source, service) = (Arc::clone(source), service.map(Arc::clone));
+    errors.extend(now.services_changed_since(before).filter_map(|(source, name, kept)| {
+        let (source, kept) = (Arc::clone(source), kept.cloned());
         let file = directory.join(service_file(&source, name));
-        write(&file, service.map(|service| Snapshot::Service { source, service }))
+        write(&file, kept.map(|Kept { service, created }| Snapshot::Service { source, service, created }))
     }));
     // Once for all: thousands come together at a start.
     errors.extend(sync(directory).err());

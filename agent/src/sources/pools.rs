@@ -8,6 +8,7 @@ use crate::config::{PoolId, Query, SourceSettings};
 use crate::core::Event;
 use crate::core::action::WantedPools;
 use crate::core::change::{Object, WriteOrder, Written};
+use crate::core::found::Conflicts;
 use crate::engine::Inbox;
 use futures_util::FutureExt;
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +22,8 @@ pub struct Handle {
     inbox: Inbox,
     files: files::Handle,
     running: BTreeMap<Arc<str>, Running>,
+    /// What is in the way of services of sources.
+    conflicts: Conflicts,
     writing: JoinSet<()>,
 }
 
@@ -29,6 +32,7 @@ pub struct Handle {
 struct Running {
     settings: SourceSettings,
     wanted: watch::Sender<BTreeSet<Query>>,
+    conflicts: watch::Sender<BTreeMap<String, String>>,
     task: JoinHandle<()>,
 }
 
@@ -45,7 +49,13 @@ impl Handle {
     /// When the kernel gives no inotify instance.
     pub fn spawn(inbox: Inbox) -> std::io::Result<Self> {
         let files = files::Handle::spawn(inbox.clone())?;
-        Ok(Self { inbox, files, running: BTreeMap::new(), writing: JoinSet::new() })
+        Ok(Self {
+            inbox,
+            files,
+            running: BTreeMap::new(),
+            conflicts: Conflicts::new(),
+            writing: JoinSet::new(),
+        })
     }
 
     /// Follows exactly these pools. A source whose settings are others begins anew.
@@ -65,11 +75,26 @@ impl Handle {
             match self.running.get(&name) {
                 Some(running) => drop(running.wanted.send_replace(queries)),
                 None => {
-                    let running = start(Arc::clone(&name), settings, queries, self.inbox.clone());
+                    let conflicts = self.conflicts.get(&name).cloned().unwrap_or_default();
+                    let running =
+                        start(Arc::clone(&name), settings, (queries, conflicts), self.inbox.clone());
                     self.running.insert(name, running);
                 }
             }
         }
+    }
+
+    /// Tells each source which of its services others are in the way of.
+    pub fn tell(&mut self, conflicts: Conflicts) {
+        for (name, running) in &self.running {
+            let its = conflicts.get(name).cloned().unwrap_or_default();
+            running.conflicts.send_if_modified(|told| {
+                let is_news = *told != its;
+                *told = its;
+                is_news
+            });
+        }
+        self.conflicts = conflicts;
     }
 
     /// Changes what a source says, and reports what came of it.
@@ -103,19 +128,26 @@ fn not_written(order: &WriteOrder) -> Vec<Written> {
     order.objects.iter().map(gone).collect()
 }
 
-fn start(name: Arc<str>, settings: SourceSettings, queries: BTreeSet<Query>, inbox: Inbox) -> Running {
+fn start(
+    name: Arc<str>,
+    settings: SourceSettings,
+    (queries, conflicts): (BTreeSet<Query>, BTreeMap<String, String>),
+    inbox: Inbox,
+) -> Running {
     let (wanted, receiver) = watch::channel(queries);
+    let (conflicts, told) = watch::channel(conflicts);
     let task = match settings.clone() {
         SourceSettings::Etcd(settings) => {
             let etcd = Etcd::new(Arc::clone(&name), settings, receiver);
             tokio::spawn(report(etcd, name, inbox))
         }
         SourceSettings::Kubernetes(settings) => {
-            tokio::spawn(report(Kubernetes::new(Arc::clone(&name), settings, receiver), name, inbox))
+            let kubernetes = Kubernetes::new(Arc::clone(&name), settings, receiver, told);
+            tokio::spawn(report(kubernetes, name, inbox))
         }
         SourceSettings::Http(settings) => tokio::spawn(report(Http::new(settings, receiver), name, inbox)),
     };
-    Running { settings, wanted, task }
+    Running { settings, wanted, conflicts, task }
 }
 
 /// Words that are reported together at most: what follows from thousands of pools is done a few times, not once for each.

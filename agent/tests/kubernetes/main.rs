@@ -3,8 +3,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod balancer;
 mod calico;
 mod cluster;
+mod conflicts;
 mod credentials;
 mod fake;
 mod objects;

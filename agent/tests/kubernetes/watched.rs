@@ -64,7 +64,8 @@ pub(crate) struct Watched {
 impl Watched {
     pub(crate) fn new(settings: KubernetesSettings, queries: &[Query]) -> Self {
         let (wanted, receiver) = watch::channel(queries.iter().cloned().collect());
-        let source = Kubernetes::new("k8s".into(), settings, receiver);
+        let (_, nothing_in_conflict) = watch::channel(BTreeMap::new());
+        let source = Kubernetes::new("k8s".into(), settings, receiver, nothing_in_conflict);
         let (pools, services, wrong) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         Self { source, wanted, pools, standing: None, said: 0, services, wrong, is_whole: false }
     }

@@ -10,7 +10,7 @@ use lvsd::core::found::{Finding, FoundService};
 use lvsd::sources::kubernetes::Kubernetes;
 use lvsd::sources::{Said, Source as _};
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
@@ -189,7 +189,8 @@ fn queries(found: &FoundService) -> impl Iterator<Item = Query> {
 
 async fn sync(settings: KubernetesSettings) -> Synced {
     let (wanted, receiver) = watch::channel(BTreeSet::new());
-    let mut source = Kubernetes::new("k8s".into(), settings, receiver);
+    let (_, nothing_in_conflict) = watch::channel(BTreeMap::new());
+    let mut source = Kubernetes::new("k8s".into(), settings, receiver, nothing_in_conflict);
     let (mut services, mut pools) = (Vec::new(), Vec::new());
     while services.is_empty() || pools.len() < services.len() {
         match source.next().await {

@@ -1,6 +1,7 @@
 //! The last good content of each pool, and the services that sources have, for a later process.
 
 use crate::config::{Backend, PoolId, Service};
+use crate::core::Timestamp;
 use imbl::OrdMap;
 use imbl::ordmap::DiffItem;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -12,9 +13,18 @@ use std::sync::Arc;
 pub struct Snapshots {
     pools: OrdMap<PoolId, Arc<Vec<Backend>>>,
     /// By source and name.
-    services: OrdMap<(Arc<str>, Arc<str>), Arc<Service>>,
+    services: OrdMap<(Arc<str>, Arc<str>), Kept>,
     /// Whether something changed since it was last asked.
     is_changed: bool,
+}
+
+/// A service that a source has, as it is kept.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Kept {
+    /// The service.
+    pub service: Arc<Service>,
+    /// Since when the object is there that it is made of, if the source has told.
+    pub created: Option<Timestamp>,
 }
 
 impl Snapshots {
@@ -45,15 +55,15 @@ impl Snapshots {
     }
 
     /// The services that sources have, each with its source.
-    pub fn services(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<Service>)> {
-        self.services.iter().map(|((source, _), service)| (source, service))
+    pub fn services(&self) -> impl Iterator<Item = (&Arc<str>, &Kept)> {
+        self.services.iter().map(|((source, _), kept)| (source, kept))
     }
 
     /// Services that are others here than in `before`, by source and name, with what they are now, if they are there.
     pub fn services_changed_since<'a>(
         &'a self,
         before: &'a Self,
-    ) -> impl Iterator<Item = (&'a Arc<str>, &'a Arc<str>, Option<&'a Arc<Service>>)> {
+    ) -> impl Iterator<Item = (&'a Arc<str>, &'a Arc<str>, Option<&'a Kept>)> {
         before.services.diff(&self.services).map(|change| match change {
             DiffItem::Add((source, name), now) | DiffItem::Update { new: ((source, name), now), .. } => {
                 (source, name, Some(now))
@@ -63,20 +73,16 @@ impl Snapshots {
     }
 
     /// Adds services that were read from where an earlier process had written them.
-    pub fn add_services(&mut self, services: impl IntoIterator<Item = (Arc<str>, Arc<Service>)>) {
-        let keyed = services.into_iter().map(|(source, of)| ((source, Arc::clone(&of.name)), of));
+    pub fn add_services(&mut self, services: impl IntoIterator<Item = (Arc<str>, Kept)>) {
+        let keyed =
+            services.into_iter().map(|(source, kept)| ((source, Arc::clone(&kept.service.name)), kept));
         self.services.extend(keyed);
     }
 
     /// Keeps exactly these services.
-    pub(super) fn keep_services<'a>(
-        &mut self,
-        services: impl Iterator<Item = (&'a Arc<str>, &'a Arc<Service>)>,
-    ) {
-        let of = |(source, service): (&Arc<str>, &Arc<Service>)| {
-            ((Arc::clone(source), Arc::clone(&service.name)), Arc::clone(service))
-        };
-        let services: OrdMap<_, _> = services.map(of).collect();
+    pub(super) fn keep_services(&mut self, services: impl Iterator<Item = (Arc<str>, Kept)>) {
+        let keyed = services.map(|(source, kept)| ((source, Arc::clone(&kept.service.name)), kept));
+        let services: OrdMap<_, _> = keyed.collect();
         if self.services != services {
             self.services = services;
             self.is_changed = true;
@@ -117,13 +123,38 @@ impl FromIterator<(PoolId, Arc<Vec<Backend>>)> for Snapshots {
 struct Written {
     pools: Vec<(PoolId, Arc<Vec<Backend>>)>,
     #[serde(default)]
-    services: Vec<(Arc<str>, Arc<Service>)>,
+    services: Vec<WrittenService>,
+}
+
+/// One whose age is not known is as recordings of before have it.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum WrittenService {
+    Dated(Arc<str>, Arc<Service>, Timestamp),
+    Undated(Arc<str>, Arc<Service>),
+}
+
+impl WrittenService {
+    fn new(source: &Arc<str>, Kept { service, created }: &Kept) -> Self {
+        let (source, service) = (Arc::clone(source), Arc::clone(service));
+        match created {
+            Some(created) => Self::Dated(source, service, *created),
+            None => Self::Undated(source, service),
+        }
+    }
+
+    fn kept(self) -> (Arc<str>, Kept) {
+        match self {
+            Self::Dated(source, service, created) => (source, Kept { service, created: Some(created) }),
+            Self::Undated(source, service) => (source, Kept { service, created: None }),
+        }
+    }
 }
 
 impl Serialize for Snapshots {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let pools = self.iter().map(|(id, backends)| (id.clone(), Arc::clone(backends))).collect();
-        let services = self.services().map(|(source, of)| (Arc::clone(source), Arc::clone(of))).collect();
+        let services = self.services().map(|(source, kept)| WrittenService::new(source, kept)).collect();
         Written { pools, services }.serialize(serializer)
     }
 }
@@ -132,7 +163,7 @@ impl<'de> Deserialize<'de> for Snapshots {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let Written { pools, services } = Written::deserialize(deserializer)?;
         let mut snapshots: Self = pools.into_iter().collect();
-        snapshots.add_services(services);
+        snapshots.add_services(services.into_iter().map(WrittenService::kept));
         Ok(snapshots)
     }
 }

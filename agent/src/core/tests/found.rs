@@ -42,7 +42,8 @@ impl World {
     }
 
     fn findings(&mut self, services: Vec<(&str, Finding)>, whole: bool) {
-        let found = |(name, finding): (&str, Finding)| FoundService { name: name.to_owned(), finding };
+        let found =
+            |(name, finding): (&str, Finding)| FoundService { name: name.to_owned(), finding, created: None };
         let services = services.into_iter().map(found).collect();
         self.event(Event::ServicesSaid { source: "k8s".into(), services, whole });
     }
@@ -120,13 +121,21 @@ fn a_vip_that_two_services_of_a_source_have_stays_announced_when_one_of_them_goe
 fn the_configuration_goes_before_a_source_and_what_is_refused_is_served_once_there_is_room() {
     let mut world = running();
     world.found(&[("k8s.web", Some(Ok(service("k8s.web", "192.0.2.10", "10.64.0.21"))))], true);
-    assert_eq!(world.refusals(), ["k8s.web: tcp 192.0.2.10:80 is the service web's"]);
+    assert_eq!(
+        world.refusals(),
+        ["k8s.web: tcp 192.0.2.10:80 is the service web's, and the configuration goes first"]
+    );
     assert_eq!(world.writes, []);
     world.found(&[("web", Some(Ok(service("web", "192.0.2.30", "10.64.0.21"))))], false);
     assert!(world.refusals().contains(&"web: there is a service web already".to_owned()));
     let said: Vec<_> =
         world.notices.iter().map(ToString::to_string).filter(|n| n.contains("k8s.web")).collect();
-    assert_eq!(said, ["k8s.web of source k8s is not served: tcp 192.0.2.10:80 is the service web's"]);
+    assert_eq!(
+        said,
+        [
+            "k8s.web of source k8s is not served: tcp 192.0.2.10:80 is the service web's, and the configuration goes first"
+        ]
+    );
     // The configuration lets go of the VIP.
     world.configure(&format!("{}{SOURCE}", WEB.replace("\"192.0.2.10\", ", "")));
     assert_eq!(world.refusals(), ["web: there is a service web already"]);

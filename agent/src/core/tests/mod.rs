@@ -3,6 +3,7 @@
 mod agents;
 mod announcements;
 mod changes;
+mod conflicts;
 mod forwarding;
 mod found;
 mod histories;

@@ -33,6 +33,7 @@ impl World {
         let found = |(name, vip): &(&str, &str)| FoundService {
             name: (*name).to_owned(),
             finding: Finding::Served(service(name, vip, "10.64.0.21")),
+            created: None,
         };
         let services = services.iter().map(found).collect();
         self.event(Event::ServicesSaid { source: "k8s".into(), services, whole: true });

@@ -4,6 +4,7 @@ use crate::config::{self, Bgp, Config};
 use crate::core::action::{Answer, Notice, WantedPools, WantedTable, WatchedCluster};
 use crate::core::change::WriteOrder;
 use crate::core::event::{Command, ConnectionCount, Note, Request, TakenOut};
+use crate::core::found::Conflicts;
 use crate::core::inventory::Snapshots;
 use crate::core::nodes::NodePeers;
 use crate::core::path::{Neighbour, Path, PathSeen};
@@ -46,6 +47,8 @@ pub(in crate::core) struct World {
     /// While true nobody looks at ways.
     pub(in crate::core) is_blind: bool,
     pub(in crate::core) pools: WantedPools,
+    /// What sources were told of services that others are in the way of.
+    pub(in crate::core) conflicts: Conflicts,
     pub(in crate::core) names: BTreeSet<String>,
     /// How often it was said which names are to be looked up.
     pub(in crate::core) lookups: usize,
@@ -97,6 +100,7 @@ impl World {
             paths: BTreeMap::new(),
             is_blind: false,
             pools: WantedPools::default(),
+            conflicts: Conflicts::new(),
             names: BTreeSet::new(),
             lookups: 0,
             saved: Saved::default(),
@@ -140,7 +144,7 @@ impl World {
     pub(in crate::core) fn restart(&mut self, text: &str) {
         self.state = State::new();
         (self.routes, self.has_exited) = (None, false);
-        (self.checks, self.pools, self.names) = Default::default();
+        (self.checks, self.pools, self.names, self.conflicts) = Default::default();
         (self.node_peers, self.permits, self.cluster, self.fib) = Default::default();
         self.start(text);
     }
@@ -201,6 +205,7 @@ impl World {
                 self.look();
             }
             Action::WatchPools(wanted) => self.pools = wanted,
+            Action::TellSources(conflicts) => self.conflicts = conflicts,
             Action::ResolveHosts(names) => {
                 self.names = names;
                 self.lookups += 1;

@@ -17,6 +17,7 @@ struct Slim {
     name: Option<String>,
     uid: Option<String>,
     resource_version: Option<String>,
+    creation_timestamp: Option<Time>,
     deletion_timestamp: Option<Time>,
     labels: Option<BTreeMap<String, String>>,
     #[serde(deserialize_with = "own_annotations")]
@@ -31,6 +32,7 @@ pub(super) fn slim<'de, D: Deserializer<'de>>(from: D) -> Result<ObjectMeta, D::
         name: slim.name,
         uid: slim.uid,
         resource_version: slim.resource_version,
+        creation_timestamp: slim.creation_timestamp,
         deletion_timestamp: slim.deletion_timestamp,
         labels: slim.labels,
         annotations: Some(slim.annotations),

@@ -1,6 +1,7 @@
 //! What is kept of a cluster's objects: as little as the rules need, because there are a hundred thousand of them.
 
 use crate::config::Family;
+use crate::core::Timestamp;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
@@ -127,6 +128,8 @@ pub struct Service {
     pub key: Key,
     /// What tells it from one that had the name before.
     pub uid: Arc<str>,
+    /// Since when it is there, by the API server's clock.
+    pub created: Option<Timestamp>,
     /// Its type.
     pub kind: Kind,
     /// `spec.loadBalancerClass`.

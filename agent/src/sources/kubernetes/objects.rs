@@ -15,7 +15,7 @@ use serde::{Deserialize, Deserializer};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// What annotations for us begin with.
 pub const ANNOTATION: &str = "lvsd/";
@@ -185,6 +185,7 @@ impl Compact for ServiceObject {
             kind: spec.kind(),
             policy: spec.policy(),
             affinity: spec.affinity(),
+            created: meta.creation_timestamp.map(|time| SystemTime::from(time.0).into()),
             uid: meta.uid.unwrap_or_default().into(),
             class: spec.load_balancer_class.map(|class| names.share(&class)),
             ports: spec.ports.into_iter().filter_map(|port| port.compact(names)).collect(),

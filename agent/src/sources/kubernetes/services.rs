@@ -31,6 +31,8 @@ pub struct Services {
     given: Given,
     /// Services that wait for an address, and why they do.
     waiting: BTreeMap<Key, String>,
+    /// Those of our services that others are in the way of, and why.
+    conflicts: BTreeMap<String, String>,
     writes: Writes,
 }
 
@@ -72,6 +74,7 @@ impl Services {
             failure: None,
             given: Given::new(),
             waiting: BTreeMap::new(),
+            conflicts: BTreeMap::new(),
             writes: Writes::new(),
         }
     }
@@ -79,6 +82,15 @@ impl Services {
     /// A Service changed.
     pub fn concern(&mut self, key: &Key) {
         self.dirty.insert(key.clone());
+    }
+
+    /// Takes which of the services others are in the way of, and why. It was found of what is said here: it only is for the
+    /// cluster to know.
+    pub fn in_conflict(&mut self, conflicts: &BTreeMap<String, String>) {
+        let is_news = |found: &FoundService| self.conflicts.get(&found.name) != conflicts.get(&found.name);
+        let concerned = self.told.iter().filter(|(_, told)| told.services.iter().any(is_news));
+        self.dirty.extend(concerned.map(|(key, _)| key.clone()));
+        self.conflicts.clone_from(conflicts);
     }
 
     /// Takes what the publisher says.
@@ -127,7 +139,8 @@ impl Services {
         let service = index.service(&key);
         let now = service.map(|service| self.judge(service, &before, is_first)).unwrap_or_default();
         let gone = before.services.iter().filter(|old| !now.services.iter().any(|now| now.name == old.name));
-        let gone = gone.map(|gone| FoundService { name: gone.name.clone(), finding: Finding::Gone });
+        let gone =
+            gone.map(|gone| FoundService { name: gone.name.clone(), finding: Finding::Gone, created: None });
         let changed = now.services.iter().filter(|now| !before.services.contains(now)).cloned();
         let changed = gone.chain(changed).collect();
         if before.services.is_empty()
@@ -183,7 +196,7 @@ impl Services {
             true => Some(service.annotations.clone()),
             false => before.understood.clone(),
         };
-        let complaint = complaint(&services);
+        let complaint = complaint(&services, &self.conflicts);
         if let (true, Some(failure)) = (self.is_holder, &self.failure) {
             services.iter_mut().for_each(|found| add_failure(&mut found.finding, failure));
         }
@@ -245,8 +258,9 @@ impl Services {
 }
 
 /// What the cluster is told of services that are not served as they say.
-fn complaint(services: &[FoundService]) -> Option<Complaint> {
+fn complaint(services: &[FoundService], conflicts: &BTreeMap<String, String>) -> Option<Complaint> {
     let why = |found: &FoundService| match &found.finding {
+        _ if conflicts.contains_key(&found.name) => conflicts.get(&found.name).cloned(),
         Finding::Served(_) | Finding::Gone => None,
         Finding::Refused(why) => Some(why.clone()),
         Finding::Wrong { why, last: LastGood::Is(_) } => Some(format!("{why}; {FORMER}")),
@@ -255,7 +269,9 @@ fn complaint(services: &[FoundService]) -> Option<Complaint> {
         }
     };
     let all: BTreeSet<String> = services.iter().filter_map(why).collect();
-    let is_refused = services.iter().any(|found| matches!(found.finding, Finding::Refused(_)));
+    let is_refused = services
+        .iter()
+        .any(|found| matches!(found.finding, Finding::Refused(_)) || conflicts.contains_key(&found.name));
     (!all.is_empty()).then(|| Complaint {
         reason: if is_refused { "NotServed" } else { "FormerSettings" },
         why: all.into_iter().collect::<Vec<_>>().join("; ").into(),

@@ -27,6 +27,7 @@ const PATIENCE: u32 = 2;
 pub struct Kubernetes {
     settings: Arc<KubernetesSettings>,
     wanted: watch::Receiver<BTreeSet<Query>>,
+    conflicts: watch::Receiver<BTreeMap<String, String>>,
     index: Index,
     readers: BTreeSet<Reader>,
     /// Those that have listed everything since they last failed.
@@ -59,11 +60,13 @@ enum Standing {
 }
 
 impl Kubernetes {
-    /// A source that has not asked yet. Needs tokio's runtime.
+    /// A source that has not asked yet. `conflicts`: those of its services that others are in the way of, and why. Needs tokio's
+    /// runtime.
     pub fn new(
         name: Arc<str>,
         settings: KubernetesSettings,
         wanted: watch::Receiver<BTreeSet<Query>>,
+        conflicts: watch::Receiver<BTreeMap<String, String>>,
     ) -> Self {
         let (sender, inbox) = mpsc::channel(MESSAGES);
         let (writes, to_write) = watch::channel(Writes::new());
@@ -76,6 +79,7 @@ impl Kubernetes {
         let mut source = Self {
             settings,
             wanted,
+            conflicts,
             index: Index::default(),
             readers: BTreeSet::new(),
             synced: BTreeSet::new(),
@@ -92,6 +96,9 @@ impl Kubernetes {
             inbox,
             tasks,
         };
+        let conflicts = source.conflicts.borrow_and_update();
+        source.services.iter_mut().for_each(|services| services.in_conflict(&conflicts));
+        drop(conflicts);
         source.want();
         source
     }
@@ -285,6 +292,10 @@ impl Source for Kubernetes {
                 }
                 Some(published) = self.published.recv() => {
                     self.services.iter_mut().for_each(|services| services.published(published.clone()));
+                }
+                Ok(()) = self.conflicts.changed() => {
+                    let conflicts = self.conflicts.borrow_and_update();
+                    self.services.iter_mut().for_each(|services| services.in_conflict(&conflicts));
                 }
                 changed = self.wanted.changed() => match changed {
                     Ok(()) => self.want(),

@@ -190,7 +190,7 @@ pub fn found(
 ) -> Vec<FoundService> {
     let refused = |why: String| {
         let name = format!("{source}.{}.{}", service.key.namespace, service.key.name);
-        vec![FoundService { name, finding: Finding::Refused(why) }]
+        vec![FoundService { name, finding: Finding::Refused(why), created: service.created }]
     };
     let made = match claim(service, settings) {
         Claim::Others => return Vec::new(),
@@ -215,7 +215,11 @@ pub fn found(
         }
         Former::No | Former::Annotations(_) | Former::OfAnEarlierProcess => Vec::new(),
     };
-    made.into_iter().map(|made| one(made, &with_former, former)).collect()
+    let one = |(name, made): Made| {
+        let finding = finding((&name, made), &with_former, former);
+        FoundService { name, finding, created: service.created }
+    };
+    made.into_iter().map(one).collect()
 }
 
 fn is_wrong((_, made): &Made) -> bool {
@@ -223,8 +227,12 @@ fn is_wrong((_, made): &Made) -> bool {
 }
 
 /// What becomes of a port, which with the former settings would be one of these.
-fn one((name, made): Made, with_former: &[Made], former: &Former<'_>) -> FoundService {
-    let finding = match made {
+fn finding(
+    (name, made): (&str, Result<Arc<config::Service>, Refusal>),
+    with_former: &[Made],
+    former: &Former<'_>,
+) -> Finding {
+    match made {
         Ok(service) => Finding::Served(service),
         Err(Refusal::Cannot(why)) => Finding::Refused(why),
         Err(Refusal::Wrong { why, listens_at }) => {
@@ -239,8 +247,7 @@ fn one((name, made): Made, with_former: &[Made], former: &Former<'_>) -> FoundSe
                 (_, Former::No) => Finding::Refused(why),
             }
         }
-    };
-    FoundService { name, finding }
+    }
 }
 
 /// A Service with other settings. Whose it is and which addresses it asks for are no settings, but for addresses that cannot be

@@ -166,14 +166,18 @@ pub(super) fn most() -> Arc<Config> {
 }
 
 /// Services that a cluster has by itself.
-pub(super) const FOUND: [&str; 4] = ["k8s.prod.blog", "k8s.prod.feed", "k8s.prod.shop", "k8s.prod.taken"];
+pub(super) const FOUND: [&str; 5] =
+    ["k8s.prod.blog", "k8s.prod.feed", "k8s.prod.shop", "k8s.prod.taken", "k8s.prod.deli"];
 
-/// Each of them, and each with another backend. The backends of the first are a pool of the cluster; the last has an address
-/// and port of [`web`].
+/// When each of them was made, in seconds since 1970.
+pub(super) const CREATED: [u64; FOUND.len()] = [10, 20, 30, 40, 50];
+
+/// Each of them, and each with another backend. The backends of the first are a pool of the cluster; the fourth has an address
+/// and port of [`web`], and the last, which is younger and sorts before, those of the third.
 static FOUND_SERVICES: LazyLock<Vec<[Arc<Service>; 2]>> = LazyLock::new(|| {
     let one = |number: usize, backend: &str| {
         let name = FOUND[number];
-        let vip = ["192.0.2.22", "192.0.2.21", "192.0.2.20", "192.0.2.10"][number];
+        let vip = ["192.0.2.22", "192.0.2.21", "192.0.2.20", "192.0.2.10", "192.0.2.20"][number];
         let pool = match number {
             0 => "pool = { source = \"k8s\", service = \"prod/blog\" }".into(),
             _ => format!("backends = [{{ host = \"{backend}\" }}, {{ host = \"10.64.0.12\" }}]"),

@@ -2,7 +2,7 @@
 
 use super::host::Host;
 use super::rules::Outcome;
-use super::{Broken, announcements, ensure};
+use super::{Broken, announcements, configurations, ensure};
 use crate::core::state::ServiceState;
 use crate::core::{State, settings};
 use std::collections::BTreeSet;
@@ -85,6 +85,11 @@ fn services_are_those_that_are_said(host: &Host) -> Outcome {
     let missing =
         said.iter().find(|name| !host.state.services.contains_key(name) && !refused.contains(*name));
     ensure!(missing.is_none(), "2 sources", "{missing:?} is there, and neither served nor refused");
+    // Of two for one VIP and port the older has it.
+    let [older, younger] = [configurations::FOUND[2], configurations::FOUND[4]];
+    let is_served = |name: &str| host.state.services.contains_key(name);
+    let is_unfair = is_served(younger) && (said.contains(older) || is_served(older));
+    ensure!(!is_unfair, RULE, "{younger} is served, and {older} is older");
     Ok(())
 }
 

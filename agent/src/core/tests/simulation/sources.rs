@@ -7,12 +7,12 @@
 use super::configurations::{self, found};
 use super::incident::{FileIs, ServiceIs, SourceIs};
 use crate::config::{Admin, Backend, PoolId, Query, SourceSettings};
-use crate::core::Event;
 use crate::core::action::WantedPools;
 use crate::core::change::{Object, Stored, Word, WriteOrder, Written, in_source};
 use crate::core::found::{Finding, FoundService, LastGood};
 use crate::core::inventory::Progress;
 use crate::core::state::service_keys;
+use crate::core::{Event, Timestamp};
 use ipvs::Weight;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -23,8 +23,8 @@ pub(super) const SOURCES: [&str; 3] = ["conftool", "static", "k8s"];
 /// Pools in etcd.
 pub(super) const PATHS: [&str; 2] = ["eqiad/web", "codfw/web"];
 
-/// Services of the cluster by name. The last is in the way of one of the configuration.
-pub(super) const SERVICES: [&str; 4] = configurations::FOUND;
+/// Services of the cluster by name. The fourth is in the way of one of the configuration, the last of the third.
+pub(super) const SERVICES: [&str; 5] = configurations::FOUND;
 
 /// Where a pool is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -274,7 +274,8 @@ fn service(number: usize, is: ServiceIs) -> FoundService {
         ServiceIs::There => Finding::Served(found(number, false)),
         ServiceIs::Moved => Finding::Served(found(number, true)),
     };
-    FoundService { name: SERVICES[number].into(), finding }
+    let created = Some(Timestamp::from_micros(configurations::CREATED[number] * 1_000_000));
+    FoundService { name: SERVICES[number].into(), finding, created }
 }
 
 /// Does to a host what was asked for; gives what was there.

@@ -235,7 +235,7 @@ fn all_are_said_at_first_and_what_changed_afterwards() {
         let super::super::index::Concerned::Service(key) = concerned else { panic!("{concerned:?}") };
         services.concern(&key);
     }
-    let gone = FoundService { name: "k8s.prod.web.https".into(), finding: Finding::Gone };
+    let gone = FoundService { name: "k8s.prod.web.https".into(), finding: Finding::Gone, created: None };
     assert_eq!(services.say(&index), Some(Said::Services { services: vec![gone], whole: false }));
 }
 

@@ -84,6 +84,7 @@ fn is_state(action: &Action) -> bool {
         | Action::SetFib(_)
         | Action::WatchPaths(_)
         | Action::WatchPools(_)
+        | Action::TellSources(_)
         | Action::ResolveHosts(_)
         | Action::KeepSnapshots(_) => true,
         // Given when a mark's service comes or goes in the kernel, whichever check has it.
