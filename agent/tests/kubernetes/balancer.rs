@@ -34,7 +34,7 @@ impl Balancer {
         let file = directory.path().join("lvsd.toml");
         let source = format!(
             "[source.k8s]\ntype = \"kubernetes\"\nkubeconfig = {:?}\nclass = \"lvsd\"\nlease = \"lvsd/lvsd\"\nexternal_ips = true\n\
-             max_backoff = \"500ms\"\naddress_pool = [{{ name = \"public\", addresses = [\"192.0.2.10-192.0.2.15\"] }}]\n",
+             max_backoff = \"1s\"\naddress_pool = [{{ name = \"public\", addresses = [\"192.0.2.10-192.0.2.15\"] }}]\n",
             kubeconfig.display().to_string()
         );
         std::fs::write(&file, format!("{source}{text}")).unwrap();
@@ -102,22 +102,12 @@ impl Balancer {
     }
 
     pub(crate) fn status(&self) -> Status {
-        view::status(&self.state, &Asked::default())
-    }
-
-    /// Whether systemd would hear READY=1 now, and the probes of its HTTP interface that it is.
-    pub(crate) fn is_ready(&self) -> bool {
-        self.state.is_ready()
+        view::status(&self.state, &Asked::default()).unwrap()
     }
 
     /// Whether a service is served.
     pub(crate) fn serves(&self, name: &str) -> bool {
-        self.state.services.contains_key(name)
-    }
-
-    /// Whether routers have a VIP.
-    pub(crate) fn announces(&self, vip: &str) -> bool {
-        self.status().vips.iter().any(|view| view.address.to_string() == vip && view.announced)
+        self.status().services.iter().any(|service| service.name == name)
     }
 
     /// Why `lvsctl why` says that a service is not served; nothing when it is.

@@ -109,7 +109,7 @@ impl Watched {
             }
             Said::Services { services, whole } => {
                 self.is_whole |= whole;
-                for FoundService { name, finding } in services {
+                for FoundService { name, finding, .. } in services {
                     drop(self.wrong.remove(&name));
                     let service = match finding {
                         Finding::Served(service) => Ok(service),
