@@ -245,8 +245,9 @@ proptest! {
     }
 
     #[test]
-    fn a_recovery_never_depools_a_healthy_backend((pool, threshold) in any_pool(), index in 0..9usize) {
-        prop_assume!(index < pool.len());
+    fn a_recovery_never_depools_a_healthy_backend((pool, threshold) in any_pool(), index: proptest::sample::Index) {
+        prop_assume!(!pool.is_empty());
+        let index = index.index(pool.len());
         let before = decide(&pool, threshold);
         let mut after = pool.clone();
         after[index].health = Health::Up { since: at(9) };
