@@ -33,13 +33,13 @@ const KUBE_PROXY: i64 = 10_256;
 const NAME: &str = "x";
 
 /// Annotations that are no settings of a service.
-const OWN: [&str; 4] = ["class", VIPS, "address-pool", "served"];
+pub(super) const OWN: [&str; 4] = ["class", VIPS, "address-pool", "served"];
 
 /// Asks for addresses; of a Service with node ports, it says them.
 const VIPS: &str = "vips";
 
 /// Annotations that are settings of a service, with `-` for `_`.
-const SETTINGS: [&str; 10] = [
+pub(super) const SETTINGS: [&str; 10] = [
     "scheduler",
     "scheduler-flags",
     "forwarding",
@@ -53,7 +53,7 @@ const SETTINGS: [&str; 10] = [
 ];
 
 /// Annotations that are settings of its route.
-const ROUTE: [&str; 5] = ["med", "local-pref", "prepend", "communities", "large-communities"];
+pub(super) const ROUTE: [&str; 5] = ["med", "local-pref", "prepend", "communities", "large-communities"];
 
 /// What a Service is to us.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,8 +1,9 @@
 //! Services that are served whole: whose they are, their VIPs, and what their annotations make of them.
 
 use super::super::allocate::{Given, allocate};
+use super::super::objects::ANNOTATION;
 use super::super::services::Services;
-use super::super::whole::{Former, advice, found};
+use super::super::whole::{Former, OWN, ROUTE, SETTINGS, advice, found};
 use super::*;
 use crate::config::{AddressPool, PoolId, Service as Made, WholeServices};
 use crate::core::found::{Finding, FoundService};
@@ -185,6 +186,38 @@ fn annotations_are_settings_of_the_service_and_of_its_route() {
         (route.med, route.prepend, route.communities.as_ref().map(Vec::len)),
         (Some(100), Some(2), Some(1))
     );
+}
+
+const PAGE: &str = include_str!("../../../../../docs/kubernetes.md");
+
+#[test]
+fn the_page_names_each_annotation_and_no_other() {
+    let (_, table) = PAGE.split_once("| annotation | what |\n|---|---|\n").expect("the table");
+    let rows = table.lines().take_while(|line| line.starts_with('|'));
+    let names = rows.flat_map(|row| row.split('|').nth(1).expect("a column").split('`').skip(1).step_by(2));
+    let named: BTreeSet<&str> = names.map(|name| name.trim_start_matches(ANNOTATION)).collect();
+    // lvsd writes the last one itself.
+    let known = SETTINGS.into_iter().chain(ROUTE).chain(OWN).filter(|key| *key != "served");
+    assert_eq!(named, known.collect());
+}
+
+#[test]
+fn the_example_of_the_page_is_served_as_it_says() {
+    let (_, example) = PAGE.split_once("      annotations:\n").expect("the example");
+    let annotations = example.lines().map_while(|line| line.trim().strip_prefix(ANNOTATION));
+    let annotations: serde_json::Map<String, Value> = annotations
+        .map(|line| {
+            let (key, text) = line.split_once(": ").expect("a key and a text");
+            (format!("{ANNOTATION}{key}"), json!(text.trim_matches(['\'', '"'])))
+        })
+        .collect();
+    assert_eq!(annotations.len(), 4, "{annotations:?}");
+    let service = one(ours(json!({}), Value::Object(annotations)), &settings());
+    assert_eq!(service.scheduler.scheduler().to_string(), "mh");
+    assert_eq!(service.depool_threshold, crate::config::Threshold::from_share(0.75).expect("a share"));
+    assert_eq!((service.checks.len(), service.checks[0].timing.interval().as_secs()), (1, 2));
+    let communities = service.route.as_ref().and_then(|route| route.attributes.communities.as_ref());
+    assert_eq!(communities.map(Vec::len), Some(1));
 }
 
 #[test]
