@@ -75,6 +75,11 @@ impl Cluster {
         assert!(sent.success(), "{program} runs");
     }
 
+    /// The API server's URL.
+    pub(crate) fn server(&self) -> String {
+        format!("https://127.0.0.1:{}", self.port)
+    }
+
     /// The administrator's kubeconfig.
     pub(crate) fn kubeconfig(&self) -> PathBuf {
         self.directory.path().join("kubeconfig")
@@ -91,7 +96,7 @@ impl Cluster {
         let text = json!({
             "apiVersion": "v1", "kind": "Config", "current-context": name,
             "clusters": [{"name": "c", "cluster": {
-                "server": format!("https://127.0.0.1:{}", self.port), "certificate-authority": ca}}],
+                "server": self.server(), "certificate-authority": ca}}],
             "users": [{"name": name, "user": user}],
             "contexts": [{"name": name, "context": {"cluster": "c", "user": name}}]
         });
@@ -169,7 +174,7 @@ impl Cluster {
         if let Some(body) = body {
             curl.args(["--data-binary", &body.to_string()]);
         }
-        let output = curl.arg(format!("https://127.0.0.1:{}{path}", self.port)).output().unwrap();
+        let output = curl.arg(format!("{}{path}", self.server())).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         output.stdout
     }

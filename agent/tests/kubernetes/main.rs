@@ -9,12 +9,15 @@ mod cluster;
 mod conflicts;
 mod credentials;
 mod fake;
+mod leases;
+mod newer;
 mod objects;
 mod outages;
 mod permissions;
 mod told;
 mod watched;
 mod whole;
+mod words;
 
 use cluster::Cluster;
 use lvsd::config::{Cordon, Target};
