@@ -4,7 +4,7 @@
 //! `crd.projectcalico.org/v1` has them, or `projectcalico.org/v3` where only that is served. What is kept of each is what
 //! [`objects`](crate::core::nodes::objects) reads.
 
-use super::client;
+use super::client::{self, Access};
 use super::reader::{SETTLED, next, wait};
 use crate::config::KubernetesSettings;
 use crate::core::nodes::Cluster;
@@ -12,7 +12,7 @@ use crate::sources::calico::{Gathered, Message, Object};
 use crate::sources::cluster::ClusterSource;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::runtime::watcher::{self, Event, watcher};
-use kube::{Api, Client, ResourceExt};
+use kube::{Api, ResourceExt};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
@@ -64,7 +64,7 @@ async fn read(kind: &'static str, settings: Arc<KubernetesSettings>, said: mpsc:
     let mut failures = 0;
     loop {
         let end = match client::connect(&settings).await {
-            Ok(client) => follow(kind, client, &settings, &said, &mut failures).await,
+            Ok(access) => follow(kind, access, &settings, &said, &mut failures).await,
             Err(why) => End::Broken(why),
         };
         let why = match end {
@@ -81,12 +81,15 @@ async fn read(kind: &'static str, settings: Arc<KubernetesSettings>, said: mpsc:
 }
 
 /// Where a kind is served, if it is.
-async fn resource(kind: &'static str, client: &Client) -> Result<Option<ApiResource>, String> {
+async fn resource(
+    kind: &'static str,
+    Access { client, place }: &Access,
+) -> Result<Option<ApiResource>, String> {
     let Some((_, plural)) = KINDS.iter().find(|(known, _)| *known == kind) else {
         return Ok(Some(ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("", "v1", kind), "nodes")));
     };
     let groups = client.list_api_groups().await;
-    let groups = groups.map_err(|error| format!("list the API's groups: {}", client::words(&error)))?;
+    let groups = groups.map_err(|error| format!("list the API's groups: {}", place.words(&error)))?;
     let served: BTreeSet<&str> = groups.groups.iter().map(|group| group.name.as_str()).collect();
     let found = GROUPS.iter().find(|(group, _)| served.contains(group));
     Ok(found.map(|(group, version)| {
@@ -97,12 +100,12 @@ async fn resource(kind: &'static str, client: &Client) -> Result<Option<ApiResou
 /// Lists and watches until something breaks.
 async fn follow(
     kind: &'static str,
-    client: Client,
+    access: Access,
     settings: &KubernetesSettings,
     said: &mpsc::Sender<Message>,
     failures: &mut u32,
 ) -> End {
-    let resource = match resource(kind, &client).await {
+    let resource = match resource(kind, &access).await {
         Ok(Some(resource)) => resource,
         // A cluster without Calico: its nodes have podCIDRs. Somebody may install it.
         Ok(None) => {
@@ -118,7 +121,7 @@ async fn follow(
         Err(why) => return End::Broken(why),
     };
     let plural = resource.plural.clone();
-    let api: Api<DynamicObject> = Api::all_with(client, &resource);
+    let api: Api<DynamicObject> = Api::all_with(access.client, &resource);
     let timeout = u32::try_from(settings.watch_timeout.as_secs()).unwrap_or(u32::MAX);
     let mut events = pin!(watcher(api, watcher::Config::default().timeout(timeout)));
     let mut listed = BTreeMap::new();
@@ -138,7 +141,7 @@ async fn follow(
                 tokio::time::sleep(wait(1, settings.max_backoff)).await;
                 None
             }
-            Err(error) => return End::Broken(client::watch_words(&plural, None, &error)),
+            Err(error) => return End::Broken(access.place.watch_words(&plural, None, &error)),
         };
         if let Some(message) = message
             && said.send(message).await.is_err()

@@ -8,7 +8,7 @@
 //!
 //! Reading order: [`model`] (what is kept), [`objects`] (as it comes), [`endpoints`] (slices put together), [`serve`] (the table
 //! of what direct routing can serve), [`selector`], [`pools`] (the backends of a pool), [`index`]; `reader`, `client`,
-//! [`source`] (the shell).
+//! [`source`] (the shell); `words` (its errors).
 //! Services that are served whole: [`whole`] (what becomes of each), [`allocate`] (their addresses), [`services`] (what is said and
 //! written of them), `lease` and `publish` (the shell that writes). [`calico`] is apart: the nodes of `[nodes]`.
 
@@ -33,6 +33,7 @@ pub mod source;
 mod tests;
 mod wanted;
 pub mod whole;
+mod words;
 
 pub use calico::CalicoNodes;
 pub use source::Kubernetes;

@@ -1,7 +1,7 @@
 //! What is written to the cluster: the addresses that Services of our class have got, the finalizer that keeps a Service until they
 //! are taken back, and why one is refused. One balancer of the fleet does so, who has the Lease.
 
-use super::client;
+use super::client::{self, Access};
 use super::lease::{Candidate, PERIOD};
 use super::model::Key;
 use super::objects::{ANNOTATION, FINALIZER, REFUSED, ServiceObject};
@@ -9,20 +9,17 @@ use crate::config::{KubernetesSettings, Lease};
 use k8s_openapi::api::core::v1::{Event, ObjectReference};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
+use kube::Api;
 use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
-use kube::{Api, Client};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::Instant;
 use tokio::sync::{mpsc, watch};
 
 /// Who we are to the cluster.
 const NAME: &str = "lvsd";
-
-/// How long all that is to be written may take at once; what is left is written in the next round.
-const ROUND: Duration = Duration::from_secs(30);
 
 /// What is to be written of one Service.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,21 +69,18 @@ pub(super) async fn run(
 ) {
     let mut publisher = Publisher { candidate: Candidate::new(lease, identity()), done: BTreeMap::new() };
     let (mut was_holder, mut failure) = (false, None);
-    let mut client = None;
+    let mut access = None;
     loop {
-        let outcome = match connected(&settings, &mut client).await {
-            Ok(client) => {
-                let round = publisher.round(client, &mut wanted);
-                let done = tokio::time::timeout(ROUND, round).await;
-                done.unwrap_or_else(|_| Err(format!("the API has not answered within {} s", ROUND.as_secs())))
-            }
+        let outcome = match connected(&settings, &mut access).await {
+            Ok(access) => publisher.round(&access, &mut wanted).await,
             Err(why) => Err(why),
         };
         if outcome.is_err() {
             // Its credentials may be the reason: they are read anew.
-            client = None;
+            access = None;
         }
-        let is_holder = publisher.candidate.is_holder();
+        let is_left = matches!(outcome, Ok(Left(true)));
+        let is_holder = publisher.candidate.until().is_some();
         if is_holder != was_holder && said.send(Published::Holder(is_holder)).await.is_err() {
             return;
         }
@@ -101,6 +95,9 @@ pub(super) async fn run(
             }
             failure = now;
         }
+        if is_left {
+            continue;
+        }
         // Both can be dropped: what is wanted is seen the next time.
         tokio::select! {
             () = tokio::time::sleep(PERIOD) => {}
@@ -109,11 +106,11 @@ pub(super) async fn run(
     }
 }
 
-async fn connected(settings: &KubernetesSettings, client: &mut Option<Client>) -> Result<Client, String> {
-    if client.is_none() {
-        *client = Some(client::connect(settings).await?);
+async fn connected(settings: &KubernetesSettings, access: &mut Option<Access>) -> Result<Access, String> {
+    if let Some(access) = access {
+        return Ok(access.clone());
     }
-    client.clone().ok_or_else(String::new)
+    Ok(access.insert(client::connect(settings).await?).clone())
 }
 
 /// Different for each host and process.
@@ -130,34 +127,45 @@ struct Publisher {
     done: Writes,
 }
 
+/// Whether something is left to be written that had no time.
+struct Left(bool);
+
 impl Publisher {
-    /// Looks at the Lease, and writes what is to be written if it is ours. Goes on after failures, and gives the first.
-    async fn round(&mut self, client: Client, wanted: &mut watch::Receiver<Writes>) -> Result<(), String> {
-        self.candidate.look(client.clone()).await?;
-        if !self.candidate.is_holder() {
+    /// Looks at the Lease, and writes what is to be written if it is ours, until it is to be renewed. Goes on after failures, and
+    /// gives the first.
+    async fn round(&mut self, access: &Access, wanted: &mut watch::Receiver<Writes>) -> Result<Left, String> {
+        self.candidate.look(access).await?;
+        let Some(until) = self.candidate.until() else {
             self.done.clear();
-            return Ok(());
-        }
+            return Ok(Left(false));
+        };
+        let begun = Instant::now();
         let wanted = wanted.borrow_and_update().clone();
         self.done.retain(|service, done| wanted.get(service) == Some(done));
         let mut first = Ok(());
         for (service, write) in wanted {
-            if !self.candidate.is_holder() {
-                break;
-            }
             if self.done.contains_key(&service) {
                 continue;
             }
-            match write_one(&client, &service, &write).await {
-                Ok(()) => drop(self.done.insert(service, write)),
-                Err(why) => first = first.and(Err(why)),
+            if begun.elapsed() > PERIOD {
+                return first.map(|()| Left(true));
+            }
+            // Whoever has the Lease next is not to meet what was written before.
+            let written = tokio::time::timeout_at(until.into(), write_one(access, &service, &write)).await;
+            match written {
+                Ok(Ok(())) => drop(self.done.insert(service, write)),
+                Ok(Err(why)) => first = first.and(Err(why)),
+                Err(_) => {
+                    let why = access.place.silent(begun.elapsed());
+                    return first.and(Err(format!("write of {}: {why}", service.0)));
+                }
             }
         }
-        first
+        first.map(|()| Left(false))
     }
 }
 
-async fn write_one(client: &Client, (key, uid): &(Key, Arc<str>), write: &Write) -> Result<(), String> {
+async fn write_one(access: &Access, (key, uid): &(Key, Arc<str>), write: &Write) -> Result<(), String> {
     match write {
         Write::Addresses(addresses) => {
             let ingress: Vec<Value> = addresses.iter().map(|ip| json!({"ip": ip, "ipMode": "VIP"})).collect();
@@ -165,14 +173,14 @@ async fn write_one(client: &Client, (key, uid): &(Key, Arc<str>), write: &Write)
                 "metadata": {"uid": uid, "finalizers": [FINALIZER], "annotations": {(served()): "true"}},
                 "status": {"loadBalancer": {"ingress": ingress}}
             });
-            patch(client, key, change).await
+            patch(access, key, change).await
         }
         Write::Release => {
             let change = json!({
                 "metadata": {"uid": uid, "$deleteFromPrimitiveList/finalizers": [FINALIZER], "annotations": {(served()): null}},
                 "status": {"loadBalancer": {"ingress": null}}
             });
-            patch(client, key, change).await
+            patch(access, key, change).await
         }
         Write::Refusal { complaint, addresses, ports } => {
             if !addresses.is_empty() {
@@ -184,9 +192,9 @@ async fn write_one(client: &Client, (key, uid): &(Key, Arc<str>), write: &Write)
                     addresses.iter().map(|ip| json!({"ip": ip, "ipMode": "VIP", "ports": ports})).collect();
                 let change =
                     json!({"metadata": {"uid": uid}, "status": {"loadBalancer": {"ingress": ingress}}});
-                patch(client, key, change).await?;
+                patch(access, key, change).await?;
             }
-            tell(client, key, uid, complaint).await
+            tell(access, key, uid, complaint).await
         }
     }
 }
@@ -196,7 +204,7 @@ fn served() -> String {
 }
 
 /// Changes a Service's status; by it also its finalizers, as Kubernetes' own controllers do. One that is gone needs nothing.
-async fn patch(client: &Client, key: &Key, change: Value) -> Result<(), String> {
+async fn patch(Access { client, place }: &Access, key: &Key, change: Value) -> Result<(), String> {
     let api: Api<ServiceObject> = Api::all(client.clone()).constrain(&key.namespace);
     // The type has no way to be written, so that nothing but the change is.
     let request = kube::core::Request::new(api.resource_url().to_owned());
@@ -208,13 +216,13 @@ async fn patch(client: &Client, key: &Key, change: Value) -> Result<(), String> 
         Ok(_) => Ok(()),
         // Another one of the same name (409) is written of by itself.
         Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
-        Err(error) => Err(format!("patch services/status of {key}: {}", client::words(&error))),
+        Err(error) => Err(format!("patch services/status of {key}: {}", place.words(&error))),
     }
 }
 
 /// Says on a Service why it is not served as it says.
 async fn tell(
-    client: &Client,
+    Access { client, place }: &Access,
     key: &Key,
     uid: &str,
     Complaint { reason, why }: &Complaint,
@@ -247,6 +255,6 @@ async fn tell(
     let api: Api<Event> = Api::namespaced(client.clone(), &key.namespace);
     match api.create(&PostParams::default(), &event).await {
         Ok(_) => Ok(()),
-        Err(error) => Err(format!("create events in {}: {}", key.namespace, client::words(&error))),
+        Err(error) => Err(format!("create events in {}: {}", key.namespace, place.words(&error))),
     }
 }

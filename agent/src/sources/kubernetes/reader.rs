@@ -8,7 +8,7 @@
 //!
 //! Nothing that was listed half is ever said. What breaks is told with the verb and the resource.
 
-use super::client;
+use super::client::{self, Access};
 use super::index::{Change, Object, Objects, Resource};
 use super::names::Names;
 use super::objects::Compact;
@@ -81,7 +81,7 @@ impl Reader {
         let mut failures = 0;
         loop {
             let why = match client::connect(&settings).await {
-                Ok(client) => self.follow(self.api::<K>(client), &settings, &said, &mut failures).await,
+                Ok(access) => self.follow::<K>(access, &settings, &said, &mut failures).await,
                 Err(why) => Some(why),
             };
             // Nobody listens any more.
@@ -105,7 +105,7 @@ impl Reader {
     /// Lists and watches until something breaks, and says why; none when nobody listens any more.
     async fn follow<K>(
         &self,
-        api: Api<K>,
+        Access { client, place }: Access,
         settings: &KubernetesSettings,
         said: &mpsc::Sender<Message>,
         failures: &mut u32,
@@ -117,7 +117,7 @@ impl Reader {
     {
         let timeout = u32::try_from(settings.watch_timeout.as_secs()).unwrap_or(u32::MAX);
         let config = watcher::Config::default().timeout(timeout).page_size(PAGE);
-        let mut events = pin!(watcher(api, config));
+        let mut events = pin!(watcher(self.api::<K>(client), config));
         let (mut listed, mut names) = (Vec::new(), Names::default());
         let mut settles = None;
         loop {
@@ -141,7 +141,7 @@ impl Reader {
                 }
                 Err(error) => {
                     let namespace = self.namespace.as_deref();
-                    return Some(client::watch_words(self.resource.as_str(), namespace, &error));
+                    return Some(place.watch_words(self.resource.as_str(), namespace, &error));
                 }
             };
             if let Some(change) = change {

@@ -197,8 +197,12 @@ impl Services {
             false => before.understood.clone(),
         };
         let complaint = complaint(&services, &self.conflicts);
-        if let (true, Some(failure)) = (self.is_holder, &self.failure) {
-            services.iter_mut().for_each(|found| add_failure(&mut found.finding, failure));
+        if let Some(failure) = &self.failure {
+            let what = match self.is_holder {
+                true => "not all is told to the cluster",
+                false => "this balancer cannot tell the cluster",
+            };
+            services.iter_mut().for_each(|found| add_failure(&mut found.finding, what, failure));
         }
         Told { services, understood, complaint }
     }
@@ -279,10 +283,10 @@ fn complaint(services: &[FoundService], conflicts: &BTreeMap<String, String>) ->
 }
 
 /// With a refusal, what keeps the cluster from being told of it.
-fn add_failure(finding: &mut Finding, failure: &str) {
+fn add_failure(finding: &mut Finding, what: &str, failure: &str) {
     match finding {
         Finding::Refused(why) | Finding::Wrong { why, .. } if !why.ends_with(failure) => {
-            *why = format!("{why}; not all is told to the cluster: {failure}");
+            *why = format!("{why}; {what}: {failure}");
         }
         Finding::Refused(_) | Finding::Wrong { .. } | Finding::Served(_) | Finding::Gone => {}
     }

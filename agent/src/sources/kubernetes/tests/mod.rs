@@ -1,5 +1,6 @@
 //! The rules, on objects as API servers give them; `newer` has what 1.20 does not know.
 
+mod leases;
 mod merging;
 mod nodes;
 mod serving;
