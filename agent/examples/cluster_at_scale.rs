@@ -124,6 +124,7 @@ async fn sync(settings: KubernetesSettings) -> Result<Synced, String> {
             }
             Said::Stale(why) => return Err(why),
             Said::Services { .. } | Said::Live | Said::Seen(_) => {}
+            other => return Err(format!("Kubernetes says {other:?}")),
         }
     }
     let took = begin.elapsed();

@@ -2,30 +2,30 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use futures_util::FutureExt;
 use lvsd::core::Event;
 use lvsd::engine::{Inbox, Input};
-use lvsd::sources::{files, names};
+use lvsd::sources::files::Files;
+use lvsd::sources::{Said, Source, names};
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::watch;
 
 /// Longest that a slow machine may take for a change to arrive.
 const LIMIT: Duration = Duration::from_secs(120);
 
 struct Watched {
-    _handle: files::Handle,
-    inbox: mpsc::Receiver<Input>,
+    source: Files,
+    _wanted: watch::Sender<BTreeSet<PathBuf>>,
 }
 
 impl Watched {
     fn new(files: &[&Path]) -> Self {
-        let (inbox, receiver) = Inbox::new();
-        let handle = files::Handle::spawn(inbox).unwrap();
-        handle.set(files.iter().map(PathBuf::from).collect());
-        Self { _handle: handle, inbox: receiver }
+        let (wanted, receiver) = watch::channel(files.iter().map(PathBuf::from).collect());
+        Self { source: Files::new(receiver).unwrap(), _wanted: wanted }
     }
 
     /// The next reading whose weights are these, whatever was read before.
@@ -44,10 +44,11 @@ impl Watched {
 
     async fn wait(&mut self, is_it: impl Fn(&Result<Vec<lvsd::config::Backend>, String>) -> bool) {
         let wait = async {
-            while let Some(input) = self.inbox.recv().await {
-                if let Input::Event(Event::PoolRead { outcome, .. }) = input
-                    && is_it(&outcome)
-                {
+            loop {
+                let Said::File { outcome, .. } = self.source.next().await else {
+                    panic!("files have no other word")
+                };
+                if is_it(&outcome) {
                     return;
                 }
             }
@@ -115,6 +116,26 @@ async fn a_file_that_is_missing_empty_or_broken_is_an_error_until_it_is_right() 
     watched.wait_for_weights(&[7]).await;
     fs::remove_file(&file).unwrap();
     watched.wait_for_error("No such file").await;
+}
+
+#[tokio::test]
+async fn who_only_asks_now_and_then_hears_of_every_file_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let files: BTreeSet<_> = (0..50).map(|number| directory.path().join(format!("{number}.json"))).collect();
+    files.iter().for_each(|file| fs::write(file, r#"{"rs1": {"weight": 1}}"#).unwrap());
+    let mut watched = Watched::new(&files.iter().map(PathBuf::as_path).collect::<Vec<_>>());
+    let mut heard = Vec::new();
+    let asking = async {
+        while heard.len() < files.len() {
+            match watched.source.next().now_or_never() {
+                Some(Said::File { path, outcome: Ok(_) }) => heard.push(path),
+                Some(other) => panic!("{other:?}"),
+                None => tokio::time::sleep(Duration::from_millis(1)).await,
+            }
+        }
+    };
+    tokio::time::timeout(LIMIT, asking).await.expect("all are heard of");
+    assert!(heard.iter().eq(&files), "{heard:?}");
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@
 //! Reading order: this file, then a datastore: [`kubernetes`](crate::sources::kubernetes::CalicoNodes),
 //! [`etcd`](crate::sources::etcd::CalicoKeys).
 
-use super::cluster::ClusterSource;
+use super::{Said, Source};
 use crate::core::nodes::{Cluster, objects};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -111,8 +111,8 @@ impl Gathered {
     }
 }
 
-impl ClusterSource for Gathered {
-    async fn next(&mut self) -> Result<Cluster, String> {
+impl Source for Gathered {
+    async fn next(&mut self) -> Said {
         loop {
             // What waits is taken first: a list of nodes is one change.
             while let Ok(message) = self.inbox.try_recv() {
@@ -121,7 +121,7 @@ impl ClusterSource for Gathered {
             if std::mem::take(&mut self.is_news)
                 && let Some(outcome) = self.outcome()
             {
-                return outcome;
+                return Said::Cluster(outcome);
             }
             // Can be dropped: a message that was not taken is still there.
             match self.inbox.recv().await {

@@ -1,28 +1,25 @@
 //! What is in a cluster, from wherever it is written down.
 //!
-//! A source gives whole snapshots: the first as soon as it can, another whenever something has changed. What it cannot
-//! read is an error in words, after which it goes on; the core keeps what it knew.
+//! Such a source says [`Said::Cluster`] only: the first as soon as it can, another whenever something has changed or it has begun
+//! to fail.
 
 use crate::config::SourceSettings;
-use crate::core::Event;
 use crate::core::action::WatchedCluster;
 use crate::core::nodes::{Cluster, objects};
 use crate::engine::Inbox;
 use crate::sources::etcd::CalicoKeys;
 use crate::sources::kubernetes::CalicoNodes;
-use std::future::Future;
+use crate::sources::report::report;
+use crate::sources::{Said, Source};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::sync::watch;
 
-/// A source of snapshots.
-pub trait ClusterSource: Send + 'static {
-    /// The next snapshot, or why there is none; waits until there is something new to say. Dropping the future loses
-    /// nothing: the next call says it.
-    fn next(&mut self) -> impl Future<Output = Result<Cluster, String>> + Send;
-}
+/// There is one cluster, whose name as a source nobody sees.
+const NAME: &str = "cluster";
 
 /// How often a file is looked at: its metadata only, which costs next to nothing.
 const LOOK: Duration = Duration::from_secs(1);
@@ -48,14 +45,14 @@ impl File {
     }
 }
 
-impl ClusterSource for File {
-    async fn next(&mut self) -> Result<Cluster, String> {
+impl Source for File {
+    async fn next(&mut self) -> Said {
         loop {
             let stamp = stamp(&self.path);
             if self.seen != Some(stamp) {
                 let outcome = read(&self.path).await;
                 self.seen = Some(stamp);
-                return outcome.map_err(|error| format!("{}: {error}", self.path.display()));
+                return Said::Cluster(outcome.map_err(|error| format!("{}: {error}", self.path.display())));
             }
             tokio::time::sleep(LOOK).await;
         }
@@ -108,14 +105,15 @@ impl Handle {
 async fn run(mut wanted: watch::Receiver<Option<WatchedCluster>>, inbox: Inbox) {
     loop {
         let place = wanted.borrow_and_update().clone();
+        let (name, inbox) = (Arc::from(NAME), inbox.clone());
         let following = async {
             match place {
-                Some(WatchedCluster::File(file)) => follow(File::new(file), &inbox).await,
+                Some(WatchedCluster::File(file)) => report(File::new(file), name, inbox).await,
                 Some(WatchedCluster::Source(SourceSettings::Kubernetes(settings))) => {
-                    follow(CalicoNodes::new(settings), &inbox).await;
+                    report(CalicoNodes::new(settings), name, inbox).await;
                 }
                 Some(WatchedCluster::Source(SourceSettings::Etcd(settings))) => {
-                    follow(CalicoKeys::new(settings), &inbox).await;
+                    report(CalicoKeys::new(settings), name, inbox).await;
                 }
                 // The configuration names no other.
                 Some(WatchedCluster::Source(SourceSettings::Http(_))) | None => {
@@ -128,13 +126,5 @@ async fn run(mut wanted: watch::Receiver<Option<WatchedCluster>>, inbox: Inbox) 
             changed = wanted.changed() => if changed.is_err() { return },
             () = following => {}
         }
-    }
-}
-
-/// Reports what a source says, for ever.
-async fn follow(mut source: impl ClusterSource, inbox: &Inbox) {
-    loop {
-        let outcome = source.next().await;
-        inbox.event(Event::ClusterRead(outcome)).await;
     }
 }

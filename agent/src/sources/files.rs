@@ -5,79 +5,62 @@
 //! it or it was put in place, so one that is being written is not seen half. What inotify cannot see (a network file
 //! system, a directory that appears later) is found by looking at the files' metadata now and then.
 
-use crate::config::PoolId;
-use crate::core::Event;
-use crate::engine::Inbox;
+use super::{Said, Source};
+use crate::config::Backend;
 use crate::pool_file;
 use crate::sources::inotify::Directories;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tokio::io::AsyncReadExt;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 /// How often files are looked at without a sign from inotify: their metadata only, so it costs next to nothing.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// The set of files that is watched.
+/// The pool files that are wanted.
 #[derive(Debug)]
-pub struct Handle {
-    wanted: watch::Sender<BTreeSet<PathBuf>>,
-    task: tokio::task::JoinHandle<()>,
-}
-
-impl Handle {
-    /// Starts with no files.
-    ///
-    /// # Errors
-    /// When the kernel gives no inotify instance.
-    pub fn spawn(inbox: Inbox) -> std::io::Result<Self> {
-        let watcher = Watcher { directories: Directories::new()?, inbox, seen: BTreeMap::new() };
-        let (wanted, receiver) = watch::channel(BTreeSet::new());
-        Ok(Self { wanted, task: tokio::spawn(watcher.run(receiver)) })
-    }
-
-    /// Watches exactly these.
-    pub fn set(&self, files: BTreeSet<PathBuf>) {
-        self.wanted.send_replace(files);
-    }
-
-    /// Ends the watch.
-    pub fn stop(&self) {
-        self.task.abort();
-    }
+pub struct Files {
+    wanted: watch::Receiver<BTreeSet<PathBuf>>,
+    directories: Directories,
+    /// Each file's stamp when it was last read; none when there was no such file.
+    seen: BTreeMap<PathBuf, Option<Stamp>>,
+    /// Those that are still to be looked at, the next one first.
+    due: VecDeque<PathBuf>,
+    reading: Option<Reading>,
 }
 
 /// What tells one content from another without reading it: device, inode, size, and times in nanoseconds.
 type Stamp = (u64, u64, u64, i64, i64);
 
-struct Watcher {
-    directories: Directories,
-    inbox: Inbox,
-    /// Each file's stamp when it was last read; none when there was no such file.
-    seen: BTreeMap<PathBuf, Option<Stamp>>,
+/// A file that is being read, on a thread for what may wait.
+#[derive(Debug)]
+struct Reading {
+    path: PathBuf,
+    stamp: Option<Stamp>,
+    outcome: JoinHandle<Result<Vec<Backend>, String>>,
 }
 
-impl Watcher {
-    async fn run(mut self, mut wanted: watch::Receiver<BTreeSet<PathBuf>>) {
-        loop {
-            let files = wanted.borrow_and_update().clone();
-            self.watch_directories(&files);
-            self.seen.retain(|file, _| files.contains(file));
-            for file in &files {
-                self.look(file).await;
-            }
-            // Every branch can be dropped at any point: changes that were not taken are still there.
-            tokio::select! {
-                changed = wanted.changed() => if changed.is_err() { return },
-                changed = self.directories.changed() => if let Err(error) = changed {
-                    tracing::error!(%error, "inotify failed; pool files are looked at periodically only");
-                    tokio::time::sleep(LOOK).await;
-                },
-                () = tokio::time::sleep(LOOK) => {}
-            }
-        }
+impl Files {
+    /// None of them was read yet.
+    ///
+    /// # Errors
+    /// When the kernel gives no inotify instance.
+    pub fn new(wanted: watch::Receiver<BTreeSet<PathBuf>>) -> std::io::Result<Self> {
+        let (seen, due, reading) = Default::default();
+        let mut files = Self { wanted, directories: Directories::new()?, seen, due, reading };
+        files.begin();
+        Ok(files)
+    }
+
+    /// All that are wanted are to be looked at.
+    fn begin(&mut self) {
+        let files = self.wanted.borrow_and_update().clone();
+        self.watch_directories(&files);
+        self.seen.retain(|file, _| files.contains(file));
+        self.due = files.into_iter().collect();
     }
 
     /// Watches the directory of each file, and of what it links to. Watching one again changes nothing.
@@ -93,15 +76,49 @@ impl Watcher {
         }
     }
 
-    /// Reads a file if it is not the one that was read last.
-    async fn look(&mut self, file: &Path) {
-        let stamp = stamp(file);
-        if self.seen.get(file) == Some(&stamp) {
-            return;
+    /// Begins to read a file if it is not the one that was read last.
+    fn look(&mut self, path: PathBuf) {
+        let stamp = stamp(&path);
+        if self.seen.get(&path) != Some(&stamp) {
+            let file = path.clone();
+            let outcome = tokio::task::spawn_blocking(move || read(&file));
+            self.reading = Some(Reading { path, stamp, outcome });
         }
-        let outcome = read(file).await;
-        self.seen.insert(file.into(), stamp);
-        self.inbox.event(Event::PoolRead { pool: PoolId::File(file.into()), outcome }).await;
+    }
+
+    /// Waits until files are to be looked at again. Can be dropped at any point: changes that were not taken are still there.
+    async fn sign(&mut self) {
+        tokio::select! {
+            changed = self.wanted.changed() => if changed.is_err() { std::future::pending().await },
+            changed = self.directories.changed() => if let Err(error) = changed {
+                tracing::error!(%error, "inotify failed; pool files are looked at periodically only");
+                tokio::time::sleep(LOOK).await;
+            },
+            () = tokio::time::sleep(LOOK) => {}
+        }
+    }
+}
+
+impl Source for Files {
+    async fn next(&mut self) -> Said {
+        loop {
+            if let Some(reading) = &mut self.reading {
+                // Dropped here, it goes on being read.
+                let outcome = (&mut reading.outcome).await;
+                let failed = |error| format!("{}: reading it failed: {error}", reading.path.display());
+                let outcome = outcome.map_err(failed).flatten();
+                let Some(Reading { path, stamp, .. }) = self.reading.take() else { continue };
+                self.seen.insert(path.clone(), stamp);
+                return Said::File { path, outcome };
+            }
+            match self.due.pop_front() {
+                Some(path) => self.look(path),
+                None => {
+                    self.sign().await;
+                    self.begin();
+                }
+            }
+        }
     }
 }
 
@@ -112,17 +129,11 @@ fn stamp(file: &Path) -> Option<Stamp> {
     Some((metadata.dev(), metadata.ino(), metadata.size(), modified, changed))
 }
 
-async fn read(file: &Path) -> Result<Vec<crate::config::Backend>, String> {
+fn read(file: &Path) -> Result<Vec<Backend>, String> {
     let error = |error: std::io::Error| format!("{}: {error}", file.display());
     // One byte more than is allowed is enough to be refused, and never more than that is held.
     let limit = pool_file::MAX_BYTES as u64 + 1;
     let mut text = Vec::new();
-    tokio::fs::File::open(file)
-        .await
-        .map_err(error)?
-        .take(limit)
-        .read_to_end(&mut text)
-        .await
-        .map_err(error)?;
+    std::fs::File::open(file).map_err(error)?.take(limit).read_to_end(&mut text).map_err(error)?;
     pool_file::parse(file, &text).map_err(|error| error.to_string())
 }

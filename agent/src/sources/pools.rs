@@ -1,26 +1,32 @@
 //! Runs the sources that are wanted, and reports what they say.
 
 use super::etcd::{self, Etcd};
+use super::files::Files;
 use super::http::Http;
 use super::kubernetes::Kubernetes;
-use super::{Said, Source, files};
+use super::report::report;
 use crate::config::{PoolId, Query, SourceSettings};
 use crate::core::Event;
 use crate::core::action::WantedPools;
 use crate::core::change::{Object, WriteOrder, Written};
 use crate::core::found::Conflicts;
 use crate::engine::Inbox;
-use futures_util::FutureExt;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
+
+/// Pool files are one source, whose name nobody sees.
+const FILES: &str = "files";
 
 /// The sources that run.
 #[derive(Debug)]
 pub struct Handle {
     inbox: Inbox,
-    files: files::Handle,
+    files: watch::Sender<BTreeSet<PathBuf>>,
+    /// Reads the files.
+    reading: JoinHandle<()>,
     running: BTreeMap<Arc<str>, Running>,
     /// What is in the way of services of sources.
     conflicts: Conflicts,
@@ -48,14 +54,10 @@ impl Handle {
     /// # Errors
     /// When the kernel gives no inotify instance.
     pub fn spawn(inbox: Inbox) -> std::io::Result<Self> {
-        let files = files::Handle::spawn(inbox.clone())?;
-        Ok(Self {
-            inbox,
-            files,
-            running: BTreeMap::new(),
-            conflicts: Conflicts::new(),
-            writing: JoinSet::new(),
-        })
+        let (files, wanted) = watch::channel(BTreeSet::new());
+        let reading = tokio::spawn(report(Files::new(wanted)?, FILES.into(), inbox.clone()));
+        let (running, conflicts, writing) = Default::default();
+        Ok(Self { inbox, files, reading, running, conflicts, writing })
     }
 
     /// Follows exactly these pools. A source whose settings are others begins anew.
@@ -68,7 +70,7 @@ impl Handle {
                 PoolId::Remote { source, query } => drop(queries.entry(source).or_default().insert(query)),
             }
         }
-        self.files.set(files);
+        self.files.send_replace(files);
         self.running.retain(|name, running| wanted.sources.get(name) == Some(&running.settings));
         for (name, settings) in wanted.sources {
             let queries = queries.remove(&name).unwrap_or_default();
@@ -115,7 +117,13 @@ impl Handle {
 
     /// Ends all of them.
     pub fn stop(self) {
-        self.files.stop();
+        drop(self);
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.reading.abort();
     }
 }
 
@@ -148,35 +156,4 @@ fn start(
         SourceSettings::Http(settings) => tokio::spawn(report(Http::new(settings, receiver), name, inbox)),
     };
     Running { settings, wanted, conflicts, task }
-}
-
-/// Words that are reported together at most: what follows from thousands of pools is done a few times, not once for each.
-const TOGETHER: usize = 1024;
-
-/// Reports what a source says, for ever. What it has ready is reported together.
-async fn report(mut source: impl Source, name: Arc<str>, inbox: Inbox) {
-    loop {
-        let mut events = vec![event(source.next().await, &name)];
-        while events.len() < TOGETHER {
-            // A source that has nothing ready loses nothing.
-            let Some(said) = source.next().now_or_never() else { break };
-            events.push(event(said, &name));
-        }
-        let together = match events.pop() {
-            Some(only) if events.is_empty() => only,
-            last => Event::Several(events.into_iter().chain(last).collect()),
-        };
-        inbox.event(together).await;
-    }
-}
-
-fn event(said: Said, name: &Arc<str>) -> Event {
-    let source = Arc::clone(name);
-    match said {
-        Said::Pool { query, outcome } => Event::PoolRead { pool: PoolId::Remote { source, query }, outcome },
-        Said::Services { services, whole } => Event::ServicesSaid { source, services, whole },
-        Said::Seen(progress) => Event::SourceSeen { source, progress },
-        Said::Live => Event::SourceSaid { source, outcome: Ok(()) },
-        Said::Stale(why) => Event::SourceSaid { source, outcome: Err(why) },
-    }
 }

@@ -5,8 +5,8 @@ use crate::server::{Plan, Server};
 use crate::watched::{quick, settings};
 use lvsd::config::{EtcdSettings, EtcdVersion};
 use lvsd::core::nodes::Cluster;
-use lvsd::sources::cluster::ClusterSource;
 use lvsd::sources::etcd::CalicoKeys;
+use lvsd::sources::{Said, Source};
 use std::time::Duration;
 
 /// Longest that a slow machine may take for a change to arrive.
@@ -31,7 +31,8 @@ impl Watched {
     async fn until(&mut self, what: &str, is_so: impl Fn(&Result<Cluster, String>) -> bool) {
         let listening = async {
             while !is_so(&self.said) {
-                self.said = self.source.next().await;
+                let Said::Cluster(said) = self.source.next().await else { panic!("it says something else") };
+                self.said = said;
             }
         };
         let heard = tokio::time::timeout(LIMIT, listening).await;
@@ -183,7 +184,7 @@ async fn a_member_that_is_killed_is_not_missed_by_calicos_nodes() {
     let listening = async {
         loop {
             let said = watched.source.next().await;
-            let cluster = said.unwrap_or_else(|why| panic!("it was missed: {why}"));
+            let Said::Cluster(Ok(cluster)) = said else { panic!("it was missed: {said:?}") };
             if cluster.nodes.len() == 2 {
                 return;
             }

@@ -5,8 +5,8 @@ use crate::objects::NODES;
 use crate::permissions::{ROLE, manifest, sign_in, without};
 use crate::watched::settings;
 use lvsd::core::nodes::Cluster as Known;
-use lvsd::sources::cluster::ClusterSource;
 use lvsd::sources::kubernetes::CalicoNodes;
+use lvsd::sources::{Said, Source};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Duration;
@@ -27,7 +27,8 @@ impl Watched {
     async fn until(&mut self, what: &str, is_so: impl Fn(&Result<Known, String>) -> bool) {
         let listening = async {
             while !is_so(&self.said) {
-                self.said = self.source.next().await;
+                let Said::Cluster(said) = self.source.next().await else { panic!("it says something else") };
+                self.said = said;
             }
         };
         let heard = tokio::time::timeout(LIMIT, listening).await;

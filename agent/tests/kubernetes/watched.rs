@@ -132,6 +132,7 @@ impl Watched {
             Said::Live => self.standing = Some(Ok(())),
             Said::Seen(_) => {}
             Said::Stale(why) => self.standing = Some(Err(why)),
+            other => panic!("Kubernetes says {other:?}"),
         }
     }
 

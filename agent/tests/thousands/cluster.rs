@@ -205,6 +205,7 @@ async fn sync(settings: KubernetesSettings) -> Synced {
             }
             Said::Stale(why) => panic!("{why}"),
             Said::Live | Said::Seen(_) => {}
+            other => panic!("Kubernetes says {other:?}"),
         }
     }
     Synced { source, wanted, services, pools }

@@ -18,9 +18,8 @@ use super::store::{Change, Shelf, Store, Trouble};
 use super::v3::V3;
 use super::{STEADY, pause};
 use crate::config::EtcdSettings;
-use crate::core::nodes::Cluster;
 use crate::sources::calico::{Gathered, Message, Object};
-use crate::sources::cluster::ClusterSource;
+use crate::sources::{Said, Source};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -52,8 +51,8 @@ impl CalicoKeys {
     }
 }
 
-impl ClusterSource for CalicoKeys {
-    fn next(&mut self) -> impl Future<Output = Result<Cluster, String>> + Send {
+impl Source for CalicoKeys {
+    fn next(&mut self) -> impl Future<Output = Said> + Send {
         self.0.next()
     }
 }

@@ -7,9 +7,8 @@
 use super::client::{self, Access};
 use super::reader::{SETTLED, next, wait};
 use crate::config::KubernetesSettings;
-use crate::core::nodes::Cluster;
 use crate::sources::calico::{Gathered, Message, Object};
-use crate::sources::cluster::ClusterSource;
+use crate::sources::{Said, Source};
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, ResourceExt};
@@ -43,8 +42,8 @@ impl CalicoNodes {
     }
 }
 
-impl ClusterSource for CalicoNodes {
-    fn next(&mut self) -> impl Future<Output = Result<Cluster, String>> + Send {
+impl Source for CalicoNodes {
+    fn next(&mut self) -> impl Future<Output = Said> + Send {
         self.0.next()
     }
 }
