@@ -3,7 +3,8 @@
 use crate::core::change::{Object, Word};
 use crate::core::saved::SetWeight;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// `POST /v1/depool`, `/v1/drain` and `/v1/inactive`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -29,7 +30,7 @@ pub struct WeightRequest {
     /// The backend's host name.
     pub host: String,
     /// The weight; the source's again when absent.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "within_the_whole")]
     pub weight: Option<SetWeight>,
     /// Why.
     #[serde(default)]
@@ -40,6 +41,17 @@ pub struct WeightRequest {
     /// For how long, in seconds; for good when absent.
     #[serde(default)]
     pub lasts: Option<u64>,
+}
+
+/// What has more than the whole of its source's weight is to be said as a weight.
+fn within_the_whole<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SetWeight>, D::Error> {
+    let weight = Option::deserialize(from)?;
+    match weight {
+        Some(SetWeight::Percent(percent @ 101..)) => Err(D::Error::custom(format!(
+            "weight: expected a share of 0 to 100 percent, found {percent}; more is said as a weight, {{\"absolute\": 15}}"
+        ))),
+        Some(SetWeight::Percent(_) | SetWeight::Absolute(_)) | None => Ok(weight),
+    }
 }
 
 /// `POST /v1/pool`.

@@ -155,7 +155,7 @@ async fn run(arguments: &Arguments) -> Result<Printed, ClientError> {
             show(output, &why, |why| render::why(why, paint))
         }
         Command::Events(wanted) => {
-            wanted.print(&client, output, paint).await?;
+            wanted.run(&client, output, paint).await?;
             Ok(Printed { text: String::new(), code: 0 })
         }
         Command::Top => {

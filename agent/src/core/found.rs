@@ -171,6 +171,12 @@ impl Found {
         may_have.map(|(source, _)| source).find(|source| !is_known(source))
     }
 
+    /// Sources that may have services and have not said their whole list to this process.
+    pub(super) fn unsaid<'a>(&self, config: &'a Config) -> impl Iterator<Item = &'a Arc<str>> {
+        let may_have = config.sources.iter().filter(|(_, settings)| settings.has_services());
+        may_have.map(|(source, _)| source).filter(|source| !self.spoken.contains(*source))
+    }
+
     /// Why a source's list is held back, if it is.
     pub fn held(&self, source: &str) -> Option<&str> {
         self.held.get(source).map(|(_, numbers)| numbers.as_str())

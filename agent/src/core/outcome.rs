@@ -374,6 +374,12 @@ fn has_spoken(service: &ServiceState, inventory: &Inventory) -> bool {
     }
 }
 
+/// A source that may have services and says neither which nor that it cannot be read: what is to be served is not known.
+fn silent(state: &State) -> Option<&Arc<str>> {
+    let mut unsaid = state.found.unsaid(state.configured.as_ref()?);
+    unsaid.find(|source| state.inventory.source(source).is_none_or(|known| known.error.is_none()))
+}
+
 /// From starting to running: when everything has spoken, or the grace is over. True when that is now.
 fn start(state: &mut State, now: Timestamp) -> bool {
     if state.phase != Phase::Starting || state.config.is_none() {
@@ -381,8 +387,11 @@ fn start(state: &mut State, now: Timestamp) -> bool {
     }
     let is_late = now.since(state.configured_at) >= START_GRACE;
     let is_known = state.kernel.is_read && state.kernel.addresses.is_some();
-    let is_settled =
-        is_known && state.unsettled.is_empty() && state.vips.values().all(|vip| !vip.is_unconfirmed);
+    let silent = silent(state).map(Arc::clone);
+    let is_settled = is_known
+        && silent.is_none()
+        && state.unsettled.is_empty()
+        && state.vips.values().all(|vip| !vip.is_unconfirmed);
     if is_settled || is_late {
         state.phase = Phase::Running { since: now };
         state.paths.wait_no_more();
@@ -390,9 +399,11 @@ fn start(state: &mut State, now: Timestamp) -> bool {
         let reason = if is_settled {
             "every source, check and the kernel have spoken".into()
         } else {
+            let silent = silent.map(|source| format!(" ({source} has not said its services)"));
             format!(
-                "not everything has spoken within {} s; what is known is announced",
-                START_GRACE.as_secs()
+                "not everything has spoken within {} s{}; what is known is announced",
+                START_GRACE.as_secs(),
+                silent.unwrap_or_default()
             )
         };
         let level = if is_settled { Level::Info } else { Level::Warn };

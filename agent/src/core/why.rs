@@ -7,7 +7,10 @@ use super::state::{ServiceState, State};
 use super::verdicts::{MemberCheck, Tally};
 use crate::config::Require;
 use health::{Mode, Verdict};
-use ipvs::Family;
+use ipvs::{Family, Scheduler};
+
+/// What an agent is told that asks for more than the whole.
+const NO_MORE: &str = ", and gets all of it: sh has no room for more";
 
 /// Why a backend of a service has the standing that it has in one family.
 pub fn reason(state: &State, service: &str, family: Family, host: &str) -> String {
@@ -78,7 +81,9 @@ fn healthy(state: &State, service: &ServiceState, member: &Member) -> String {
     let (full, _) = member.heed(&service.config);
     let share = match member.advice.percent {
         Some(percent) if percent != 100 => {
-            format!("; its own agent asks for {percent}% of its weight {}", member.weight)
+            let is_sh = *service.config.scheduler.scheduler() == Scheduler::Sh;
+            let more = if percent > 100 && is_sh { NO_MORE } else { "" };
+            format!("; its own agent asks for {percent}% of its weight {}{more}", member.weight)
         }
         Some(_) | None => String::new(),
     };

@@ -4,6 +4,7 @@ use super::announcements::seconds;
 use super::client::{Client, ClientError};
 use super::output::Output;
 use super::render::{Paint, fold};
+use super::watch::ended;
 use super::yaml;
 use crate::api::messages::Levels;
 use crate::chronicle::Line;
@@ -65,11 +66,22 @@ impl Events {
             && self.since.is_none_or(is_new)
     }
 
-    /// Prints the lines that are wanted; with `--follow` until whoever reads has gone.
+    /// Prints the lines that are wanted; with `--follow` until it is ended by a signal, or whoever reads has gone.
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn print(&self, client: &Client, output: Output, paint: Paint) -> Result<(), ClientError> {
+    pub async fn run(&self, client: &Client, output: Output, paint: Paint) -> Result<(), ClientError> {
+        if !self.follow {
+            return self.print(client, output, paint).await;
+        }
+        // What is dropped halfway has printed whole lines only.
+        tokio::select! {
+            done = self.print(client, output, paint) => done,
+            () = ended() => Ok(()),
+        }
+    }
+
+    async fn print(&self, client: &Client, output: Output, paint: Paint) -> Result<(), ClientError> {
         let mut printer = Printer { output, paint, day: String::new() };
         let mut lines = read(client, 0, 0).await?;
         let mut last = lines.last().map_or(0, |line| line.id);

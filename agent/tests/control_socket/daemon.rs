@@ -33,6 +33,12 @@ backends = [
 checks = []
 "#;
 
+/// Ends lvsctl as Ctrl-C does.
+pub(crate) fn interrupt(lvsctl: &tokio::process::Child) {
+    let id = lvsctl.id().unwrap().to_string();
+    assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+}
+
 /// Every backend is on the balancer's link.
 fn direct(address: std::net::IpAddr) -> PathSeen {
     PathSeen {

@@ -1,6 +1,6 @@
 //! The log, asked over the socket.
 
-use crate::daemon::{Daemon, err, json, out};
+use crate::daemon::{Daemon, err, interrupt, json, out};
 use std::process::{Command, Stdio};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tracing_subscriber::layer::SubscriberExt;
@@ -48,6 +48,8 @@ async fn events_are_listed_chosen_and_followed() {
     };
     let line = tokio::select! { line = heard => line, () = told => unreachable!() };
     assert!(line.ends_with(" web: rs3: pooled: it came back"), "{line}");
+    interrupt(&child);
+    assert_eq!(child.wait().await.unwrap().code(), Some(0), "as --watch does");
 }
 
 #[tokio::test]

@@ -224,6 +224,7 @@ async fn requests_that_make_no_sense_are_answered_with_a_problem_wherever_it_is_
         asked("post", "/v1/depool", "/v1/depool", None),
         asked("post", "/v1/depool", "/v1/depool", Some(json!({"hots": "rs1"}))),
         asked("post", "/v1/weight", "/v1/weight", Some(json!({"host": "rs1", "weight": {"absolute": -1}}))),
+        asked("post", "/v1/weight", "/v1/weight", Some(json!({"host": "rs1", "weight": {"percent": 101}}))),
         asked("post", "/v1/plan", "/v1/plan", Some(json!({}))),
     ];
     let mut answers = Vec::new();

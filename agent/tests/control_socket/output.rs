@@ -1,6 +1,6 @@
 //! `-o` and `--watch`, with every command that shows something.
 
-use crate::daemon::{Daemon, World, err, json, out};
+use crate::daemon::{Daemon, World, err, interrupt, json, out};
 use crate::terminal::{Terminal, plain};
 use std::path::Path;
 use std::process::Stdio;
@@ -173,6 +173,12 @@ async fn a_watched_status_that_is_no_terminals_is_printed_anew_and_ends_with_its
         assert!(!text.contains('\x1b'), "{text}");
     }
     drop(lines);
+    assert_eq!(child.wait().await.unwrap().code(), Some(0));
+
+    let mut child = watched(&daemon);
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert_eq!(lines.next_line().await.unwrap().as_deref(), Some("{"));
+    interrupt(&child);
     assert_eq!(child.wait().await.unwrap().code(), Some(0));
 
     let mut child = watched(&daemon);

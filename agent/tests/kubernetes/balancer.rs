@@ -105,9 +105,19 @@ impl Balancer {
         view::status(&self.state, &Asked::default()).unwrap()
     }
 
+    /// Whether systemd would hear READY=1 now, and the probes of its HTTP interface that it is.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.state.is_ready()
+    }
+
     /// Whether a service is served.
     pub(crate) fn serves(&self, name: &str) -> bool {
         self.status().services.iter().any(|service| service.name == name)
+    }
+
+    /// Whether routers have a VIP.
+    pub(crate) fn announces(&self, vip: &str) -> bool {
+        self.status().vips.iter().any(|view| view.address.to_string() == vip && view.announced)
     }
 
     /// Why `lvsctl why` says that a service is not served; nothing when it is.

@@ -14,6 +14,7 @@ mod newer;
 mod objects;
 mod outages;
 mod permissions;
+mod readiness;
 mod told;
 mod watched;
 mod whole;

@@ -55,6 +55,26 @@ fn an_agent_that_asks_for_a_share_of_its_weight_gets_it() {
 }
 
 #[test]
+fn an_agent_that_asks_for_more_than_its_weight_gets_it_or_is_told_why_not() {
+    let mut world = running();
+    world.advise("10.64.0.12", percent(150));
+    assert_eq!(world.weight(V4, "10.64.0.12:80"), Some(15));
+    let asks = "all of its 2 checks pass; its own agent asks for 150% of its weight 10";
+    assert_eq!(world.backend("rs2").reason, asks);
+    world.configure(&with_agent().replace("scheduler = \"mh\"", "scheduler = \"sh\""));
+    assert_eq!(
+        world.weight(V4, "10.64.0.12:80"),
+        world.weight(V4, "10.64.0.13:80"),
+        "sh has no room for more"
+    );
+    let reason = world.backend("rs2").reason;
+    assert!(
+        reason.ends_with("asks for 150% of its weight 1, and gets all of it: sh has no room for more"),
+        "{reason}"
+    );
+}
+
+#[test]
 fn an_agent_that_asks_to_be_drained_keeps_its_connections_and_gets_no_new_ones() {
     let mut world = running();
     world.advise("10.64.0.12", DRAIN);

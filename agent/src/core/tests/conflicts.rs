@@ -74,6 +74,7 @@ impl World {
 
 fn running() -> World {
     let mut world = World::with(&format!("{WEB}{SOURCES}"));
+    world.say("other", Vec::new(), true);
     world.up(&ALL);
     world.writes.clear();
     world
@@ -136,7 +137,10 @@ fn a_restart_agrees_also_while_the_source_is_away() {
         world.say("k8s", order.map(said).into(), true);
         world.writes.clear();
         world.restart(&format!("{WEB}{SOURCES}"));
-        world.event(Event::SourceSaid { source: "k8s".into(), outcome: Err("connection refused".into()) });
+        for source in ["k8s", "other"] {
+            let outcome = Err("connection refused".into());
+            world.event(Event::SourceSaid { source: source.into(), outcome });
+        }
         world.up(&ALL);
         assert_eq!((world.holder(), &world.writes[..]), (vec![OLD.0.to_owned()], &[][..]));
         assert!(world.is_announced(VIP));

@@ -2,7 +2,11 @@
 
 use super::world::World;
 use super::{ALL, V4, V6, WEB, running};
+use crate::config;
+use crate::core::Event;
+use crate::core::found::{Finding, FoundService};
 use health::Verdict;
+use std::sync::Arc;
 use std::time::Duration;
 
 #[test]
@@ -44,6 +48,61 @@ fn a_check_that_never_speaks_delays_the_start_by_the_grace_only() {
     assert_eq!(world.routes, None);
     world.pass(Duration::from_millis(1));
     assert!(world.is_announced("192.0.2.10") && world.is_announced("2001:db8::10"));
+}
+
+/// A cluster may have services by itself.
+const CLUSTER: &str = r#"
+[source.k8s]
+type = "kubernetes"
+class = "example.org/lvsd"
+address_pool = [{ name = "public", addresses = ["192.0.2.16/28"] }]
+"#;
+
+fn says(world: &mut World, services: Vec<FoundService>) {
+    world.event(Event::ServicesSaid { source: "k8s".into(), services, whole: true });
+}
+
+#[test]
+fn a_first_start_is_ready_when_a_source_of_services_has_said_them_and_they_are_served() {
+    let mut world = World::with(&format!("{WEB}{CLUSTER}"));
+    world.up(&ALL);
+    assert!(!world.status().ready, "nobody knows yet what there is to be served");
+    let text = "[service.\"k8s.a\"]\nvips = [\"192.0.2.20\"]\nport = 80\nchecks = [{ type = \"tcp\" }]\nbackends = [{ host = \"10.64.0.21\" }]\n";
+    let config = config::parse(&[("k8s".into(), text.into())]).unwrap();
+    let finding = Finding::Served(Arc::clone(&config.services["k8s.a"]));
+    says(&mut world, vec![FoundService { name: "k8s.a".into(), finding, created: None }]);
+    assert!(!world.status().ready, "its backend's check has not spoken");
+    world.up(&["10.64.0.21"]);
+    assert!(world.status().ready && world.is_announced("192.0.2.20") && world.is_announced("192.0.2.10"));
+}
+
+#[test]
+fn a_first_start_with_an_empty_cluster_is_ready() {
+    let mut world = World::with(&format!("{WEB}{CLUSTER}"));
+    world.up(&ALL);
+    says(&mut world, Vec::new());
+    assert!(world.status().ready && world.is_announced("192.0.2.10"));
+}
+
+#[test]
+fn a_source_of_services_that_is_away_at_the_start_keeps_nobody_else_from_being_served() {
+    let mut world = World::with(&format!("{WEB}{CLUSTER}"));
+    world.up(&ALL);
+    world.event(Event::SourceSaid { source: "k8s".into(), outcome: Err("connection refused".into()) });
+    assert!(world.status().ready && world.is_announced("192.0.2.10"));
+}
+
+#[test]
+fn a_source_of_services_that_is_silent_at_the_start_delays_it_by_the_grace_only_and_is_named() {
+    let mut world = World::with(&format!("{WEB}{CLUSTER}"));
+    world.up(&ALL);
+    world.pass(Duration::from_millis(9_999));
+    assert!(!world.status().ready && !world.is_announced("192.0.2.10"));
+    world.pass(Duration::from_millis(1));
+    assert!(world.status().ready && world.is_announced("192.0.2.10"));
+    let said: Vec<_> =
+        world.notices.iter().map(ToString::to_string).filter(|n| n.contains("ready")).collect();
+    assert!(said[0].contains("k8s has not said its services"), "{said:?}");
 }
 
 #[test]

@@ -2,14 +2,15 @@
 
 use super::super::{Broken, ensure};
 use super::{Outcome, Seen, is_on};
-use crate::config::PoolId;
+use crate::config::{PoolId, SourceSettings};
 use crate::core::inventory::{Listing, Snapshots};
 use crate::core::saved::Saved;
-use crate::core::state::{ServiceState, service_keys};
+use crate::core::state::{Phase, START_GRACE, ServiceState, service_keys};
 use crate::core::{Action, Event, State};
 use ipvs::{ServiceKey, Table};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 const RULE: &str = "1 sources first";
 
@@ -26,6 +27,10 @@ pub(in super::super) struct SourcesFirst {
     found: BTreeSet<ServiceKey>,
     /// Those of them that nobody has while a source of services is awaited.
     unclaimed: Option<BTreeSet<ServiceKey>>,
+    /// Sources that have said their services.
+    listed: BTreeSet<Arc<str>>,
+    /// Sources that could not be read when they were last heard.
+    away: BTreeSet<Arc<str>>,
     has_read_kernel: bool,
     has_read_device: bool,
 }
@@ -46,7 +51,10 @@ impl SourcesFirst {
                 let may = is_followed(&pool) && (outcome.is_ok() || self.kept.contains(pool));
                 self.pools.extend(may.then(|| pool.clone()));
             }
+            Event::ServicesSaid { source, whole: true, .. } => drop(self.listed.insert(Arc::clone(source))),
+            Event::SourceSaid { source, outcome: Ok(()) } => drop(self.away.remove(source)),
             Event::SourceSaid { source, outcome: Err(_) } => {
+                self.away.insert(Arc::clone(source));
                 let its = self.kept.iter().filter(|id| id.source() == Some(source));
                 self.pools.extend(its.filter(is_followed).cloned());
             }
@@ -67,6 +75,7 @@ impl SourcesFirst {
             }
         }
         self.what_nobody_has_stays(seen)?;
+        self.readiness_waits(seen)?;
         for action in seen.actions {
             match action {
                 Action::SyncIpvs(wanted) => self.may_be_written(seen, &wanted.table)?,
@@ -74,6 +83,24 @@ impl SourcesFirst {
                 _ => {}
             }
         }
+        Ok(())
+    }
+
+    /// Who is ready knows what there is to be served, but for what cannot be known or is not said in time.
+    fn readiness_waits(&mut self, seen: &Seen<'_>) -> Outcome {
+        let Some(config) = &seen.after.configured else { return Ok(()) };
+        // Who is asked later says it anew.
+        let may_have =
+            |source: &Arc<str>| config.sources.get(source).is_some_and(SourceSettings::has_services);
+        self.listed.retain(may_have);
+        self.away.retain(|source| config.sources.contains_key(source));
+        let becomes = seen.before.phase == Phase::Starting && seen.after.is_ready();
+        if !becomes || seen.now.since(seen.after.configured_at) >= START_GRACE {
+            return Ok(());
+        }
+        let mut asked = config.sources.keys().filter(|source| may_have(source));
+        let silent = asked.find(|source| !self.listed.contains(*source) && !self.away.contains(*source));
+        ensure!(silent.is_none(), RULE, "ready before {silent:?} has said which services it has");
         Ok(())
     }
 
