@@ -123,8 +123,8 @@ impl Found {
         }
     }
 
-    /// Takes what a source says; `whole`: whatever it does not name is gone. A whole list that misses more than half of what is
-    /// served is held back: then the numbers. One service may always go, and each that is said to be gone does.
+    /// Takes what a source says; `whole`: whatever it does not name is gone. A whole list without more than half of what is served
+    /// is held back: then the numbers. One service may always go, and each that is said to be gone does.
     pub(super) fn said(
         &mut self,
         source: &Arc<str>,
@@ -140,28 +140,40 @@ impl Found {
                 }
                 take(its, found, before);
             }
+            self.ease(source);
             return None;
         }
         self.spoken.insert(Arc::clone(source));
         let mut list = ByName::new();
         for found in services {
+            if matches!(found.finding, Finding::Gone) {
+                its.remove(&found.name);
+                continue;
+            }
             let before = service_of(its, &found.name);
             take(&mut list, found, before);
         }
-        let served = its.values().filter(|known| known.service().is_some()).count();
-        let is_missing =
-            |(name, known): &(&String, &Known)| known.service().is_some() && !list.contains_key(*name);
-        let missing = its.iter().filter(is_missing).count();
-        if missing <= (served / 2).max(1) {
+        let loss = Loss::of(its, &list);
+        if loss.missing <= (loss.served / 2).max(1) {
             self.held.remove(source);
             *its = list;
             return None;
         }
-        let numbers = format!(
-            "held back: its list misses {missing} of {served} services that are served; `lvsctl confirm {source}` lets it through"
-        );
-        self.held.insert(Arc::clone(source), (list, numbers));
+        self.held.insert(Arc::clone(source), (list, loss.words(source)));
         self.held(source)
+    }
+
+    /// Obeys a list that is held back once it has all that is served: what has changed since is in it. Until then its numbers follow;
+    /// that some are back is no reason to let the others go.
+    fn ease(&mut self, source: &Arc<str>) {
+        let (Some(its), Some((list, numbers))) = (self.sources.get(source), self.held.get_mut(source)) else {
+            return;
+        };
+        let loss = Loss::of(its, list);
+        *numbers = loss.words(source);
+        if loss.missing == 0 {
+            self.confirm(source);
+        }
     }
 
     /// A source that may have services and whose whole list was not said to this process, or is held back.
@@ -280,6 +292,45 @@ impl Found {
         });
         let new = all.filter(|(source, name, why)| told(source, name) != Some(why)).collect();
         (Arc::new(merged), new)
+    }
+}
+
+/// What a list takes out of what is served.
+struct Loss {
+    /// Services that are served.
+    served: usize,
+    /// Those of them that the list does not serve.
+    missing: usize,
+    /// Those of these that it has, and why one of them is not to be served.
+    refused: usize,
+    why: Option<String>,
+}
+
+impl Loss {
+    fn of(its: &ByName, list: &ByName) -> Self {
+        let mut loss = Self { served: 0, missing: 0, refused: 0, why: None };
+        for (name, _) in its.iter().filter(|(_, known)| known.service().is_some()) {
+            loss.served += 1;
+            match list.get(name).map(|known| &known.is) {
+                Some(Is::Served(_) | Is::Former(..)) => {}
+                Some(Is::Refused(why)) => {
+                    loss.missing += 1;
+                    loss.refused += 1;
+                    loss.why.get_or_insert_with(|| format!("{name}: {why}"));
+                }
+                None => loss.missing += 1,
+            }
+        }
+        loss
+    }
+
+    fn words(&self, source: &str) -> String {
+        let Self { served, missing, refused, why } = self;
+        let why = why.as_ref().map(|why| format!(", {refused} of which it has but not to be served ({why})"));
+        format!(
+            "held back: its list misses {missing} of {served} services that are served{}; `lvsctl confirm {source}` lets it through",
+            why.unwrap_or_default()
+        )
     }
 }
 

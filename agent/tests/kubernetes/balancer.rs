@@ -1,12 +1,13 @@
-//! A balancer with everything but a kernel and checks: the core, and a real source that is told what the core decides.
+//! A balancer with everything but a kernel, routers and checks: the core, and a real source that is told what the core decides.
 
 use lvsd::config;
+use lvsd::core::event::{Command, Request};
 use lvsd::core::path::{Neighbour, Path, PathSeen};
-use lvsd::core::view::{self, Asked, Status};
+use lvsd::core::view::{self, Asked, SourceView, Status};
 use lvsd::core::{Action, Event, State, Timestamp, step};
 use lvsd::engine::{Inbox, Input};
 use lvsd::sources::pools;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -23,8 +24,12 @@ pub(crate) struct Balancer {
     state: State,
     pools: pools::Handle,
     inputs: mpsc::Receiver<Input>,
+    /// How much further its clock is: it has waited for whatever it waits for.
+    ahead: Duration,
     /// Its log.
     pub(crate) log: Vec<String>,
+    /// The VIPs that are announced.
+    pub(crate) announced: BTreeSet<String>,
 }
 
 impl Balancer {
@@ -41,7 +46,14 @@ impl Balancer {
         let config = Arc::new(config::load(&file).unwrap());
         let (inbox, inputs) = Inbox::new();
         let pools = pools::Handle::spawn(inbox).unwrap();
-        let mut balancer = Self { state: State::new(), pools, inputs, log: Vec::new() };
+        let mut balancer = Self {
+            state: State::new(),
+            pools,
+            inputs,
+            ahead: Duration::ZERO,
+            log: Vec::new(),
+            announced: BTreeSet::new(),
+        };
         balancer.event(Event::Configured(config));
         let (table, connections, unsorted) = Default::default();
         balancer.event(Event::KernelRead { table, connections, unsorted });
@@ -62,7 +74,10 @@ impl Balancer {
             match tokio::time::timeout(TICK, self.inputs.recv()).await {
                 Ok(Some(Input::Event(event))) => self.event(event),
                 Ok(_) => panic!("nobody asks anything here"),
-                Err(_) => self.event(Event::Tick),
+                Err(_) => {
+                    self.ahead += Duration::from_secs(11);
+                    self.event(Event::Tick);
+                }
             }
         }
     }
@@ -70,7 +85,7 @@ impl Balancer {
     fn event(&mut self, event: Event) {
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
-            let now = Timestamp::from(SystemTime::now());
+            let now = Timestamp::from(SystemTime::now()) + self.ahead;
             for action in step(&mut self.state, event, now) {
                 events.extend(self.act(action));
             }
@@ -82,6 +97,9 @@ impl Balancer {
         match action {
             Action::WatchPools(wanted) => self.pools.set(wanted),
             Action::TellSources(conflicts) => self.pools.tell(conflicts),
+            Action::SetRoutes(routes) => {
+                self.announced = routes.keys().map(|prefix| prefix.address().to_string()).collect();
+            }
             Action::Notice(notice) => self.log.push(notice.to_string()),
             Action::SyncIpvs(wanted) => {
                 let services = wanted.table.keys().copied().collect();
@@ -99,6 +117,17 @@ impl Balancer {
             _ => {}
         }
         None
+    }
+
+    /// `lvsctl confirm k8s`.
+    pub(crate) fn confirm(&mut self) {
+        let command = Command::Confirm { service: "k8s".into() };
+        self.event(Event::Operator(Request { id: 1, who: "a test".into(), command }));
+    }
+
+    /// How the cluster is as a source.
+    pub(crate) fn source(&self) -> SourceView {
+        self.status().sources.remove(0)
     }
 
     pub(crate) fn status(&self) -> Status {

@@ -9,6 +9,7 @@ mod cluster;
 mod conflicts;
 mod credentials;
 mod fake;
+mod held;
 mod leases;
 mod newer;
 mod objects;

@@ -109,6 +109,10 @@ impl Watched {
             }
             Said::Services { services, whole } => {
                 self.is_whole |= whole;
+                if whole {
+                    self.services.clear();
+                    self.wrong.clear();
+                }
                 for FoundService { name, finding, .. } in services {
                     drop(self.wrong.remove(&name));
                     let service = match finding {

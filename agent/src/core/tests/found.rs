@@ -231,6 +231,90 @@ fn a_list_that_calms_down_is_obeyed_and_one_service_at_a_time_may_always_go() {
     assert!(!world.is_announced("192.0.2.20"));
 }
 
+const FOUR: [(&str, &str); 4] =
+    [("k8s.a", "192.0.2.20"), ("k8s.b", "192.0.2.21"), ("k8s.c", "192.0.2.22"), ("k8s.d", "192.0.2.23")];
+
+impl World {
+    /// A list of the first of four services, and of the others with this refusal, if it has them.
+    fn list(&mut self, served: usize, others: Option<&str>) {
+        let says = |(number, (name, vip)): (usize, &(&'static str, &str))| {
+            let finding = match number < served {
+                true => Ok(service(name, vip, "10.64.0.21")),
+                false => Err(others?),
+            };
+            Some((*name, Some(finding)))
+        };
+        let list: Vec<Said<'_>> = FOUR.iter().enumerate().filter_map(says).collect();
+        self.found(&list, true);
+    }
+
+    fn announced_of_four(&self) -> usize {
+        FOUR.iter().filter(|(_, vip)| self.is_announced(vip)).count()
+    }
+
+    fn held(&self) -> Option<String> {
+        self.status().sources[0].error.clone()
+    }
+}
+
+#[test]
+fn a_list_that_has_services_but_refuses_most_of_them_is_held_back_and_says_why() {
+    let mut world = running();
+    world.list(4, None);
+    world.writes.clear();
+    world.list(1, Some("it has no address yet"));
+    assert_eq!((world.announced_of_four(), world.writes.len()), (4, 0));
+    assert_eq!(
+        world.held().unwrap(),
+        "held back: its list misses 3 of 4 services that are served, 3 of which it has but not to be served \
+         (k8s.b: it has no address yet); `lvsctl confirm k8s` lets it through"
+    );
+    // By the watch each goes as it is said.
+    world.found(&[("k8s.d", Some(Err("ipMode Proxy")))], false);
+    assert_eq!(world.announced_of_four(), 3);
+    assert!(world.held().unwrap().contains("misses 2 of 3 services"), "{:?}", world.held());
+    world.list(2, Some("it has no address yet"));
+    assert_eq!((world.announced_of_four(), world.held()), (2, None), "one of three may go");
+}
+
+#[test]
+fn a_start_holds_back_a_first_list_without_most_of_what_the_former_process_served() {
+    for (served, others, missing) in [(1, None, 3), (0, None, 4), (0, Some("it has no address yet"), 4)] {
+        let mut world = running();
+        world.list(4, None);
+        world.writes.clear();
+        world.restart(&format!("{WEB}{SOURCE}"));
+        world.list(served, others);
+        world.up(&ALL);
+        world.pass(Duration::from_secs(60));
+        assert_eq!((world.announced_of_four(), &*world.writes), (4, &[][..]), "{served} {others:?}");
+        let words = format!("misses {missing} of 4 services that are served");
+        assert!(world.held().unwrap().contains(&words), "{:?}", world.held());
+        // Held back over one more start as well.
+        world.restart(&format!("{WEB}{SOURCE}"));
+        world.list(served, others);
+        world.up(&ALL);
+        assert_eq!((world.announced_of_four(), &*world.writes), (4, &[][..]));
+        world.list(2, others);
+        assert_eq!((world.announced_of_four(), world.held()), (2, None), "half may go");
+    }
+}
+
+#[test]
+fn a_list_that_is_held_back_is_over_when_none_is_missing_any_more_and_not_before() {
+    let mut world = running();
+    world.list(4, None);
+    world.list(0, None);
+    for (number, (name, vip)) in FOUR.iter().enumerate() {
+        assert!(world.held().unwrap().contains(&format!("misses {} of 4", 4 - number)), "{:?}", world.held());
+        world.found(&[(name, Some(Ok(service(name, vip, "10.64.0.22"))))], false);
+        assert_eq!(world.announced_of_four(), 4);
+    }
+    assert_eq!(world.held(), None);
+    let said = world.notices.iter().filter(|notice| notice.to_string().contains("is held back"));
+    assert_eq!(said.count(), 1);
+}
+
 #[test]
 fn lvsctl_why_says_of_a_service_why_it_is_not_served() {
     let mut world = running();

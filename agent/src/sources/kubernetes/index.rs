@@ -103,8 +103,10 @@ pub enum Change {
 /// What a change concerns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Concerned {
-    /// A Service itself.
+    /// A Service itself, by the watch.
     Service(Key),
+    /// A Service itself, by a list: it is new or different there, or is not in it.
+    Listed(Key),
     /// The endpoints of a Service.
     Endpoints(Key),
     /// Whatever nodes have a part in.
@@ -149,7 +151,9 @@ impl Index {
             Change::All { namespace, objects: Objects::Services(all) } => self.all_services(namespace, all),
             Change::All { namespace, objects: Objects::Slices(all) } => self.all_slices(namespace, all),
             Change::All { objects: Objects::Nodes(all), .. } => self.all_nodes(all),
-            Change::Set(Object::Service(service)) => self.set_service(*service),
+            Change::Set(Object::Service(service)) => {
+                self.set_service(*service).map(Concerned::Service).into_iter().collect()
+            }
             Change::Set(Object::Slice(slice)) => self.set_slice(*slice),
             Change::Set(Object::Node(node)) => self.set_node(*node),
             Change::Gone(Object::Service(service)) => {
@@ -170,20 +174,22 @@ impl Index {
         let mut concerned: Vec<Concerned> = Vec::new();
         for key in gone {
             self.services.remove(&key);
-            concerned.push(Concerned::Service(key));
+            concerned.push(Concerned::Listed(key));
         }
-        concerned.extend(all.into_iter().flat_map(|service| self.set_service(service)));
+        concerned
+            .extend(all.into_iter().filter_map(|service| self.set_service(service)).map(Concerned::Listed));
         self.services.shrink_to_fit();
         concerned
     }
 
-    fn set_service(&mut self, service: Service) -> Vec<Concerned> {
+    /// Its key, if it is new or different.
+    fn set_service(&mut self, service: Service) -> Option<Key> {
         let key = service.key.clone();
         if self.services.get(&key) == Some(&service) {
-            return Vec::new();
+            return None;
         }
         self.services.insert(key.clone(), service);
-        vec![Concerned::Service(key)]
+        Some(key)
     }
 
     fn all_slices(&mut self, namespace: Option<Arc<str>>, all: Vec<Slice>) -> Vec<Concerned> {

@@ -21,6 +21,8 @@ pub struct Services {
     told: BTreeMap<Key, Told>,
     /// Services that may have changed.
     dirty: BTreeSet<Key>,
+    /// Those of them that a list made so, if one did. What it misses may be there all the same.
+    listed: Option<BTreeSet<Key>>,
     /// Whether something else may have to be written than before.
     has_to_write: bool,
     /// Whether all of them were said.
@@ -68,6 +70,7 @@ impl Services {
             settings,
             told: BTreeMap::new(),
             dirty: BTreeSet::new(),
+            listed: None,
             has_to_write: false,
             is_whole: false,
             is_holder: false,
@@ -79,9 +82,14 @@ impl Services {
         }
     }
 
-    /// A Service changed.
-    pub fn concern(&mut self, key: &Key) {
+    /// A Service changed: by a list, or by the watch, which also tells what was deleted.
+    pub fn concern(&mut self, key: &Key, is_listed: bool) {
         self.dirty.insert(key.clone());
+        if is_listed {
+            self.listed.get_or_insert_default().insert(key.clone());
+        } else if let Some(listed) = &mut self.listed {
+            listed.remove(key);
+        }
     }
 
     /// Takes which of the services others are in the way of, and why. It was found of what is said here: it only is for the
@@ -113,24 +121,36 @@ impl Services {
         &self.writes
     }
 
-    /// What changed, in one; all of it at first.
+    /// What changed, in one; all there is at first, and after a list that changed something: what it misses the core judges whole.
     pub fn say(&mut self, index: &Index) -> Option<Said> {
         if self.is_whole && self.dirty.is_empty() && !self.has_to_write {
             return None;
         }
-        let whole = !std::mem::replace(&mut self.is_whole, true);
-        let dirty = match whole {
+        let is_first = !std::mem::replace(&mut self.is_whole, true);
+        let listed = self.listed.take();
+        let whole = is_first || listed.is_some();
+        let listed = listed.unwrap_or_default();
+        let dirty = match is_first {
             true => index.services().map(|service| service.key.clone()).collect(),
             false => self.with_waiting(index),
         };
         self.dirty.clear();
-        if whole && self.is_holder {
+        if is_first && self.is_holder {
             self.with_waiting(index);
         }
-        let changed = dirty.into_iter().flat_map(|key| self.look(key, index, whole)).collect::<Vec<_>>();
+        let mut said = Vec::new();
+        for key in dirty {
+            let is_listed = listed.contains(&key);
+            let changed = self.look(key, index, is_first).into_iter();
+            // In a whole list only what the watch said is gone is named as gone.
+            said.extend(changed.filter(|found| !whole || (!is_listed && found.finding == Finding::Gone)));
+        }
+        if whole {
+            said.extend(self.told.values().flat_map(|told| &told.services).cloned());
+        }
         self.write(index);
         self.has_to_write = false;
-        (whole || !changed.is_empty()).then_some(Said::Services { services: changed, whole })
+        (whole || !said.is_empty()).then_some(Said::Services { services: said, whole })
     }
 
     /// Looks at a Service, and gives what is to be said of it.

@@ -175,9 +175,10 @@ impl Kubernetes {
 
     fn concern(&mut self, concerned: &Concerned) {
         match concerned {
-            Concerned::Service(key) => {
+            Concerned::Service(key) | Concerned::Listed(key) => {
                 self.dirty.extend(behind(&self.pools, key).cloned());
-                self.services.iter_mut().for_each(|services| services.concern(key));
+                let is_listed = matches!(concerned, Concerned::Listed(_));
+                self.services.iter_mut().for_each(|services| services.concern(key, is_listed));
             }
             // A Service is what it is whatever its endpoints are.
             Concerned::Endpoints(key) => self.dirty.extend(behind(&self.pools, key).cloned()),

@@ -183,6 +183,6 @@ fn a_change_concerns_the_service_whose_it_is_and_nothing_that_is_as_it_was() {
         objects: Objects::Services(Vec::new()),
     };
     assert_eq!(index.apply(all(Some("other"))), []);
-    assert_eq!(index.apply(all(Some("prod"))), [Concerned::Service(key())]);
+    assert_eq!(index.apply(all(Some("prod"))), [Concerned::Listed(key())]);
     assert_eq!(index.apply(all(None)), []);
 }

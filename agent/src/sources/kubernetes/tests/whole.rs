@@ -1,6 +1,7 @@
 //! Services that are served whole: whose they are, their VIPs, and what their annotations make of them.
 
 use super::super::allocate::{Given, allocate};
+use super::super::index::Concerned;
 use super::super::objects::ANNOTATION;
 use super::super::services::Services;
 use super::super::whole::{Former, OWN, ROUTE, SETTINGS, advice, found};
@@ -266,10 +267,55 @@ fn all_are_said_at_first_and_what_changed_afterwards() {
     assert_eq!(services.say(&index), None);
     for concerned in index.apply(Change::Gone(service(ours(json!({}), json!({}))).into())) {
         let super::super::index::Concerned::Service(key) = concerned else { panic!("{concerned:?}") };
-        services.concern(&key);
+        services.concern(&key, false);
     }
     let gone = FoundService { name: "k8s.prod.web.https".into(), finding: Finding::Gone, created: None };
     assert_eq!(services.say(&index), Some(Said::Services { services: vec![gone], whole: false }));
+}
+
+/// prod/NAME of our class at 192.0.2.10, with a port of its own.
+fn at_port(name: &str, port: u16) -> Value {
+    let mut object =
+        ours(json!({"ports": [{"name": "https", "port": port, "nodePort": 30000 + port}]}), json!({}));
+    object["metadata"]["name"] = json!(name);
+    object
+}
+
+#[test]
+fn a_list_that_changes_something_is_said_whole_and_what_was_deleted_since_is_gone_by_name() {
+    let all = [at_port("a", 443), at_port("b", 444), at_port("c", 445)];
+    let (mut services, mut index) = (services(settings()), index(&all));
+    let mut say = |changes: Vec<Change>| {
+        for concerned in changes.into_iter().flat_map(|change| index.apply(change)) {
+            match concerned {
+                Concerned::Service(key) => services.concern(&key, false),
+                Concerned::Listed(key) => services.concern(&key, true),
+                Concerned::Endpoints(_) | Concerned::Nodes => panic!("{concerned:?}"),
+            }
+        }
+        let Said::Services { services: said, whole } = services.say(&index)? else { panic!("no services") };
+        let word = |found: &FoundService| match found.finding {
+            Finding::Gone => format!("{} is gone", found.name),
+            _ => found.name.clone(),
+        };
+        Some((whole, said.iter().map(word).collect::<Vec<_>>().join(", ")))
+    };
+    let list = |objects: &[Value]| {
+        let objects = Objects::Services(objects.iter().cloned().map(service).collect());
+        Change::All { namespace: None, objects }
+    };
+    let said = |whole, words: &str| Some((whole, words.to_owned()));
+    assert_eq!(say(vec![]), said(true, "k8s.prod.a.https, k8s.prod.b.https, k8s.prod.c.https"));
+    assert_eq!(say(vec![list(&all)]), None);
+    let gone = Change::Gone(service(all[1].clone()).into());
+    assert_eq!(
+        say(vec![list(&all[..2]), gone]),
+        said(true, "k8s.prod.b.https is gone, k8s.prod.a.https"),
+        "nobody has said that c is gone"
+    );
+    assert_eq!(say(vec![list(&all)]), said(true, "k8s.prod.a.https, k8s.prod.b.https, k8s.prod.c.https"));
+    let gone = Change::Gone(service(all[2].clone()).into());
+    assert_eq!(say(vec![gone]), said(false, "k8s.prod.c.https is gone"));
 }
 
 #[test]

@@ -33,7 +33,7 @@ impl Told {
     fn changes(&mut self, change: Change) {
         for concerned in self.index.apply(change) {
             let Concerned::Service(key) = concerned else { panic!("{concerned:?}") };
-            self.services.concern(&key);
+            self.services.concern(&key, false);
         }
         if let Some(Said::Services { services, whole: false }) = self.services.say(&self.index) {
             for found in services {
