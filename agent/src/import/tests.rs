@@ -114,6 +114,32 @@ fn monitors_become_checks_with_pybals_times() {
 }
 
 #[test]
+fn the_answers_that_pybal_takes_are_taken() {
+    let config = good(WHOLE);
+    for (service, codes) in [("text_80", "200-202"), ("text-https_443", "301-303")] {
+        let Kind::Urls(urls) = &config.services[service].checks[0].kind else { panic!("two URLs") };
+        for request in &urls.parts().requests {
+            assert_eq!(request.parts().expect, [codes.parse().unwrap()], "{service}");
+        }
+    }
+}
+
+#[test]
+fn what_a_section_leaves_out_is_as_in_pybal() {
+    let text = &good(SECTION).services["text_80"];
+    assert_eq!((text.depool_threshold.needed(10), text.depool_threshold.needed(3)), (5, 2));
+    assert!(text.route.is_none(), "the MED is that of [global]");
+    let config = good(&format!(
+        "[global]\nbgp = yes\nbgp-local-asn = 64600\nbgp-peer-address = 10.64.0.251\nbgp-nexthop-ipv4 = 10.64.0.1\n{SECTION}"
+    ));
+    let bgp = config.bgp.expect("PyBal speaks BGP");
+    let [router] = &bgp.peers[..] else { panic!("one router, not in a list: {:?}", bgp.peers) };
+    assert_eq!(router.address.to_string(), "10.64.0.251");
+    assert_eq!((bgp.attributes.med, bgp.attributes.prepend, bgp.listen.len()), (Some(0), None, 0));
+    assert_eq!(router.terms.export, ::bgp::policy::ExportFilter::All, "VIPs are announced");
+}
+
+#[test]
 fn routers_get_what_pybal_told_them() {
     let config = good(WHOLE);
     let bgp = config.bgp.as_ref().expect("PyBal speaks BGP");

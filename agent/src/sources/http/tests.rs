@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::TlsFiles;
+use crate::config::{Admin, TlsFiles};
 use rustls::ServerConfig;
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -122,6 +122,23 @@ async fn a_pool_is_said_once_and_again_when_it_has_changed() {
     assert!(server.last_question().contains("if-none-match: \"one\""), "{}", server.last_question());
     server.answers("200 OK", "", r#"{"rs1": {"weight": 2}}"#);
     assert_eq!(weights(next(&mut source).await), [2]);
+}
+
+#[tokio::test]
+async fn pybals_older_form_is_read_from_a_web_server_as_well() {
+    let server = Server::start().await;
+    let lines = "# text, eqiad\n{ 'host': 'cp1', 'weight': 1, 'enabled': True }\n\
+                 { 'host': 'cp2', 'weight': 7, 'enabled': False }\n";
+    server.answers("200 OK", "", lines);
+    let (mut source, _wanted) = source(&server.url);
+    let Said::Pool { outcome: Ok(backends), .. } = next(&mut source).await else { panic!("no pool") };
+    let read: Vec<_> =
+        backends.iter().map(|backend| (&*backend.host, backend.weight.get(), backend.pooled)).collect();
+    assert_eq!(read, [("cp1", 1, Admin::Pooled), ("cp2", 7, Admin::Depooled)]);
+    server.answers("200 OK", "", &lines.replace("'weight': 7,", ""));
+    next(&mut source).await;
+    let Said::Pool { outcome: Err(why), .. } = next(&mut source).await else { panic!("no error") };
+    assert!(why.contains(&format!("{}/eqiad/text:3", server.url)), "{why}");
 }
 
 #[tokio::test]
