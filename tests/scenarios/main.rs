@@ -14,6 +14,7 @@ mod kernel_settings;
 mod kernel_table;
 mod kills;
 mod kubernetes;
+mod kubernetes_vips;
 mod links;
 mod many_services;
 mod monitoring;
@@ -128,6 +129,7 @@ const SCENARIOS: &[Scenario] = &named![
 
 const OUTSIDE: &[Outside] = &named![
     kubernetes::a_service_is_served_as_it_is_applied_and_its_pods_are_rolled_out_without_a_failed_request,
+    kubernetes_vips::external_addresses_and_node_ports_are_served_from_kubectl_apply_until_they_are_deleted,
     evidence_of_failure::a_failing_scenario_leaves_logs_captures_and_tables,
     evidence_of_failure::a_hanging_scenario_is_ended_at_its_time_limit,
     monitoring::a_prometheus_scrapes_lvsd_and_has_data_for_each_question_of_the_dashboard,
@@ -150,7 +152,8 @@ fn inside(world: &World) -> Result<()> {
         .iter()
         .chain(&evidence_of_failure::ON_PURPOSE)
         .chain(&monitoring::INSIDE)
-        .chain(&kubernetes::INSIDE);
+        .chain(&kubernetes::INSIDE)
+        .chain(&kubernetes_vips::INSIDE);
     let (_, scenario) = known
         .into_iter()
         .find(|(name, _)| *name == world.name())

@@ -14,7 +14,10 @@ use crate::wait::wait_until;
 /// Path of the page that checks ask for.
 pub const HEALTH: &str = "/healthz";
 
-/// nginx on one host, port 80, both families.
+/// Where it answers besides, as a node's kube-proxy does for node ports.
+pub const NODE_PORTS: [u16; 2] = [30_080, 30_081];
+
+/// nginx on one host, port 80 and [`NODE_PORTS`], both families.
 #[derive(Debug)]
 pub struct Nginx {
     host: Host,
@@ -80,6 +83,11 @@ fn configuration(host: &Host) -> String {
     let name = host.name();
     let files = host.files();
     let files = files.display();
+    let listen = |port: u16| {
+        format!("listen 0.0.0.0:{port} backlog=1024;\n        listen [::]:{port} ipv6only=on backlog=1024;")
+    };
+    let [first, second] = NODE_PORTS.map(listen);
+    let web = listen(80);
     format!(
         r#"master_process off;
 daemon off;
@@ -97,8 +105,9 @@ http {{
     uwsgi_temp_path {files}/uwsgi;
     scgi_temp_path {files}/scgi;
     server {{
-        listen 0.0.0.0:80 backlog=1024;
-        listen [::]:80 ipv6only=on backlog=1024;
+        {web}
+        {first}
+        {second}
         location / {{ return 200 "{name}\n"; }}
         location = {HEALTH} {{
             if (!-f {files}/healthy) {{ return 503 "unhealthy\n"; }}
