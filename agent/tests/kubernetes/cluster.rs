@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 /// Longest that a program may take to end.
 const LIMIT: Duration = Duration::from_secs(120);
 
+/// The file with what was asked.
+const AUDIT: &str = "audit.log";
+
 /// The programs that run.
 const PROGRAMS: [&str; 3] = ["kube-controller-manager", "kube-apiserver", "etcd"];
 
@@ -19,6 +22,8 @@ pub(crate) struct Cluster {
     directory: tempfile::TempDir,
     port: u16,
     etcd: u16,
+    /// For the API server, besides what all have.
+    flags: Vec<String>,
 }
 
 impl Cluster {
@@ -29,9 +34,31 @@ impl Cluster {
 
     /// The same with its API at this port.
     pub(crate) fn start_at(port: u16) -> Self {
-        let cluster = Self { directory: tempfile::tempdir().unwrap(), port, etcd: free(2) };
+        let cluster =
+            Self { directory: tempfile::tempdir().unwrap(), port, etcd: free(2), flags: Vec::new() };
         cluster.up();
         cluster
+    }
+
+    /// One that keeps a record of who has asked for what, by this policy.
+    pub(crate) fn start_audited(policy: &Value) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("policy");
+        fs::write(&file, policy.to_string()).unwrap();
+        let log = directory.path().join(AUDIT);
+        let flags = vec![
+            format!("--audit-policy-file={}", file.display()),
+            format!("--audit-log-path={}", log.display()),
+        ];
+        let cluster = Self { directory, port: Self::free_port(), etcd: free(2), flags };
+        cluster.up();
+        cluster
+    }
+
+    /// What it has recorded, in the order in which it was done.
+    pub(crate) fn audit(&self) -> Vec<Value> {
+        let text = fs::read_to_string(self.directory.path().join(AUDIT)).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     /// A port that nobody has.
@@ -44,6 +71,7 @@ impl Cluster {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/kube/up");
         let started = Command::new(script)
             .arg(self.directory.path())
+            .args(&self.flags)
             .env("PORT", self.port.to_string())
             .env("ETCD_PORT", self.etcd.to_string())
             .stdout(Stdio::null())

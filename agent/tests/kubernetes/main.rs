@@ -20,6 +20,7 @@ mod told;
 mod watched;
 mod whole;
 mod words;
+mod writers;
 
 use cluster::Cluster;
 use lvsd::config::{Cordon, Target};

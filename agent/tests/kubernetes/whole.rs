@@ -130,6 +130,10 @@ async fn without_each_permission_on_the_lease_who_waits_for_an_address_says_so()
     let kubeconfig = cluster.kubeconfig_of("lvsd", &sign_in(&cluster));
     let rules = cluster.get(LEASE_ROLE)["rules"].clone();
     let mut nobody = Watched::new(settings(kubeconfig.clone()), &[]);
+    // One with an address that is refused: nobody can tell the cluster, and it is said here.
+    cluster.create(SERVICES, &service("bad", json!({"lvsd/scheduler": "fastest"})));
+    let status = json!({"status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.15"}]}}});
+    cluster.patch(&format!("{SERVICES}/bad/status"), &status);
     let mut watched: Option<Watched> = None;
     // As long as it may not create the Lease there is none to be read.
     for verb in ["create", "get", "update"] {
@@ -145,7 +149,15 @@ async fn without_each_permission_on_the_lease_who_waits_for_an_address_says_so()
         let said = format!("{verb} leases: 403");
         let pending = format!("k8s.prod.{verb}");
         watched.until(&format!("without {verb}"), |w| w.refusal(&pending).contains(&said)).await;
+        if verb == "create" {
+            let words = ["annotation lvsd/scheduler", "this balancer cannot tell the cluster: ", &said];
+            let is_said =
+                |w: &Watched| words.iter().all(|words| w.refusal("k8s.prod.bad.https").contains(words));
+            watched.until("a refusal says that nobody is told", is_said).await;
+            assert!(!is_told(&cluster, "annotation lvsd/scheduler"));
+        }
         cluster.patch(LEASE_ROLE, &json!({"rules": rules}));
         watched.until("it may again", |w| !w.vips(&format!("{pending}.https")).is_empty()).await;
+        watched.until("an Event says why", |_| is_told(&cluster, "annotation lvsd/scheduler")).await;
     }
 }

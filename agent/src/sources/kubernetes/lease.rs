@@ -70,7 +70,8 @@ impl Candidate {
             return self.outcome(created, begun).map_err(|error| said("create", &error));
         };
         let found = lease.spec.take().unwrap_or_default();
-        let Some(transitions) = self.judge(&found, begun) else {
+        // From when it is known: the holder may have renewed it while we asked.
+        let Some(transitions) = self.judge(&found, Instant::now()) else {
             self.renewed = None;
             return Ok(());
         };
