@@ -130,10 +130,6 @@ async fn without_each_permission_on_the_lease_who_waits_for_an_address_says_so()
     let kubeconfig = cluster.kubeconfig_of("lvsd", &sign_in(&cluster));
     let rules = cluster.get(LEASE_ROLE)["rules"].clone();
     let mut nobody = Watched::new(settings(kubeconfig.clone()), &[]);
-    // One with an address that is refused: nobody can tell the cluster, and it is said here.
-    cluster.create(SERVICES, &service("bad", json!({"lvsd/scheduler": "fastest"})));
-    let status = json!({"status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.15"}]}}});
-    cluster.patch(&format!("{SERVICES}/bad/status"), &status);
     let mut watched: Option<Watched> = None;
     // As long as it may not create the Lease there is none to be read.
     for verb in ["create", "get", "update"] {
@@ -150,6 +146,10 @@ async fn without_each_permission_on_the_lease_who_waits_for_an_address_says_so()
         let pending = format!("k8s.prod.{verb}");
         watched.until(&format!("without {verb}"), |w| w.refusal(&pending).contains(&said)).await;
         if verb == "create" {
+            // One that has its address and is refused: nobody can tell the cluster, and it is said here.
+            cluster.create(SERVICES, &service("bad", json!({"lvsd/scheduler": "fastest"})));
+            let status = json!({"status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.15"}]}}});
+            cluster.patch(&format!("{SERVICES}/bad/status"), &status);
             let words = ["annotation lvsd/scheduler", "this balancer cannot tell the cluster: ", &said];
             let is_said =
                 |w: &Watched| words.iter().all(|words| w.refusal("k8s.prod.bad.https").contains(words));
