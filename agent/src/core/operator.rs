@@ -5,7 +5,7 @@ use super::event::{Command, Note, Request, TakenOut};
 use super::member::Pool;
 use super::saved::{Change, SetWeight, VipWord};
 use super::state::{ServiceState, State};
-use super::{Timestamp, orders, unheard};
+use super::{Timestamp, nodes, orders, unheard};
 use crate::config::{Admin, Family, Pool as PoolSource, PoolId, Service, Threshold};
 use crate::suggest::suggest;
 use ipvs::Weight;
@@ -151,6 +151,10 @@ fn confirm(state: &mut State, name: &str, now: Timestamp) -> Answer {
     let Some(service) = state.services.get(name) else {
         if state.found.confirm(name) {
             let message = format!("the services that {name} says are obeyed now");
+            return Ok(Done { host: name.into(), message, ..Done::default() });
+        }
+        if name == nodes::CONFIRMED_AS && state.nodes.confirm() {
+            let message = "what is said of the cluster's nodes is obeyed now".to_owned();
             return Ok(Done { host: name.into(), message, ..Done::default() });
         }
         let near = suggest(name, state.services.keys().map(|name| &**name));

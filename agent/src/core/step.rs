@@ -124,8 +124,9 @@ fn operate(state: &mut State, request: &Request, dirty: &mut Dirty, now: Timesta
             dirty.relist.extend(named());
             if matches!(request.command, Command::Confirm { .. }) {
                 dirty.listed.extend(named());
-                // It was a source's whole list of services.
+                // It was a source's whole list of services, or what is said of nodes.
                 if done.services.is_empty() {
+                    dirty.nodes = true;
                     sources::merge(state, dirty, now);
                 }
             }

@@ -144,7 +144,7 @@ pub enum Command {
     /// Let through a change that was held back for taking out too much at once: of a service's pool, or of a source's list of services.
     #[command(after_help = "Example:\n  lvsctl confirm web\n  lvsctl confirm kubernetes")]
     Confirm {
-        /// The service, or the source.
+        /// The service, the source, or `nodes` for what is said of a cluster's nodes.
         #[arg(value_name = "SERVICE|SOURCE", add = ArgValueCandidates::new(services))]
         service: String,
     },

@@ -1,5 +1,6 @@
 //! What the core keeps of the nodes, and what follows when any of it changes.
 
+use super::guard::{self, Doubt};
 use super::judge::{self, Ground, Judged, Offer, Refusal};
 use super::known::Known;
 use super::sessions::{NodePeers, max_prefixes, sessions};
@@ -62,6 +63,8 @@ pub struct Learned {
 pub struct NodesState {
     /// What the source said last that could be used.
     pub(super) cluster: Option<Cluster>,
+    /// Its latest word, if that is held back.
+    held: Option<Cluster>,
     /// Why its latest word could not be.
     pub(super) error: Option<String>,
     pub(super) seen: Seen,
@@ -94,14 +97,16 @@ impl NodesState {
 
     /// The source has spoken, or could not be read. What cannot be meant is not obeyed.
     pub(in crate::core) fn cluster_read(&mut self, outcome: Result<Cluster, String>) -> Option<Notice> {
-        let outcome = outcome.and_then(|cluster| match &self.cluster {
-            Some(before) if !before.nodes.is_empty() && cluster.nodes.is_empty() => {
-                Err("it says that the cluster has no node any more".to_owned())
+        self.held = None;
+        let outcome = outcome.and_then(|cluster| {
+            match self.cluster.as_ref().and_then(|before| guard::doubt(before, &cluster)) {
+                None => Ok(cluster),
+                Some(Doubt::Never(why)) => Err(why),
+                Some(Doubt::Held(why)) => {
+                    self.held = Some(cluster);
+                    Err(why)
+                }
             }
-            Some(before) if !before.pools.is_empty() && cluster.pools.is_empty() => {
-                Err("it says that the cluster has no IP pool any more".to_owned())
-            }
-            Some(_) | None => Ok(cluster),
         });
         match outcome {
             Ok(cluster) => {
@@ -117,6 +122,14 @@ impl NodesState {
                 })
             }
         }
+    }
+
+    /// Lets what is held back through. False when nothing is.
+    pub(in crate::core) fn confirm(&mut self) -> bool {
+        let Some(held) = self.held.take() else { return false };
+        self.cluster = Some(held);
+        self.error = None;
+        true
     }
 
     /// The speaker says what it knows. True when that is new.
@@ -223,7 +236,7 @@ pub(in crate::core) fn update(state: &mut State, now: Timestamp, actions: &mut V
     let watched = settings.cluster.as_ref().and_then(|place| watched(place, &config));
     if nodes.watched != watched {
         nodes.watched.clone_from(&watched);
-        nodes.cluster = None;
+        (nodes.cluster, nodes.held) = (None, None);
         actions.push(Action::WatchCluster(watched));
     }
     nodes.known = Known::of(settings, nodes.cluster.as_ref());

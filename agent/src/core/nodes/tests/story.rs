@@ -1,8 +1,10 @@
 //! Nodes that come, tell, die and come back, as the core sees them.
 
 use super::NODES;
+use crate::config::IpPool;
 use crate::core::Event;
 use crate::core::action::WatchedCluster;
+use crate::core::event::Command;
 use crate::core::nodes::state::RETURN_GRACE;
 use crate::core::nodes::view;
 use crate::core::nodes::{Cluster, ClusterNode, Learned, NodesNeighbour, Seen, SessionSeen};
@@ -108,6 +110,71 @@ fn discovery_drives_the_sessions_and_a_source_that_fails_or_says_nothing_changes
     assert!(world.notices.iter().any(|notice| notice.reason.contains("no node any more")));
     world.event(Event::ClusterRead(Ok(cluster(&["n2", "n3"]))));
     assert_eq!(sessions(&world), ["node/n2/ipv4", "node/n3/ipv4"]);
+}
+
+const SIX: [&str; 6] = ["n1", "n2", "n3", "n4", "n5", "n6"];
+
+/// Six nodes in a pool, each with a block.
+fn six() -> Cluster {
+    let mut six = cluster(&SIX);
+    let block = |name: &&str| (format!("10.67.{}.0/26", &name[1..]).parse().unwrap(), (*name).to_owned());
+    six.blocks = SIX.iter().map(block).collect();
+    six.pools = [IpPool { cidr: "10.67.0.0/16".parse().unwrap(), block_size: 26 }].into();
+    six
+}
+
+/// Settings for which blocks, or the lack of them, decide of every route.
+fn by_blocks() -> [String; 2] {
+    ["blocks = \"enforce\"", "routes = \"datastore\""].map(|setting| {
+        discovered().replace("mode = \"discover\"", &format!("{setting}\nmode = \"discover\""))
+    })
+}
+
+#[test]
+fn a_cluster_that_loses_much_at_once_is_held_back_until_it_is_confirmed_or_calms_down() {
+    let less = |count: usize| Cluster { nodes: cluster(&SIX[..count]).nodes, ..six() };
+    let few_blocks =
+        |count: usize| Cluster { blocks: six().blocks.into_iter().take(count).collect(), ..six() };
+    let without_pool = Cluster { pools: [].into(), ..six() };
+    for text in by_blocks() {
+        let mut world = World::with(&text);
+        world.event(connected());
+        world.event(left(&[]));
+        world.event(Event::ClusterRead(Ok(six())));
+        world.event(Event::NodesSeen(told(&SIX)));
+        let before = (sessions(&world), fib(&world).unwrap());
+        let many = if text.contains("datastore") { 0 } else { 6 };
+        assert_eq!((before.0.len(), before.1.len()), (many, 6), "{text}");
+        for (lost, words) in [
+            (less(2), "4 of 6 nodes"),
+            (less(0), "no node any more"),
+            (few_blocks(2), "4 of 6 blocks"),
+            (few_blocks(0), "6 of 6 blocks"),
+            (without_pool.clone(), "no IP pool any more"),
+        ] {
+            world.event(Event::ClusterRead(Ok(lost)));
+            assert_eq!((sessions(&world), fib(&world).unwrap()), before, "{words}");
+            let error = view::nodes(&world.state).unwrap().source_error;
+            assert!(error.as_ref().is_some_and(|error| error.contains(words)), "{words}: {error:?}");
+            assert!(world.notices.iter().any(|notice| notice.reason.contains(words)), "{words}");
+            // It has all of them again.
+            world.event(Event::ClusterRead(Ok(six())));
+            assert_eq!((sessions(&world), fib(&world).unwrap()), before);
+            assert_eq!(view::nodes(&world.state).unwrap().source_error, None);
+        }
+        assert!(world.operate(Command::Confirm { service: "nodes".into() }).is_err(), "nothing is held back");
+        world.event(Event::ClusterRead(Ok(less(2))));
+        world.operate(Command::Confirm { service: "nodes".into() }).unwrap();
+        let known = |world: &World| view::nodes(&world.state).unwrap().nodes.len();
+        assert_eq!((known(&world), sessions(&world).len()), (2, many.min(2)));
+        assert_eq!(view::nodes(&world.state).unwrap().source_error, None);
+        // One may always go, and half of many.
+        world.event(Event::ClusterRead(Ok(less(1))));
+        assert_eq!((known(&world), sessions(&world).len()), (1, many.min(1)));
+        world.event(Event::ClusterRead(Ok(six())));
+        world.event(Event::ClusterRead(Ok(less(3))));
+        assert_eq!((known(&world), sessions(&world).len()), (3, many.min(3)));
+    }
 }
 
 #[test]
