@@ -33,6 +33,11 @@ pub struct Lvsd {
     process: Option<Process>,
 }
 
+/// What lvsd.service has in its environment.
+pub fn environment() -> impl Iterator<Item = (&'static str, &'static str)> {
+    UNIT.lines().filter_map(|line| line.strip_prefix("Environment=")?.split_once('='))
+}
+
 impl Lvsd {
     /// lvsd on `host`, not started, with these in its environment as a service manager puts them there.
     pub fn new(host: &Host, environment: Vec<(String, String)>) -> Self {
@@ -81,8 +86,7 @@ impl Lvsd {
         if let Some(file) = &self.recording {
             command.arg("--record").arg(file);
         }
-        let of_unit = UNIT.lines().filter_map(|line| line.strip_prefix("Environment=")?.split_once('='));
-        command.envs(of_unit);
+        command.envs(environment());
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         self.process = Some(self.host.spawn("lvsd", command)?);
         Ok(())

@@ -59,7 +59,7 @@ pub use load::load;
 pub use model::{
     Admin, Backend, Bgp, Bmp, CheckPath, CheckTemplate, Config, ConnectionLimits, Daemon, Distance, Family,
     Front, Group, HostAddresses, Network, Peer, Pool, PoolId, Probes, Query, Require, Segment, Service,
-    Target, TcpAo, Terms,
+    ServiceQuery, Target, TcpAo, Terms,
 };
 pub(crate) use nodes::MOST_PREFIXES as MOST_NODE_PREFIXES;
 pub use nodes::{BlockCheck, ClusterPlace, IpPool, Node, NodeListen, NodeMode, NodeRoutes, Nodes};

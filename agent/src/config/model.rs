@@ -15,7 +15,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use neighbours::{Distance, Group, Peer, TcpAo, Terms};
-pub use pool::{Admin, Backend, ConnectionLimits, Front, HostAddresses, Pool, PoolId, Query, Target};
+pub use pool::{
+    Admin, Backend, ConnectionLimits, Front, HostAddresses, Pool, PoolId, Query, ServiceQuery, Target,
+};
 
 /// A whole configuration, as one or several files gave it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

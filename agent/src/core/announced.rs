@@ -53,6 +53,10 @@ pub(super) fn judge(state: &mut State, dirty: &Dirty, drains: bool, now: Timesta
     for vip in judged {
         is_news |= judge_one(state, vip, drains, now);
     }
+    if some.is_none() {
+        // A tree that has grown in order is half empty.
+        state.vips = std::mem::take(&mut state.vips).into_iter().collect();
+    }
     Judged { some, is_news }
 }
 
@@ -86,7 +90,7 @@ fn judge_one(state: &mut State, vip: IpAddr, drains: bool, now: Timestamp) -> bo
             service: None,
             subject: Some(vip.to_string()),
             what: format!("VIP {}", if entry.announced { "can be announced" } else { "is withdrawn" }),
-            reason: entry.reason.clone(),
+            reason: entry.reason.to_string(),
         });
     }
     changed || entry.is_unconfirmed != was_unconfirmed

@@ -3,7 +3,7 @@
 use super::families::PerFamily;
 use super::inventory::{Inventory, Listed, Listing};
 use super::marks::{Bearer, Marks, Taken};
-use super::member::{Draining, Member, Pool, address_in, checks_for};
+use super::member::{Draining, Member, Pool, Rare, address_in, checks_for};
 use super::operator::source_of;
 use super::saved::Saved;
 use super::state::{DRAIN_POLL, Endpoint, ServiceState, service_keys};
@@ -208,7 +208,7 @@ fn relist_pool(
         member.by_source = backend.pooled;
         member.admin = admin;
         member.weight = backend.weight;
-        member.limits = backend.limits;
+        member.set_rare(Rare { limits: backend.limits, ..member.rare() });
         members.push((backend.host.clone(), member));
     }
     pool.members = members.into_iter().collect();
@@ -289,7 +289,8 @@ pub(super) fn entry(
     }
     for member in pool.members.values().filter(|member| member.admin != Admin::Inactive) {
         let key = DestinationKey { address: member.address, port: service.backend_port };
-        let (upper_threshold, lower_threshold) = (member.limits.upper, member.limits.lower);
+        let limits = member.rare().limits;
+        let (upper_threshold, lower_threshold) = (limits.upper, limits.lower);
         let plain = Destination::new(service.forward, weight(member));
         entry.destinations.insert(key, Destination { upper_threshold, lower_threshold, ..plain });
     }

@@ -156,7 +156,8 @@ impl Found {
         let loss = Loss::of(its, &list);
         if loss.missing <= (loss.served / 2).max(1) {
             self.held.remove(source);
-            *its = list;
+            // A tree that has grown in order is half empty.
+            *its = list.into_iter().collect();
             return None;
         }
         self.held.insert(Arc::clone(source), (list, loss.words(source)));

@@ -129,7 +129,9 @@ impl Inventory {
         now: Timestamp,
     ) {
         let pool = self.pools.entry(id.clone()).or_default();
-        let outcome = outcome.and_then(|backends| {
+        let outcome = outcome.and_then(|mut backends| {
+            // It is kept for as long as it holds.
+            backends.shrink_to_fit();
             let before = pool.backends.as_ref().or_else(|| self.kept.get(id));
             match before.and_then(|before| guard::too_much(before, &backends, max_change)) {
                 None => Ok(Arc::new(backends)),
@@ -172,6 +174,8 @@ impl Inventory {
         }
         known.error = outcome.err();
         if known.error.is_none() {
+            // All that is wanted was read, and a tree that has grown in order is half empty.
+            self.pools = std::mem::take(&mut self.pools).into_iter().collect();
             return Vec::new();
         }
         let mut fallen_back = Vec::new();

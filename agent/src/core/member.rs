@@ -31,17 +31,10 @@ pub struct Member {
     pub admin: Admin,
     /// The weight that it is to have when pooled: the source's, or an operator's.
     pub weight: Weight,
-    /// When it has enough connections.
-    pub limits: ConnectionLimits,
     /// Its checks.
     pub checks: Box<[MemberCheck]>,
-    /// The weight that it served with before its present checks began, until they have spoken.
-    pub adopted: Option<Weight>,
     /// When it became a member.
     pub born: Timestamp,
-    /// Since when it was down before its present checks began, or before this process did. When the first that they say
-    /// is down as well, nothing has happened since: who failed last stays who it was.
-    pub was_down: Option<Timestamp>,
     /// What its checks say together.
     pub health: Health,
     /// What its own agents ask for.
@@ -54,6 +47,20 @@ pub struct Member {
     pub decision: Decision,
     /// Since when it has this standing.
     pub since: Timestamp,
+    /// What few members have.
+    rare: Option<Box<Rare>>,
+}
+
+/// What few members have, and those not for long: there are a hundred thousand of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rare {
+    /// When it has enough connections.
+    pub limits: ConnectionLimits,
+    /// The weight that it served with before its present checks began, until they have spoken.
+    pub adopted: Option<Weight>,
+    /// Since when it was down before its present checks began, or before this process did. When the first that they say
+    /// is down as well, nothing has happened since: who failed last stays who it was.
+    pub was_down: Option<Timestamp>,
     /// Since when its weight rises to the full one, if it does.
     pub rising_since: Option<Timestamp>,
 }
@@ -61,24 +68,37 @@ pub struct Member {
 impl Member {
     /// A member of which nothing is known yet.
     pub fn new(address: IpAddr, checks: Box<[MemberCheck]>, adopted: Option<Weight>, now: Timestamp) -> Self {
-        Self {
+        // The kernel gives no weight to those that were down and not held: they failed before those that it serves.
+        let was_down = (adopted == Some(Weight::ZERO)).then(Timestamp::default);
+        let mut member = Self {
             address,
             by_source: Admin::Pooled,
             admin: Admin::Pooled,
             weight: Weight::ZERO,
-            limits: ConnectionLimits::default(),
             checks,
-            adopted,
             born: now,
-            // The kernel gives no weight to those that were down and not held: they failed before those that it serves.
-            was_down: (adopted == Some(Weight::ZERO)).then(Timestamp::default),
             health: Health::Unknown,
             advice: Advice::default(),
             path: None,
             is_checked: false,
             decision: Decision { weight: Weight::ZERO, standing: Standing::AwaitingChecks },
             since: now,
-            rising_since: None,
+            rare: None,
+        };
+        member.set_rare(Rare { adopted, was_down, ..Rare::default() });
+        member
+    }
+
+    /// What few members have.
+    pub fn rare(&self) -> Rare {
+        self.rare.as_deref().copied().unwrap_or_default()
+    }
+
+    /// Takes this over; what is as with most takes no room.
+    pub(super) fn set_rare(&mut self, rare: Rare) {
+        match &mut self.rare {
+            Some(own) if rare != Rare::default() => **own = rare,
+            own => *own = (rare != Rare::default()).then(|| Box::new(rare)),
         }
     }
 
@@ -88,21 +108,23 @@ impl Member {
         if before != decision.standing {
             self.since = now;
         }
+        let mut rare = self.rare();
         match decision.standing {
-            Standing::Pooled if !before.is_pooled() => self.rising_since = Some(now),
+            Standing::Pooled if !before.is_pooled() => rare.rising_since = Some(now),
             Standing::Pooled => {}
-            _ => self.rising_since = None,
+            _ => rare.rising_since = None,
         }
-        match self.rising_since.map(|since| ramp(decision.weight, since, slow_start, now)) {
+        match rare.rising_since.map(|since| ramp(decision.weight, since, slow_start, now)) {
             Some(Ramp::Rising { weight, .. }) => self.decision.weight = weight,
-            Some(Ramp::Done) | None => self.rising_since = None,
+            Some(Ramp::Done) | None => rare.rising_since = None,
         }
+        self.set_rare(rare);
         before != decision.standing
     }
 
     /// When its weight rises next.
     fn rises_at(&self, slow_start: Duration, now: Timestamp) -> Option<Timestamp> {
-        match ramp(self.weight, self.rising_since?, slow_start, now) {
+        match ramp(self.weight, self.rare().rising_since?, slow_start, now) {
             Ramp::Rising { next, .. } => Some(next),
             Ramp::Done => None,
         }
@@ -110,17 +132,20 @@ impl Member {
 
     /// The same member with these checks. One that serves goes on until checks that are new have spoken: a reload
     /// that changes an interval must not empty a pool.
-    pub fn with_checks(self, checks: Box<[MemberCheck]>) -> Self {
+    pub fn with_checks(mut self, checks: Box<[MemberCheck]>) -> Self {
         if self.checks == checks {
             return self;
         }
+        let rare = self.rare();
         let serves = self.decision.weight > Weight::ZERO;
         let was_down = match self.health {
             Health::Down { since } => Some(since),
-            Health::Unknown => self.was_down,
+            Health::Unknown => rare.was_down,
             Health::Up { .. } => None,
         };
-        Self { adopted: serves.then_some(self.decision.weight), was_down, checks, ..self }
+        let adopted = serves.then_some(self.decision.weight);
+        self.set_rare(Rare { adopted, was_down, ..rare });
+        Self { checks, ..self }
     }
 
     /// The weight that it is to have when pooled, by what its agents ask for, and what else they ask for. sh has 256
@@ -131,16 +156,18 @@ impl Member {
 
     /// Takes in what its checks say together; nothing, while the way to it is awaited.
     fn hear(&mut self, said: Health) {
-        self.health = match (said, self.was_down) {
+        let mut rare = self.rare();
+        self.health = match (said, rare.was_down) {
             (Health::Down { since }, Some(earlier)) => Health::Down { since: since.min(earlier) },
             _ => said,
         };
         if self.health != Health::Unknown {
-            self.adopted = None;
+            rare.adopted = None;
         }
         if matches!(self.health, Health::Up { .. }) {
-            self.was_down = None;
+            rare.was_down = None;
         }
+        self.set_rare(rare);
     }
 
     /// Itself as the pool's decision sees it.
@@ -152,7 +179,7 @@ impl Member {
             weight,
             health: self.health,
             wish,
-            adopted: self.adopted,
+            adopted: self.rare().adopted,
             is_off_link: is_off_link(service, self.path.as_deref()),
         }
     }
@@ -167,7 +194,7 @@ impl Member {
         let has_path = self.path.is_some() || !service.require_on_link;
         has_path
             && (self.is_checked
-                || self.adopted.is_some()
+                || self.rare().adopted.is_some()
                 || self.decision.standing != Standing::AwaitingChecks)
     }
 }

@@ -23,6 +23,7 @@
 pub mod action;
 pub mod advertise;
 pub mod advice;
+mod alike;
 mod announced;
 pub mod canary;
 pub mod change;

@@ -345,18 +345,15 @@ fn addresses(state: &mut State, dirty: &Dirty, actions: &mut Vec<Action>) {
     // reported: two reports on their way would each ask for the opposite of the one before, for ever.
     let Some(present) = &state.kernel.addresses else { return };
     let present = state.emitted.addresses.as_ref().unwrap_or(present);
-    let is_there = |vip: &IpAddr| present.contains(vip);
-    let mut wanted: BTreeSet<IpAddr> = BTreeSet::new();
-    for service in state.services.values() {
-        let is_here = |vip: &IpAddr| service.waiting.is_none() || is_there(vip);
+    let (is_there, table) = (|vip: &IpAddr| present.contains(vip), &state.wanted.table);
+    let of_services = state.services.values().flat_map(|service| {
+        let is_here = move |vip: &IpAddr| service.waiting.is_none() || is_there(vip);
         let keys = service_keys(&service.config);
-        wanted.extend(
-            keys.filter(|(vip, key)| is_here(vip) || state.wanted.table.contains_key(key))
-                .map(|(vip, _)| vip),
-        );
-    }
+        keys.filter(move |(vip, key)| is_here(vip) || table.contains_key(key)).map(|(vip, _)| vip)
+    });
     let left = state.leaving_vips.keys().copied().chain(state.unclaimed.vips());
-    wanted.extend(left.filter(is_there));
+    // Made as a whole: a tree that grows in order is half empty.
+    let wanted: BTreeSet<IpAddr> = of_services.chain(left.filter(is_there)).collect();
     if state.emitted.addresses.as_ref() != Some(&wanted) {
         actions.push(Action::SetAddresses(wanted.clone()));
         state.emitted.addresses = Some(wanted);

@@ -112,21 +112,31 @@ fn acquired(before: &Service, after: &Service, table: &Table) -> Vec<ServiceKey>
 }
 
 fn pool_users(config: &Config) -> BTreeMap<PoolId, Users> {
-    let mut users: BTreeMap<PoolId, Users> = BTreeMap::new();
-    for service in config.services.values() {
-        for pool in service.pool.sources() {
-            users.entry(pool.clone()).or_default().insert(Arc::clone(&service.name));
-        }
-    }
-    users
+    by_use(config, |service| service.pool.sources().to_vec())
 }
 
 fn vip_users(config: &Config) -> BTreeMap<IpAddr, Users> {
-    let mut users: BTreeMap<IpAddr, Users> = BTreeMap::new();
-    for service in config.services.values() {
-        for vip in &service.vips {
-            users.entry(*vip).or_default().insert(Arc::clone(&service.name));
+    by_use(config, |service| service.vips.clone())
+}
+
+/// The services by what they use. The map is made as a whole: one that grows in order is half empty.
+fn by_use<K: Ord>(config: &Config, uses: impl Fn(&Service) -> Vec<K>) -> BTreeMap<K, Users> {
+    let pairs = |service: &Arc<Service>| {
+        let name = Arc::clone(&service.name);
+        uses(service).into_iter().map(move |used| (used, Arc::clone(&name)))
+    };
+    let mut pairs: Vec<(K, Arc<str>)> = config.services.values().flat_map(pairs).collect();
+    pairs.sort();
+    let mut users: Vec<(K, Users)> = Vec::new();
+    for (used, service) in pairs {
+        match users.last_mut() {
+            Some((last, users)) if *last == used => users.insert(service),
+            Some(_) | None => {
+                let mut first = Users::default();
+                first.insert(service);
+                users.push((used, first));
+            }
         }
     }
-    users
+    users.into_iter().collect()
 }

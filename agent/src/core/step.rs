@@ -6,7 +6,7 @@ use super::inventory::Snapshots;
 use super::outcome::{self, Dirty};
 use super::saved::{Expired, Saved};
 use super::state::{DRAIN_POLL, Phase, State};
-use super::{Timestamp, canary, change, kernel, marks, operator, orders, path, sources};
+use super::{Timestamp, alike, canary, change, kernel, marks, operator, orders, path, sources};
 use health::{Advice, Check, Verdict};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -22,7 +22,8 @@ pub fn step(state: &mut State, event: Event, now: Timestamp) -> Vec<Action> {
     let mut actions = outcome::conclude(state, dirty, now);
     actions.extend(last);
     // Taken whole: what a start has to say would keep its room for good.
-    actions.extend(std::mem::take(&mut state.notices).into_iter().map(Action::Notice));
+    let notices = alike::together(std::mem::take(&mut state.notices));
+    actions.extend(notices.into_iter().map(Action::Notice));
     if matches!(state.phase, Phase::Stopping { until, .. } if until <= now) {
         state.phase = Phase::Stopped;
         actions.push(Action::Exit);

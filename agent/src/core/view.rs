@@ -325,7 +325,7 @@ fn vips(state: &State, only: Option<&str>, brief: bool) -> (Vec<VipView>, usize)
         address: *address,
         announced: vip.announced,
         since: vip.since,
-        reason: vip.reason.clone(),
+        reason: vip.reason.to_string(),
         operator: state.saved.vips.get(address).map(said_of_vip),
     };
     (shown.into_iter().map(view).collect(), plain.len())

@@ -26,7 +26,7 @@ pub struct Vip {
     /// Since when.
     pub since: Timestamp,
     /// Why.
-    pub reason: String,
+    pub reason: Box<str>,
     /// Whether it would be announced if no operator were against it.
     pub is_able: bool,
     /// Whether something could serve but the kernel has not confirmed it.
@@ -87,11 +87,12 @@ impl Vip {
         let reason = if self.is_able == wanted { reason } else { format!("{reason}; held for now") };
         // What was withdrawn begins again only with what can serve, not with what is merely held.
         let announced = self.is_able && order.against.is_none() && (self.announced || is_serving);
-        self.reason = match (order.against, order.remark) {
+        let reason = match (order.against, order.remark) {
             (Some(against), _) => format!("{against}; otherwise {reason}"),
             (None, Some(remark)) => format!("{reason}; {remark}"),
             (None, None) => reason,
         };
+        self.reason = reason.into();
         let changed = announced != self.announced;
         if changed {
             self.since = now;

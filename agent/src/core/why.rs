@@ -87,7 +87,7 @@ fn healthy(state: &State, service: &ServiceState, member: &Member) -> String {
         }
         Some(_) | None => String::new(),
     };
-    match member.rising_since {
+    match member.rare().rising_since {
         Some(since) => format!("{passes}{share}; slow start since {since}, its full weight is {full}"),
         None => format!("{passes}{share}"),
     }

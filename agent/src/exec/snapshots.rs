@@ -5,10 +5,12 @@ use crate::config::{Backend, PoolId, Service};
 use crate::core::Timestamp;
 use crate::core::inventory::{Kept, Snapshots};
 use crate::ctl::escape;
-use crate::exec::state_file::{StateFileError, put, sync};
+use crate::exec::state_file::{StateFileError, Synced, sync, write_beside};
 use crate::privileges;
+use nix::unistd::syncfs;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,6 +18,12 @@ use tokio::sync::{oneshot, watch};
 
 /// The longest file name that file systems take (`NAME_MAX`).
 const NAME_MAX: usize = 255;
+
+/// Files that are written together at most: so many are in memory as they will be.
+const TOGETHER: usize = 1024;
+
+/// With more than these the whole file system is synced once: that is quicker by far than each for itself.
+const FEW: usize = 32;
 
 /// One snapshot's file.
 #[derive(Debug, Serialize, Deserialize)]
@@ -142,32 +150,63 @@ fn write_changed(directory: &Path, before: &Snapshots, now: &Snapshots) -> Vec<S
     if let Err(source) = std::fs::create_dir_all(directory) {
         return vec![StateFileError::Io { path: directory.into(), source }];
     }
-    let pools = now.changed_since(before).filter_map(|(id, backends)| {
+    let pools = now.changed_since(before).map(|(id, backends)| {
         let content =
             backends.map(|backends| Snapshot::Pool { source: id.clone(), backends: Arc::clone(backends) });
-        write(&directory.join(pool_file(id)), content)
+        (directory.join(pool_file(id)), content)
     });
-    let mut errors: Vec<StateFileError> = pools.collect();
-    errors.extend(now.services_changed_since(before).filter_map(|(source, name, kept)| {
+    let services = now.services_changed_since(before).map(|(source, name, kept)| {
         let (source, kept) = (Arc::clone(source), kept.cloned());
         let file = directory.join(service_file(&source, name));
-        write(&file, kept.map(|Kept { service, created }| Snapshot::Service { source, service, created }))
-    }));
+        (file, kept.map(|Kept { service, created }| Snapshot::Service { source, service, created }))
+    });
+    let (mut changed, mut errors) = (pools.chain(services), Vec::new());
+    loop {
+        let together: Vec<_> = changed.by_ref().take(TOGETHER).collect();
+        if together.is_empty() {
+            break;
+        }
+        errors.extend(write(directory, &together));
+    }
     // Once for all: thousands come together at a start.
     errors.extend(sync(directory).err());
     errors
 }
 
-/// Writes a file, or removes it when there is nothing to be kept.
-fn write(file: &Path, content: Option<Snapshot>) -> Option<StateFileError> {
-    if file.file_name().is_some_and(|name| name.len() > NAME_MAX) {
-        let error = std::io::Error::other("the name is too long to be a file's");
-        return Some(StateFileError::Io { path: file.into(), source: error });
+/// Writes files, or removes them when there is nothing to be kept. Goes on after errors, and gives them.
+fn write(directory: &Path, together: &[(PathBuf, Option<Snapshot>)]) -> Vec<StateFileError> {
+    let synced = if together.len() > FEW { Synced::Later } else { Synced::Now };
+    let (mut written, mut errors) = (Vec::new(), Vec::new());
+    for (file, content) in together {
+        let Some(content) = content else {
+            errors.extend(remove(file));
+            continue;
+        };
+        match named(file).and_then(|()| write_beside(file, content, synced)) {
+            Ok(beside) => written.push((beside, file)),
+            Err(error) => errors.push(error),
+        }
     }
-    match content {
-        Some(content) => put(file, &content).err(),
-        None => remove(file),
+    if synced == Synced::Later
+        && let Err(source) = File::open(directory).and_then(|opened| Ok(syncfs(opened)?))
+    {
+        // Renamed, one might be empty after a crash; the former ones stay.
+        errors.push(StateFileError::Io { path: directory.into(), source });
+        return errors;
     }
+    for (beside, file) in written {
+        let renamed = std::fs::rename(beside, file);
+        errors.extend(renamed.err().map(|source| StateFileError::Io { path: file.clone(), source }));
+    }
+    errors
+}
+
+fn named(file: &Path) -> Result<(), StateFileError> {
+    if file.file_name().is_none_or(|name| name.len() <= NAME_MAX) {
+        return Ok(());
+    }
+    let source = std::io::Error::other("the name is too long to be a file's");
+    Err(StateFileError::Io { path: file.into(), source })
 }
 
 fn remove(file: &Path) -> Option<StateFileError> {
@@ -233,6 +272,22 @@ mod tests {
         again.set(Snapshots::new());
         again.finish().await;
         assert_eq!(load(&directory), Snapshots::new());
+    }
+
+    #[test]
+    fn thousands_are_written_and_removed_as_one_is() {
+        let place = tempfile::tempdir().unwrap();
+        let all =
+            |weight: u32| (0..TOGETHER + FEW + 9).map(move |n| (file(&format!("/pools/{n}.json")), weight));
+        let first = snapshots(&all(1).collect::<Vec<_>>());
+        assert!(write_all(place.path(), &first).is_empty());
+        assert_eq!(load(place.path()), first);
+        let too_long = file(&format!("/{}.json", "x".repeat(NAME_MAX)));
+        let second = snapshots(&all(2).skip(9).chain([(too_long.clone(), 7)]).collect::<Vec<_>>());
+        let errors = write_changed(place.path(), &first, &second);
+        assert!(matches!(&errors[..], [error] if error.to_string().contains("too long")), "{errors:?}");
+        assert_eq!(load(place.path()), snapshots(&all(2).skip(9).collect::<Vec<_>>()));
+        assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), TOGETHER + FEW, "and nothing beside");
     }
 
     #[test]

@@ -63,6 +63,25 @@ pub(super) fn sync(directory: &Path) -> Result<(), StateFileError> {
 
 /// Replaces a file in a directory that is there, and that has yet to be synced ([`sync`]).
 pub(super) fn put(path: &Path, content: &impl Serialize) -> Result<(), StateFileError> {
+    let beside = write_beside(path, content, Synced::Now)?;
+    std::fs::rename(&beside, path).map_err(|source| StateFileError::Io { path: path.into(), source })
+}
+
+/// When what was written is on the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Synced {
+    /// When it is written.
+    Now,
+    /// When whoever writes has it synced, with others.
+    Later,
+}
+
+/// Writes what is to become a file beside it; where it is.
+pub(super) fn write_beside(
+    path: &Path,
+    content: &impl Serialize,
+    synced: Synced,
+) -> Result<PathBuf, StateFileError> {
     let io = |source| StateFileError::Io { path: path.into(), source };
     let wrong = |source| StateFileError::Content { path: path.into(), source };
     let beside = path.with_extension("json.new");
@@ -70,8 +89,11 @@ pub(super) fn put(path: &Path, content: &impl Serialize) -> Result<(), StateFile
     let mut text = serde_json::to_vec_pretty(content).map_err(wrong)?;
     text.push(b'\n');
     let mut file = File::create(&beside).map_err(io)?;
-    file.write_all(&text).and_then(|()| file.sync_all()).map_err(io)?;
-    std::fs::rename(&beside, path).map_err(io)
+    file.write_all(&text).map_err(io)?;
+    if synced == Synced::Now {
+        file.sync_all().map_err(io)?;
+    }
+    Ok(beside)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The source, and what it has said so far.
 
-use lvsd::config::{Backend, Cordon, Front, KubernetesSettings, Query, Service, Target};
+use lvsd::config::{Backend, Cordon, Front, KubernetesSettings, Query, Service, ServiceQuery, Target};
 use lvsd::core::found::{Finding, FoundService, LastGood};
 use lvsd::sources::kubernetes::Kubernetes;
 use lvsd::sources::{Said, Source};
@@ -40,7 +40,8 @@ pub(crate) fn nodes(selector: &str) -> Query {
 pub(crate) fn web(to: Target, backend_port: u16) -> Query {
     let vips = [IpAddr::from([192, 0, 2, 10])].into();
     let front = Front { vips, protocol: ipvs::Protocol::Tcp, backend_port, to };
-    Query::Service { namespace: "prod".into(), name: "web".into(), port: Some("https".into()), front }
+    let (namespace, name, port) = ("prod".into(), "web".into(), Some("https".into()));
+    Query::Service(ServiceQuery { namespace, name, port, front }.into())
 }
 
 /// A source at work.

@@ -76,22 +76,26 @@ impl fmt::Display for PoolId {
 pub enum Query {
     /// A pool by its path below what the source is set to: of etcd and HTTP.
     Path(Arc<str>),
-    /// The endpoints of a Kubernetes Service, or the nodes that serve it.
-    Service {
-        /// Its namespace.
-        namespace: Arc<str>,
-        /// Its name.
-        name: Arc<str>,
-        /// The name or number of one of its ports; its only one when absent.
-        port: Option<Arc<str>>,
-        /// What it is for.
-        front: Front,
-    },
+    /// The endpoints of a Kubernetes Service, or the nodes that serve it. Kept once: thousands of them are keys of several maps.
+    Service(Arc<ServiceQuery>),
     /// Kubernetes' nodes with these labels.
     Nodes {
         /// A label selector as `kubectl get -l` takes it; empty: all nodes.
         selector: Arc<str>,
     },
+}
+
+/// What is asked for of a Kubernetes Service.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ServiceQuery {
+    /// Its namespace.
+    pub namespace: Arc<str>,
+    /// Its name.
+    pub name: Arc<str>,
+    /// The name or number of one of its ports; its only one when absent.
+    pub port: Option<Arc<str>>,
+    /// What it is for.
+    pub front: Front,
 }
 
 /// Where a service's clients come, and what its packets are by the time that they arrive at its backends.
@@ -126,7 +130,8 @@ impl fmt::Display for Query {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Path(path) => f.write_str(path),
-            Self::Service { namespace, name, port, front } => {
+            Self::Service(asked) => {
+                let ServiceQuery { namespace, name, port, front } = &**asked;
                 write!(f, "service {namespace}/{name}")?;
                 if let Some(port) = port {
                     write!(f, " port {port}")?;

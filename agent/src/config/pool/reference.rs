@@ -1,7 +1,7 @@
 //! `pool`: one or several pools that are kept elsewhere.
 
 use crate::config::Problem;
-use crate::config::model::{Front, PoolId, Query, Target};
+use crate::config::model::{Front, PoolId, Query, ServiceQuery, Target};
 use crate::config::twice::Seen;
 use crate::config::walk::{Node, Section};
 use std::sync::Arc;
@@ -100,7 +100,8 @@ fn query(section: &Section<'_>, front: &Front) -> Option<Query> {
                 None => front.to,
             };
             let front = Front { to, ..front.clone() };
-            Some(Query::Service { namespace: namespace.into(), name: name.into(), port, front })
+            let (namespace, name) = (namespace.into(), name.into());
+            Some(Query::Service(ServiceQuery { namespace, name, port, front }.into()))
         }
         _ => node.parsed(NODES, selector).map(|selector| Query::Nodes { selector: selector.into() }),
     }

@@ -70,7 +70,7 @@ impl SourceSettings {
     pub fn takes(&self, query: &Query) -> bool {
         match self {
             Self::Etcd(_) | Self::Http(_) => matches!(query, Query::Path(_)),
-            Self::Kubernetes(_) => matches!(query, Query::Service { .. } | Query::Nodes { .. }),
+            Self::Kubernetes(_) => matches!(query, Query::Service(_) | Query::Nodes { .. }),
         }
     }
 }

@@ -109,7 +109,7 @@ fn a_cluster_has_defaults_and_is_told_what_a_pool_of_it_is_for() {
     };
     assert_eq!(*settings, expected);
     let to = |text: &str| match &good(text).services["web"].pool.sources()[0] {
-        PoolId::Remote { query: Query::Service { front, .. }, .. } => (front.to, front.backend_port),
+        PoolId::Remote { query: Query::Service(asked), .. } => (asked.front.to, asked.front.backend_port),
         other => panic!("{other}"),
     };
     let with = |more: &str, pool: &str| CLUSTER.replace("checks = []", more).replace("\"https\"", pool);

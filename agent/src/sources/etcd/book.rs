@@ -238,7 +238,7 @@ impl Pool {
 fn path(query: &Query) -> Option<&Arc<str>> {
     match query {
         Query::Path(path) => Some(path),
-        Query::Service { .. } | Query::Nodes { .. } => None,
+        Query::Service(_) | Query::Nodes { .. } => None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! The endpoints of one port of a Service: its slices put together.
 
 use super::model::{Endpoint, Port, Slice};
+use super::pods::Pod;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -26,27 +27,31 @@ impl Life {
 
 /// An endpoint that is to be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Usable {
+pub struct Usable<'a> {
     /// How far.
     pub life: Life,
     /// The node that it is on.
-    pub node: Option<Arc<str>>,
+    pub node: Option<&'a Arc<str>>,
     /// The pod that it is.
-    pub pod: Option<Box<str>>,
+    pub pod: Option<Pod<'a>>,
 }
 
 /// The endpoints of a port by their address and port. One that several slices have, as it happens while the
 /// controller moves it, counts once, as the best of them says.
-pub fn usable<'a>(slices: impl Iterator<Item = &'a Slice>, port: &Port) -> BTreeMap<(IpAddr, u16), Usable> {
-    let mut found: BTreeMap<(IpAddr, u16), Usable> = BTreeMap::new();
+pub fn usable<'a>(
+    slices: impl Iterator<Item = &'a Slice>,
+    port: &Port,
+) -> BTreeMap<(IpAddr, u16), Usable<'a>> {
+    let mut found: BTreeMap<(IpAddr, u16), Usable<'a>> = BTreeMap::new();
     for slice in slices {
         let ports = slice.ports.iter().filter(|own| own.name == port.name && own.protocol == port.protocol);
         for own in ports {
-            let of_family =
-                |endpoint: &&Endpoint| crate::config::Family::of(endpoint.address) == slice.family;
-            for endpoint in slice.endpoints.iter().filter(of_family) {
+            let of_family = |(endpoint, _): &(&Endpoint, Option<Pod<'_>>)| {
+                crate::config::Family::of(endpoint.address) == slice.family
+            };
+            for (endpoint, pod) in slice.endpoints.iter().zip(slice.pods.iter()).filter(of_family) {
                 let Some(life) = Life::of(endpoint) else { continue };
-                let usable = Usable { life, node: endpoint.node.clone(), pod: endpoint.pod.clone() };
+                let usable = Usable { life, node: endpoint.node.as_ref(), pod };
                 let known = found.entry((endpoint.address, own.port)).or_insert_with(|| usable.clone());
                 if usable.life < known.life {
                     *known = usable;
@@ -67,11 +72,11 @@ pub struct Local {
 }
 
 /// What each node has of the endpoints. A pod with an address of each family counts once.
-pub fn by_node(endpoints: &BTreeMap<(IpAddr, u16), Usable>) -> BTreeMap<Arc<str>, Local> {
-    let mut families: BTreeMap<Arc<str>, [Local; 2]> = BTreeMap::new();
+pub fn by_node<'a>(endpoints: &BTreeMap<(IpAddr, u16), Usable<'a>>) -> BTreeMap<&'a Arc<str>, Local> {
+    let mut families: BTreeMap<&Arc<str>, [Local; 2]> = BTreeMap::new();
     for ((address, _), endpoint) in endpoints {
-        let Some(node) = &endpoint.node else { continue };
-        let local = &mut families.entry(Arc::clone(node)).or_default()[usize::from(address.is_ipv6())];
+        let Some(node) = endpoint.node else { continue };
+        let local = &mut families.entry(node).or_default()[usize::from(address.is_ipv6())];
         match endpoint.life {
             Life::Ready => local.ready += 1,
             Life::Ending => local.ending += 1,

@@ -116,7 +116,8 @@ pub enum Concerned {
 /// The objects of a cluster.
 #[derive(Debug, Default)]
 pub struct Index {
-    services: HashMap<Key, Service>,
+    /// Apart from the map, which has room for more.
+    services: HashMap<Key, Box<Service>>,
     /// Those of a Service, by name. Most have one.
     slices: HashMap<Key, Vec<Slice>>,
     /// The Service that each slice was last of: it may change.
@@ -127,12 +128,12 @@ pub struct Index {
 impl Index {
     /// A Service.
     pub fn service(&self, key: &Key) -> Option<&Service> {
-        self.services.get(key)
+        self.services.get(key).map(Box::as_ref)
     }
 
     /// Every Service, in no order.
     pub fn services(&self) -> impl Iterator<Item = &Service> {
-        self.services.values()
+        self.services.values().map(Box::as_ref)
     }
 
     /// The slices of a Service.
@@ -152,7 +153,7 @@ impl Index {
             Change::All { namespace, objects: Objects::Slices(all) } => self.all_slices(namespace, all),
             Change::All { objects: Objects::Nodes(all), .. } => self.all_nodes(all),
             Change::Set(Object::Service(service)) => {
-                self.set_service(*service).map(Concerned::Service).into_iter().collect()
+                self.set_service(service).map(Concerned::Service).into_iter().collect()
             }
             Change::Set(Object::Slice(slice)) => self.set_slice(*slice),
             Change::Set(Object::Node(node)) => self.set_node(*node),
@@ -176,14 +177,14 @@ impl Index {
             self.services.remove(&key);
             concerned.push(Concerned::Listed(key));
         }
-        concerned
-            .extend(all.into_iter().filter_map(|service| self.set_service(service)).map(Concerned::Listed));
+        let set = |service| self.set_service(Box::new(service)).map(Concerned::Listed);
+        concerned.extend(all.into_iter().filter_map(set));
         self.services.shrink_to_fit();
         concerned
     }
 
     /// Its key, if it is new or different.
-    fn set_service(&mut self, service: Service) -> Option<Key> {
+    fn set_service(&mut self, service: Box<Service>) -> Option<Key> {
         let key = service.key.clone();
         if self.services.get(&key) == Some(&service) {
             return None;

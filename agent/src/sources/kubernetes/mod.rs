@@ -22,6 +22,7 @@ mod metadata;
 pub mod model;
 pub mod names;
 pub mod objects;
+pub mod pods;
 pub mod pools;
 mod publish;
 mod reader;

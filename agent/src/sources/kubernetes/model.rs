@@ -1,5 +1,6 @@
 //! What is kept of a cluster's objects: as little as the rules need, because there are a hundred thousand of them.
 
+use super::pods::Pods;
 use crate::config::Family;
 use crate::core::Timestamp;
 use std::collections::BTreeMap;
@@ -171,8 +172,6 @@ pub struct Endpoint {
     pub is_terminating: bool,
     /// The node that it is on.
     pub node: Option<Arc<str>>,
-    /// The pod that it is.
-    pub pod: Option<Box<str>>,
 }
 
 /// A port of a slice's endpoints.
@@ -199,6 +198,8 @@ pub struct Slice {
     pub ports: Box<[SlicePort]>,
     /// Its endpoints.
     pub endpoints: Box<[Endpoint]>,
+    /// The pods that they are.
+    pub pods: Pods,
 }
 
 impl Slice {

@@ -8,6 +8,7 @@ use super::model::{
     Endpoint, Ingress, IpMode, Key, Kind, Node, Out, Policy, Port, Service, Slice, SlicePort, Texts,
 };
 use super::names::Names;
+use super::pods::Pods;
 use crate::config::Family;
 use kube::api::ObjectMeta;
 use kube::core::DynamicResourceScope;
@@ -308,12 +309,15 @@ impl Compact for SliceObject {
         let named = self.metadata.labels.as_ref().and_then(|labels| labels.get(SERVICE_NAME));
         let family = self.address_type.as_deref().and_then(family);
         let service = named.map(String::as_str).filter(|_| family.is_some()).unwrap_or_default();
+        let endpoints = self.endpoints.into_iter().filter_map(|endpoint| endpoint.compact(names));
+        let (endpoints, pods): (Vec<Endpoint>, Vec<Option<String>>) = endpoints.unzip();
         Some(Slice {
             service: Key { namespace: own.namespace, name: service.into() },
             name: own.name,
             family: family.unwrap_or(Family::Ipv4),
             ports: self.ports.into_iter().filter_map(|port| port.compact(names)).collect(),
-            endpoints: self.endpoints.into_iter().filter_map(|endpoint| endpoint.compact(names)).collect(),
+            endpoints: endpoints.into(),
+            pods: Pods::new(&pods),
         })
     }
 }
@@ -329,20 +333,17 @@ impl SlicePortObject {
 }
 
 impl EndpointObject {
-    /// The addresses are alternatives of one endpoint, and consumers take the first (EndpointSlice v1).
-    fn compact(self, names: &mut Names) -> Option<Endpoint> {
-        Some(Endpoint {
+    /// It, and the pod that it is. The addresses are alternatives of one endpoint, and consumers take the first (EndpointSlice v1).
+    fn compact(self, names: &mut Names) -> Option<(Endpoint, Option<String>)> {
+        let endpoint = Endpoint {
             address: self.addresses.first()?.parse().ok()?,
             is_ready: self.conditions.ready.unwrap_or(true),
             is_serving: self.conditions.serving.unwrap_or(true),
             is_terminating: self.conditions.terminating.unwrap_or(false),
             node: self.node_name.map(|name| names.share(&name)),
-            pod: self
-                .target_ref
-                .filter(|target| target.kind.as_deref() == Some("Pod"))
-                .and_then(|target| target.name)
-                .map(Into::into),
-        })
+        };
+        let pod = self.target_ref.filter(|target| target.kind.as_deref() == Some("Pod"));
+        Some((endpoint, pod.and_then(|target| target.name)))
     }
 }
 

@@ -131,7 +131,7 @@ pub fn port<'a>(service: &'a Service, named: Option<&str>) -> Result<&'a Port, S
 fn nodes(
     index: &Index,
     service: &Service,
-    endpoints: &BTreeMap<(IpAddr, u16), Usable>,
+    endpoints: &BTreeMap<(IpAddr, u16), Usable<'_>>,
     cordon: Cordon,
 ) -> Vec<Backend> {
     let families = service.families;
@@ -141,7 +141,7 @@ fn nodes(
         }
         Policy::Local => by_node(endpoints)
             .into_iter()
-            .filter_map(|(name, local)| of_node(index.nodes().get(&name)?, families, cordon, local.ready))
+            .filter_map(|(name, local)| of_node(index.nodes().get(name)?, families, cordon, local.ready))
             .collect(),
     }
 }
@@ -164,7 +164,7 @@ fn of_node(node: &Node, families: &[Family], cordon: Cordon, weight: u32) -> Opt
 /// The pods that are behind a Service; those at another port cannot be reached, because a service has one port for all.
 fn pods(
     service: &Service,
-    endpoints: &BTreeMap<(IpAddr, u16), Usable>,
+    endpoints: &BTreeMap<(IpAddr, u16), Usable<'_>>,
     port_there: u16,
     is_reached: impl Fn(IpAddr) -> bool,
 ) -> Result<Vec<Backend>, String> {
@@ -174,8 +174,8 @@ fn pods(
         if *port != port_there {
             others.insert(*port);
         } else if is_reached(*address) {
-            let name = match &endpoint.pod {
-                Some(pod) => format!("{pod}.{}", service.key.namespace).into(),
+            let name = match endpoint.pod {
+                Some((start, rest)) => format!("{start}{rest}.{}", service.key.namespace).into(),
                 None => address.to_string().into(),
             };
             let pod = found.entry(name).or_insert_with(|| (Vec::new(), endpoint.life));

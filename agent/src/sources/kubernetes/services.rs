@@ -41,11 +41,11 @@ pub struct Services {
 /// What was said of a Service.
 #[derive(Debug, Default)]
 struct Told {
-    services: Vec<FoundService>,
+    services: Box<[FoundService]>,
     /// The annotations that were understood last: they hold while others are wrong.
     understood: Option<Texts>,
     /// Why it is not served as it says, in words for the cluster.
-    complaint: Option<Complaint>,
+    complaint: Option<Box<Complaint>>,
 }
 
 impl Told {
@@ -146,6 +146,8 @@ impl Services {
             said.extend(changed.filter(|found| !whole || (!is_listed && found.finding == Finding::Gone)));
         }
         if whole {
+            // A tree that has grown in order is half empty.
+            self.told = std::mem::take(&mut self.told).into_iter().collect();
             said.extend(self.told.values().flat_map(|told| &told.services).cloned());
         }
         self.write(index);
@@ -224,7 +226,7 @@ impl Services {
             };
             services.iter_mut().for_each(|found| add_failure(&mut found.finding, what, failure));
         }
-        Told { services, understood, complaint }
+        Told { services: services.into(), understood, complaint: complaint.map(Box::new) }
     }
 
     fn why_pending(&self, service: &Service) -> String {
@@ -263,7 +265,7 @@ impl Services {
         }
         let is_written = is_ours && is_served;
         let addresses = || service.ingress.iter().map(|ingress| ingress.address).collect::<Vec<IpAddr>>();
-        let Some(complaint) = self.told.get(&service.key).and_then(|told| told.complaint.as_ref()) else {
+        let Some(complaint) = self.told.get(&service.key).and_then(|told| told.complaint.as_deref()) else {
             // The error in its status goes with its reason.
             let is_left = is_written && service.ingress.iter().any(|ingress| ingress.is_refused);
             return is_left.then(|| Write::Addresses(addresses()));

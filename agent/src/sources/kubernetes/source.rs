@@ -8,7 +8,7 @@ use super::publish::{self, Published, Writes};
 use super::reader::{Message, Reader};
 use super::services::Services;
 use super::wanted;
-use crate::config::{Front, KubernetesSettings, Query, Target};
+use crate::config::{Front, KubernetesSettings, Query, ServiceQuery, Target};
 use crate::sources::{Said, Source};
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, RandomState};
@@ -106,14 +106,11 @@ impl Kubernetes {
     /// Takes over which pools are wanted.
     fn want(&mut self) {
         let wanted = self.wanted.borrow_and_update().clone();
-        self.pools.retain(|query, _| wanted.contains(query));
         self.dirty.retain(|query| wanted.contains(query));
-        for query in wanted {
-            if !self.pools.contains_key(&query) {
-                self.pools.insert(query.clone(), None);
-                self.dirty.insert(query);
-            }
-        }
+        self.dirty.extend(wanted.iter().filter(|query| !self.pools.contains_key(query)).cloned());
+        // Made as a whole: a tree that grows in order is half empty.
+        let said = |query: Query| (query.clone(), self.pools.remove(&query).flatten());
+        self.pools = wanted.into_iter().map(said).collect();
         let wanted = self.pools.keys().filter_map(|query| wanted::read(query, &self.settings).ok());
         let needed: BTreeSet<Resource> = wanted.flat_map(|wanted| needs(&wanted)).copied().collect();
         let whole = self.services.is_some().then_some(Resource::Services);
@@ -258,10 +255,10 @@ fn behind<'a>(pools: &'a BTreeMap<Query, Option<u64>>, service: &Key) -> impl It
     let Key { namespace, name } = service.clone();
     // Less than any: each has VIPs.
     let front = Front { vips: [].into(), protocol: ipvs::Protocol::Tcp, backend_port: 0, to: Target::Nodes };
-    let first = Query::Service { namespace, name, port: None, front };
+    let first = Query::Service(ServiceQuery { namespace, name, port: None, front }.into());
     let service = service.clone();
     let is_its = move |query: &&Query| match query {
-        Query::Service { namespace, name, .. } => *namespace == service.namespace && *name == service.name,
+        Query::Service(asked) => asked.namespace == service.namespace && asked.name == service.name,
         Query::Path(_) | Query::Nodes { .. } => false,
     };
     pools.range(first..).map(|(query, _)| query).take_while(is_its)

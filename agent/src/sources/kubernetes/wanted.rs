@@ -3,7 +3,7 @@
 use super::model::Key;
 use super::pools::{Behind, Wanted};
 use super::selector::SelectorError;
-use crate::config::{KubernetesSettings, Query};
+use crate::config::{KubernetesSettings, Query, ServiceQuery};
 
 /// Reads a query.
 ///
@@ -15,7 +15,8 @@ pub(super) fn read(query: &Query, settings: &KubernetesSettings) -> Result<Wante
         Query::Nodes { selector } => {
             selector.parse().map(Wanted::Nodes).map_err(|error: SelectorError| error.to_string())
         }
-        Query::Service { namespace, name, port, front } => {
+        Query::Service(asked) => {
+            let ServiceQuery { namespace, name, port, front } = &**asked;
             let service = Key { namespace: namespace.clone(), name: name.clone() };
             if !settings.namespaces.is_empty() && !settings.namespaces.contains(namespace) {
                 return Err(format!("{service}: {namespace} is none of the namespaces that are read"));

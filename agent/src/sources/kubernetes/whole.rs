@@ -16,7 +16,9 @@
 use super::model::{Key, Kind, Policy, Port, Service, Texts};
 use super::objects::ANNOTATION;
 use super::serve::{Arrival, entry};
-use crate::config::{self, ConfigError, Front, Place, Pool, PoolId, Problem, Query, Target, WholeServices};
+use crate::config::{
+    self, ConfigError, Front, Place, Pool, PoolId, Problem, Query, ServiceQuery, Target, WholeServices,
+};
 use crate::core::found::{Finding, FoundService, LastGood};
 use crate::suggest::suggest;
 use ipvs::ServiceKey;
@@ -340,7 +342,8 @@ impl Maker<'_> {
         }
         let Key { namespace, name: of } = self.service.key.clone();
         let front = Front { vips: self.vips.into(), protocol, backend_port: listens, to: Target::Nodes };
-        let query = Query::Service { namespace, name: of, port: Some(port_name(self.port)), front };
+        let port = Some(port_name(self.port));
+        let query = Query::Service(ServiceQuery { namespace, name: of, port, front }.into());
         let pool = Pool::Sources(vec![PoolId::Remote { source: Arc::clone(self.source), query }]);
         let (name, origin) = (name.into(), Place::whole(&origin));
         Ok(Arc::new(config::Service { name, pool, origin, ..config::Service::clone(read) }))

@@ -30,7 +30,13 @@ use lab::world::World;
 use crate::ground::Ground;
 
 /// It takes some six minutes; a busy machine may take its time.
-const BENCH: Bench = Bench { name: "agent", pictures: &[], limit: Duration::from_secs(1200), memory: MEMORY };
+const BENCH: Bench = Bench {
+    name: "agent",
+    pictures: &[],
+    documented: None,
+    limit: Duration::from_secs(1200),
+    memory: MEMORY,
+};
 
 fn main() -> ExitCode {
     BENCH.main(|_| Ok(()), measure)

@@ -21,7 +21,8 @@ use lab::wait::wait_until;
 use lab::world::World;
 
 /// Two sockets of each session take memory. It takes some three minutes; a busy machine may take its time.
-const BENCH: Bench = Bench { name: "nodes", pictures: &[], limit: Duration::from_secs(1200), memory: "2G" };
+const BENCH: Bench =
+    Bench { name: "nodes", pictures: &[], documented: None, limit: Duration::from_secs(1200), memory: "2G" };
 
 /// Nodes, and blocks of each.
 const NODES: u32 = 1_000;

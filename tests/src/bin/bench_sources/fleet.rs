@@ -21,6 +21,9 @@ use crate::watched::{LIMIT, Watch, backend, key, vip};
 const POOLS: u32 = 5_000;
 const HOSTS: u32 = 10;
 
+/// What the names of its figures begin with.
+pub(crate) const NAME: &str = "pools in etcd: ";
+
 /// The balancers: lvsctl runs on the first.
 const BALANCERS: usize = 4;
 
@@ -59,18 +62,20 @@ pub(crate) fn measure(world: &World, report: &mut Report) -> Result<Samples> {
         })?;
         if balancers.is_empty() {
             report.value(
-                "start -> full table",
+                &format!("{NAME}start -> full table"),
                 begin.elapsed().as_secs_f64() * 1000.0,
                 "ms",
                 Required::Nothing,
             );
             let resident = lvsd.resident_kilobytes()? as f64 / 1000.0;
-            report.value("resident memory", resident, "MB", Required::Nothing);
+            report.value(&format!("{NAME}resident memory"), resident, "MB", Required::Nothing);
         }
         balancers.push(lvsd);
     }
     let samples = commands(&balancers, &site.balancers[1..])?;
-    let mut latency = |what: &str, times: &[f64]| report.latency(what, times.to_vec(), Required::Nothing);
+    let mut latency = |what: &str, times: &[f64]| {
+        report.latency(&format!("{NAME}{what}"), times.to_vec(), Required::Nothing)
+    };
     latency("lvsctl -> the kernel of the first other", &samples.first)?;
     latency("lvsctl -> the kernels of all others", &samples.last)?;
     latency("lvsctl, start to end, which waits until all obey", &samples.answer)?;

@@ -22,11 +22,14 @@ const SIZES: [u32; 3] = [0, 1_000, 10_000];
 /// Changes of an endpoint at each size, and as many back.
 const TIMES: u32 = 250;
 
+/// What the names of its figures begin with.
+pub(crate) const NAME: &str = "Kubernetes, ";
+
 /// How long lvsd is left alone before its memory is read.
 const QUIET: Duration = Duration::from_secs(3);
 
 /// Requirements: what the largest size takes above none, MB (10^6 bytes); an endpoint's change to the kernel, ms.
-const RESIDENT: f64 = 60.0;
+pub(crate) const RESIDENT: f64 = 60.0;
 const CHANGE: f64 = 5.0;
 
 /// Where the API server is.
@@ -48,7 +51,7 @@ pub(crate) fn measure(world: &World, report: &mut Report) -> Result<Samples> {
         let took = full(&mut lvsd, services)?;
         std::thread::sleep(QUIET);
         let resident = lvsd.resident_kilobytes()? as f64 * 1024.0 / 1e6;
-        let name = format!("Kubernetes, {services} × {ENDPOINTS}");
+        let name = format!("{NAME}{services} × {ENDPOINTS}");
         report.value(&format!("{name}: resident memory"), resident, "MB", Required::Nothing);
         if services == 0 {
             idle = resident;

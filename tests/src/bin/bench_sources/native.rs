@@ -15,6 +15,9 @@ const BACKENDS: u32 = 10;
 /// Requirement: one endpoint's change reaches netlink within this, milliseconds. The core's step is its part of that.
 const STEP: Required = Required::AtMost(5.0);
 
+/// What the names of its figures begin with.
+pub(crate) const NAME: &str = "the core alone, ";
+
 /// What a change takes.
 #[derive(Debug, Serialize, Deserialize)]
 struct Changes {
@@ -47,7 +50,7 @@ pub(crate) fn tell(bench: &Path, report: &mut Report) -> Result<()> {
     let changes: Vec<Changes> = serde_json::from_str(&text)?;
     for Changes { services, mean_us, p50_us, p99_us } in changes {
         let mut value = |figure: &str, microseconds: f64, required| {
-            let name = format!("the core alone, {services} pools × {BACKENDS}: a change's step, {figure}");
+            let name = format!("{NAME}{services} pools × {BACKENDS}: a change's step, {figure}");
             report.value(&name, microseconds / 1000.0, "ms", required);
         };
         value("mean", mean_us, Required::Nothing);

@@ -164,7 +164,7 @@ impl Together {
 fn backend_is_right(what: &str, member: &Member, together: &Together) -> Result<bool, Broken> {
     let (weight, standing) = (member.decision.weight, member.decision.standing);
     let whole = (member.weight.get() * together.share).div_ceil(100);
-    let adopted = member.adopted.unwrap_or(Weight::ZERO);
+    let adopted = member.rare().adopted.unwrap_or(Weight::ZERO);
     let serves = if together.is_up { whole } else { adopted.get() };
     match (together.is_down, together.is_up) {
         (true, _) => {
@@ -185,7 +185,8 @@ fn backend_is_right(what: &str, member: &Member, together: &Together) -> Result<
             ensure!(is_right, "3 agents", "{what} asks for {:?}, {standing:?}, {weight}", together.wish);
         }
         (false, true) => {
-            let is_whole = weight.get() == whole || (member.rising_since.is_some() && weight.get() <= whole);
+            let is_whole =
+                weight.get() == whole || (member.rare().rising_since.is_some() && weight.get() <= whole);
             ensure!(
                 standing == Standing::Pooled && is_whole,
                 "3 pool",

@@ -258,7 +258,7 @@ impl Store {
 fn name_of(query: &Query) -> String {
     match query {
         Query::Path(path) => path.to_string(),
-        Query::Service { namespace, name, .. } => format!("{namespace}/{name}"),
+        Query::Service(asked) => format!("{}/{}", asked.namespace, asked.name),
         Query::Nodes { selector } => selector.to_string(),
     }
 }
