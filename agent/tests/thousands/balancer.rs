@@ -20,6 +20,10 @@ pub(crate) struct Told {
     pub(crate) routes: RouteSet,
     pub(crate) saved: Saved,
     pub(crate) checks: Vec<Arc<Check>>,
+    /// Lines of the log.
+    pub(crate) lines: usize,
+    /// How often snapshots were handed to who writes them, and the state to be saved.
+    pub(crate) writings: usize,
 }
 
 /// A balancer.
@@ -105,6 +109,15 @@ impl Told {
             }
             Action::Save(saved) | Action::SaveFirst(saved) => {
                 self.saved = saved;
+                self.writings += 1;
+                None
+            }
+            Action::KeepSnapshots(_) => {
+                self.writings += 1;
+                None
+            }
+            Action::Notice(_) => {
+                self.lines += 1;
                 None
             }
             _ => None,

@@ -86,7 +86,7 @@ fn held_for_each(from: From) -> u64 {
 fn a_backend_takes_no_more_memory_than_it_is_allowed() {
     let _alone = counted::alone();
     let most =
-        [("shared", From::Shared, 460), ("its own", From::Own, 1350), ("of a source", From::Source, 880)];
+        [("shared", From::Shared, 380), ("its own", From::Own, 1240), ("of a source", From::Source, 720)];
     let held = most.map(|(name, from, most)| (name, held_for_each(from), most));
     println!("bytes held for a backend, and allowed: {held:?}");
     for (name, held, most) in held {
