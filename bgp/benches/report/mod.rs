@@ -4,6 +4,7 @@
 
 pub(crate) mod chart;
 #[path = "../../../tests/src/measure/page.rs"]
+#[allow(unreachable_pub, reason = "it is a library's as well")]
 mod page;
 
 pub(crate) use page::{machine, machine_in_words};

@@ -85,6 +85,7 @@ fn judged(value: f64, limit: Option<f64>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::measure::page::replaced;
     use serde_json::json;
 
     #[test]
@@ -108,5 +109,17 @@ mod tests {
              | a change | 500 | 1.98 | 4.30 | 0.040 | 5: met |\n"
         );
         assert!(Part { name: "none", prefix: "none" }.table(&report).is_err());
+    }
+
+    #[test]
+    fn a_table_takes_the_place_of_its_own_and_of_nothing_else() {
+        let page = "# P\n\n<!-- make bench-x: one -->\n\n| 1 |\n<!-- end -->\n\nprose\n\n<!-- make bench-x: two -->\n<!-- end -->\n";
+        let once = replaced(page, "bench-x", "one", "\n| 2 |\n").unwrap();
+        assert_eq!(once, page.replace("| 1 |", "| 2 |"));
+        assert_eq!(replaced(&once, "bench-x", "one", "| 2 |"), Ok(once.clone()));
+        let both = replaced(&once, "bench-x", "two", "| 3 |").unwrap();
+        assert!(both.ends_with("prose\n\n<!-- make bench-x: two -->\n\n| 3 |\n<!-- end -->\n"), "{both}");
+        let error = replaced(page, "bench-x", "three", "").unwrap_err();
+        assert!(error.contains("no place for three: <!-- make bench-x: three -->"), "{error}");
     }
 }

@@ -50,28 +50,11 @@ pub fn document(benchmark: &str, part: &str, table: &str) -> Result<(), String> 
 }
 
 /// A page with a table in place of the one that it has.
-fn replaced(page: &str, benchmark: &str, part: &str, table: &str) -> Result<String, String> {
+pub(super) fn replaced(page: &str, benchmark: &str, part: &str, table: &str) -> Result<String, String> {
     let begin = format!("<!-- make {benchmark}: {part} -->\n");
     let place = page.split_once(&begin).and_then(|(before, rest)| {
         let (_, after) = rest.split_once("<!-- end -->")?;
         Some(format!("{before}{begin}\n{}\n<!-- end -->{after}", table.trim()))
     });
     place.ok_or_else(|| format!("{PAGE} has no place for {part}: {begin}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_table_takes_the_place_of_its_own_and_of_nothing_else() {
-        let page = "# P\n\n<!-- make bench-x: one -->\n\n| 1 |\n<!-- end -->\n\nprose\n\n<!-- make bench-x: two -->\n<!-- end -->\n";
-        let once = replaced(page, "bench-x", "one", "\n| 2 |\n").unwrap();
-        assert_eq!(once, page.replace("| 1 |", "| 2 |"));
-        assert_eq!(replaced(&once, "bench-x", "one", "| 2 |"), Ok(once.clone()));
-        let both = replaced(&once, "bench-x", "two", "| 3 |").unwrap();
-        assert!(both.ends_with("prose\n\n<!-- make bench-x: two -->\n\n| 3 |\n<!-- end -->\n"), "{both}");
-        let error = replaced(page, "bench-x", "three", "").unwrap_err();
-        assert!(error.contains("no place for three: <!-- make bench-x: three -->"), "{error}");
-    }
 }
