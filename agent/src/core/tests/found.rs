@@ -168,6 +168,26 @@ fn a_restart_without_the_source_goes_on_with_the_services_that_it_had() {
 }
 
 #[test]
+fn a_source_that_goes_away_and_comes_back_is_one_outage_in_the_metrics() {
+    let mut world = running();
+    let is_live = |live: u8, outages: u8| {
+        let series = |name: &str, value: u8| {
+            vec![format!("lvsd_source_{name}{{source=\"k8s\",type=\"kubernetes\"}} {value}")]
+        };
+        (series("live", live), series("outages_total", outages))
+    };
+    let told = |world: &World| (world.metric("lvsd_source_live"), world.metric("lvsd_source_outages_total"));
+    let said = |outcome| Event::SourceSaid { source: "k8s".into(), outcome };
+    world.event(said(Ok(())));
+    assert_eq!(told(&world), is_live(1, 0));
+    world.event(said(Err("connection refused".into())));
+    world.event(said(Err("connection refused".into())));
+    assert_eq!(told(&world), is_live(0, 1));
+    world.event(said(Ok(())));
+    assert_eq!(told(&world), is_live(1, 1));
+}
+
+#[test]
 fn a_source_that_the_configuration_loses_takes_its_services_along() {
     let mut world = running();
     world.found(&[("k8s.prod.shop", Some(Ok(service("k8s.prod.shop", "192.0.2.20", "10.64.0.21"))))], true);
@@ -213,7 +233,11 @@ fn a_list_that_misses_more_than_half_of_the_services_is_held_back_until_it_is_co
         error,
         "held back: its list misses 2 of 3 services that are served; `lvsctl confirm k8s` lets it through"
     );
+    let held =
+        |count: usize| [format!("lvsd_source_services_held{{source=\"k8s\",type=\"kubernetes\"}} {count}")];
+    assert_eq!(world.metric("lvsd_source_services_held"), held(1));
     world.operate(Command::Confirm { service: "k8s".into() }).unwrap();
+    assert_eq!(world.metric("lvsd_source_services_held"), held(0));
     assert!(world.is_announced(vips[0]) && !world.is_announced(vips[1]) && !world.is_announced(vips[2]));
     assert_eq!(world.status().sources[0].error, None);
 }

@@ -7,12 +7,15 @@ use crate::core::event::{Command, ConnectionCount, Note, Request, TakenOut};
 use crate::core::found::Conflicts;
 use crate::core::inventory::Snapshots;
 use crate::core::nodes::NodePeers;
+use crate::core::numbers::numbers;
 use crate::core::path::{Neighbour, Path, PathSeen};
 use crate::core::saved::Saved;
 use crate::core::settings;
 use crate::core::view::{self, Asked, BackendView, Status};
 use crate::core::{Action, Event, State, Timestamp, step};
-use bgp::RouteSet;
+use crate::metrics::{Metrics, Sources};
+use bgp::speaker::{Refused, Statuses};
+use bgp::{BmpStatus, RouteSet};
 use health::{Check, Verdict};
 use ipvs::{Control, Op, ServiceKey, Table, diff};
 use std::collections::{BTreeMap, BTreeSet};
@@ -338,6 +341,17 @@ impl World {
     pub(in crate::core) fn is_announced(&self, vip: &str) -> bool {
         let vip: IpAddr = vip.parse().unwrap();
         self.routes.as_ref().is_some_and(|routes| routes.keys().any(|prefix| prefix.address() == vip))
+    }
+
+    /// What the page for Prometheus says of a metric: its lines, without those that explain it.
+    pub(in crate::core) fn metric(&self, name: &str) -> Vec<String> {
+        let (peers, refused, bmp) = (Statuses::new(), Refused::default(), BmpStatus::default());
+        let beside =
+            Sources { peers: &peers, refused: &refused, bmp: &bmp, checks: None, probes: None, fleet: None };
+        let page = Metrics::new().and_then(|metrics| metrics.page(numbers(&self.state), &beside)).unwrap();
+        let text: String = page.collect();
+        let is_of = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
+        text.lines().filter(is_of).map(ToOwned::to_owned).collect()
     }
 
     pub(in crate::core) fn status(&self) -> Status {

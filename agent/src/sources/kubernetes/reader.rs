@@ -191,3 +191,27 @@ pub(super) fn wait(failures: u32, most: Duration) -> Duration {
     let chance = RandomState::new().hash_one(failures) % 1000;
     full / 2 + full.mul_f64(chance as f64 / 2000.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_up_to_a_bound_and_half_of_each_is_by_chance() {
+        let most = Duration::from_secs(10);
+        let bounds = |failures: u32| {
+            (0..200)
+                .map(move |_| wait(failures, most))
+                .fold((most, Duration::ZERO), |(least, longest), one| (least.min(one), longest.max(one)))
+        };
+        let mut full = FIRST_WAIT;
+        for failures in 1..40 {
+            let (least, longest) = bounds(failures);
+            assert!(least >= full / 2 && longest <= full, "{failures}: {least:?} to {longest:?} of {full:?}");
+            assert!(least < longest, "balancers that lost it together do not come back together");
+            full = (full * 2).min(most);
+        }
+        assert!(wait(u32::MAX, most) <= most);
+        assert!(wait(1, Duration::from_millis(1)) <= Duration::from_millis(1));
+    }
+}

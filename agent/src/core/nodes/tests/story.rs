@@ -101,8 +101,10 @@ fn discovery_drives_the_sessions_and_a_source_that_fails_or_says_nothing_changes
     world.event(Event::NodesSeen(told(&["n1", "n2"])));
     let before = fib(&world).unwrap();
     assert_eq!(before.len(), 2);
+    assert_eq!(world.metric("lvsd_nodes_source_failed"), ["lvsd_nodes_source_failed 0"]);
     for lost in [Err("connection refused".to_owned()), Ok(cluster(&[]))] {
         world.event(Event::ClusterRead(lost));
+        assert_eq!(world.metric("lvsd_nodes_source_failed"), ["lvsd_nodes_source_failed 1"]);
         assert_eq!(sessions(&world).len(), 2);
         assert_eq!(fib(&world).unwrap(), before);
     }
@@ -110,6 +112,26 @@ fn discovery_drives_the_sessions_and_a_source_that_fails_or_says_nothing_changes
     assert!(world.notices.iter().any(|notice| notice.reason.contains("no node any more")));
     world.event(Event::ClusterRead(Ok(cluster(&["n2", "n3"]))));
     assert_eq!(sessions(&world), ["node/n2/ipv4", "node/n3/ipv4"]);
+    assert_eq!(world.metric("lvsd_nodes_source_failed"), ["lvsd_nodes_source_failed 0"]);
+}
+
+#[test]
+fn a_nodes_as_is_its_own_or_that_of_the_settings_or_the_clusters_or_else_calicos() {
+    let without = discovered().replace("asn = 64512\n", "");
+    assert_ne!(without, discovered(), "the settings have an AS to leave out");
+    for (text, of_cluster, expected) in [
+        (discovered(), Some(64_601), 64_512),
+        (without.clone(), Some(64_601), 64_601),
+        (without, None, 64_512),
+    ] {
+        let mut world = World::with(&text);
+        let mut said = Cluster { asn: of_cluster, ..cluster(&["n1", "n2"]) };
+        said.nodes.get_mut("n2").unwrap().asn = Some(64_702);
+        world.event(Event::ClusterRead(Ok(said)));
+        let peers = world.node_peers.clone().unwrap().sessions;
+        let asns = (peers["node/n1/ipv4"].asn, peers["node/n2/ipv4"].asn);
+        assert_eq!(asns, (expected, 64_702), "{of_cluster:?}");
+    }
 }
 
 const SIX: [&str; 6] = ["n1", "n2", "n3", "n4", "n5", "n6"];
