@@ -319,27 +319,49 @@ fn a_dry_run_checks_servers_whether_the_kernel_has_ipvs_or_not() {
     assert!(status.contains("dry run: nothing is written to the kernel"), "{status}");
 }
 
+/// Waits until a file has a line with these words; the line.
+fn line_with(file: &Path, words: &str) -> String {
+    let begun = std::time::Instant::now();
+    loop {
+        let written = fs::read_to_string(file).unwrap();
+        if let Some(line) = written.lines().find(|line| line.contains(words)) {
+            return line.to_owned();
+        }
+        assert!(begun.elapsed().as_secs() < 60, "waited for {words}: {written}");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+}
+
 #[test]
 fn a_level_is_logged_from_the_moment_that_it_is_asked_for_until_it_is_taken_back() {
     let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("log");
     let lvsd = Running::start(directory.path(), GOOD, "error", &[]);
     until(&lvsd.socket, &["log-level"], "lvsd", |said| said == "lvsd logs error\n");
-    let logged = || fs::read_to_string(directory.path().join("log")).unwrap();
-    let depool = |host: &str| {
-        let output = lvsd.lvsctl(&["depool", host, "--force"]);
+    let is_done = |words: &[&str]| {
+        let output = lvsd.lvsctl(words);
         assert!(output.status.success(), "{}", text(&output.stderr));
     };
-    depool("10.64.0.11");
-    assert_eq!(logged(), "", "it is no error");
-    assert!(lvsd.lvsctl(&["log-level", "info"]).status.success());
-    assert!(lvsd.lvsctl(&["pool", "10.64.0.11"]).status.success());
-    // A line is written before the answer is given.
-    let lines = logged();
-    assert!(lines.contains("10.64.0.11") && lines.contains("\"level\":\"INFO\""), "{lines}");
-    assert!(lvsd.lvsctl(&["log-level", "--reset"]).status.success());
-    let before = logged();
-    depool("10.64.0.11");
-    assert_eq!(logged(), before);
+    // What is told is written a moment later, by a thread of its own; then it is among the events as well, at any level.
+    let change = |word: &str, reason: &str| {
+        is_done(&[word, "10.64.0.11", "--force", "--reason", reason]);
+        until(&lvsd.socket, &["events"], reason, |said| said.contains(reason));
+    };
+    change("depool", "quiet at first");
+    is_done(&["log-level", "info"]);
+    change("drain", "now it is told");
+    let line = line_with(&log, "now it is told");
+    let line: serde_json::Value = serde_json::from_str(&line).expect("a line of JSON");
+    assert_eq!((&line["level"], &line["service"]), (&"INFO".into(), &"web".into()), "{line}");
+    assert!(line["subject"].as_str().is_some_and(|subject| subject.starts_with("10.64.0.11")), "{line}");
+    assert!(line["event"].is_u64() && line["reason"].is_string(), "{line}");
+    is_done(&["log-level", "--reset"]);
+    change("depool", "quiet again");
+    is_done(&["log-level", "info"]);
+    change("drain", "told once more");
+    line_with(&log, "told once more");
+    let written = fs::read_to_string(&log).unwrap();
+    assert!(!written.contains("quiet"), "{written}");
 }
 
 /// Lets nobody in who asks by HTTP; what it was asked.

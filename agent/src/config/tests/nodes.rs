@@ -84,6 +84,7 @@ fn what_does_not_go_together_is_said_with_what_to_do() {
         (nodes("listen = [{prefix = \"10.64.0.0/22\", asn = 1}]\n"), "is for mode = \"listen\""),
         (nodes("fib = {table = 254}\n"), "table 254 is one of the kernel's own"),
         (nodes("fib = {protocol = 12}\n"), "protocol number 12 means another program"),
+        (nodes("fib = {protocol = 3}\n"), "protocol number 3 means another program"),
         (nodes("families = []\n"), "families is empty"),
         (nodes("cluster_id = \"10.64.0.1\"\n"), "cluster_id is for reflector = true"),
         (nodes("reflector = true\nasn = 64512\n"), "in one AS: local_asn is 64600, and asn 64512"),
