@@ -9,8 +9,10 @@ const LIST: &str = r#"{"kind": "List", "apiVersion": "v1", "items": [
     "projectcalico.org/ASNumber": "64601"}},
    "spec": {"podCIDRs": ["10.99.0.0/24"]}},
   {"kind": "Node", "apiVersion": "projectcalico.org/v3", "metadata": {"name": "n2"},
-   "spec": {"bgp": {"ipv4Address": "10.64.0.22/22", "asNumber": "1.10", "routeReflectorClusterID": "244.0.0.1"}}},
+   "spec": {"bgp": {"ipv4Address": "10.64.0.22/22", "ipv6Address": "fd00:64::22/64", "asNumber": "1.10", "routeReflectorClusterID": "244.0.0.1"}}},
   {"kind": "Node", "apiVersion": "v1", "metadata": {"name": "n3"}, "spec": {}},
+  {"kind": "Node", "apiVersion": "v1", "metadata": {"name": "n4", "annotations": {
+    "projectcalico.org/RouteReflectorClusterID": "244.0.0.1"}}, "spec": {}},
   {"kind": "IPPool", "metadata": {"name": "a"}, "spec": {"cidr": "10.67.0.0/16", "blockSize": 27}},
   {"kind": "IPPool", "metadata": {"name": "b"}, "spec": {"cidr": "fd00:67::/64"}},
   {"kind": "BlockAffinity", "metadata": {"name": "x"}, "spec": {"cidr": "10.67.128.0/27", "node": "n1", "state": "confirmed", "type": "host", "deleted": "false"}},
@@ -40,8 +42,9 @@ fn a_list_of_objects_is_read_and_what_is_deleted_pending_or_virtual_is_left_out(
         nodes,
         [
             ("n1", "10.64.0.21 fd00:64::21".to_owned(), Some(64_601), false),
-            ("n2", "10.64.0.22".to_owned(), Some(65_546), true),
+            ("n2", "10.64.0.22 fd00:64::22".to_owned(), Some(65_546), true),
             ("n3", String::new(), None, false),
+            ("n4", String::new(), None, true),
         ]
     );
     let pools: Vec<_> =

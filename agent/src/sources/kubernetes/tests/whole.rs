@@ -189,6 +189,55 @@ fn annotations_are_settings_of_the_service_and_of_its_route() {
     );
 }
 
+#[test]
+fn each_annotation_is_what_the_setting_of_its_name_is_in_a_configuration() {
+    let values = [
+        ("scheduler", "sh"),
+        ("scheduler-flags", "[\"port\"]"),
+        ("forwarding", "tunnel"),
+        ("tunnel", "{ type = \"gue\", port = 5555 }"),
+        ("depool-threshold", "0.75"),
+        ("max-change", "0.25"),
+        ("slow-start", "30s"),
+        ("require-on-link", "true"),
+        ("require", "any"),
+        ("checks", "[{ type = \"tcp\", interval = \"3s\" }]"),
+        ("med", "100"),
+        ("local-pref", "200"),
+        ("prepend", "2"),
+        ("communities", "[\"65535:0\"]"),
+        ("large-communities", "[\"4200000001:1:2\"]"),
+    ];
+    assert_eq!(values.map(|(key, _)| key).to_vec(), [&SETTINGS[..], &ROUTE[..]].concat());
+    let annotations = values.map(|(key, text)| (format!("{ANNOTATION}{key}"), json!(text)));
+    let found = one(ours(json!({}), Value::Object(annotations.into_iter().collect())), &settings());
+    let line = |(key, text): &(&str, &str)| {
+        let is_toml = text.parse::<f64>().is_ok() || text.starts_with(['[', '{']) || *text == "true";
+        let text = if is_toml { (*text).to_owned() } else { format!("\"{text}\"") };
+        format!("{} = {text}\n", key.replace('-', "_"))
+    };
+    let (own, route) = values.split_at(SETTINGS.len());
+    let lines = |of: &[(&str, &str)]| of.iter().map(line).collect::<String>();
+    let text = format!(
+        "[service.x]\nvips = [\"192.0.2.10\"]\nport = 443\nbackends = [{{ host = \"10.64.0.11\" }}]\n{}[service.x.route]\n{}",
+        lines(own),
+        lines(route)
+    );
+    let configured =
+        &crate::config::parse(&[("lvsd.toml".into(), text)]).expect("a configuration").services["x"];
+    let of = |service: &Made| {
+        let thresholds = (service.depool_threshold, service.max_change, service.slow_start);
+        let ways = (service.scheduler.clone(), service.forward, service.require_on_link, service.require);
+        (
+            thresholds,
+            ways,
+            service.checks.clone(),
+            service.route.as_ref().map(|route| route.attributes.clone()),
+        )
+    };
+    assert_eq!(of(&found), of(configured));
+}
+
 const PAGE: &str = include_str!("../../../../../docs/kubernetes.md");
 
 #[test]
