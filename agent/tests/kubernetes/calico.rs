@@ -56,6 +56,51 @@ fn asn(said: &Result<Known, String>, node: &str) -> Option<u32> {
     said.as_ref().ok()?.nodes.get(node)?.asn
 }
 
+/// Creates one of Calico's objects; a resource is served a moment after its definition was taken.
+fn create(cluster: &Cluster, path: &str, value: &Value) {
+    let begun = std::time::Instant::now();
+    while !cluster.is_served(path) {
+        assert!(begun.elapsed() < LIMIT, "{path} is not served");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    cluster.create(path, value);
+}
+
+/// Calico's own API server has the objects in another group and version, and stores them where lvsd may not look.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_only_calicos_own_api_is_served_that_is_read() {
+    let cluster = Cluster::start();
+    cluster.apply(&manifest());
+    let definitions =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kubernetes/crds.yaml"))
+            .unwrap()
+            .replace("crd.projectcalico.org", "projectcalico.org")
+            .replace("- name: v1", "- name: v3");
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("definitions.yaml");
+    std::fs::write(&file, definitions).unwrap();
+    cluster.apply(&file);
+    let created = |plural: &str, mut value: Value| {
+        value["apiVersion"] = "projectcalico.org/v3".into();
+        create(&cluster, &format!("/apis/projectcalico.org/v3/{plural}"), &value);
+    };
+    created("ippools", object("IPPool", "pods", &json!({"cidr": "10.67.0.0/16", "blockSize": 26})));
+    created("bgpconfigurations", object("BGPConfiguration", "default", &json!({"asNumber": 64601})));
+    created("blockaffinities", affinity("n1-10-67-1-0-26", "10.67.1.0/26", "n1"));
+    cluster.create(NODES, &node("n1", "10.64.0.21", "64611"));
+    let mut watched = Watched::new(&cluster.kubeconfig_of("lvsd", &sign_in(&cluster)));
+    watched
+        .until("a node with its block", |said| {
+            said.as_ref().is_ok_and(|known| {
+                known.blocks.values().any(|owner| owner == "n1")
+                    && known.pools.len() == 1
+                    && known.asn == Some(64601)
+                    && asn(said, "n1") == Some(64611)
+            })
+        })
+        .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nodes_join_move_and_leave_and_nothing_goes_when_the_datastore_is_away() {
     let cluster = Cluster::start();
@@ -68,16 +113,7 @@ async fn nodes_join_move_and_leave_and_nothing_goes_when_the_datastore_is_away()
         .until("podCIDRs are blocks", |said| said.as_ref().is_ok_and(|known| known.blocks.len() == 1))
         .await;
     cluster.apply(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kubernetes/crds.yaml"));
-    let created = |plural: &str, value: &Value| {
-        let path = format!("{CALICO}/{plural}");
-        // A resource is served a moment after its definition was taken.
-        let begun = std::time::Instant::now();
-        while !cluster.is_served(&path) {
-            assert!(begun.elapsed() < LIMIT, "{path} is not served");
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        cluster.create(&path, value);
-    };
+    let created = |plural: &str, value: &Value| create(&cluster, &format!("{CALICO}/{plural}"), value);
     created("ippools", &object("IPPool", "pods", &json!({"cidr": "10.67.0.0/16", "blockSize": 26})));
     created(
         "bgpconfigurations",
