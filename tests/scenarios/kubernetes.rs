@@ -95,6 +95,8 @@ fn served(world: &World) -> Result<()> {
     traffic.let_pass(300)?;
     traffic.phase("wrong annotation");
     goes_on_while_its_annotation_is_wrong(&mut site, &traffic, &mut nodes[1])?;
+    traffic.phase("no API server");
+    goes_on_without_the_api_server(&mut site, &traffic, &mut nodes[2])?;
     let report = traffic.stop()?;
     report.expect_no_failure()?;
     let after = &report.phase("after").context("a phase is missing")?.totals.servers;
@@ -148,6 +150,48 @@ fn goes_on_while_its_annotation_is_wrong(
     }
     traffic.let_pass(200)
 }
+
+/// Nobody reaches the API server any more, and one balancer's lvsd is killed and starts meanwhile: what was known is served. What has
+/// changed in the cluster is followed once the API server can be reached again.
+fn goes_on_without_the_api_server(site: &mut Site<'_>, traffic: &Traffic, node: &mut Node<'_>) -> Result<()> {
+    let way = |verb: &str| -> Result<()> {
+        for host in &site.lab.balancers {
+            host.run(&["ip", "route", verb, "unreachable", &format!("{ADDRESS}/32")])?;
+        }
+        Ok(())
+    };
+    way("add")?;
+    traffic.let_pass(100)?;
+    let lvsd = site.balancers.first_mut().context("no balancer")?;
+    lvsd.kill()?;
+    lvsd.start_again()?;
+    lvsd.wait_ready(LIMIT)?;
+    let is_live = |lvsd: &Lvsd, wanted: f64| {
+        wait_until("the source is said to be live or not", LIMIT, || {
+            lvsd.metric(LIVE).is_ok_and(|live| live == wanted)
+        })
+    };
+    is_live(lvsd, 0.0)?;
+    let status = lvsd.ctl(&["status"])?;
+    ensure!(status.contains("  away  "), "the status says that the source is away: {status}");
+    reaction(LIMIT, routes(&site.routers, &FIRST, &both()), || Ok(()))?;
+    site.expect("those that were known serve", |weights| weights.keys().eq(&[11, 12, 13]))?;
+    traffic.let_pass(200)?;
+    // Its pod ends meanwhile, which the cluster knows, and its node's health check says.
+    node.is_told_to_end("new-1")?;
+    let last = node.last;
+    site.expect("its check takes it out", |weights| weights.get(&last) == Some(&0))?;
+    way("del")?;
+    for lvsd in &site.balancers {
+        is_live(lvsd, 1.0)?;
+    }
+    site.watch("it has no connection", |table| open(table, last) == 0)?;
+    node.has_ended("new-1")?;
+    site.expect("it is no backend", |weights| !weights.contains_key(&last))?;
+    traffic.let_pass(200)
+}
+
+const LIVE: &str = "lvsd_source_live{source=\"k8s\",type=\"kubernetes\"}";
 
 /// What is wrong, and that it goes on.
 const WHY: &str = "annotation lvsd/scheduler";
