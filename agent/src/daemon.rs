@@ -52,6 +52,9 @@ pub async fn run(path: &Path, mut config: Config, arguments: Arguments<'_>) -> a
     let remote = remote_listener(&config, mode).await?;
     // A state file that owns services was left by a process that the kernel outlived.
     let is_restart = !saved.owned.is_empty();
+    // Before anybody tells what it has found: that is looked at in the light of these.
+    inbox.event(Event::Restored { saved, snapshots: earlier }).await;
+    inbox.event(Event::Configured(Arc::clone(&config))).await;
     let learns = config.nodes.as_ref().map(|_| &inbox);
     let speaks = config.bgp.as_ref().filter(|_| !mode.is_dry());
     let routes = speaks.map(|bgp| routes::Handle::spawn(bgp, is_restart, learns)).transpose()?;
@@ -100,9 +103,7 @@ pub async fn run(path: &Path, mut config: Config, arguments: Arguments<'_>) -> a
     let engine =
         Engine::new(engine_inbox, executors, Arc::clone(&metrics)).context("start the log's thread")?;
     let engine = engine.recorded_by(recording.and_then(record));
-    inbox.event(Event::Restored { saved, snapshots: earlier }).await;
     let has_nodes = config.nodes.is_some();
-    inbox.event(Event::Configured(config)).await;
     let mut around = JoinSet::new();
     around.spawn(served("the control socket", control::serve(socket, context.clone())));
     for http in https {

@@ -150,7 +150,8 @@ impl NodesState {
     /// anything.
     pub(in crate::core) fn synced(&mut self, mut report: Report) -> bool {
         let is_first = self.kernel.is_none();
-        if is_first && self.settles_at.is_some() {
+        if is_first {
+            // It may be before the configuration is; what comes too late is dropped when it is next decided.
             self.adopted = std::mem::take(&mut report.left);
         }
         self.kernel = Some(report);
@@ -159,7 +160,10 @@ impl NodesState {
 
     /// Whether every node has told what it has, or had the time to.
     fn settle(&mut self, config: &Nodes, now: Timestamp) {
-        let Some(until) = self.settles_at else { return };
+        let Some(until) = self.settles_at else {
+            self.adopted.clear();
+            return;
+        };
         let is_told =
             |name: &String| self.seen.sessions.get(name).is_some_and(|seen| seen.is_up && seen.is_told);
         let all = match (config.routes, config.mode) {

@@ -282,6 +282,30 @@ fn after_a_start_the_kernel_keeps_what_it_has_until_every_node_has_told_its_rout
 }
 
 #[test]
+fn what_the_kernel_has_is_kept_though_it_was_read_before_the_configuration() {
+    let mut world = World::new();
+    world.event(left(&[("10.67.1.0/26", "10.64.0.21")]));
+    world.event(connected());
+    world.start(&discovered());
+    world.event(Event::ClusterRead(Ok(cluster(&["n1", "n2"]))));
+    world.event(Event::NodesSeen(told(&["n2"])));
+    let both = ["10.67.1.0/26 10.64.0.21", "10.67.2.0/26 10.64.0.22"];
+    assert_eq!(fib(&world).unwrap(), both, "n1 has not told its routes yet");
+    world.pass(RETURN_GRACE);
+    assert_eq!(fib(&world).unwrap(), both[1..], "it has had its time");
+}
+
+#[test]
+fn what_is_read_of_the_kernel_when_every_node_has_told_is_not_kept() {
+    let mut world = World::with(&discovered());
+    world.event(connected());
+    world.event(Event::ClusterRead(Ok(cluster(&["n1", "n2"]))));
+    world.event(Event::NodesSeen(told(&["n1", "n2"])));
+    world.event(left(&[("10.67.7.0/26", "10.64.0.21")]));
+    assert_eq!(fib(&world).unwrap(), ["10.67.1.0/26 10.64.0.21", "10.67.2.0/26 10.64.0.22"]);
+}
+
+#[test]
 fn after_a_start_a_block_stays_with_its_owner_though_others_of_a_mesh_tell_it_first() {
     for check in ["warn", "enforce"] {
         let text = discovered()
