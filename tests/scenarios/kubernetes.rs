@@ -8,11 +8,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use lab::bird::{Bird, Settings};
-use lab::cable::Cable;
-use lab::cluster::Cluster;
+use lab::cluster::{Cluster, pass_beside};
 use lab::configuration::Configuration;
 use lab::host::Host;
-use lab::kernel::{Console, Run};
 use lab::kube_proxy::KubeProxy;
 use lab::lvsd::Lvsd;
 use lab::network::{FIRST, Lab, v4, v6};
@@ -63,12 +61,7 @@ spec:
 /// Outside: the cluster is started, then the lab's kernel beside it.
 pub(crate) fn a_service_is_served_as_it_is_applied_and_its_pods_are_rolled_out_without_a_failed_request()
 -> Result<()> {
-    Cable::laid(&format!("{ADDRESS}/24"), |cable| {
-        let run = Run::new(INSIDE[0].0, SCENARIO, Console::File)?;
-        let run = Run { cable: Some(cable), ..run };
-        let _running = Cluster::at(&run.directory.with_extension("cluster")).start(ADDRESS)?;
-        run.pass()
-    })
+    pass_beside(ADDRESS, INSIDE[0].0, SCENARIO)
 }
 
 fn served(world: &World) -> Result<()> {

@@ -7,11 +7,9 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use lab::bird::{Bird, Settings};
-use lab::cable::Cable;
-use lab::cluster::Cluster;
+use lab::cluster::{Cluster, pass_beside};
 use lab::configuration::Configuration;
 use lab::host::Host;
-use lab::kernel::{Console, Run};
 use lab::kube_proxy::KubeProxy;
 use lab::lvsd::Lvsd;
 use lab::network::{FIRST, Lab, SECOND, v4, v6};
@@ -44,12 +42,7 @@ const KUBE_PROXY: u16 = 10_256;
 /// Outside: the cluster is started, then the lab's kernel beside it.
 pub(crate) fn external_addresses_and_node_ports_are_served_from_kubectl_apply_until_they_are_deleted()
 -> Result<()> {
-    Cable::laid(&format!("{ADDRESS}/24"), |cable| {
-        let run = Run::new(INSIDE[0].0, SCENARIO, Console::File)?;
-        let run = Run { cable: Some(cable), ..run };
-        let _running = Cluster::at(&run.directory.with_extension("cluster")).start(ADDRESS)?;
-        run.pass()
-    })
+    pass_beside(ADDRESS, INSIDE[0].0, SCENARIO)
 }
 
 /// A Service of both families; its clients come to the same port.

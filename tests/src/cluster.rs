@@ -13,8 +13,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
+use crate::cable::Cable;
 use crate::host::Host;
-use crate::kernel::alone;
+use crate::kernel::{Console, Run, alone};
 use crate::wait::wait_until;
 
 /// Longest that it may take to start; who comes first builds it, which takes minutes.
@@ -39,6 +40,20 @@ impl Drop for Running {
 #[derive(Clone, Debug)]
 pub struct Cluster {
     folder: PathBuf,
+}
+
+/// Outside: runs a scenario in the lab's kernel, beside which a cluster of its own has its API server at this address of the
+/// servers' segment. Its files are where [`Cluster::at`] has them, in the scenario's directory with another extension.
+///
+/// # Errors
+/// When the cluster does not start, or the scenario fails or takes longer than `limit`.
+pub fn pass_beside(address: &str, scenario: &str, limit: Duration) -> Result<()> {
+    Cable::laid(&format!("{address}/24"), |cable| {
+        let run = Run::new(scenario, limit, Console::File)?;
+        let run = Run { cable: Some(cable), ..run };
+        let _running = Cluster::at(&run.directory.with_extension("cluster")).start(address)?;
+        run.pass()
+    })
 }
 
 impl Cluster {
